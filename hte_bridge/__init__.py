@@ -1,0 +1,48 @@
+"""Heterogeneous treatment effects from feols, grf and a deep estimator in one table.
+
+Importing this package starts neither R nor torch: names are loaded when first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Study": "study",
+    "Folds": "study",
+    "HeldOut": "engine",
+    "compare": "compare",
+    "Comparison": "compare",
+    "Table": "table",
+    "Estimate": "table",
+    "Feols": "engines.feols",
+    "CausalForest": "engines.causal_forest",
+    "Deep": "engines.deep",
+}
+
+__all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'hte_bridge' has no attribute {name!r}")
+    value = getattr(import_module(f"hte_bridge.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
+
+
+if TYPE_CHECKING:
+    from hte_bridge.compare import Comparison, compare
+    from hte_bridge.engine import HeldOut
+    from hte_bridge.engines.causal_forest import CausalForest
+    from hte_bridge.engines.deep import Deep
+    from hte_bridge.engines.feols import Feols
+    from hte_bridge.study import Folds, Study
+    from hte_bridge.table import Estimate, Table
