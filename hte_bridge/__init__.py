@@ -23,7 +23,18 @@ _HOMES = {
     "Deep": "engines.deep",
 }
 
-__all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = [
+    "CausalForest",
+    "Comparison",
+    "Deep",
+    "Estimate",
+    "Feols",
+    "Folds",
+    "HeldOut",
+    "Study",
+    "Table",
+    "compare",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,306 @@
+"""What is studied: checked columns as arrays, and folds that respect clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from hte_bridge import checks
+from hte_bridge.encode import Encoder, MeanFill
+from hte_bridge.errors import InvalidData, InvalidOption
+from hte_bridge.frames import to_pandas
+
+Array = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int64]
+TreatmentType = Literal["binary", "continuous"]
+
+
+@dataclass(frozen=True)
+class Names:
+    """Names of the columns in the frame handed in; ``covariates`` are the encoded ones."""
+
+    outcome: str
+    treatment: str
+    covariates: tuple[str, ...]
+    fixed_effects: tuple[str, ...] = ()
+    cluster: str | None = None
+    weight: str | None = None
+    propensity: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """Outcome, treatment and covariates of n units, checked once, the same rows for every engine.
+
+    Parameters
+    ----------
+    outcome, treatment : array (n,)
+        Y and W; a binary treatment holds 0 (control) and 1 (treated).
+    covariates : array (n, p)
+        Encoded columns, Fortran order, missing as NaN.
+    fixed_effects : array (n, F)
+        Codes 0..L-1 of each effect; F = 0 without.
+    cluster : array (n,)
+        Codes 0..G-1; each unit its own where no cluster was named.
+    weight : array (n,)
+        Sampling weights, positive, any scale.
+    propensity : array (n,), optional
+        Known probability of treatment, in (0, 1).
+
+    See Also
+    --------
+    Study.from_frame : the way to make one.
+    """
+
+    outcome: Array
+    treatment: Array
+    covariates: Array
+    fixed_effects: Codes
+    cluster: Codes
+    weight: Array
+    propensity: Array | None
+    names: Names
+    encoder: Encoder
+    effect_levels: tuple[npt.NDArray[Any], ...]
+    cluster_levels: npt.NDArray[Any]
+    dropped: Mapping[str, int]
+    index: pd.Index
+    binary: bool
+    frame: pd.DataFrame | None = field(default=None, repr=False)
+
+    @classmethod
+    def from_frame(
+        cls,
+        df: Any,
+        *,
+        outcome: str,
+        treatment: str,
+        covariates: Sequence[str],
+        fixed_effects: Sequence[str] | str | None = None,
+        cluster: str | None = None,
+        weight: str | None = None,
+        propensity: str | float | None = None,
+        treatment_type: TreatmentType | None = None,
+    ) -> Study:
+        """Check the columns of a frame and take them as arrays.
+
+        Rows with a missing outcome, treatment, cluster or effect, of weight zero, or alone in their effect are
+        dropped and counted in ``dropped``. Missing covariates stay. Nothing handed in is changed.
+
+        Parameters
+        ----------
+        df : frame or path
+            pandas, polars or pyarrow table, or the path of a Parquet or CSV file.
+        outcome, treatment : str
+            Numeric or yes/no columns. The treatment is 0/1, or a dose.
+        covariates : sequence of str
+            Numbers, yes/no, text, or categories (ordered or not).
+        fixed_effects : sequence of str, optional
+            Effects in the model, such as person and year.
+        cluster : str, optional
+            Units of a cluster share a fold, and every interval allows for their dependence.
+        weight : str, optional
+            Sampling weights.
+        propensity : str or float, optional
+            Known probability of treatment in an experiment: a column, or one number.
+        treatment_type : {"binary", "continuous"}, optional
+            Needed only where a numeric treatment has three to ten whole values.
+
+        Raises
+        ------
+        InvalidData
+            With the sentence of the first rule that the data break.
+
+        Examples
+        --------
+        >>> frame = pd.DataFrame({"y": [1.0, 2.0, 4.0, 3.0], "d": [0, 1, 1, 0], "x": [0.1, 0.4, 0.2, 0.9]})
+        >>> study = Study.from_frame(frame, outcome="y", treatment="d", covariates=["x"])
+        >>> study.n, study.binary, study.names.covariates
+        (4, True, ('x',))
+        """
+        frame = to_pandas(df)
+        effects = [fixed_effects] if isinstance(fixed_effects, str) else list(fixed_effects or ())
+        known = propensity if isinstance(propensity, str) else None
+        checks.columns(frame, outcome, treatment, list(covariates), effects, cluster, weight, known)
+        keep, dropped = checks.complete_rows(frame, outcome, treatment, effects, cluster, weight)
+        rows = frame.loc[keep]
+        y = checks.outcome_values(rows, outcome)
+        w, binary = checks.treatment_values(rows, treatment, treatment_type)
+        encoder = Encoder.of(rows, list(covariates))
+        x = encoder.transform(rows)
+        checks.covariate_values(x, encoder.names, y, w, outcome, treatment)
+        labels = [pd.factorize(rows[name], sort=True) for name in effects]
+        codes = np.column_stack([code for code, _ in labels]) if labels else np.empty((len(rows), 0))
+        group, group_levels = checks.cluster_codes(rows, cluster)
+        e = checks.propensity_values(rows, propensity, binary, treatment)
+        study = cls(
+            outcome=y,
+            treatment=w,
+            covariates=x,
+            fixed_effects=codes.astype(np.int64),
+            cluster=group,
+            weight=checks.weight_values(rows, weight),
+            propensity=e,
+            names=Names(outcome, treatment, encoder.names, tuple(effects), cluster, weight, known),
+            encoder=encoder,
+            effect_levels=tuple(np.asarray(levels) for _, levels in labels),
+            cluster_levels=group_levels,
+            dropped=dropped,
+            index=rows.index,
+            binary=binary,
+            frame=rows,
+        )
+        checks.identified(study)
+        return study
+
+    @property
+    def n(self) -> int:
+        """Number of units."""
+        return len(self.outcome)
+
+    @property
+    def clustered(self) -> bool:
+        """Whether a cluster was named."""
+        return self.names.cluster is not None
+
+    @property
+    def weighted(self) -> bool:
+        """Whether weights were named."""
+        return self.names.weight is not None
+
+    @property
+    def n_clusters(self) -> int:
+        """Number of clusters; n where none was named."""
+        return len(self.cluster_levels)
+
+    @cached_property
+    def filler(self) -> MeanFill:
+        """The rule for missing covariates in engines that need numbers."""
+        return MeanFill.of(self.covariates, self.weight)
+
+    @cached_property
+    def filled(self) -> Array:
+        """Covariates (n, q) without gaps: weighted mean, and an indicator for each column with gaps."""
+        return self.fill(self.covariates)
+
+    def fill(self, covariates: Array) -> Array:
+        """Encoded covariates (m, p) of any rows as ``filled`` ones (m, q)."""
+        return self.filler.transform(covariates)
+
+    @property
+    def filled_names(self) -> tuple[str, ...]:
+        """Names of the columns of ``filled``."""
+        flagged = [f"{self.names.covariates[j]} missing" for j in self.filler.flagged]
+        return (*self.names.covariates, *flagged)
+
+    @property
+    def fill_note(self) -> str:
+        """What was done to missing covariates, or an empty string."""
+        if not len(self.filler.flagged):
+            return ""
+        gaps = np.isnan(self.covariates)
+        named = ", ".join(self.names.covariates[j] for j in self.filler.flagged)
+        return (
+            f"missing covariates ({named}; {int(gaps.any(axis=1).sum()):,} rows) are set to the mean, with an "
+            "indicator"
+        )
+
+    def with_(self, **changes: Any) -> Study:
+        """Another study with some columns replaced, such as a simulated ``outcome``."""
+        return replace(self, **changes)
+
+    def subset(self, rows: npt.ArrayLike) -> Study:
+        """Another study of some rows: integer positions or a boolean mask; codes are renumbered."""
+        chosen = np.arange(self.n)[np.asarray(rows)]
+        if not len(chosen):
+            raise InvalidData("A subset must keep at least one row. None is left. Widen the condition.")
+        group, cluster = np.unique(self.cluster[chosen], return_inverse=True)
+        parts = [np.unique(column[chosen], return_inverse=True) for column in self.fixed_effects.T]
+        codes = np.column_stack([code for _, code in parts]) if parts else np.empty((len(chosen), 0))
+        return replace(
+            self,
+            outcome=self.outcome[chosen],
+            treatment=self.treatment[chosen],
+            covariates=np.asfortranarray(self.covariates[chosen]),
+            fixed_effects=codes.astype(np.int64),
+            cluster=cluster,
+            cluster_levels=self.cluster_levels[group],
+            weight=self.weight[chosen],
+            propensity=None if self.propensity is None else self.propensity[chosen],
+            effect_levels=tuple(
+                levels[kept] for levels, (kept, _) in zip(self.effect_levels, parts, strict=True)
+            ),
+            index=self.index[chosen],
+            frame=None if self.frame is None else self.frame.iloc[chosen],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Folds:
+    """Which fold holds each unit out; a cluster never straddles two folds.
+
+    Examples
+    --------
+    >>> folds = Folds(np.array([0, 1, 0, 1]), n_folds=2, seed=0)
+    >>> [test.tolist() for train, test in folds]
+    [[0, 2], [1, 3]]
+    """
+
+    fold: Codes
+    n_folds: int
+    seed: int
+
+    @classmethod
+    def make(cls, study: Study, n_folds: int = 5, seed: int = 0) -> Folds:
+        """Folds of near equal size: clusters are shuffled and dealt; without clusters, arm by arm.
+
+        Raises
+        ------
+        InvalidOption
+            If the seed is negative or there are fewer than two folds.
+        InvalidData
+            If there are fewer clusters, or units of an arm, than folds.
+        """
+        if seed < 0 or int(seed) != seed:
+            raise InvalidOption(
+                f"`seed` must be a whole number, 0 or more. {seed} was given. Choose another."
+            )
+        if n_folds < 2:
+            raise InvalidOption(f"`n_folds` must be 2 or more. {n_folds} was given. Five is usual.")
+        rng = np.random.default_rng(seed)
+        checks.enough_for_folds(study, n_folds)
+        if study.clustered:
+            return cls(_deal_clusters(study, n_folds, rng), n_folds, seed)
+        order = rng.permutation(study.n)
+        if study.binary:
+            order = order[np.argsort(study.treatment[order], kind="stable")]
+        fold = np.empty(study.n, dtype=np.int64)
+        fold[order] = np.arange(study.n) % n_folds
+        return cls(fold, n_folds, seed)
+
+    def __iter__(self) -> Iterator[tuple[Codes, Codes]]:
+        for number in range(self.n_folds):
+            held = self.fold == number
+            yield np.flatnonzero(~held), np.flatnonzero(held)
+
+
+def _deal_clusters(study: Study, n_folds: int, rng: np.random.Generator) -> Codes:
+    """Largest clusters first, each to the fold with fewest units so far; ties by chance."""
+    sizes = np.bincount(study.cluster, minlength=study.n_clusters)
+    order = rng.permutation(study.n_clusters)
+    order = order[np.argsort(-sizes[order], kind="stable")]
+    place = np.empty(study.n_clusters, dtype=np.int64)
+    if sizes.max() == sizes.min():
+        place[order] = np.arange(study.n_clusters) % n_folds
+        return place[study.cluster]
+    filled = np.zeros(n_folds)
+    for cluster in order:
+        place[cluster] = int(np.argmin(filled))
+        filled[place[cluster]] += sizes[cluster]
+    return place[study.cluster]
