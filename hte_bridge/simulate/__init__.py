@@ -1,0 +1,31 @@
+"""Seeded designs with a known effect: cross-sections and panels, each citing its paper."""
+
+from __future__ import annotations
+
+from hte_bridge.simulate.cross_section import (
+    athey_imbens,
+    clustered,
+    dense,
+    doubleml_heterogeneous,
+    farrell_liang_misra,
+    grf_table1,
+    grf_table3,
+    hahn_murray_carvalho,
+    nie_wager,
+    wager_athey_28,
+)
+from hte_bridge.simulate.sample import CrossSection
+
+__all__ = [
+    "CrossSection",
+    "athey_imbens",
+    "clustered",
+    "dense",
+    "doubleml_heterogeneous",
+    "farrell_liang_misra",
+    "grf_table1",
+    "grf_table3",
+    "hahn_murray_carvalho",
+    "nie_wager",
+    "wager_athey_28",
+]
