@@ -1,0 +1,1 @@
+"""Estimands: doubly robust scores -> rows, a file a family."""

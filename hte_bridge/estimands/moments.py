@@ -1,0 +1,101 @@
+"""Influence values -> rows and joint tests: one variance formula for everything that is a mean."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from hte_bridge.errors import TooFewClusters
+from hte_bridge.scores import Scores
+from hte_bridge.table import Estimate
+
+Array = npt.NDArray[np.float64]
+
+
+def cluster_totals(values: Array, cluster: npt.NDArray[np.int64]) -> Array:
+    """Sums by cluster: (n,) -> (G,), or (n, k) -> (G, k); codes are 0..G-1.
+
+    Examples
+    --------
+    >>> cluster_totals(np.array([1.0, 2.0, 3.0]), np.array([0, 1, 1]))
+    array([1., 5.])
+    """
+    if values.ndim == 1:
+        return np.bincount(cluster, weights=values).astype(np.float64)
+    return np.column_stack([np.bincount(cluster, weights=column) for column in values.T])
+
+
+def live_clusters(scores: Scores) -> int:
+    """Number of clusters that carry weight.
+
+    Raises
+    ------
+    TooFewClusters
+        If fewer than two do.
+    """
+    count = int((np.bincount(scores.cluster, weights=scores.weight) > 0).sum())
+    if count < 2:
+        raise TooFewClusters(count)
+    return count
+
+
+def covariance(influence: Array, scores: Scores) -> Array:
+    """Covariance (k, k) of estimates with influence values (n, k): G / (G - 1) times squared cluster totals.
+
+    Liang and Zeger (1986), Biometrika 73(1).
+    """
+    n_clusters = live_clusters(scores)
+    totals = cluster_totals(influence, scores.cluster)
+    return n_clusters / (n_clusters - 1) * (totals.T @ totals)
+
+
+def row_from_influence(
+    estimand: str,
+    estimate: float,
+    influence: Array,
+    scores: Scores,
+    *,
+    level: float = 0.95,
+    std_error: float | None = None,
+    **values: Any,
+) -> Estimate:
+    """A row whose error is the cluster sum of its influence values, by Student's t with G - 1 df.
+
+    Parameters
+    ----------
+    estimand : str
+    estimate : float
+    influence : array (n,)
+        Estimate minus truth is about its sum.
+    scores : Scores
+        Clusters and weights.
+    level : float, default 0.95
+    std_error : float, optional
+        Where another formula than the cluster sum is meant.
+    """
+    n_clusters = live_clusters(scores)
+    if std_error is None:
+        std_error = float(covariance(influence[:, None], scores)[0, 0] ** 0.5)
+    named = {"df": n_clusters - 1, "vcov": scores.vcov, "n_obs": scores.n, "n_clusters": n_clusters}
+    return Estimate(
+        estimand, float(estimate), std_error, level=level, influence=influence, **{**named, **values}
+    )
+
+
+def joint_test(estimates: Array, cov: Array, df: float) -> tuple[float, float]:
+    """F statistic and p-value of the hypothesis that all ``estimates`` (k,) are zero.
+
+    Examples
+    --------
+    >>> f, p = joint_test(np.array([2.0]), np.array([[1.0]]), df=10)
+    >>> f, round(p, 4)
+    (4.0, 0.0734)
+    """
+    rank = int(np.linalg.matrix_rank(cov))
+    if rank == 0:
+        return np.nan, np.nan
+    statistic = float(estimates @ np.linalg.pinv(cov, hermitian=True) @ estimates) / rank
+    return statistic, float(stats.f.sf(statistic, rank, df))

@@ -1,0 +1,86 @@
+"""Best linear projection of the CATE on covariates, with its joint test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from hte_bridge.estimands.moments import joint_test, row_from_influence
+from hte_bridge.estimands.regression import HC, least_squares
+from hte_bridge.scores import Scores, variance_of_treatment
+from hte_bridge.table import Estimate
+
+Array = npt.NDArray[np.float64]
+
+
+def projection(
+    scores: Scores,
+    design: Array,
+    names: Sequence[str],
+    *,
+    level: float = 0.95,
+    vcov: HC = "HC3",
+    overlap: bool = False,
+) -> list[Estimate]:
+    """Coefficients of the regression of doubly robust scores on an intercept and ``design``, and their joint test.
+
+    Semenova and Chernozhukov (2021), Econometrics Journal 24(2); errors as ``grf::best_linear_projection``.
+
+    Parameters
+    ----------
+    scores : Scores
+    design : array (n, k)
+        Columns without gaps; an intercept is added.
+    names : sequence of str
+        Names of the k columns.
+    vcov : {"HC0", "HC1", "HC3"}, default "HC3"
+    overlap : bool, default False
+        Weigh units by e(1 - e).
+
+    Returns
+    -------
+    list of Estimate
+        ``(Intercept)``, each column, and ``joint``: F test that all slopes are zero.
+
+    Raises
+    ------
+    NotIdentified
+        If the columns are collinear.
+    """
+    weight = scores.weight
+    if overlap and scores.heldout is not None:
+        weight = weight * variance_of_treatment(scores.heldout)
+    x = np.column_stack([np.ones(scores.n), design])
+    fit = least_squares(scores.gamma, x, weight, scores.cluster, vcov)
+    clustered = scores.cluster_name is not None or fit.n_clusters < scores.n
+    df = fit.n_clusters - 1 if clustered else scores.n - x.shape[1]
+    label = f"{vcov} ({scores.cluster_name})" if scores.cluster_name else vcov
+    rows = [
+        row_from_influence(
+            "projection",
+            fit.coefficients[j],
+            fit.influence[:, j],
+            scores,
+            level=level,
+            std_error=float(fit.covariance[j, j] ** 0.5),
+            term=name,
+            df=df,
+            vcov=label,
+        )
+        for j, name in enumerate(["(Intercept)", *names])
+    ]
+    test = joint_test(fit.coefficients[1:], fit.covariance[1:, 1:], df)
+    joint = Estimate.missing(
+        "projection",
+        f"F test that all {len(names)} slopes are zero",
+        term="joint",
+        level=level,
+        df=df,
+        vcov=label,
+        n_obs=scores.n,
+        n_clusters=fit.n_clusters,
+        test=test,
+    )
+    return [*rows, joint]

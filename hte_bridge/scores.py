@@ -1,0 +1,155 @@
+"""Held-out predictions -> doubly robust scores: the waist that every engine passes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from hte_bridge.engine import HeldOut
+from hte_bridge.errors import NotIdentified
+from hte_bridge.study import Study
+
+Array = npt.NDArray[np.float64]
+EXTREME = 0.05  # a propensity beyond this is where overlap is said to be weak (Crump et al. 2009 use 0.1)
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """A score for each unit whose mean is the effect, with weights and clusters.
+
+    Parameters
+    ----------
+    gamma : array (n,)
+        Doubly robust score, in units of the outcome.
+    weight : array (n,), optional
+        Nonnegative, any scale; ones by default.
+    cluster : array (n,), optional
+        Labels of any kind; each unit its own by default.
+    outcome, treatment, heldout : optional
+        What the effects on the treated and on the overlap need beside ``gamma``.
+
+    Examples
+    --------
+    >>> Scores(np.array([1.0, 3.0])).weight
+    array([1., 1.])
+    """
+
+    gamma: Array
+    weight: Array = field(default=None)  # type: ignore[arg-type]
+    cluster: npt.NDArray[np.int64] = field(default=None)  # type: ignore[arg-type]
+    outcome: Array | None = None
+    treatment: Array | None = None
+    heldout: HeldOut | None = None
+    binary: bool = True
+    cluster_name: str | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.gamma)
+        if self.weight is None:
+            object.__setattr__(self, "weight", np.ones(n))
+        labels = np.arange(n) if self.cluster is None else np.unique(self.cluster, return_inverse=True)[1]
+        object.__setattr__(self, "cluster", labels)
+
+    @property
+    def n(self) -> int:
+        """Number of units."""
+        return len(self.gamma)
+
+    @property
+    def vcov(self) -> str:
+        """How errors from these scores are formed."""
+        return "hetero" if self.cluster_name is None else f"CRV1 ({self.cluster_name})"
+
+    def where(self, mask: npt.ArrayLike) -> Scores:
+        """The scores of some units: boolean mask (n,) or positions."""
+        rows = np.arange(self.n)[np.asarray(mask)]
+
+        def cut(values: Array | None) -> Array | None:
+            return None if values is None else values[rows]
+
+        held = self.heldout
+        if held is not None:
+            held = HeldOut(
+                held.cate[rows], held.outcome_mean[rows], held.propensity[rows], cut(held.treatment_variance)
+            )
+        return replace(
+            self,
+            gamma=self.gamma[rows],
+            weight=self.weight[rows],
+            cluster=self.cluster[rows],
+            outcome=cut(self.outcome),
+            treatment=cut(self.treatment),
+            heldout=held,
+        )
+
+    @property
+    def residuals(self) -> tuple[Array, Array]:
+        """Y - m and W - e (n,), each."""
+        if self.outcome is None or self.treatment is None or self.heldout is None:
+            raise NotIdentified(
+                "The treated and overlap effects need outcome, treatment and nuisances. These scores hold `gamma` "
+                "alone. Make them with `scores(study, heldout)`."
+            )
+        return self.outcome - self.heldout.outcome_mean, self.treatment - self.heldout.propensity
+
+
+def variance_of_treatment(heldout: HeldOut) -> Array:
+    """Var(T | x), (n,): the engine's own, or e(1 - e) for a binary treatment."""
+    if heldout.treatment_variance is not None:
+        return heldout.treatment_variance
+    return heldout.propensity * (1 - heldout.propensity)
+
+
+def scores(study: Study, heldout: HeldOut) -> Scores:
+    """Doubly robust scores of a study: tau + (W - e) / Var(W | x) * (Y - m - (W - e) tau).
+
+    Binary treatment: Robins and Rotnitzky (1995), JASA 90(429). Continuous: Graham and Pinto (2022), Journal of
+    Econometrics 226(1), eq. 12; Hirshberg and Wager (2021), Annals of Statistics 49(6). With fixed effects the
+    residuals are those within the effects (docs/architecture.md, Panels).
+
+    Parameters
+    ----------
+    study : Study
+    heldout : HeldOut
+        In the study's order.
+
+    Raises
+    ------
+    NotIdentified
+        If a propensity is 0 or 1, or the variance of the treatment is not positive somewhere.
+    """
+    variance = variance_of_treatment(heldout)
+    empty = np.flatnonzero(~(variance > 0))
+    if len(empty):
+        raise NotIdentified(
+            f"The treatment must be able to vary at every unit. {len(empty):,} of {study.n:,} units have a held-out "
+            f"propensity of 0 or 1; the first is unit {empty[0]}. Drop units without overlap."
+        )
+    residual = study.outcome - heldout.outcome_mean - (study.treatment - heldout.propensity) * heldout.cate
+    gamma = heldout.cate + (study.treatment - heldout.propensity) / variance * residual
+    return Scores(
+        gamma=gamma,
+        weight=study.weight,
+        cluster=study.cluster,
+        outcome=study.outcome,
+        treatment=study.treatment,
+        heldout=heldout,
+        binary=study.binary and not study.fixed_effects.shape[1],
+        cluster_name=study.names.cluster,
+    )
+
+
+def overlap_warning(heldout: HeldOut, binary: bool) -> str:
+    """A sentence where the propensity comes near 0 or 1, naming the row that stays valid; else empty."""
+    if not binary:
+        return ""
+    low, high = float(heldout.propensity.min()), float(heldout.propensity.max())
+    if low > EXTREME and high < 1 - EXTREME:
+        return ""
+    far = float(np.mean((heldout.propensity < EXTREME) | (heldout.propensity > 1 - EXTREME)))
+    return (
+        f"overlap is weak: propensities from {low:.3f} to {high:.3f}, {far:.0%} of units beyond {EXTREME:g} or "
+        f"{1 - EXTREME:g}; `ato` (overlap weights) stays valid, `ate` leans on few units"
+    )

@@ -1,0 +1,249 @@
+"""Rows and the table: the one place where an error becomes an interval and a p-value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from hte_bridge.errors import InvalidOption
+
+Array = npt.NDArray[np.float64]
+
+COLUMNS = (
+    "engine",
+    "estimand",
+    "term",
+    "estimate",
+    "std_error",
+    "statistic",
+    "p_value",
+    "conf_low",
+    "conf_high",
+    "level",
+    "df",
+    "vcov",
+    "n_obs",
+    "n_clusters",
+    "note",
+)
+FORMAT_VERSION = 1
+
+
+def check_level(level: float) -> float:
+    """``level`` itself, if it is a coverage in (0, 1).
+
+    Raises
+    ------
+    InvalidOption
+        If it is not, with the fraction that was probably meant.
+    """
+    if not isinstance(level, int | float) or not 0 < level < 1:
+        meant = (
+            f" Did you mean {level / 100:g}?" if isinstance(level, int | float) and 1 < level < 100 else ""
+        )
+        raise InvalidOption(
+            f"`level` must be a coverage between 0 and 1, such as 0.95. {level!r} was given.{meant}"
+        )
+    return float(level)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One row: an estimate, its error, and the law that turns the error into an interval.
+
+    Parameters
+    ----------
+    estimand : str
+        ``"ate"``, ``"att"``, ``"ato"``, ``"ape"``, ``"coefficient"``, ``"projection"``, ...
+    estimate, std_error : float
+        In units of the outcome (per unit of treatment). NaN where the row cannot be defended; ``note`` says why.
+    term : str
+        Which coefficient, group or contrast.
+    df : float
+        Degrees of freedom of Student's t; infinite for the normal.
+    level : float
+        Coverage of the interval, in (0, 1).
+    vcov : str
+        How the error was formed: ``"CRV1 (village)"``, ``"hetero"``, ``"posterior"``.
+    test : tuple of float, optional
+        A statistic and p-value that are not the two-sided t of this row: joint, one-sided or adjusted.
+    interval : tuple of float, optional
+        Ends that are not estimate -/+ t * std_error: a bootstrap's, or a band's.
+    influence : array (n,), optional
+        Estimate minus truth is about its sum; paired comparisons of rows use it.
+
+    Examples
+    --------
+    >>> row = Estimate("ate", 2.0, 0.5, df=10)
+    >>> round(row.conf_low, 3), round(row.p_value, 4)
+    (0.886, 0.0025)
+    """
+
+    estimand: str
+    estimate: float
+    std_error: float = np.nan
+    term: str = ""
+    engine: str = ""
+    df: float = np.inf
+    level: float = 0.95
+    vcov: str = ""
+    n_obs: int = 0
+    n_clusters: int = 0
+    note: str = ""
+    test: tuple[float, float] | None = None
+    interval: tuple[float, float] | None = None
+    influence: Array | None = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        check_level(self.level)
+
+    @property
+    def statistic(self) -> float:
+        """Estimate over its error, or that of ``test``."""
+        if self.test is not None:
+            return self.test[0]
+        return self.estimate / self.std_error if self.std_error > 0 else np.nan
+
+    @property
+    def p_value(self) -> float:
+        """Two-sided, by the law of the interval, or that of ``test``."""
+        if self.test is not None:
+            return self.test[1]
+        return float(2 * stats.t.sf(abs(self.statistic), self.df)) if self.std_error > 0 else np.nan
+
+    @property
+    def _margin(self) -> float:
+        return (
+            float(stats.t.ppf((1 + self.level) / 2, self.df)) * self.std_error
+            if self.std_error > 0
+            else np.nan
+        )
+
+    @property
+    def conf_low(self) -> float:
+        """Lower end of the interval."""
+        return self.interval[0] if self.interval is not None else self.estimate - self._margin
+
+    @property
+    def conf_high(self) -> float:
+        """Upper end of the interval."""
+        return self.interval[1] if self.interval is not None else self.estimate + self._margin
+
+    def with_(self, **changes: Any) -> Estimate:
+        """Another row with some values replaced; a note is added to the one there is."""
+        if changes.get("note") and self.note and changes["note"] != self.note:
+            changes["note"] = f"{self.note}; {changes['note']}"
+        return replace(self, **changes)
+
+    @classmethod
+    def missing(cls, estimand: str, note: str, **values: Any) -> Estimate:
+        """A row without numbers that says why."""
+        return cls(estimand, np.nan, note=note, **values)
+
+
+def interval(estimate: Array, std_error: Array, level: float, df: float = np.inf) -> tuple[Array, Array]:
+    """Ends (n,) of pointwise intervals, by the same law as a row's."""
+    margin = stats.t.ppf((1 + check_level(level)) / 2, df) * std_error
+    return estimate - margin, estimate + margin
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Rows, and what a reader needs to rebuild them.
+
+    Parameters
+    ----------
+    rows : tuple of Estimate
+    meta : mapping
+        Plain values: ``n``, ``n_clusters``, ``treated_share``, ``propensity``, ``folds``, ``seed``,
+        ``versions``, ``warnings``, ``names``.
+
+    Examples
+    --------
+    >>> table = Table((Estimate("ate", 2.0, 0.5, engine="grf"),), {"n": 100})
+    >>> table.to_frame()[["engine", "estimand", "estimate"]].values.tolist()
+    [['grf', 'ate', 2.0]]
+    """
+
+    rows: tuple[Estimate, ...]
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per estimate, columns as in ``COLUMNS``."""
+        return frame_of(self.rows)
+
+    def at_level(self, level: float) -> Table:
+        """The same rows with intervals of another coverage."""
+        return Table(tuple(replace(row, level=level, interval=None) for row in self.rows), self.meta)
+
+    def where(self, **values: str) -> Table:
+        """Rows whose columns have these values, such as ``engine="grf"``."""
+        kept = tuple(
+            row for row in self.rows if all(getattr(row, key) == value for key, value in values.items())
+        )
+        return Table(kept, self.meta)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __str__(self) -> str:
+        from hte_bridge.format import to_text
+
+        return to_text(self)
+
+    def _repr_html_(self) -> str:
+        from hte_bridge.format import to_html
+
+        return to_html(self)
+
+    def to_markdown(self) -> str:
+        """The printed table and its notes as markdown."""
+        from hte_bridge.format import to_markdown
+
+        return to_markdown(self)
+
+    def to_latex(self, stars: bool = False) -> str:
+        """A booktabs table with notes; stars are off unless asked for."""
+        from hte_bridge.format import to_latex
+
+        return to_latex(self, stars=stars)
+
+    def save(self, path: str | Path) -> Path:
+        """Write rows and meta to a Parquet file (or CSV by its ending); nothing half-written stays.
+
+        Raises
+        ------
+        UnwritableFolder
+            If the folder is not there or cannot be written.
+        """
+        from hte_bridge.files import save_table
+
+        return save_table(self, Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Table:
+        """Read what ``save`` wrote.
+
+        Raises
+        ------
+        UnreadableFile
+            If the file is missing, truncated, not one of ours, or of a newer version.
+        """
+        from hte_bridge.files import load_table
+
+        return load_table(Path(path))
+
+
+def frame_of(rows: Iterable[Estimate]) -> pd.DataFrame:
+    """Rows as a frame with the columns in ``COLUMNS``."""
+    records = [[getattr(row, name) for name in COLUMNS] for row in rows]
+    frame = pd.DataFrame(records, columns=list(COLUMNS))
+    floats = ["estimate", "std_error", "statistic", "p_value", "conf_low", "conf_high", "level", "df"]
+    return frame.astype(dict.fromkeys(floats, np.float64) | {"n_obs": np.int64, "n_clusters": np.int64})
