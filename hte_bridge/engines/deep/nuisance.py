@@ -1,0 +1,152 @@
+"""Cross-fitted nuisances: candidates predict the folds that they did not see, and are stacked by that loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from scipy import optimize
+
+from hte_bridge.engines.deep.nets import Array, NetOptions, Predict, Scale, linear, net
+from hte_bridge.progress import steps
+
+Learner = Callable[[Array, Array, Array, int], Predict]  # x (n, p), y (n,), weight (n,), seed -> predict
+
+
+@dataclass(frozen=True, eq=False)
+class CrossFitted:
+    """Held-out predictions of one nuisance.
+
+    Parameters
+    ----------
+    prediction : array (n,)
+        Stacked prediction for each unit, by candidates that did not see it.
+    candidates : mapping
+        Candidate -> its own held-out prediction (n,).
+    loss : mapping
+        Candidate, and ``"stacked"``, -> weighted mean squared error held out.
+    share : mapping
+        Candidate -> its share in the stack; shares sum to one.
+    fitted : sequence
+        Per fold, candidate -> prediction function.
+    """
+
+    prediction: Array
+    candidates: Mapping[str, Array]
+    loss: Mapping[str, float]
+    share: Mapping[str, float]
+    fitted: list[dict[str, Predict]] = field(default_factory=list, repr=False)
+
+    def predict(self, new: Array) -> Array:
+        """Mean over folds of the stacked predictions at new rows (m, p)."""
+        total = np.zeros(len(new))
+        for models in self.fitted:
+            for name, share in self.share.items():
+                if share > 0:
+                    total += share * models[name](new)
+        return np.asarray(total / len(self.fitted))
+
+    def verdict(self, what: str) -> str:
+        """Sentence for the table's note where the network lost to the linear model held out, else empty.
+
+        Examples
+        --------
+        >>> fit = CrossFitted(np.zeros(1), {}, {"net": 2.0, "linear": 1.0}, {"net": 0.0, "linear": 1.0})
+        >>> fit.verdict("E[Y | x]")
+        'The network for E[Y | x] did not beat the linear model held out (loss 2 against 1); its share is 0.00.'
+        """
+        if "net" not in self.loss or self.loss["net"] < self.loss["linear"]:
+            return ""
+        return (
+            f"The network for {what} did not beat the linear model held out (loss {self.loss['net']:.4g} against "
+            f"{self.loss['linear']:.4g}); its share is {self.share['net']:.2f}."
+        )
+
+
+def constant(x: Array, y: Array, weight: Array, seed: int) -> Predict:
+    """Predict the weighted mean, whatever x."""
+    mean = float(np.average(y, weights=weight))
+    return lambda new: np.full(len(new), mean)
+
+
+def standard_learners(scale: Scale, options: NetOptions, device: str = "cpu") -> dict[str, Learner]:
+    """Constant, linear (or logistic) model, and network."""
+    return {
+        "constant": constant,
+        "linear": lambda x, y, weight, seed: linear(x, y, weight, scale),
+        "net": lambda x, y, weight, seed: net(x, y, weight, scale, seed=seed, options=options, device=device),
+    }
+
+
+def crossfit(
+    x: Array,
+    y: Array,
+    fold: npt.NDArray[np.int64],
+    learners: Mapping[str, Learner],
+    *,
+    weight: Array | None = None,
+    seed: int,
+    name: str = "nuisance",
+) -> CrossFitted:
+    """Predict each fold by candidates trained on the others, and stack them.
+
+    Stacking: Wolpert (1992), Neural Networks 5(2); Breiman (1996), Machine Learning 24: shares are nonnegative, sum to
+    one, and minimise the held-out squared error.
+
+    Parameters
+    ----------
+    x : array (n, p)
+    y : array (n,)
+        An outcome, or 0 and 1.
+    fold : array (n,)
+        Codes 0..K-1; clusters are whole within folds.
+    learners : mapping
+        Candidate -> learner; see ``standard_learners``.
+    weight : array (n,), optional
+    seed : int
+    name : str
+        Of the progress bar.
+
+    Examples
+    --------
+    >>> x = np.arange(8.0)[:, None]
+    >>> fit = crossfit(x, np.ones(8), np.arange(8) % 2, {"constant": constant}, seed=1)
+    >>> float(fit.prediction[0]), fit.share
+    (1.0, {'constant': 1.0})
+    """
+    weight = np.ones(len(y)) if weight is None else weight
+    candidates = {each: np.zeros(len(y)) for each in learners}
+    fitted: list[dict[str, Predict]] = []
+    for k in steps(range(int(fold.max()) + 1), f"deep: {name}"):
+        train, test = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
+        models = {each: make(x[train], y[train], weight[train], seed + k) for each, make in learners.items()}
+        for each, model in models.items():
+            candidates[each][test] = model(x[test])
+        fitted.append(models)
+    share = stack(np.column_stack(list(candidates.values())), y, weight)
+    shares = dict(zip(candidates, share.tolist(), strict=True))
+    prediction = np.column_stack(list(candidates.values())) @ share
+    loss = {each: float(np.average((y - values) ** 2, weights=weight)) for each, values in candidates.items()}
+    loss["stacked"] = float(np.average((y - prediction) ** 2, weights=weight))
+    return CrossFitted(prediction, candidates, loss, shares, fitted)
+
+
+def stack(candidates: Array, y: Array, weight: Array) -> Array:
+    """Nonnegative shares (k,), summing to one, of the candidates (n, k) that best predict y.
+
+    Examples
+    --------
+    >>> y = np.array([0.0, 1.0, 2.0])
+    >>> stack(np.column_stack([y, -y]), y, np.ones(3)).round(6).tolist()
+    [1.0, 0.0]
+    """
+    root = np.sqrt(weight / weight.mean())
+    spread = float(np.sqrt(np.average((y - np.average(y, weights=weight)) ** 2, weights=weight))) or 1.0
+    sum_to_one = 1e4 * np.sqrt(len(y))  # a row so heavy that the shares sum to one to rounding
+    left = np.vstack(
+        [(candidates - y[:, None]) * root[:, None] / spread, np.full(candidates.shape[1], sum_to_one)]
+    )
+    shares, _ = optimize.nnls(left, np.append(np.zeros(len(y)), sum_to_one))
+    return np.asarray(shares / shares.sum())
