@@ -14,8 +14,8 @@ _HOMES = {
     "Study": "study",
     "Folds": "study",
     "HeldOut": "engine",
-    "compare": "compare",
-    "Comparison": "compare",
+    "compare": "comparing",
+    "Comparison": "comparison",
     "Table": "table",
     "Estimate": "table",
     "Feols": "engines.feols",
@@ -50,7 +50,8 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
-    from hte_bridge.compare import Comparison, compare
+    from hte_bridge.comparing import compare
+    from hte_bridge.comparison import Comparison
     from hte_bridge.engine import HeldOut
     from hte_bridge.engines.causal_forest import CausalForest
     from hte_bridge.engines.deep import Deep

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import sparse
 
 from hte_bridge.encode import kind_of, to_float
 from hte_bridge.errors import InvalidData, NotIdentified, TooFewClusters, nearest
@@ -290,9 +291,12 @@ def within(
     effects: npt.NDArray[np.int64],
     weight: Array,
     tolerance: float = 1e-10,
-    max_sweeps: int = 1000,
+    max_sweeps: int = 10_000,
 ) -> Array:
-    """Residual of ``values`` (n,) on the effects, by alternating projections (von Neumann; Guimaraes and Portugal 2010).
+    """Residual of ``values`` (n,) or (n, k) on the effects, by alternating projections.
+
+    Guimaraes and Portugal (2010), Stata Journal 10(4): sweep out the weighted mean of each level in turn until no
+    mean exceeds ``tolerance`` standard deviations of its column.
 
     Examples
     --------
@@ -300,15 +304,21 @@ def within(
     array([-1.,  1., -2.,  2.])
     """
     out = np.array(values, dtype=np.float64)
-    totals = [np.bincount(codes, weights=weight) for codes in effects.T]
-    scale = max(float(np.std(out)), np.finfo(float).tiny)
+    flat = out[:, None] if out.ndim == 1 else out
+    n, rows = len(flat), np.arange(len(flat))
+    averages = []
+    for codes in effects.T:
+        total = np.bincount(codes, weights=weight)
+        share = weight / np.maximum(total[codes], np.finfo(float).tiny)
+        averages.append((sparse.csr_array((share, (codes, rows)), shape=(len(total), n)), codes))
+    scale = np.maximum(flat.std(axis=0), np.finfo(float).tiny)
     for _ in range(max_sweeps):
         moved = 0.0
-        for codes, total in zip(effects.T, totals, strict=True):
-            mean = np.bincount(codes, weights=weight * out) / np.maximum(total, np.finfo(float).tiny)
-            out -= mean[codes]
-            moved = max(moved, float(np.abs(mean).max()))
-        if moved < tolerance * scale or effects.shape[1] == 1:
+        for average, codes in averages:
+            mean = average @ flat
+            flat -= mean[codes]
+            moved = max(moved, float((np.abs(mean).max(axis=0) / scale).max()))
+        if moved < tolerance or len(averages) == 1:
             break
     return out
 

@@ -260,6 +260,8 @@ class Folds:
     def make(cls, study: Study, n_folds: int = 5, seed: int = 0) -> Folds:
         """Folds of near equal size: clusters are shuffled and dealt; without clusters, arm by arm.
 
+        With fixed effects and no cluster, the units of the effect with most levels stay together.
+
         Raises
         ------
         InvalidOption
@@ -276,7 +278,10 @@ class Folds:
         rng = np.random.default_rng(seed)
         checks.enough_for_folds(study, n_folds)
         if study.clustered:
-            return cls(_deal_clusters(study, n_folds, rng), n_folds, seed)
+            return cls(_deal(study.cluster, n_folds, rng), n_folds, seed)
+        if study.fixed_effects.shape[1]:
+            widest = study.fixed_effects[:, int(study.fixed_effects.max(axis=0).argmax())]
+            return cls(_deal(widest, n_folds, rng), n_folds, seed)
         order = rng.permutation(study.n)
         if study.binary:
             order = order[np.argsort(study.treatment[order], kind="stable")]
@@ -290,17 +295,17 @@ class Folds:
             yield np.flatnonzero(~held), np.flatnonzero(held)
 
 
-def _deal_clusters(study: Study, n_folds: int, rng: np.random.Generator) -> Codes:
+def _deal(cluster: Codes, n_folds: int, rng: np.random.Generator) -> Codes:
     """Largest clusters first, each to the fold with fewest units so far; ties by chance."""
-    sizes = np.bincount(study.cluster, minlength=study.n_clusters)
-    order = rng.permutation(study.n_clusters)
+    sizes = np.bincount(cluster)
+    order = rng.permutation(len(sizes))
     order = order[np.argsort(-sizes[order], kind="stable")]
-    place = np.empty(study.n_clusters, dtype=np.int64)
+    place = np.empty(len(sizes), dtype=np.int64)
     if sizes.max() == sizes.min():
-        place[order] = np.arange(study.n_clusters) % n_folds
-        return place[study.cluster]
+        place[order] = np.arange(len(sizes)) % n_folds
+        return place[cluster]
     filled = np.zeros(n_folds)
-    for cluster in order:
-        place[cluster] = int(np.argmin(filled))
-        filled[place[cluster]] += sizes[cluster]
-    return place[study.cluster]
+    for each in order:
+        place[each] = int(np.argmin(filled))
+        filled[place[each]] += sizes[each]
+    return place[cluster]
