@@ -1,0 +1,53 @@
+# Two commands do everything on a machine that has nothing yet: `make demo` and `make test`.
+# Both set up first; a second run finds its stamps under .venv and installs nothing.
+
+SHELL := /bin/bash
+BIN := .venv/bin
+R_LIBRARY := $(CURDIR)/.venv/r-library
+# Tests run in two processes, so each library gets one thread.
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
+CODE := hte_bridge tests bench examples
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format pytest testthat doctor bench-import lock clean
+
+help:
+	@echo "make demo     the main job on two real data sets; writes tables, plots and a report each to out/"
+	@echo "make test     formatter, linter, type checker, pytest, testthat"
+	@echo "make doctor   what is installed, and how to mend what is not"
+
+setup:
+	@bash scripts/setup.sh
+
+demo: setup
+	@$(BIN)/python examples/demo.py
+
+test: setup
+	@$(MAKE) --no-print-directory lint pytest testthat
+
+lint: setup
+	@$(BIN)/ruff format --check $(CODE)
+	@$(BIN)/ruff check $(CODE)
+	@$(BIN)/mypy
+
+format: setup
+	@$(BIN)/ruff format $(CODE)
+	@$(BIN)/ruff check --fix $(CODE)
+
+pytest: setup
+	@$(ONE_THREAD) $(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+testthat: setup
+	@R_LIBRARY=$(R_LIBRARY) $(ONE_THREAD) bash scripts/testthat.sh
+
+doctor: setup
+	@$(BIN)/hte-bridge doctor
+
+bench-import: setup
+	@$(BIN)/python bench/imports.py
+
+lock:
+	@bash scripts/lock.sh
+
+clean:
+	rm -rf .venv out build dist .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,22 @@
+# Rscript restore.R LOCKFILE LIBRARY: the packages of a lock file, by renv, into a library of this project.
+arguments <- commandArgs(trailingOnly = TRUE)
+lockfile <- normalizePath(arguments[1])
+dir.create(arguments[2], recursive = TRUE, showWarnings = FALSE)
+library_path <- normalizePath(arguments[2])
+# nothing but this library and R's own: what the user has elsewhere must not stand in for a pinned package
+.libPaths(library_path, include.site = FALSE)
+
+repos <- Sys.getenv("RENV_CONFIG_REPOS_OVERRIDE", getOption("repos")[["CRAN"]])
+if (repos == "@CRAN@") {
+  stop("No CRAN mirror is set. Set RENV_CONFIG_REPOS_OVERRIDE to the address of one.", call. = FALSE)
+}
+Sys.setenv(RENV_CONFIG_CACHE_SYMLINKS = "FALSE") # a copy: emptying renv's cache must not break the library
+if (!dir.exists(file.path(library_path, "renv"))) {
+  install.packages("renv", lib = library_path, repos = repos)
+}
+renv::consent(provided = TRUE)
+renv::restore(project = dirname(library_path), lockfile = lockfile, library = library_path, prompt = FALSE)
+
+wanted <- names(renv::lockfile_read(lockfile)$Packages)
+missing <- setdiff(wanted, rownames(installed.packages(library_path)))
+if (length(missing)) stop("Not installed: ", paste(missing, collapse = ", "), call. = FALSE)

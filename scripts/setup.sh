@@ -1,0 +1,171 @@
+#!/usr/bin/env bash
+# Makes .venv with every Python and R package of the lock files. Idempotent: a stamp under .venv keeps the key
+# (hash of a lock, version of Python or R) of each step that ended well, so a second run installs nothing.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+venv="$PWD/.venv" logs="$PWD/.venv/logs" stamps="$PWD/.venv/stamps"
+mkdir -p "$logs" "$stamps"
+if command -v flock >/dev/null; then exec 9>"$venv/setup.lock" && flock 9; fi
+
+say() { printf 'setup: %s\n' "$*"; }
+key() { cat "$@" 2>/dev/null | sha256sum | cut -c1-16; }
+fresh() { [ "$(cat "$stamps/$1" 2>/dev/null)" = "$2" ]; } # fresh STEP KEY
+can_install() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }
+
+step() { # step NAME WHAT COMMAND...: one line before, one after; the log's tail where it fails
+  local name="$1" what="$2" begun=$SECONDS
+  shift 2
+  say "$what ..."
+  if "$@" >"$logs/$name.log" 2>&1 </dev/null; then
+    say "$what: done in $((SECONDS - begun)) s"
+  else
+    say "$what: FAILED after $((SECONDS - begun)) s. The end of .venv/logs/$name.log:"
+    tail -n 25 "$logs/$name.log" | sed 's/^/    /'
+    return 1
+  fi
+}
+
+apt_install() {
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get install -y --no-install-recommends "$@" 9>&- || { apt-get update 9>&- && apt-get install -y --no-install-recommends "$@" 9>&-; }
+}
+
+missing_packages() { # those of the Debian packages named that are not installed
+  local package
+  for package in "$@"; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || echo "$package"
+  done
+}
+
+# ---------------------------------------------------------------------------------------------- Python
+
+usable() { "$1" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 15))' 2>/dev/null; }
+
+find_python() {
+  local each
+  for each in ${PYTHON:-} python3.11 python3 python3.12 python3.13 python3.14; do
+    if command -v "$each" >/dev/null && usable "$each"; then command -v "$each" && return; fi
+  done
+  return 1
+}
+
+make_venv() {
+  local python
+  "$venv/bin/python" -c 'import pip' 2>/dev/null && fresh venv "$PWD" && return
+  if "$venv/bin/python" -c 'import pip, hte_bridge' 2>/dev/null; then echo "$PWD" >"$stamps/venv" && return; fi
+  if ! find_python >/dev/null && can_install; then
+    step apt-python "Python from the system's packages" apt_install python3 python3-venv python3-dev
+  fi
+  if ! python=$(find_python); then
+    say "Python 3.11 to 3.14 with venv must be there. None was found. Install it (Debian, Ubuntu: sudo apt-get install python3 python3-venv python3-dev), or name one: make PYTHON=/path/to/python3.12"
+    return 1
+  fi
+  rm -rf "$venv/bin" "$venv/lib" "$venv/include" "${stamps:?}"/*
+  step venv "virtual environment in .venv ($("$python" --version))" "$python" -m venv "$venv" && echo "$PWD" >"$stamps/venv"
+}
+
+pip_install() { "$venv/bin/python" -m pip install --no-input --require-hashes "$@"; }
+
+python_packages() {
+  local now
+  now="$("$venv/bin/python" --version) $(key requirements.lock)"
+  fresh python "$now" && return
+  step python "Python packages (requirements.lock)" pip_install -r requirements.lock && echo "$now" >"$stamps/python"
+}
+
+torch_package() { # the CPU build where the user's package indexes have it, else the plain one
+  local now
+  now="$("$venv/bin/python" --version) $(key requirements-torch.lock requirements-torch-cuda.lock)"
+  fresh torch "$now" && return
+  if ! "$venv/bin/python" -c 'import importlib.metadata as m, sys; sys.exit(m.version("torch").split("+")[0] != "2.13.0")' 2>/dev/null; then
+    step torch "torch, CPU build (requirements-torch.lock)" pip_install --no-deps -r requirements-torch.lock || {
+      say "The CPU build of torch is in none of your package indexes. The plain build follows; on Linux it brings gigabytes of CUDA."
+      say "To have the small one instead, stop now, set PIP_EXTRA_INDEX_URL to the index of CPU builds that torch's own installation page names, and run make again."
+      step torch "torch, plain build (requirements-torch-cuda.lock)" pip_install -r requirements-torch-cuda.lock || return 1
+    }
+  fi
+  echo "$now" >"$stamps/torch"
+}
+
+project() {
+  local now
+  now="$PWD $(key pyproject.toml)"
+  fresh project "$now" && return
+  step project "hte_bridge itself" "$venv/bin/python" -m pip install --no-input --no-deps --no-build-isolation --no-index -e . && echo "$now" >"$stamps/project"
+}
+
+python_side() { python_packages && torch_package && project; }
+
+# ---------------------------------------------------------------------------------------------- R
+
+DEBIAN_R="r-base-core r-recommended r-base-dev libuv1-dev"
+
+system_r() {
+  local wanted
+  wanted=$(command -v dpkg-query >/dev/null && missing_packages $DEBIAN_R)
+  # R from elsewhere (rig, conda, a build of one's own) is taken as it is
+  if command -v Rscript >/dev/null && [ "$(command -v Rscript)" != /usr/bin/Rscript ]; then wanted=""; fi
+  if ! command -v Rscript >/dev/null || [ -n "$wanted" ]; then
+    if can_install; then step apt-r "R from the system's packages (about two minutes)" apt_install ${wanted:-$DEBIAN_R}; fi
+  fi
+  command -v Rscript >/dev/null && return
+  say "R was not found, so grf cannot run; feols and deep do. To have it: sudo apt-get install $DEBIAN_R python3-dev (Debian, Ubuntu), then make setup."
+  return 1
+}
+
+r_version() { Rscript --vanilla -e 'cat(as.character(getRversion()), R.home())' 2>/dev/null; }
+
+local_cran() { # a CRAN beside the repository, for machines that reach none; the user's own setting wins
+  local beside
+  beside="$(cd .. && pwd)/shared/cran"
+  if [ -z "${RENV_CONFIG_REPOS_OVERRIDE:-}" ] && [ -f "$beside/src/contrib/PACKAGES" ]; then
+    export RENV_CONFIG_REPOS_OVERRIDE="file://$beside"
+  fi
+}
+
+restore() { # restore LOCK
+  export MAKEFLAGS="-j$(getconf _NPROCESSORS_ONLN)"
+  pkg-config --exists libuv 2>/dev/null || export USE_BUNDLED_LIBUV=1
+  Rscript --no-save --no-restore scripts/restore.R "$1" "$venv/r-library"
+}
+
+r_packages() { # r_packages LOCK
+  local now name
+  name=$(basename "$1" .lock) now="$(r_version) $(key "$1")"
+  fresh "$name" "$now" && return
+  local_cran
+  if step "$name" "R packages ($1; grf compiles for some minutes)" restore "$1"; then
+    echo "$now" >"$stamps/$name"
+  else
+    say "grf needs these; feols and deep do not. Mend what the log names (compilers: r-base-dev; a CRAN mirror: RENV_CONFIG_REPOS_OVERRIDE), then make setup."
+    return 1
+  fi
+}
+
+rpy2_packages() { # after R, so that its compiled mode is R's
+  local now
+  now="$("$venv/bin/python" --version) $(r_version) $(key requirements-r.lock)"
+  fresh rpy2 "$now" && return
+  # no cache: a wheel built for another R must not come back
+  step rpy2 "rpy2 (requirements-r.lock)" pip_install --no-deps --no-cache-dir -r requirements-r.lock && echo "$now" >"$stamps/rpy2"
+}
+
+r_side() { system_r && r_packages renv.lock; }
+
+# ---------------------------------------------------------------------------------------------- all
+
+case "${1:-all}" in
+  all)
+    make_venv || exit 1
+    python_side &
+    python_job=$!
+    r_side && r_there=1 || r_there=0
+    wait "$python_job" || exit 1
+    if command -v Rscript >/dev/null; then rpy2_packages || r_there=0; fi
+    # where machines decide, half of the engines is a failure
+    if [ "$r_there" = 0 ] && [ "${CI:-}" = true ]; then exit 1; fi
+    ;;
+  parity) r_packages renv-parity.lock || exit 1 ;;
+  *) say "unknown argument: $1" && exit 2 ;;
+esac
+exit 0
