@@ -143,12 +143,20 @@ def _engines(engines: Sequence[Engine | str], seed: int) -> list[Engine]:
 
 
 def _by_name(name: str, seed: int) -> Engine:
-    import hte_bridge as hb
-
     if name not in ENGINES:
         offer = nearest(name, ENGINES).replace("The columns are", "The engines are")
         raise InvalidOption(f"`engines` must name known engines. `{name}` is not one. {offer}")
-    return {"feols": hb.Feols, "grf": hb.CausalForest, "deep": hb.Deep}[name](seed=seed)
+    if name == "feols":
+        from hte_bridge.engines.feols import Feols
+
+        return Feols(seed=seed)
+    if name == "grf":
+        from hte_bridge.engines.causal_forest import CausalForest
+
+        return CausalForest(seed=seed)
+    from hte_bridge.engines.deep import Deep
+
+    return Deep(seed=seed)
 
 
 def _fit(engine: Engine, study: Study, folds: Folds) -> Fit:
