@@ -70,9 +70,7 @@ class Comparison(Table):
         """The rows that ``make`` gives for each engine; one that cannot answer gets a row that says why."""
         rows: list[Estimate] = []
         for name, fit in self.fits.items():
-            rows += engine_rows(
-                name, fit, estimand, lambda each, n=name: make(each, self.scores(n)), self.level
-            )
+            rows += engine_rows(name, fit, estimand, partial(self._make, make, name), self.level)
         return Table(tuple(rows), self.meta)
 
     def _make(self, make: Callable[[Fit, Scores], list[Estimate]], name: str, fit: Fit) -> list[Estimate]:
