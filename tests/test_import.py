@@ -1,0 +1,41 @@
+"""Importing the package is cheap: it starts neither R nor torch."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "rpy2", "pyfixest", "sklearn", "scipy", "pandas", "matplotlib")
+SAY = "import json, sys; {code}; print(json.dumps(sorted({{name.split('.')[0] for name in sys.modules}})))"
+
+
+def modules_after(code: str) -> set[str]:
+    run = subprocess.run(
+        [sys.executable, "-c", SAY.format(code=code)], capture_output=True, text=True, check=True
+    )
+    return set(json.loads(run.stdout))
+
+
+def test_import_starts_neither_r_nor_torch():
+    loaded = modules_after("import hte_bridge")
+    assert "hte_bridge" in loaded
+    assert loaded.isdisjoint(HEAVY)
+
+
+def test_what_the_test_looks_for_would_be_seen():
+    assert "pandas" in modules_after("import hte_bridge; hte_bridge.Study")
+
+
+@pytest.mark.parametrize("name", ["Study", "Feols", "CausalForest", "compare", "Table"])
+def test_no_name_but_deep_starts_torch_or_r(name):
+    assert modules_after(f"import hte_bridge; hte_bridge.{name}").isdisjoint({"torch", "rpy2"})
+
+
+def test_every_public_name_is_there():
+    import hte_bridge
+
+    assert all(getattr(hte_bridge, name) is not None for name in hte_bridge.__all__)
+    assert set(hte_bridge.__all__) == set(hte_bridge._HOMES)
+    with pytest.raises(AttributeError, match="no attribute 'Studdy'"):
+        _ = hte_bridge.Studdy
