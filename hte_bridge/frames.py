@@ -40,10 +40,11 @@ def to_pandas(data: Any) -> pd.DataFrame:
         frame = _read(Path(data))
     elif isinstance(data, pd.DataFrame):
         frame = data
+    elif hasattr(data, "collect"):  # polars.LazyFrame
+        frame = _sorted_levels(data.collect().to_pandas())
     elif hasattr(data, "to_pandas"):  # polars.DataFrame, pyarrow.Table
         frame = data.to_pandas()
-    elif hasattr(data, "collect"):  # polars.LazyFrame
-        frame = data.collect().to_pandas()
+        frame = _sorted_levels(frame) if type(data).__module__.startswith("polars") else frame
     else:
         raise InvalidData(
             "The data must be a pandas or polars frame, a pyarrow table, or the path of a Parquet or CSV file. "
@@ -56,6 +57,16 @@ def to_pandas(data: Any) -> pd.DataFrame:
             "times. Rename or drop one of them."
         )
     return frame
+
+
+def _sorted_levels(frame: pd.DataFrame) -> pd.DataFrame:
+    """Levels of unordered categories in sorted order: polars keeps them in the order of a shared cache."""
+    unordered = {
+        name: frame[name].cat.set_categories(sorted(frame[name].cat.categories))
+        for name in frame.columns
+        if isinstance(frame[name].dtype, pd.CategoricalDtype) and not frame[name].dtype.ordered
+    }
+    return frame.assign(**unordered)
 
 
 def _read(path: Path) -> pd.DataFrame:
