@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -81,7 +82,7 @@ class Feols:
 
 @dataclass(frozen=True, eq=False)
 class Regression:
-    """What is kept of one pyfixest model: its ``tidy()``, covariance, influence values and law."""
+    """What is kept of one pyfixest model: its ``tidy()``, covariance, influence values, law and note."""
 
     tidy: pd.DataFrame
     covariance: Array
@@ -89,6 +90,7 @@ class Regression:
     df: float
     vcov: str
     n_obs: int
+    note: str = ""
 
 
 def _frame(study: Study, interactions: bool = False) -> pd.DataFrame:
@@ -109,15 +111,17 @@ def _regress(study: Study, frame: pd.DataFrame, regressors: Sequence[str], vcov:
     effects = " + ".join(name for name in frame.columns if name[0] == "f")
     formula = f"y ~ {' + '.join(regressors)}" + (f" | {effects}" if effects else "")
     used = ["y", *regressors, *(name for name in frame.columns if name[0] == "f"), "c", "w"]
-    model = pyfixest.feols(
-        formula,
-        data=frame[used],
-        vcov={"CRV1": "c"} if study.clustered else vcov,
-        weights="w" if study.weighted else None,
-        copy_data=False,
-        store_data=False,
-        fixef_rm="none",
-    )
+    with warnings.catch_warnings():  # what is dropped as collinear is said in the row's note instead
+        warnings.filterwarnings("ignore", message=r"(?s).*multicollinearity", category=UserWarning)
+        model = pyfixest.feols(
+            formula,
+            data=frame[used],
+            vcov={"CRV1": "c"} if study.clustered else vcov,
+            weights="w" if study.weighted else None,
+            copy_data=False,
+            store_data=False,
+            fixef_rm="none",
+        )
     tidy = model.tidy()
     if "d" not in tidy.index:
         raise NotIdentified(
@@ -128,7 +132,11 @@ def _regress(study: Study, frame: pd.DataFrame, regressors: Sequence[str], vcov:
     influence = None if scores is None or bread is None else scores @ bread
     df = study.n_clusters - 1 if study.clustered else getattr(model, "_df_t", study.n - len(tidy))
     label = f"CRV1 ({study.names.cluster})" if study.clustered else vcov
-    return Regression(tidy, np.asarray(model._vcov), influence, float(df), label, study.n)
+    gone = [
+        study.filled_names[int(name[1:])] for name in regressors if name[0] == "x" and name not in tidy.index
+    ]
+    note = f"feols left out {', '.join(gone)}: collinear with the effects or other covariates" if gone else ""
+    return Regression(tidy, np.asarray(model._vcov), influence, float(df), label, study.n, note)
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,6 +235,7 @@ class FeolsFit:
             vcov=model.vcov,
             n_obs=model.n_obs,
             n_clusters=self.study.n_clusters,
+            note=model.note,
             influence=None if model.influence is None else model.influence[:, place],
         )
 
