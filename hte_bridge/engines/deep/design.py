@@ -1,0 +1,253 @@
+"""From a study to the last layer's columns: points, networks, structure, basis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from hte_bridge.engines.deep.blocks import Basis, Block, knots
+from hte_bridge.engines.deep.points import Rows, SlopeGroups, constant_columns, distinct
+from hte_bridge.engines.deep.structure import (
+    Sizes,
+    Structure,
+    average,
+    clique_blocks,
+    everything_blocks,
+    main_blocks,
+    pair_blocks,
+    probe,
+)
+from hte_bridge.engines.deep.tau_nets import Ensemble, TauNetOptions, crossfit_nets
+from hte_bridge.errors import InvalidOption
+from hte_bridge.study import Folds, Study
+
+if TYPE_CHECKING:
+    from hte_bridge.engines.deep import Deep
+
+Array = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int64]
+
+NET_BINS = 16
+MOST_GROUPS = 1_600  # random slopes beyond this number cost more than they explain
+WIDER = 2.5  # the block on all covariates is this much wider where no pair stands out
+WIDEST_LINEAR_LAYER = 60  # covariates that get functions of their own; all get a linear term
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """What the last layer needs.
+
+    Parameters
+    ----------
+    rows : Rows
+        Its ``points`` hold the covariates, then the networks' cross-fitted columns.
+    basis : Basis
+    drift : array (K,)
+        Features that belong to mu as well.
+    nets : list of list of Ensemble
+        Per fold; each kind of input gives a column of tau, all together one of mu.
+    structure : Structure
+        Mean over the networks.
+    slopes : SlopeGroups
+    q : int
+        Covariates.
+    """
+
+    rows: Rows
+    basis: Basis
+    drift: npt.NDArray[np.bool_]
+    nets: list[list[Ensemble]]
+    structure: Structure
+    slopes: SlopeGroups
+    q: int
+
+    def columns(self, fold: int | None = None) -> Codes:
+        """Features (tau, then mu) that may be used for all rows, or by models that must not have seen ``fold``."""
+        allowed = np.array(
+            [fold is None or block.folds is None or fold in block.folds for block in self.basis.blocks]
+        )[self.basis.owner]
+        return np.flatnonzero(np.concatenate([allowed, allowed[self.drift]]))
+
+    def owner(self, columns: Codes, slopes: bool) -> tuple[Codes, list[str]]:
+        """Block of each chosen column, numbered without gaps, and the blocks' names; slopes come last."""
+        own = self.basis.owner
+        label = np.concatenate([own, own[self.drift] + len(self.basis.blocks)])[columns]
+        used, code = np.unique(label, return_inverse=True)
+        blocks = self.basis.blocks
+        names = [
+            blocks[k].name if k < len(blocks) else f"mu: {blocks[k - len(blocks)].name}"
+            for k in used.tolist()
+        ]
+        parts = [code.reshape(-1)]
+        if slopes:
+            for k, size in enumerate(self.rows.group_sizes):
+                parts.append(np.full(size, len(used) + k))
+                names.append(f"slopes {k}")
+        return np.concatenate(parts), names
+
+
+def device_of(options: Deep) -> str:
+    """Device of the networks: CUDA where ``auto`` finds it.
+
+    Raises
+    ------
+    InvalidOption
+        If the device asked for is not there.
+    """
+    wanted = options.device
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    there = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not there[wanted]:
+        raise InvalidOption(
+            f"`device` must be one that this machine has. {wanted!r} was asked for and is not there. Use `auto`."
+        )
+    return wanted
+
+
+def net_options(options: Deep) -> TauNetOptions:
+    """Networks of tau as the engine's options ask for them."""
+    return TauNetOptions(
+        plain=2 * options.n_nets,
+        ramps=options.n_nets,
+        hidden=options.hidden,
+        epochs=min(options.epochs, 30),
+        device=device_of(options),
+    )
+
+
+def rows_of(study: Study, folds: Folds, treatment: Array) -> tuple[Rows, SlopeGroups, list[int]]:
+    """Rows with one point per distinct covariates and fold, slope groups, and the covariates that effects absorb."""
+    x = study.filled
+    first, place = distinct(x)
+    sizes = tuple(len(levels) for levels in study.effect_levels)
+    fixed = [
+        constant_columns(x, codes, size) for codes, size in zip(study.fixed_effects.T, sizes, strict=True)
+    ]
+    pair, point = np.unique(place * folds.n_folds + folds.fold, return_inverse=True)
+    points = x[first][pair // folds.n_folds]
+    slopes, groups = SlopeGroups.of(points, [each for each in fixed if len(each)])
+    if sum(len(key) for key in slopes.keys) > MOST_GROUPS:
+        slopes, groups = SlopeGroups((), ()), ()
+    rows = Rows(
+        study.outcome,
+        treatment,
+        study.weight / study.weight.mean(),
+        study.fixed_effects,
+        sizes,
+        folds.fold,
+        point.reshape(-1),
+        points,
+        groups,
+    )
+    return rows, slopes, sorted({int(j) for each in fixed for j in each})
+
+
+def design(study: Study, folds: Folds, options: Deep, treatment: Array) -> Design:
+    """Train the networks, read their structure, and lay out the blocks.
+
+    Parameters
+    ----------
+    study : Study
+    folds : Folds
+    options : Deep
+    treatment : array (n,)
+        T, or T - e(X) in a cross-section.
+    """
+    rows, slopes, absorbed = rows_of(study, folds, treatment)
+    centre, scale = study.filled.mean(axis=0), study.filled.std(axis=0)
+    scale = np.where(scale > 1e-12 * (1 + np.abs(centre)), scale, 1.0)
+    z = (rows.points - centre) / scale
+    nets = crossfit_nets(rows, z, folds.n_folds, options.seed, net_options(options))
+    found = [average([probe(net.tau, z, options.seed + k) for net in fold]) for k, fold in enumerate(nets)]
+    overall = average(found)
+    names = study.filled_names
+    blocks = layout(z, names, absorbed, found, overall, options.seed)
+    extra = net_columns(nets, z, rows)
+    wide = np.hstack([rows.points, extra])
+    centre, scale = np.append(centre, extra.mean(axis=0)), np.append(scale, extra.std(axis=0) + 1e-9)
+    wide_z = (extra - centre[len(names) :]) / scale[len(names) :]
+    blocks += net_blocks(wide_z, len(names))
+    basis = Basis.fit(blocks, wide, centre, scale)
+    drift = np.repeat([block.drift for block in blocks], [block.size for block in blocks])
+    rows = Rows(
+        rows.outcome,
+        rows.treatment,
+        rows.weight,
+        rows.effects,
+        rows.sizes,
+        rows.fold,
+        rows.point,
+        wide,
+        rows.groups,
+    )
+    return Design(rows, basis, drift, nets, overall, slopes, len(names))
+
+
+def layout(
+    z: Array,
+    names: Sequence[str],
+    absorbed: Sequence[int],
+    found: Sequence[Structure],
+    overall: Structure,
+    seed: int,
+) -> list[Block]:
+    """Blocks that the structure asks for; each pair and clique remembers the folds whose networks found it."""
+    leading = np.sort(np.argsort(-overall.importance, kind="stable")[:WIDEST_LINEAR_LAYER])
+    pairs, cliques = overall.strongest(40), overall.cliques(2)
+    sizes = Sizes.of(len(z), budget=1.0 if pairs else WIDER)
+    blocks = main_blocks(z, names, absorbed, sizes, seed, leading.tolist())
+    blocks += everything_blocks(np.ones_like(overall.importance), sizes, seed + 1_000)
+    wanted: dict[Any, list[int]] = {}
+    for fold, own in enumerate(found):
+        for each in [*own.strongest(sizes.pairs), *own.cliques(sizes.cliques)]:
+            wanted.setdefault(each, []).append(fold)
+    keep = {*pairs[: sizes.pairs], *cliques}
+    for k, (each, holders) in enumerate(sorted(wanted.items())):
+        if each not in keep:
+            continue
+        own_seed, folds = seed + 2_000 + 10 * k, tuple(holders)
+        if len(each) == 2:
+            blocks += pair_blocks(z, names, each, sizes, folds, own_seed)
+        else:
+            blocks += clique_blocks(names, each, sizes, folds, own_seed)
+    return blocks
+
+
+def net_columns(nets: list[list[Ensemble]], z: Array, rows: Rows) -> Array:
+    """Columns (m, k + 1) of the networks at each point, from the networks that did not see the point's fold."""
+    fold = np.zeros(len(z), dtype=np.int64)
+    fold[rows.point] = rows.fold
+    out = np.empty((len(z), len(nets[0]) + 1))
+    for k, own in enumerate(nets):
+        held = np.flatnonzero(fold == k)
+        out[held] = ensemble_columns(own, z[held])
+    return out
+
+
+def ensemble_columns(ensembles: Sequence[Ensemble], z: Array) -> Array:
+    """Tau of each ensemble, then the mean of their mu."""
+    surfaces = [each.surfaces(z) for each in ensembles]
+    taus, mus = zip(*surfaces, strict=True)
+    return np.column_stack([*taus, np.mean(mus, axis=0)])
+
+
+def net_blocks(z: Array, first: int) -> list[Block]:
+    """Each network column as it is and recoded by ramps; no held-out model may use them."""
+    blocks = []
+    for k in range(z.shape[1]):
+        drift = k == z.shape[1] - 1
+        at = knots(z[:, k], NET_BINS)
+        blocks.append(Block(f"network {k}", "linear", (first + k,), folds=(), drift=drift))
+        if len(at) > 2:
+            blocks.append(Block(f"network {k} ramps", "ramp", (first + k,), {"knots": at}, (), drift))
+    return blocks

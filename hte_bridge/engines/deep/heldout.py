@@ -1,0 +1,205 @@
+"""Held-out predictions from the Gram matrix of the other folds, and the treatment's variance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hte_bridge.engine import HeldOut
+from hte_bridge.engines.deep.design import Design
+from hte_bridge.engines.deep.evidence import fit
+from hte_bridge.engines.deep.points import Rows
+from hte_bridge.engines.deep.sums import Sums, System, eliminate
+from hte_bridge.engines.deep.tau_nets import sweeper
+from hte_bridge.progress import steps
+
+Array = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int64]
+
+FOLD_STEPS = 12
+LEAST_VARIANCE = 0.1  # of its mean: a smaller treatment variance would give a few rows most of the weight
+SCORING_STEPS = 25
+CHUNK_POINTS = 8_192
+
+
+@dataclass(frozen=True, eq=False)
+class Functions:
+    """What models of the other folds say at a fold's points.
+
+    Parameters
+    ----------
+    beta, drift, dose : array (m,)
+        Effect, mu and E[T | x], at the points asked for; without effects mu holds the constant.
+    constant : float
+        Effect under the model in which it does not vary.
+    linear : array (m,)
+        Effect under the linear model.
+    """
+
+    beta: Array
+    drift: Array
+    dose: Array
+    constant: float
+    linear: Array
+    linear_drift: Array
+
+
+def crossfit(made: Design, parts: list[Sums], whole: Sums, moving: bool) -> tuple[HeldOut, dict[str, float]]:
+    """Held-out predictions of all rows, and the held-out losses.
+
+    With effects the functions are those of the other folds, and the effects are swept out within the held-out rows
+    (docs/architecture.md, Panels). Networks that saw the fold are not used, nor is a pair that only they found.
+
+    Parameters
+    ----------
+    made : Design
+    parts : list of Sums
+        Of each fold.
+    whole : Sums
+        Their total.
+    moving : bool
+        Whether the treatment is still to be predicted (a panel); otherwise it is already T - e(X).
+
+    Returns
+    -------
+    HeldOut
+        For a cross-section ``propensity`` is zero and ``outcome_mean`` is mu: the caller adds its own.
+    dict
+        Mean squared held-out residual of this model, the linear one and a constant effect.
+    """
+    rows = made.rows
+    cate, mean, dose = np.zeros(rows.n), np.zeros(rows.n), np.zeros(rows.n)
+    variance = np.ones(rows.n)
+    loss = {"deep": 0.0, "linear": 0.0, "constant effect": 0.0}
+    for k, part in enumerate(steps(parts, "deep: held-out effect")):
+        held = np.flatnonzero(rows.fold == k)
+        own = rows.at(held)
+        points, place = np.unique(own.point, return_inverse=True)
+        found = functions(made, whole - part, k, points, moving)
+        within = sweeper(own) if rows.sizes else lambda values: values
+        t, y = own.treatment, own.outcome
+        residual = within(y - found.drift[place] - found.beta[place] * t)
+        moved = within(t - found.dose[place]) if moving else t
+        cate[held], dose[held] = found.beta[place], t - moved
+        mean[held] = y - moved * found.beta[place] - residual
+        if moving:
+            variance[held] = held_out_variance(made, k, found, points, moved, place)
+        others = {
+            "deep": residual,
+            "linear": within(y - found.linear_drift[place] - found.linear[place] * t),
+            "constant effect": within(y - found.drift[place] - found.constant * t),
+        }
+        for name, miss in others.items():
+            loss[name] += float((own.weight * miss**2).sum()) / rows.n
+    return HeldOut(cate, mean, dose, variance if moving else None), loss
+
+
+def functions(made: Design, train: Sums, fold: int, points: Codes, moving: bool) -> Functions:
+    """Fit the other folds' sums and evaluate at some points of the fold."""
+    columns = made.columns(fold)
+    owner, _ = made.owner(columns, slopes=False)
+    system = eliminate(train, made.rows.sizes, columns, slopes=False)
+    layer = fit(
+        system.gram, system.target[:, 0], system.second[0, 0], system.freedom, owner, (0,), FOLD_STEPS
+    )
+    width = made.basis.size
+    drifting = columns >= width
+    dose = np.zeros(int(drifting.sum()))
+    if moving and drifting.any():
+        inner = np.ix_(drifting, drifting)
+        own = np.unique(owner[drifting], return_inverse=True)[1].reshape(-1)
+        target, second = system.target[drifting, 1], system.second[1, 1]
+        dose = fit(system.gram[inner], target, second, system.freedom, own, (), FOLD_STEPS).mean
+    simple, linear = _linear(made, system, columns)
+    coefficients = np.column_stack([layer.mean, linear])
+    tau, mu = _evaluate(made, columns, np.column_stack([coefficients, _padded(dose, drifting)]), points)
+    base = np.zeros(3)
+    if not made.rows.sizes:
+        base[:2] = system.project_target[0, 0] - system.project[0] @ coefficients
+    return Functions(tau[:, 0], mu[:, 0] + base[0], mu[:, 2], simple, tau[:, 1], mu[:, 1] + base[1])
+
+
+def _padded(values: Array, where: npt.NDArray[np.bool_]) -> Array:
+    out = np.zeros(len(where))
+    out[where] = values
+    return out
+
+
+def _linear(made: Design, system: System, columns: Codes) -> tuple[float, Array]:
+    """Constant effect, and coefficients (P,) of the model with linear tau and mu, by least squares."""
+    kinds = np.array([block.kind for block in made.basis.blocks])[made.basis.owner]
+    kinds = np.concatenate([kinds, kinds[made.drift]])[columns]
+    chosen = np.flatnonzero((kinds == "constant") | (kinds == "linear"))
+    gram = system.gram[np.ix_(chosen, chosen)]
+    found = np.linalg.lstsq(gram, system.target[chosen, 0], rcond=1e-10)[0]
+    plain = np.flatnonzero((kinds == "constant") | ((columns >= made.basis.size) & (kinds == "linear")))
+    alone = np.linalg.lstsq(system.gram[np.ix_(plain, plain)], system.target[plain, 0], rcond=1e-10)[0]
+    full = np.zeros(len(columns))
+    full[chosen] = found
+    return float(alone[0]), full
+
+
+def _evaluate(made: Design, columns: Codes, coefficients: Array, points: Codes) -> tuple[Array, Array]:
+    """Tau and mu (m, k) of k coefficient vectors (P, k) at some points."""
+    width = made.basis.size
+    full = np.zeros((width + int(made.drift.sum()), coefficients.shape[1]))
+    full[columns] = coefficients
+    tau, mu = (np.empty((len(points), coefficients.shape[1])) for _ in range(2))
+    for start in range(0, len(points), CHUNK_POINTS):
+        here = slice(start, start + CHUNK_POINTS)
+        f = made.basis.features(made.rows.points[points[here]]).astype(np.float64)
+        tau[here], mu[here] = f @ full[:width], f[:, made.drift] @ full[width:]
+    return tau, mu
+
+
+def held_out_variance(
+    made: Design, fold: int, found: Functions, points: Codes, moved: Array, place: Codes
+) -> Array:
+    """Fitted E[(T - propensity)^2 | x] of the held-out rows, at least a tenth of its mean.
+
+    A log-linear model in the covariates and their squares, fitted to the squared within-effects treatment of the
+    other folds; then scaled so that ``moved**2`` over it averages one, which a change in how many rows each effect
+    has between folds would otherwise undo.
+    """
+    rows, q = made.rows, made.q
+    train: Rows = rows.at(rows.fold != fold)
+    shape = _design_of_variance(made, rows.points[:, :q])
+    square = sweeper(train)(train.treatment) ** 2
+    coefficient = log_linear(shape[train.point], square, train.weight)
+    fitted = np.exp(np.clip(shape[points] @ coefficient, -30, 30))[place]
+    weight = rows.weight[rows.fold == fold]
+    fitted = np.maximum(fitted, LEAST_VARIANCE * np.average(fitted, weights=weight))
+    return np.asarray(fitted * np.average(moved**2 / fitted, weights=weight))
+
+
+def _design_of_variance(made: Design, points: Array) -> Array:
+    q = made.q
+    z = np.clip((points - made.basis.centre[:q]) / made.basis.scale[:q], -3, 3)
+    return np.hstack([np.ones((len(z), 1)), z, z**2 - 1])
+
+
+def log_linear(x: Array, y: Array, weight: Array) -> Array:
+    """Coefficients (k,) of E[y | x] = exp(x b) for y >= 0, by scoring steps with a light ridge.
+
+    Gamma likelihood, whose information is x'x whatever the mean (McCullagh & Nelder, 1989, section 8.3).
+
+    Examples
+    --------
+    >>> x = np.column_stack([np.ones(400), np.linspace(-1, 1, 400)])
+    >>> log_linear(x, np.exp(x @ [0.5, 1.0]), np.ones(400)).round(2).tolist()
+    [0.5, 1.0]
+    """
+    gram = x.T @ (weight[:, None] * x)
+    gram[np.diag_indices_from(gram)] += 1e-6 * gram.diagonal().max() + 1e-3 * gram.diagonal()
+    mean = float(np.average(y, weights=weight))
+    coefficient = np.zeros(x.shape[1])
+    coefficient[0] = np.log(max(mean, 1e-300))
+    for _ in range(SCORING_STEPS):
+        fitted = np.exp(np.clip(x @ coefficient, -30, 30))
+        step = np.linalg.solve(gram, x.T @ (weight * (y / fitted - 1)))
+        coefficient += step * min(1.0, 2.0 / max(float(np.abs(step).max()), 1e-12))
+        if np.abs(step).max() < 1e-8:
+            break
+    return coefficient

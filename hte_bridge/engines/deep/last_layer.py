@@ -1,0 +1,201 @@
+"""The last layer on all rows: sums, variances, nugget, clusters, recovered effects; shared by panel and Gram form."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from hte_bridge.engine import HeldOut
+from hte_bridge.engines.deep.design import Design
+from hte_bridge.engines.deep.effects import centred, centred_variance, components_of
+from hte_bridge.engines.deep.evidence import LastLayer, fit
+from hte_bridge.engines.deep.heldout import crossfit
+from hte_bridge.engines.deep.misfit import cluster_scores, clustered, nugget, residuals
+from hte_bridge.engines.deep.sums import Sums, System, eliminate, sums, total
+from hte_bridge.engines.deep.surface import Surface, surface_of
+from hte_bridge.progress import steps
+from hte_bridge.study import Study
+
+Array = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int64]
+
+SLOPES_WANTED = 0.05  # random slopes enter where the nugget's sd is more than this share of tau's
+LARGE_NUGGET = 0.2  # and from this share on a note says so
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """Result of the last layer, before it is dressed as a branch."""
+
+    surface: Surface
+    heldout: HeldOut
+    info: dict[str, Any]
+    notes: tuple[str, ...]
+    converged: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Solved:
+    """One fit of the variances on all rows."""
+
+    system: System
+    layer: LastLayer
+    columns: Codes
+    owner: Codes
+    names: list[str]
+    residual: Array
+    nugget: float
+    noise: float
+    slopes: bool
+
+
+def fit_last_layer(study: Study, made: Design, moving: bool) -> Fitted:
+    """One pass of sums by fold, then everything that the Gram matrix can say.
+
+    Parameters
+    ----------
+    study : Study
+    made : Design
+    moving : bool
+        Whether the treatment is still to be predicted (a panel).
+    """
+    began = time.perf_counter()
+    rows = made.rows
+    folds = range(int(rows.fold.max()) + 1)
+    parts = [sums(rows.at(rows.fold == k), made.basis, made.drift) for k in steps(folds, "deep: Gram matrix")]
+    whole = total(parts)
+    summed = time.perf_counter()
+    solved = solve(made, whole, slopes=False)
+    spread = max(_spread(made, solved), 1e-300)
+    if rows.groups and solved.nugget**0.5 > SLOPES_WANTED * spread:
+        solved = solve(made, whole, slopes=True)
+    surface, inflation = posterior(study, made, whole, solved)
+    settled = time.perf_counter()
+    heldout, loss = crossfit(made, parts, whole, moving)
+    info = _info(made, solved, loss, inflation)
+    info["seconds"] = {
+        "sums": round(summed - began, 2),
+        "variances": round(settled - summed, 2),
+        "held out": round(time.perf_counter() - settled, 2),
+    }
+    return Fitted(surface, heldout, info, _notes(solved, loss, spread), solved.layer.converged)
+
+
+def solve(made: Design, whole: Sums, slopes: bool) -> Solved:
+    """Variances from the marginal likelihood of all rows, residuals and nugget."""
+    columns = made.columns()
+    owner, names = made.owner(columns, slopes)
+    system = eliminate(whole, made.rows.sizes, columns, slopes)
+    layer = fit(system.gram, system.target[:, 0], system.second[0, 0], system.freedom, owner, (0,))
+    residual = residuals(made, system, layer.mean, columns, slopes)
+    residual = residual * np.sqrt(
+        made.rows.n / max(system.freedom - layer.freedom[layer.variance > 0].sum(), 1)
+    )
+    spare, noise = nugget(residual, made.rows.treatment, made.rows.weight)
+    return Solved(system, layer, columns, owner, names, residual, spare, noise, slopes)
+
+
+def posterior(study: Study, made: Design, whole: Sums, solved: Solved) -> tuple[Surface, float]:
+    """Surface with the nugget, cluster-robust where clusters were named, and the recovered effects."""
+    system, layer, columns = solved.system, solved.layer, solved.columns
+    covariance, inflation = layer.covariance, 1.0
+    live = layer.live
+    is_tau = (live >= len(columns)) | (columns[np.minimum(live, len(columns) - 1)] < made.basis.size)
+    if study.clustered:
+        scores = cluster_scores(made, system, layer, columns, solved.residual, study.cluster, solved.slopes)
+        robust = clustered(system, layer, scores, is_tau)
+        covariance, inflation = robust.covariance, robust.inflation
+    elif study.weighted:
+        inflation = float((made.rows.weight**2).mean())  # Kish (1965): the design effect of unequal weights
+        independent = covariance @ (system.gram[np.ix_(live, live)] / layer.noise) @ covariance
+        covariance = covariance + (inflation - 1) * independent
+    surface = surface_of(made, layer, columns, solved.owner, covariance, solved.slopes)
+    recovered = recover(made, whole, solved, covariance, is_tau, inflation)
+    return replace(surface, nugget=solved.nugget, recovered=recovered), inflation
+
+
+def recover(
+    made: Design,
+    whole: Sums,
+    solved: Solved,
+    covariance: Array,
+    is_tau: npt.NDArray[np.bool_],
+    inflation: float,
+) -> tuple[tuple[Array, Array, Codes], ...]:
+    """Each effect with the additive part of g(X) in it: what Y - T tau(X) has on the dummies.
+
+    Given tau the dummies' coefficients are normal with covariance ``noise * pinv(D'D)``; the uncertainty of tau
+    comes on top. Levels are centred within their connected component.
+    """
+    sizes, edge = made.rows.sizes, whole.n_levels
+    if not sizes or solved.system.elimination.complement is None:
+        return ()
+    system, live = solved.system, solved.layer.live[is_tau]
+    gram = sparse.csr_array(whole.levels[:edge][:, :edge])
+    diagonal, wide = system.elimination.root()
+    project = system.project[:, live]
+    values = system.project_target[:, 0] - project @ solved.layer.mean[live]
+    eigen, vectors = np.linalg.eigh(covariance[np.ix_(is_tau, is_tau)])
+    spread = project @ (vectors * np.sqrt(np.maximum(eigen, 0)))
+    noise = solved.layer.noise * inflation
+    count, start, out = gram.diagonal(), 0, []
+    for size, component in zip(sizes, components_of(gram, sizes), strict=True):
+        span = slice(start, start + size)
+        both = np.hstack([noise**0.5 * wide[span], spread[span]])
+        variance = centred_variance(noise * diagonal[span], both, component, count[span])
+        out.append(
+            (centred(values[span], component, count[span]), np.sqrt(np.maximum(variance, 0)), component)
+        )
+        start += size
+    return tuple(out)
+
+
+def _spread(made: Design, solved: Solved) -> float:
+    """Standard deviation of the fitted tau, from the blocks' coefficients and their features' moments."""
+    width = made.basis.size
+    full = np.zeros(width + int(made.drift.sum()))
+    full[solved.columns] = solved.layer.mean[: len(solved.columns)]
+    step = max(1, len(made.rows.points) // 4_000)
+    return float((made.basis.features(made.rows.points[::step]).astype(np.float64) @ full[:width]).std())
+
+
+def _info(made: Design, solved: Solved, loss: dict[str, float], inflation: float) -> dict[str, Any]:
+    layer = solved.layer
+    kept = [k for k in range(len(layer.variance)) if layer.variance[k] > 0]
+    return {
+        "rows": made.rows.n,
+        "points": len(made.rows.points),
+        "features": made.basis.size,
+        "noise": float(layer.noise),
+        "nugget": float(solved.nugget),
+        "losses": loss,
+        "inflation": inflation,
+        "steps": layer.steps,
+        "converged": layer.converged,
+        "variances": {
+            solved.names[k]: float(layer.variance[k]) for k in kept if np.isfinite(layer.variance[k])
+        },
+        "degrees_of_freedom": {solved.names[k]: float(layer.freedom[k]) for k in kept},
+        "slopes": solved.slopes,
+    }
+
+
+def _notes(solved: Solved, loss: dict[str, float], spread: float) -> tuple[str, ...]:
+    found = []
+    share = solved.nugget**0.5 / spread
+    if share > LARGE_NUGGET:
+        found.append(
+            f"The effect varies by a standard deviation of {solved.nugget**0.5:.3g} that no block explains "
+            f"({share:.0%} of that of the fitted effect); intervals contain it."
+        )
+    if loss["deep"] > loss["linear"]:
+        found.append(
+            f"The deep model did not beat the linear one held out (loss {loss['deep']:.5g} against "
+            f"{loss['linear']:.5g})."
+        )
+    return tuple(found)

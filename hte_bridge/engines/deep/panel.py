@@ -1,0 +1,38 @@
+"""The panel branch: Y = effects + mu(X) + T tau(X) + error."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from hte_bridge.engines.deep.contract import Branch
+from hte_bridge.engines.deep.design import design
+from hte_bridge.engines.deep.last_layer import fit_last_layer
+from hte_bridge.study import Folds, Study
+
+if TYPE_CHECKING:
+    from hte_bridge.engines.deep import Deep
+
+
+def fit_panel(study: Study, folds: Folds, options: Deep) -> Branch:
+    """Fit a study with fixed effects: networks find the structure, the last layer uses all rows.
+
+    Parameters
+    ----------
+    study : Study
+        With one or more fixed effects.
+    folds : Folds
+    options : Deep
+
+    Raises
+    ------
+    DidNotConverge
+        If a network's loss is not finite from any seed, or the Gram matrix is singular.
+    """
+    began = time.perf_counter()
+    made = design(study, folds, options, study.treatment)
+    trained = time.perf_counter() - began
+    fitted = fit_last_layer(study, made, moving=True)
+    info = fitted.info | {"seconds": {"networks": round(trained, 2)} | fitted.info["seconds"]}
+    structure = {"importance": made.structure.importance, "pairs": made.structure.pairs}
+    return Branch("panel", fitted.heldout, fitted.surface, fitted.notes, info, fitted.converged, structure)

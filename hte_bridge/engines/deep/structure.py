@@ -1,0 +1,231 @@
+"""Which covariates, pairs and cliques the networks use, and the blocks that this structure asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import numpy.typing as npt
+
+from hte_bridge.engines.deep.blocks import Block, frequencies, knots
+
+Array = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int64]
+Surface = Callable[[Array], Array]
+
+STEP = 0.7  # of a standard deviation, each way
+PROBES = 1_000
+PAIRED_COVARIATES = 16  # pairs are sought among the most important covariates
+PAIR_SHARE = 0.01  # a pair weaker than this share of the strongest is left to the block on all covariates
+PAIR_STANDS_OUT = 4.0  # and so is one that is not this many times the median strength
+CLIQUE_SHARE = 0.12
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Numbers of features; larger tables afford more.
+
+    Parameters
+    ----------
+    bins, single : int
+        Ramps and frequencies per covariate.
+    pair, mesh : int
+        Frequencies at each of two scales, and ramps each way, for a pair.
+    clique, everything : int
+        Frequencies at each of two scales, for a clique and for all covariates.
+    pairs, cliques : int
+        How many at most.
+    """
+
+    bins: int = 24
+    single: int = 12
+    pair: int = 48
+    mesh: int = 10
+    clique: int = 250
+    everything: int = 150
+    pairs: int = 5
+    cliques: int = 2
+
+    @classmethod
+    def of(cls, n_points: int, budget: float = 1.0) -> Sizes:
+        """Sizes for this many distinct points; ``budget`` scales the wide blocks."""
+        wide = float(np.clip((n_points / 100_000) ** 0.4, 0.4, 1.0)) * budget
+        return cls(
+            pair=int(48 * wide),
+            mesh=10 if wide > 0.7 else 7,
+            clique=int(250 * wide),
+            everything=int(150 * wide),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """What one network, or several, made of the covariates.
+
+    Parameters
+    ----------
+    importance : array (q,)
+        Root mean squared change of the surface over a step of .7 sd each way.
+    pairs : array (q, q)
+        Mean squared mixed difference of the surface over such steps; symmetric, zero diagonal.
+    """
+
+    importance: Array
+    pairs: Array
+
+    def strongest(self, most: int) -> list[tuple[int, int]]:
+        """Pairs that stand out, strongest first."""
+        upper = np.triu(self.pairs, 1)
+        live = upper[upper > 0]
+        if not len(live):
+            return []
+        bar = max(PAIR_SHARE * live.max(), PAIR_STANDS_OUT * float(np.median(live)))
+        order = np.argsort(-upper, axis=None, kind="stable")[:most]
+        found = [(int(k // len(upper)), int(k % len(upper))) for k in order]
+        return [(i, j) for i, j in found if upper[i, j] > bar]
+
+    def cliques(self, most: int) -> list[tuple[int, int, int]]:
+        """Triples whose three pairs are all strong, strongest weakest pair first."""
+        pairs = {pair for pair in self.strongest(40) if self.pairs[pair] > CLIQUE_SHARE * self.pairs.max()}
+        nodes = sorted({node for pair in pairs for node in pair})
+        found = [trio for trio in combinations(nodes, 3) if set(combinations(trio, 2)) <= pairs]
+        weakest = [min(self.pairs[pair] for pair in combinations(trio, 2)) for trio in found]
+        return [found[k] for k in np.argsort(-np.asarray(weakest), kind="stable")[:most]] if found else []
+
+
+def probe(surface: Surface, z: Array, seed: int) -> Structure:
+    """Sensitivities and mixed differences of a surface at standardised points (m, q).
+
+    Friedman & Popescu (2008), Annals of Applied Statistics 2(3), for finite steps in place of partial dependence.
+    """
+    chosen = np.random.default_rng(seed).permutation(len(z))[:PROBES]
+    z = z[np.sort(chosen)]
+    q = z.shape[1]
+    up, down = ([surface(_moved(z, {j: sign * STEP})) for j in range(q)] for sign in (1, -1))
+    importance = np.array([np.sqrt(np.mean((a - b) ** 2)) / 2 for a, b in zip(up, down, strict=True)])
+    pairs = np.zeros((q, q))
+    leading = np.sort(np.argsort(-importance, kind="stable")[:PAIRED_COVARIATES])
+    for i, j in combinations(leading.tolist(), 2):
+        mixed = surface(_moved(z, {i: STEP, j: STEP})) - surface(_moved(z, {i: STEP, j: -STEP}))
+        mixed = mixed - surface(_moved(z, {i: -STEP, j: STEP})) + surface(_moved(z, {i: -STEP, j: -STEP}))
+        pairs[i, j] = pairs[j, i] = np.mean((mixed / 4) ** 2)
+    return Structure(importance, pairs)
+
+
+def _moved(z: Array, moves: dict[int, float]) -> Array:
+    out = z.copy()
+    for j, step in moves.items():
+        out[:, j] += step
+    return out
+
+
+def average(parts: Sequence[Structure]) -> Structure:
+    """Mean of several structures."""
+    return Structure(
+        np.sqrt(np.mean([part.importance**2 for part in parts], axis=0)),
+        np.mean([part.pairs for part in parts], axis=0),
+    )
+
+
+def main_blocks(
+    z: Array,
+    names: Sequence[str],
+    absorbed: Sequence[int],
+    sizes: Sizes,
+    seed: int,
+    leading: Sequence[int] | None = None,
+) -> list[Block]:
+    """Constant, linear, all products, and a rough and a smooth function of each covariate.
+
+    What an effect absorbs (a function of covariates that are fixed within it) has no place in mu. Only the
+    ``leading`` covariates (all by default) have functions of their own.
+    """
+    q = z.shape[1]
+    free = [j for j in range(q) if j not in set(absorbed)]
+    gone = [j for j in range(q) if j in set(absorbed)]
+    blocks = [Block("constant", "constant", ())]
+    for columns, label, drift in ((gone, "linear", False), (free, "linear free", True)):
+        if columns:
+            blocks.append(Block(label, "linear", tuple(columns), drift=drift))
+    if 2 <= q <= 24:
+        flat = tuple(k for pair in combinations(range(q), 2) for k in pair)
+        blocks.append(Block("products", "products", flat, drift=True))
+    for j in range(q) if leading is None else leading:
+        at = knots(z[:, j], sizes.bins)
+        if len(at) < 3:
+            continue
+        drift = j in set(free)
+        blocks.append(Block(f"ramp {names[j]}", "ramp", (j,), {"knots": at}, drift=drift))
+        if len(at) > 6:
+            omega = frequencies(1, sizes.single, np.ones(1), seed + j)
+            blocks.append(Block(f"smooth {names[j]}", "fourier", (j,), {"omega": omega}, drift=drift))
+    return blocks
+
+
+def everything_blocks(importance: Array, sizes: Sizes, seed: int) -> list[Block]:
+    """Smooth functions of all covariates at two scales, each covariate stretched by its importance."""
+    relative = np.maximum(importance / max(importance.max(), 1e-300), 0.02)
+    columns = tuple(range(len(importance)))
+    return [
+        Block(
+            f"everything ({scale:g})",
+            "fourier",
+            columns,
+            {"omega": frequencies(len(columns), sizes.everything, scale / relative, seed + k)},
+            drift=True,
+        )
+        for k, scale in enumerate((2.0, 5.0))
+    ]
+
+
+def pair_blocks(
+    z: Array,
+    names: Sequence[str],
+    pair: tuple[int, int],
+    sizes: Sizes,
+    folds: tuple[int, ...] | None,
+    seed: int,
+) -> list[Block]:
+    """Two smooth scales, each covariate times the ramps of the other, and ramps times ramps."""
+    i, j = pair
+    label = f"{names[i]} {names[j]}"
+    blocks = [
+        Block(
+            f"smooth {label} ({scale:g})",
+            "fourier",
+            pair,
+            {"omega": frequencies(2, sizes.pair, np.full(2, scale), seed + k)},
+            folds,
+            True,
+        )
+        for k, scale in enumerate((1.0, 2.5))
+    ]
+    for first, second in (pair, pair[::-1]):
+        at = knots(z[:, second], sizes.bins)
+        if len(at) > 2:
+            blocks.append(
+                Block(f"tilt {names[first]} {names[second]}", "tilt", (first, second), {"knots": at}, folds)
+            )
+    left, right = knots(z[:, i], sizes.mesh), knots(z[:, j], sizes.mesh)
+    if len(left) > 2 and len(right) > 2:
+        blocks.append(Block(f"mesh {label}", "mesh", pair, {"knots": left, "other": right}, folds))
+    return blocks
+
+
+def clique_blocks(
+    names: Sequence[str], trio: tuple[int, int, int], sizes: Sizes, folds: tuple[int, ...] | None, seed: int
+) -> list[Block]:
+    """Smooth functions of three covariates at two scales."""
+    label = " ".join(names[j] for j in trio)
+    return [
+        Block(
+            f"smooth {label} ({scale:g})",
+            "fourier",
+            trio,
+            {"omega": frequencies(3, sizes.clique, np.full(3, scale), seed + k)},
+            folds,
+        )
+        for k, scale in enumerate((1.0, 2.5))
+    ]

@@ -1,0 +1,214 @@
+"""Normal equations of the last layer as sums over rows: one pass, float64, merged by addition."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from hte_bridge.engines.deep.blocks import Basis
+from hte_bridge.engines.deep.effects import Elimination
+from hte_bridge.engines.deep.points import Rows
+from hte_bridge.progress import steps
+
+Array = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int64]
+
+CHUNK_POINTS = 2_048  # features of a chunk in double precision stay under 64 MB
+
+
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """Cross-products of the columns [T f, f drift | dummies, T groups] and of the targets [Y, T].
+
+    Parameters
+    ----------
+    dense : array (K, K)
+        Between features: first those of tau times T, then those of mu.
+    cross : array (L + S, K)
+        Between dummies and slopes, and features.
+    levels : sparse array (L + S, L + S)
+        Between dummies and slopes.
+    target : array (K, 2)
+        Between features and targets.
+    level_target : array (L + S, 2)
+    second : array (2, 2)
+        Between targets.
+    n : int
+        Rows.
+    n_levels : int
+        L: dummies come before slopes.
+    """
+
+    dense: Array
+    cross: Array
+    levels: sparse.csr_array
+    target: Array
+    level_target: Array
+    second: Array
+    n: int
+    n_levels: int
+
+    def __add__(self, other: Sums) -> Sums:
+        return self._merge(other, 1)
+
+    def __sub__(self, other: Sums) -> Sums:
+        return self._merge(other, -1)
+
+    def _merge(self, other: Sums, sign: int) -> Sums:
+        return Sums(
+            self.dense + sign * other.dense,
+            self.cross + sign * other.cross,
+            sparse.csr_array(self.levels + sign * other.levels),
+            self.target + sign * other.target,
+            self.level_target + sign * other.level_target,
+            self.second + sign * other.second,
+            self.n + sign * other.n,
+            self.n_levels,
+        )
+
+
+def sums(rows: Rows, basis: Basis, drift: npt.NDArray[np.bool_], chunk: int = CHUNK_POINTS) -> Sums:
+    """Sums over rows; features are evaluated once per distinct point.
+
+    Parameters
+    ----------
+    rows : Rows
+    basis : Basis
+        K features of tau.
+    drift : array (K,)
+        Which of them belong to mu as well.
+    chunk : int
+        Points whose features are in memory at once.
+    """
+    used, place = np.unique(rows.point, return_inverse=True)
+    moments = _point_moments(rows, place, len(used))
+    side_t, side_one = _sides(rows, place, len(used))
+    width, narrow = basis.size, int(drift.sum())
+    dense = np.zeros((width + narrow, width + narrow))
+    cross = np.zeros((side_t.shape[0], width + narrow))
+    target = np.zeros((width + narrow, 2))
+    for start in steps(range(0, len(used), chunk), "deep: sums over rows"):
+        here = slice(start, start + chunk)
+        f = basis.features(rows.points[used[here]]).astype(np.float64)
+        g = np.ascontiguousarray(f[:, drift])
+        one, t, tt, y, ty = (column[here] for column in moments)
+        dense[:width, :width] += _square(f, tt)
+        dense[width:, width:] += _square(g, one)
+        dense[:width, width:] += f.T @ (t[:, None] * g)
+        cross[:, :width] += side_t[:, here] @ f
+        cross[:, width:] += side_one[:, here] @ g
+        target[:width] += f.T @ np.column_stack([ty, tt])
+        target[width:] += g.T @ np.column_stack([y, t])
+    dense[width:, :width] = dense[:width, width:].T
+    return Sums(dense, cross, *_level_sums(rows, target), rows.n, rows.levels)
+
+
+def total(parts: list[Sums]) -> Sums:
+    """Sum of the parts, in their order."""
+    return reduce(add, parts)
+
+
+def _square(f: Array, weight: Array) -> Array:
+    scaled = f * np.sqrt(weight)[:, None]
+    return scaled.T @ scaled
+
+
+def _point_moments(rows: Rows, place: Codes, m: int) -> tuple[Array, ...]:
+    w, t, y = rows.weight, rows.treatment, rows.outcome
+    values = (np.ones(rows.n), t, t * t, y, t * y)
+    return tuple(np.bincount(place, weights=w * v, minlength=m).astype(np.float64) for v in values)
+
+
+def _sides(rows: Rows, place: Codes, m: int) -> tuple[sparse.csc_array, sparse.csc_array]:
+    """Sums by level (or slope) and point of w T and w (for dummies), of w T^2 and w T (for slopes)."""
+    w, t = rows.weight, rows.treatment
+    spread = sparse.csr_array((np.ones(rows.n), (np.arange(rows.n), place)), shape=(rows.n, m))
+    d, s = rows.dummies().T, rows.slopes().T
+    parts = []
+    for first, second in ((w * t, w * t * t), (w, w * t)):
+        upper = d @ sparse.diags_array(first) @ spread
+        lower = s @ sparse.diags_array(second) @ spread
+        parts.append(sparse.csc_array(sparse.vstack([upper, lower])))
+    return parts[0], parts[1]
+
+
+def _level_sums(rows: Rows, target: Array) -> tuple[sparse.csr_array, Array, Array, Array]:
+    w, t, y = rows.weight, rows.treatment, rows.outcome
+    columns = sparse.csr_array(sparse.hstack([rows.dummies(), sparse.diags_array(t) @ rows.slopes()]))
+    weighted = sparse.csr_array(sparse.diags_array(w) @ columns)
+    targets = np.column_stack([y, t])
+    return (
+        sparse.csr_array(columns.T @ weighted),
+        target,
+        np.asarray(weighted.T @ targets),
+        targets.T @ (w[:, None] * targets),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class System:
+    """Normal equations without the fixed effects.
+
+    Parameters
+    ----------
+    gram : array (P, P)
+        Of the chosen features, then the slopes, net of the effects.
+    target : array (P, 2)
+        With Y and T, net of the effects.
+    second : array (2, 2)
+        Of Y and T, net of the effects.
+    freedom : int
+        Rows minus the rank of the effects.
+    elimination : Elimination
+    project : array (L, P)
+        Coefficients of the columns on the dummies.
+    project_target : array (L, 2)
+        Coefficients of Y and T on the dummies.
+    """
+
+    gram: Array
+    target: Array
+    second: Array
+    freedom: int
+    elimination: Elimination
+    project: Array
+    project_target: Array
+
+
+def eliminate(
+    part: Sums, sizes: tuple[int, ...], columns: Codes, slopes: bool = True, dense_levels: int | None = None
+) -> System:
+    """Take the effects out: G - (D'F)' pinv(D'D) (D'F), for the features ``columns`` and, if asked, the slopes.
+
+    Frisch & Waugh (1933), Lovell (1963), for all columns at once.
+    """
+    edge = part.n_levels
+    count = part.cross.shape[0] if slopes else edge
+    options = {} if dense_levels is None else {"dense_levels": dense_levels}
+    elimination = Elimination.of(part.levels[:edge][:, :edge], sizes, **options)
+    between = np.hstack([part.cross[:edge][:, columns], part.levels[:edge, edge:count].toarray()])
+    corner = part.cross[edge:count][:, columns]
+    gram = np.block(
+        [
+            [part.dense[np.ix_(columns, columns)], corner.T],
+            [corner, part.levels[edge:count, edge:count].toarray()],
+        ]
+    )
+    target = np.vstack([part.target[columns], part.level_target[edge:count]])
+    project = elimination.solve(between)
+    project_target = elimination.solve(part.level_target[:edge])
+    gram -= between.T @ project
+    return System(
+        (gram + gram.T) / 2,
+        target - between.T @ project_target,
+        part.second - part.level_target[:edge].T @ project_target,
+        part.n - elimination.rank,
+        elimination,
+        project,
+        project_target,
+    )

@@ -1,0 +1,241 @@
+"""Posterior of the effect surface from the last layer's coefficients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from hte_bridge.engines.deep.blocks import Basis
+from hte_bridge.engines.deep.design import Design, ensemble_columns
+from hte_bridge.engines.deep.evidence import LastLayer
+from hte_bridge.engines.deep.points import SlopeGroups, distinct, group_dummies
+from hte_bridge.engines.deep.tau_nets import Ensemble
+
+Array = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int64]
+
+CHUNK = 16_384
+DRAWN_RANK = (
+    1e-9  # directions with less than this share of the coefficients' variance are left out of the root
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """Posterior of tau(x): blocks, networks and slopes times normal coefficients, plus the nugget.
+
+    Parameters
+    ----------
+    basis : Basis
+        Blocks of tau that are not set aside.
+    nets : list of list of Ensemble
+        Per fold; empty where no block uses them.
+    slopes : SlopeGroups
+    mean : array (P,)
+        Of the features' coefficients, then the slopes'.
+    root : array (P, r)
+        ``root @ root.T`` is their covariance.
+    slope_variance : array (G,)
+        Prior variance of each family of slopes: that of a group never seen.
+    nugget : float
+        Variance of tau that no block explains.
+    recovered : tuple
+        For each fixed effect, estimate, standard error and component of its levels.
+    """
+
+    basis: Basis
+    nets: list[list[Ensemble]]
+    slopes: SlopeGroups
+    mean: Array
+    root: Array
+    slope_variance: Array
+    nugget: float
+    recovered: tuple[tuple[Array, Array, Codes], ...] = ()
+
+    def moments(self, covariates: Array) -> tuple[Array, Array]:
+        """Mean and sd of tau (m,) at covariates (m, q)."""
+        estimate, variance = np.empty(len(covariates)), np.empty(len(covariates))
+        light = self.root.astype(np.float32)
+        for here, f, slope, unseen in self._chunks(covariates):
+            k = f.shape[1]
+            estimate[here] = f.astype(np.float64) @ self.mean[:k] + slope @ self.mean[k:]
+            spread = f @ light[:k]
+            if slope.shape[1]:
+                spread += slope @ light[k:]
+            variance[here] = np.einsum("ij,ij->i", spread, spread) + unseen @ self.slope_variance
+        return estimate, np.sqrt(variance + self.nugget)
+
+    def draws(self, covariates: Array, n_draws: int, seed: int) -> Array:
+        """Joint draws (n_draws, m); rows with the same covariates share their draw."""
+        rng = np.random.default_rng(seed)
+        coefficient = self.mean[:, None] + self.root @ rng.normal(size=(self.root.shape[1], n_draws))
+        out = np.empty((n_draws, len(covariates)))
+        for here, f, slope, _ in self._chunks(covariates):
+            k = f.shape[1]
+            out[:, here] = (f.astype(np.float64) @ coefficient[:k] + slope @ coefficient[k:]).T
+        for variance, label in self._white(covariates):
+            if variance > 0:
+                wide = variance**0.5 * rng.normal(size=(n_draws, label.max() + 1))
+                out += np.where(label >= 0, wide[:, np.maximum(label, 0)], 0.0)
+        return out
+
+    def average(self, covariates: Array, weights: Array) -> tuple[Array, Array]:
+        """Means (g,) and covariance (g, g) of ``weights @ tau`` for weights (g, m)."""
+        columns = np.zeros((len(weights), len(self.mean)))
+        for here, f, slope, _ in self._chunks(covariates):
+            k = f.shape[1]
+            columns[:, :k] += weights[:, here] @ f.astype(np.float64)
+            columns[:, k:] += weights[:, here] @ slope
+        spread = columns @ self.root
+        covariance = spread @ spread.T
+        for variance, label in self._white(covariates):
+            seen = np.flatnonzero(label >= 0)
+            pick = sparse.csr_array(
+                (np.ones(len(seen)), (seen, label[seen])), shape=(len(label), label.max() + 1)
+            )
+            mass = (pick.T @ weights.T).T
+            covariance += variance * (mass @ mass.T)
+        return columns @ self.mean, covariance
+
+    def effects(self, place: int) -> tuple[Array, Array, Codes]:
+        """Estimate, standard error and connected component of each level of a fixed effect.
+
+        Levels are centred within their component: more is not identified. The effect includes the part of g(X)
+        that is additive in it.
+        """
+        return self.recovered[place]
+
+    def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
+        """Arrays and JSON values from which ``restore`` rebuilds this posterior bit for bit."""
+        arrays, values = self.basis.state()
+        arrays |= {"mean": self.mean, "root": self.root, "slope_variance": self.slope_variance}
+        values |= {"nugget": self.nugget, "slopes": len(self.slopes.keys), "effects": len(self.recovered)}
+        for k, (columns, keys) in enumerate(zip(self.slopes.columns, self.slopes.keys, strict=True)):
+            arrays |= {f"slope{k}.columns": np.asarray(columns), f"slope{k}.keys": keys}
+        for k, parts in enumerate(self.recovered):
+            arrays |= {f"effect{k}.{j}": np.asarray(part) for j, part in enumerate(parts)}
+        listed: list[list[dict[str, Any]]] = []
+        for k, fold in enumerate(self.nets):
+            listed.append([])
+            for j, ensemble in enumerate(fold):
+                own, plain = ensemble.state()
+                arrays |= {f"net{k}.{j}.{name}": value for name, value in own.items()}
+                listed[-1].append(plain)
+        return arrays, values | {"nets": listed}
+
+    @classmethod
+    def restore(cls, arrays: Mapping[str, Any], values: Mapping[str, Any]) -> Surface:
+        """Rebuild what ``state`` took apart."""
+
+        def under(prefix: str) -> dict[str, Any]:
+            return {name[len(prefix) :]: value for name, value in arrays.items() if name.startswith(prefix)}
+
+        nets = [
+            [Ensemble.restore(under(f"net{k}.{j}."), plain) for j, plain in enumerate(fold)]
+            for k, fold in enumerate(values["nets"])
+        ]
+        slopes = SlopeGroups(
+            tuple(arrays[f"slope{k}.columns"] for k in range(values["slopes"])),
+            tuple(arrays[f"slope{k}.keys"] for k in range(values["slopes"])),
+        )
+        recovered = tuple(
+            (arrays[f"effect{k}.0"], arrays[f"effect{k}.1"], arrays[f"effect{k}.2"])
+            for k in range(values["effects"])
+        )
+        return cls(
+            Basis.restore(arrays, values),
+            nets,
+            slopes,
+            arrays["mean"],
+            arrays["root"],
+            arrays["slope_variance"],
+            values["nugget"],
+            recovered,
+        )
+
+    def _chunks(self, covariates: Array) -> Iterator[tuple[slice, Any, Any, Array]]:
+        """Rows, their features, their slopes' dummies, and which slopes were never seen."""
+        groups = self.slopes.find(covariates)
+        sizes = [len(keys) for keys in self.slopes.keys]
+        q = covariates.shape[1]
+        for start in range(0, len(covariates), CHUNK):
+            here = slice(start, min(start + CHUNK, len(covariates)))
+            x = np.ascontiguousarray(covariates[here])
+            if self.nets:
+                z = (x - self.basis.centre[:q]) / self.basis.scale[:q]
+                x = np.hstack([x, np.mean([ensemble_columns(own, z) for own in self.nets], axis=0)])
+            elif len(self.basis.centre) > q:
+                x = np.hstack([x, np.zeros((len(x), len(self.basis.centre) - q))])
+            own_groups = [group[here] for group in groups]
+            slope = group_dummies(own_groups, sizes, np.arange(len(x)))
+            unseen = np.column_stack(
+                [*(group < 0 for group in own_groups), np.zeros((len(x), 0), dtype=np.bool_)]
+            )
+            yield here, self.basis.features(x), slope, unseen.astype(np.float64)
+
+    def _white(self, covariates: Array) -> Iterator[tuple[float, Codes]]:
+        """Variances that are independent between labels: of unseen groups (-1: a seen one), and the nugget."""
+        for columns, group, variance in zip(
+            self.slopes.columns, self.slopes.find(covariates), self.slope_variance.tolist(), strict=True
+        ):
+            label = distinct(covariates[:, columns])[1]
+            if (group < 0).any():
+                yield variance, np.where(group < 0, label, -1)
+        if self.nugget > 0:
+            yield self.nugget, distinct(covariates)[1]
+
+
+def surface_of(
+    made: Design, layer: LastLayer, columns: Codes, owner: Codes, covariance: Array, slopes: bool
+) -> Surface:
+    """Keep the blocks of tau that are live, their coefficients, and a root of their covariance.
+
+    Parameters
+    ----------
+    made : Design
+    layer : LastLayer
+    columns, owner : array
+        Of ``Design.columns`` and ``Design.owner``.
+    covariance : array (live, live)
+        Of the live coefficients.
+    slopes : bool
+        Whether slopes were in the model.
+    """
+    width, narrow = made.basis.size, int(made.drift.sum())
+    everywhere = np.concatenate([columns, width + narrow + np.arange(len(owner) - len(columns))])
+    position = everywhere[layer.live]
+    tau = (position < width) | (position >= width + narrow)
+    inside = covariance[np.ix_(tau, tau)]
+    kept_features = position[tau][position[tau] < width]
+    kept_blocks = np.unique(made.basis.owner[kept_features])
+    small = made.basis.keep(kept_blocks.tolist())
+    seen = position[tau][position[tau] >= width + narrow] - width - narrow
+    count = sum(made.rows.group_sizes) if slopes else 0
+    place = np.concatenate([np.arange(len(kept_features)), len(kept_features) + seen])
+    mean = np.zeros(len(kept_features) + count)
+    mean[place] = layer.mean[layer.live][tau]
+    root = np.zeros((len(mean), len(inside)))
+    root[place] = _root(inside)
+    uses_nets = any(max(block.columns, default=0) >= made.q for block in small.blocks)
+    families = len(made.rows.group_sizes) if slopes else 0
+    variance = layer.variance[len(layer.variance) - families :]
+    groups = made.slopes if slopes else replace(made.slopes, columns=(), keys=())
+    nets = made.nets if uses_nets else []
+    return Surface(small, nets, groups, mean, _trim(root), np.asarray(variance), 0.0)
+
+
+def _root(covariance: Array) -> Array:
+    values, vectors = np.linalg.eigh(covariance)
+    return vectors[:, ::-1] * np.sqrt(np.maximum(values[::-1], 0))
+
+
+def _trim(root: Array) -> Array:
+    """Leave out the directions that hold almost none of the variance."""
+    mass = (root**2).sum(axis=0)
+    left = np.cumsum(mass[::-1])[::-1]
+    return np.ascontiguousarray(root[:, left > DRAWN_RANK * mass.sum()])

@@ -1,0 +1,354 @@
+"""Networks for tau(x) and mu(x) in one model with the effects, several at once, cross-fitted by fold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from joblib import Parallel, delayed
+from scipy import sparse
+
+from hte_bridge.engines.deep.blocks import knots
+from hte_bridge.engines.deep.effects import Elimination
+from hte_bridge.engines.deep.points import Rows
+from hte_bridge.engines.deep.threads import threads
+from hte_bridge.errors import DidNotConverge
+from hte_bridge.progress import steps
+
+Array = npt.NDArray[np.float64]
+Inputs = Literal["plain", "ramps"]
+
+ROWS_SEEN = 1_500_000  # rows times epochs that a network is shown, more or less
+FEWEST_EPOCHS, MOST_EPOCHS = 8, 30
+MOST_ROWS = 150_000  # per network; several networks see different rows
+HELD_BACK = 0.1  # of the rows, to stop by
+INPUT_BINS = 12
+SWEEPS = 3
+LEARNING_RATE = 4e-3
+RESTARTS = 3
+CHUNK_POINTS = 16_384
+
+
+@dataclass(frozen=True)
+class TauNetOptions:
+    """How the networks of a panel or large cross-section are trained.
+
+    Parameters
+    ----------
+    plain, ramps : int
+        Networks per fold on standardised covariates, and on their piecewise-linear encoding.
+    hidden : tuple of int
+    epochs : int
+        At most; fewer where there are many rows.
+    device : str
+    """
+
+    plain: int = 2
+    ramps: int = 1
+    hidden: tuple[int, ...] = (64, 64)
+    epochs: int = MOST_EPOCHS
+    device: str = "cpu"
+
+    def epochs_for(self, n: int) -> int:
+        """Passes over n rows."""
+        return min(self.epochs, int(np.clip(ROWS_SEEN / max(n, 1), FEWEST_EPOCHS, MOST_EPOCHS)))
+
+
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """Several trained networks of one kind, each with a linear part.
+
+    Parameters
+    ----------
+    inputs : str
+    at : tuple of array
+        Knots of each covariate, for ``ramps``.
+    layers : tuple of array
+        Weights (E, in, out) and shifts (E, 1, out), layer after layer: those of tau, then those of mu.
+    slopes : array (2, q + 1)
+        Linear part of tau and of mu: constant, then slopes.
+    scale : float
+        Of the networks' output.
+    """
+
+    inputs: Inputs
+    at: tuple[Array, ...]
+    layers: tuple[npt.NDArray[np.float32], ...]
+    slopes: Array
+    scale: float
+
+    def surfaces(self, z: Array) -> tuple[Array, Array]:
+        """Tau and mu (m,) at standardised points (m, q), averaged over the networks."""
+        found = np.empty((2, len(z)))
+        with torch.no_grad():
+            tensors = [torch.as_tensor(each) for each in self.layers]
+            half = len(tensors) // 2
+            for start in range(0, len(z), CHUNK_POINTS):
+                part = torch.as_tensor(z[start : start + CHUNK_POINTS], dtype=torch.float32)
+                shown = encode(part, self.at)[None]
+                for k, own in enumerate((tensors[:half], tensors[half:])):
+                    values = forward(shown.expand(len(own[0]), -1, -1), own).mean(dim=0)
+                    found[k, start : start + CHUNK_POINTS] = values.numpy()
+        tau, mu = self.scale * found + self.slopes[:, [0]] + self.slopes[:, 1:] @ z.T
+        return tau, mu
+
+    def tau(self, z: Array) -> Array:
+        """Tau alone."""
+        return self.surfaces(z)[0]
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Arrays and JSON values from which ``restore`` rebuilds the ensemble."""
+        arrays: dict[str, Any] = {f"layer{k}": each for k, each in enumerate(self.layers)}
+        arrays |= {f"at{k}": each for k, each in enumerate(self.at)} | {"slopes": self.slopes}
+        values = {"inputs": self.inputs, "layers": len(self.layers), "at": len(self.at), "scale": self.scale}
+        return arrays, values
+
+    @classmethod
+    def restore(cls, arrays: Mapping[str, Any], values: Mapping[str, Any]) -> Ensemble:
+        """Rebuild what ``state`` took apart."""
+        at = tuple(arrays[f"at{k}"] for k in range(values["at"]))
+        layers = tuple(arrays[f"layer{k}"] for k in range(values["layers"]))
+        return cls(values["inputs"], at, layers, arrays["slopes"], values["scale"])
+
+
+def encode(z: torch.Tensor, at: tuple[Array, ...]) -> torch.Tensor:
+    """Standardised points (m, q) as they are, followed by their ramps where there are knots."""
+    if not at:
+        return z
+    parts = [z]
+    for j, own in enumerate(at):
+        lower = torch.as_tensor(own[:-1], dtype=z.dtype, device=z.device)
+        width = torch.as_tensor(np.diff(own), dtype=z.dtype, device=z.device)
+        parts.append(((z[:, [j]] - lower) / width).clamp(0, 1))
+    return torch.cat(parts, dim=1)
+
+
+def forward(x: torch.Tensor, layers: list[torch.Tensor]) -> torch.Tensor:
+    """Outputs (E, m) of E networks at their inputs (E, m, c)."""
+    for k in range(0, len(layers), 2):
+        x = torch.baddbmm(layers[k + 1], x, layers[k])
+        if k < len(layers) - 2:
+            x = torch.nn.functional.silu(x)
+    return x[..., 0]
+
+
+def crossfit_nets(
+    rows: Rows, z: Array, folds: int, seed: int, options: TauNetOptions
+) -> list[list[Ensemble]]:
+    """For each fold, ensembles trained on the other folds, in parallel through joblib.
+
+    Parameters
+    ----------
+    rows : Rows
+    z : array (m, q)
+        Standardised points.
+    folds : int
+    seed : int
+    options : TauNetOptions
+
+    Returns
+    -------
+    list of list of Ensemble
+        Per fold, one ensemble per kind of input.
+    """
+    kinds: list[tuple[Inputs, int]] = [("plain", options.plain), ("ramps", options.ramps)]
+    kinds = [(kind, number) for kind, number in kinds if number]
+    jobs = [(k, kind, number) for k in range(folds) for kind, number in kinds]
+    run = delayed(train)
+    found = Parallel()(
+        run(rows.at(rows.fold != k), z, kind, number, seed + 101 * k, options)
+        for k, kind, number in steps(jobs, "deep: networks")
+    )
+    return [[found[k * len(kinds) + j] for j in range(len(kinds))] for k in range(folds)]
+
+
+def train(rows: Rows, z: Array, inputs: Inputs, number: int, seed: int, options: TauNetOptions) -> Ensemble:
+    """Train networks on some rows, from another seed where a loss is not finite.
+
+    Raises
+    ------
+    DidNotConverge
+        If three seeds fail.
+    """
+    rng = np.random.default_rng(seed)
+    if rows.n > MOST_ROWS:
+        rows = rows.at(np.sort(rng.choice(rows.n, MOST_ROWS, replace=False)))
+    with threads(1):
+        slopes, rest, scale = warm_start(rows, z)
+        at = tuple(knots(column, INPUT_BINS) for column in z.T) if inputs == "ramps" else ()
+        at = tuple(own if len(own) > 1 else np.array([own[0], own[0] + 1]) for own in at)
+        for restart in range(RESTARTS):
+            layers = _train(rows, z, at, rest / scale, number, seed + 7 * restart, options)
+            if layers is not None:
+                return Ensemble(inputs, at, layers, slopes, scale)
+    raise DidNotConverge(
+        f"The loss of the networks for tau must stay finite. It was not from {RESTARTS} seeds on {rows.n:,} rows. "
+        "Rescale covariates or an outcome with extreme values."
+    )
+
+
+def warm_start(rows: Rows, z: Array) -> tuple[Array, Array, float]:
+    """Linear tau and mu (2, q + 1) by least squares within the effects, what they leave (n,), and its sd."""
+    x = np.hstack([np.ones((rows.n, 1)), z[rows.point]])
+    columns = np.hstack([rows.treatment[:, None] * x, x[:, 1:]])
+    within = sweeper(rows)
+    inside, y = within(columns), within(rows.outcome)
+    gram = inside.T @ (rows.weight[:, None] * inside)
+    ridge = 1e-3 * gram.diagonal() + 1e-9 * gram.diagonal().max()
+    found = np.linalg.solve(gram + np.diag(ridge), inside.T @ (rows.weight * y))
+    q = z.shape[1]
+    slopes = np.vstack([found[: q + 1], np.concatenate([[0.0], found[q + 1 :]])])
+    rest = rows.outcome - columns @ found
+    return slopes, rest, float(np.sqrt(np.average(within(rest) ** 2, weights=rows.weight))) or 1.0
+
+
+def sweeper(rows: Rows) -> Callable[[Array], Array]:
+    """Function that takes the fixed effects out of columns (n,) or (n, k)."""
+    design = rows.dummies()
+    weighted = sparse.csr_array(design.T @ sparse.diags_array(rows.weight))
+    elimination = Elimination.of(sparse.csr_array(weighted @ design), rows.sizes)
+    return lambda values: values - design @ elimination.solve(weighted @ values)
+
+
+def _start(
+    number: int, width: int, hidden: tuple[int, ...], generator: torch.Generator
+) -> list[torch.Tensor]:
+    layers: list[torch.Tensor] = []
+    for _ in range(2):
+        widths = (width, *hidden, 1)
+        for k, (a, b) in enumerate(pairwise(widths)):
+            size = 0.0 if k == len(hidden) else (2.0 / a) ** 0.5
+            layers.append(torch.randn((number, a, b), generator=generator) * size)
+            layers.append(torch.zeros((number, 1, b)))
+    return layers
+
+
+def _train(
+    rows: Rows,
+    z: Array,
+    at: tuple[Array, ...],
+    target: Array,
+    number: int,
+    seed: int,
+    options: TauNetOptions,
+) -> tuple[npt.NDArray[np.float32], ...] | None:
+    """Weights at the epoch of least held-back loss; ``None`` where a loss was not finite."""
+    race = _Race(rows, z, at, target, number, seed, options)
+    for _ in range(options.epochs_for(rows.n)):
+        race.epoch()
+        race.sweep()
+        if not race.record():
+            return None
+    return tuple(each.cpu().numpy() for each in race.best)
+
+
+class _Race:
+    """Networks in training: state that changes step by step, dropped at the end."""
+
+    def __init__(
+        self,
+        rows: Rows,
+        z: Array,
+        at: tuple[Array, ...],
+        target: Array,
+        number: int,
+        seed: int,
+        options: TauNetOptions,
+    ) -> None:
+        device, single = options.device, torch.float32
+        self.rng = np.random.default_rng(seed)
+        used, place = np.unique(rows.point, return_inverse=True)
+        self.x = encode(torch.as_tensor(z[used], dtype=single, device=device), at)
+        self.place = torch.as_tensor(place, device=device)
+        middle = float(np.average(rows.treatment, weights=rows.weight))
+        self.t = torch.as_tensor(rows.treatment - middle, dtype=single, device=device)
+        self.y = torch.as_tensor(target, dtype=single, device=device)
+        self.weight = torch.as_tensor(rows.weight, dtype=single, device=device)
+        self.codes = torch.as_tensor(rows.effects, device=device).T.contiguous()
+        self.sizes = rows.sizes
+        held = torch.zeros(rows.n, dtype=torch.bool)
+        held[torch.as_tensor(self.rng.permutation(rows.n)[: int(HELD_BACK * rows.n)])] = True
+        self.held = held.to(device)
+        self.kept = np.flatnonzero(~held.numpy())
+        self.effects = [torch.zeros((number, size), device=device) for size in rows.sizes]
+        self.shift = torch.zeros((number, 1), device=device)
+        generator = torch.Generator().manual_seed(seed)
+        start = _start(number, self.x.shape[1], options.hidden, generator)
+        self.layers = [each.to(device).requires_grad_(True) for each in start]
+        self.half = len(self.layers) // 2
+        self.fixed = torch.zeros((number, rows.n), device=device)
+        self.batch = int(np.clip(len(self.kept) // 60, 64, 1_024))
+        per_epoch = -(-len(self.kept) // self.batch)
+        self.optimiser = torch.optim.AdamW(self.layers, lr=LEARNING_RATE, weight_decay=1e-3)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimiser,
+            max_lr=LEARNING_RATE,
+            total_steps=per_epoch * options.epochs_for(rows.n),
+            pct_start=0.2,
+        )
+        self.least = torch.full((number,), float("inf"), device=device)
+        self.best = [each.detach().clone() for each in self.layers]
+        self.sweep()
+
+    def epoch(self) -> None:
+        """One pass over the kept rows, each network in its own order."""
+        number = len(self.least)
+        order = torch.as_tensor(np.stack([self.rng.permutation(self.kept) for _ in range(number)]))
+        order = order.to(self.x.device)
+        for start in range(0, order.shape[1], self.batch):
+            chosen = order[:, start : start + self.batch]
+            x = self.x[self.place[chosen]]
+            tau, mu = forward(x, self.layers[: self.half]), forward(x, self.layers[self.half :])
+            miss = self.y[chosen] - self.fixed.gather(1, chosen) - mu - self.t[chosen] * tau
+            loss = (self.weight[chosen] * miss**2).mean(dim=1).sum()
+            self.optimiser.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self.layers, 5.0 * number)
+            self.optimiser.step()
+            self.schedule.step()
+
+    def sweep(self) -> None:
+        """Effects given the networks, by a few rounds of means over the kept rows of each level."""
+        with torch.no_grad():
+            tau, mu = self._surfaces()
+            rest = self.y - mu[:, self.place] - self.t * tau[:, self.place]
+            kept = torch.where(self.held, torch.zeros_like(self.weight), self.weight)
+            for _ in range(SWEEPS):
+                for f, size in enumerate(self.sizes):
+                    own = rest - self._sum(skip=f)
+                    total = torch.zeros((len(rest), size), device=rest.device)
+                    total.index_add_(1, self.codes[f], own * kept)
+                    mass = torch.zeros(size, device=rest.device).index_add_(0, self.codes[f], kept)
+                    self.effects[f] = total / mass.clamp_min(1e-9)
+                if not self.sizes:
+                    self.shift = (rest * kept).sum(dim=1, keepdim=True) / kept.sum()
+            self.fixed = self._sum()
+            self.rest = rest - self.fixed
+
+    def record(self) -> bool:
+        """Keep the weights of each network whose held-back loss is the least so far; false if one is not finite."""
+        loss = (self.weight * self.rest**2)[:, self.held].mean(dim=1)
+        better = loss < self.least
+        self.least = torch.where(better, loss, self.least)
+        for best, now in zip(self.best, self.layers, strict=True):
+            best[better] = now.detach()[better]
+        return bool(torch.isfinite(loss).all())
+
+    def _sum(self, skip: int = -1) -> torch.Tensor:
+        total = self.shift.expand(-1, len(self.y)).clone()
+        for f, values in enumerate(self.effects):
+            if f != skip:
+                total += values[:, self.codes[f]]
+        return total
+
+    def _surfaces(self) -> tuple[torch.Tensor, torch.Tensor]:
+        parts = []
+        for start in range(0, len(self.x), CHUNK_POINTS):
+            x = self.x[start : start + CHUNK_POINTS].expand(len(self.least), -1, -1)
+            parts.append((forward(x, self.layers[: self.half]), forward(x, self.layers[self.half :])))
+        return torch.cat([a for a, _ in parts], dim=1), torch.cat([b for _, b in parts], dim=1)
