@@ -1,0 +1,172 @@
+"""The shell's door: `hte-bridge compare`, `report`, `demo`, `doctor`."""
+
+from __future__ import annotations
+
+import csv
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hte_bridge.errors import HteBridgeError, InvalidOption, nearest
+
+BAD_INPUT = 2  # exit status, as for an option that does not exist
+EXAMPLE = (
+    "Example: hte-bridge compare data.parquet --outcome got --treatment any --covariates age,distvct "
+    "--cluster villnum --engines feols,grf,deep --out out/"
+)
+
+app = typer.Typer(
+    name="hte-bridge",
+    help="Heterogeneous treatment effects from feols, grf and a deep estimator, in one table.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def names(text: str | None, option: str) -> list[str]:
+    """Column names between commas; one that holds a comma is quoted.
+
+    Raises
+    ------
+    InvalidOption
+        If a name between two commas is empty.
+
+    Examples
+    --------
+    >>> names('age, "income, net"', "--covariates")
+    ['age', 'income, net']
+    """
+    if text is None:
+        return []
+    found = [each.strip() for each in next(csv.reader([text], skipinitialspace=True), [])]
+    if not all(found):
+        raise InvalidOption(
+            f"`{option}` must be names between commas. {text!r} has an empty one. Write them as a,b,c."
+        )
+    return found
+
+
+def number_or_name(text: str | None) -> float | str | None:
+    """A known propensity: one number, or the name of a column.
+
+    Examples
+    --------
+    >>> number_or_name("0.5"), number_or_name("e")
+    (0.5, 'e')
+    """
+    if text is None:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+@app.command(epilog=EXAMPLE)
+def compare(
+    data: Annotated[Path, typer.Argument(help="Parquet or CSV file, one row per unit.", show_default=False)],
+    outcome: Annotated[str, typer.Option(help="Column of the outcome.")],
+    treatment: Annotated[str, typer.Option(help="Column of the treatment: 0 and 1, or a dose.")],
+    covariates: Annotated[str, typer.Option(help="Columns along which effects may differ: a,b,c.")],
+    fixed_effects: Annotated[str | None, typer.Option(help="Columns of fixed effects: a,b.")] = None,
+    cluster: Annotated[str | None, typer.Option(help="Column of the clusters.")] = None,
+    weight: Annotated[str | None, typer.Option(help="Column of sampling weights.")] = None,
+    propensity: Annotated[str | None, typer.Option(help="Known propensity: a column, or one number.")] = None,
+    dose: Annotated[
+        bool, typer.Option("--dose", help="The treatment's few whole values are a dose.")
+    ] = False,
+    engines: Annotated[str, typer.Option(help="Of feols, grf, deep.")] = "feols,grf,deep",
+    level: Annotated[float, typer.Option(help="Coverage of the intervals.")] = 0.95,
+    seed: Annotated[int, typer.Option(help="For folds and engines.")] = 0,
+    folds: Annotated[int, typer.Option(help="Number of folds.")] = 5,
+    out: Annotated[Path | None, typer.Option(help="Folder for tables, plots and report.")] = None,
+) -> None:
+    """Compare engines on one data file: print the table, and write it with plots and a report to a folder."""
+    from contextlib import ExitStack
+
+    from hte_bridge.comparing import compare as compare_engines
+    from hte_bridge.folder import write_folder
+    from hte_bridge.study import Study
+
+    with ExitStack() as stack:
+        study = Study.from_frame(
+            data,
+            outcome=outcome,
+            treatment=treatment,
+            covariates=names(covariates, "--covariates"),
+            fixed_effects=names(fixed_effects, "--fixed-effects"),
+            cluster=cluster,
+            weight=weight,
+            propensity=number_or_name(propensity),
+            treatment_type="continuous" if dose else None,
+        )
+        write = stack.enter_context(write_folder(out)) if out is not None else None
+        table = compare_engines(study, names(engines, "--engines"), level=level, seed=seed, n_folds=folds)
+        typer.echo(str(table))
+        if write is not None:
+            typer.echo(f"\n{out}: {', '.join(write(table, f'{outcome} on {treatment}'))}", err=True)
+
+
+@app.command(epilog="Example: hte-bridge report out/table.parquet --out report.html")
+def report(
+    table: Annotated[Path, typer.Argument(help="Table that was saved as Parquet.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("report.html"),
+) -> None:
+    """Write the self-contained HTML report of a saved table."""
+    from hte_bridge.report import report as write_report
+    from hte_bridge.table import Table
+
+    typer.echo(write_report(Table.load(table), out))
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("out"),
+    only: Annotated[str | None, typer.Option(help="Of thornton_hiv, wagepan; both by default.")] = None,
+    engines: Annotated[str, typer.Option(help="Of feols, grf, deep.")] = "feols,grf,deep",
+    seed: Annotated[int, typer.Option(help="For folds and engines.")] = 1,
+) -> None:
+    """The main job on two real data sets: an incentive to learn one's HIV result, and the union premium."""
+    from hte_bridge.demo import EXAMPLES, run
+
+    wanted = names(only, "--only") or list(EXAMPLES)
+    unknown = next((name for name in wanted if name not in EXAMPLES), None)
+    if unknown is not None:
+        offer = nearest(unknown, EXAMPLES).replace("The columns are", "The examples are")
+        raise InvalidOption(f"`--only` must name examples. `{unknown}` is not one. {offer}")
+    run(out, wanted, names(engines, "--engines"), seed)
+
+
+@app.command()
+def doctor(json: Annotated[bool, typer.Option("--json", help="For machines.")] = False) -> None:
+    """What is installed, and the command that mends what is not; status 0 where all three engines run."""
+    from hte_bridge.doctor import examine
+
+    found = examine()
+    typer.echo(found.to_json() if json else found.to_text())
+    raise typer.Exit(0 if found.healthy else 1)
+
+
+def say_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """A warning as one line on stderr: where in our code it arose is of no use in a shell."""
+    print(f"warning: {message}", file=sys.stderr)
+
+
+def main() -> None:
+    """Run the command; bad input is a sentence on stderr and status 2."""
+    warnings.showwarning = say_warning
+    try:
+        app()
+    except HteBridgeError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(BAD_INPUT) from None
+
+
+if __name__ == "__main__":
+    main()
