@@ -1,0 +1,258 @@
+"""Closed-form twins of the last layer's linear algebra: nothing here trains a network."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pyfixest as pf
+import pytest
+from scipy import sparse, stats
+
+from hte_bridge.engines.deep import effects, evidence, misfit
+from hte_bridge.engines.deep.blocks import Basis, Block, frequencies, knots, ramps
+from hte_bridge.engines.deep.points import Rows, SlopeGroups, constant_columns, distinct
+from hte_bridge.engines.deep.sums import eliminate, sums, total
+
+ROUNDING = 1e-8  # double precision, condition numbers up to 1e6, features in single precision on both sides
+SIZES = (12, 7, 5)
+
+
+def make_rows(seed, n=400, sizes=SIZES, unbalanced=True):
+    rng = np.random.default_rng(seed)
+    codes = np.column_stack([rng.integers(0, size, n) for size in sizes]) if sizes else np.empty((n, 0), int)
+    if unbalanced and sizes:
+        codes[:, 0] = np.minimum(codes[:, 0], rng.integers(0, sizes[0], n))
+    points = rng.normal(size=(n // 3, 3))
+    point = rng.integers(0, len(points), n)
+    t = rng.normal(size=n) + (codes[:, 0] / 10 if sizes else 0)
+    y = 1 + t * (1 + points[point, 0]) + rng.normal(size=n) + (codes.sum(axis=1) if sizes else 0)
+    fold = rng.integers(0, 3, n)
+    return Rows(y, t, rng.uniform(0.5, 1.5, n), codes, tuple(sizes), fold, point, points)
+
+
+def make_basis(rows):
+    blocks = [
+        Block("constant", "constant", ()),
+        Block("linear", "linear", (0, 1, 2), drift=True),
+        Block("ramp", "ramp", (1,), {"knots": knots(rows.points[:, 1], 5)}, drift=True),
+        Block("smooth", "fourier", (0, 2), {"omega": frequencies(2, 4, np.ones(2), seed=1)}),
+        Block("mesh", "mesh", (0, 1), {"knots": np.array([-1.0, 0, 1]), "other": np.array([-1.0, 0.5, 2])}),
+    ]
+    basis = Basis.fit(blocks, rows.points, np.zeros(3), np.ones(3))
+    return basis, np.repeat([block.drift for block in blocks], [block.size for block in blocks])
+
+
+def explicit(rows, basis, drift):
+    """Columns [T f, f drift] and dummies of every row, written out."""
+    f = basis.features(rows.points).astype(np.float64)[rows.point]
+    columns = np.hstack([rows.treatment[:, None] * f, f[:, drift]])
+    return columns, rows.dummies().toarray()
+
+
+def within(values, design, weight):
+    """Residual of weighted least squares on dummies, by numpy."""
+    root = np.sqrt(weight)[:, None]
+    table = values.reshape(len(values), -1)
+    found = np.linalg.lstsq(root * design, root * table, rcond=None)[0]
+    return (table - design @ found).reshape(values.shape)
+
+
+@pytest.mark.parametrize("sizes", [SIZES, (12, 7), (12,), ()])
+def test_elimination_equals_explicit_dummies(sizes):
+    rows = make_rows(1, sizes=sizes)
+    basis, drift = make_basis(rows)
+    columns, design = explicit(rows, basis, drift)
+    inside = within(columns, design, rows.weight)
+    found = eliminate(sums(rows, basis, drift), sizes, np.arange(columns.shape[1]))
+    wanted = inside.T @ (rows.weight[:, None] * inside)
+    assert np.abs(found.gram - wanted).max() < ROUNDING * np.abs(wanted).max()
+    y = within(rows.outcome, design, rows.weight)
+    assert np.abs(found.target[:, 0] - inside.T @ (rows.weight * y)).max() < ROUNDING * np.abs(wanted).max()
+    assert abs(found.second[0, 0] - rows.weight @ y**2) < ROUNDING * found.second[0, 0]
+    assert found.freedom == rows.n - np.linalg.matrix_rank(design)
+
+
+def test_elimination_equals_pyfixest():
+    rows = make_rows(2)
+    frame = pd.DataFrame(rows.effects, columns=["f1", "f2", "f3"]).assign(
+        y=rows.outcome, t=rows.treatment, x=rows.points[rows.point, 0], w=rows.weight
+    )
+    basis = Basis.fit(
+        [Block("constant", "constant", ()), Block("x", "linear", (0,), drift=True)],
+        rows.points,
+        np.zeros(3),
+        np.ones(3),
+    )
+    drift = np.array([False, True])
+    system = eliminate(sums(rows, basis, drift), SIZES, np.arange(3))
+    ours = np.linalg.solve(system.gram, system.target[:, 0])
+    fit = pf.feols("y ~ t + t:x + x | f1 + f2 + f3", frame, weights="w")
+    theirs = fit.tidy()["Estimate"]
+    slope = float(ours[1] * basis.feature_scale[1])
+    base = float(ours[0] - ours[1] * basis.feature_scale[1] * basis.feature_centre[1])
+    single_precision = 1e-6  # of the features
+    assert abs(slope - theirs["t:x"]) < single_precision
+    assert abs(base - theirs["t"]) < single_precision
+
+
+def test_linear_posterior_equals_gls():
+    rows = make_rows(3)
+    basis, drift = make_basis(rows)
+    columns, design = explicit(rows, basis, drift)
+    inside = within(columns, design, rows.weight)
+    y = within(rows.outcome, design, rows.weight)
+    prior, noise = np.full(columns.shape[1], 0.3), 0.8
+    system = eliminate(sums(rows, basis, drift), SIZES, np.arange(columns.shape[1]))
+    mean, covariance, _ = evidence.solve(system.gram, system.target[:, 0], 1 / prior, noise)
+    precision = inside.T @ (rows.weight[:, None] * inside) / noise + np.diag(1 / prior)
+    wanted = np.linalg.inv(precision)
+    assert np.abs(covariance - wanted).max() < ROUNDING
+    assert np.abs(mean - wanted @ (inside.T @ (rows.weight * y)) / noise).max() < ROUNDING
+
+
+def test_marginal_likelihood_is_a_normal_density():
+    rng = np.random.default_rng(4)
+    z, prior, noise = rng.normal(size=(60, 8)), rng.uniform(0.1, 2, 8), 0.7
+    y = rng.normal(size=60)
+    ours = evidence.log_marginal(z.T @ z, z.T @ y, float(y @ y), 60, prior, noise)
+    density = stats.multivariate_normal(np.zeros(60), z @ np.diag(prior) @ z.T + noise * np.eye(60))
+    assert abs(ours - density.logpdf(y)) < ROUNDING
+
+
+def test_fixed_point_is_a_stationary_point_of_the_evidence():
+    rng = np.random.default_rng(5)
+    z = rng.normal(size=(2_000, 40))
+    owner = np.repeat([0, 1, 2], [1, 20, 19])
+    truth = np.concatenate([[2.0], 0.5 * rng.normal(size=20), np.zeros(19)])
+    y = z @ truth + 0.6 * rng.normal(size=2_000)
+    layer = evidence.fit(z.T @ z, z.T @ y, float(y @ y), 2_000, owner, (0,), max_steps=400)
+
+    def height(scale, noise):
+        prior = np.where(owner == 0, 1e6, np.where(owner == 1, layer.variance[1] * scale, 1e-9))
+        return evidence.log_marginal(z.T @ z, z.T @ y, float(y @ y), 2_000, prior, layer.noise * noise)
+
+    best = height(1, 1)
+    assert best > max(height(1.3, 1), height(1 / 1.3, 1), height(1, 1.05), height(1, 1 / 1.05))
+    assert layer.converged
+    assert abs(layer.noise - 0.36) < 4 * 0.36 * (2 / 2_000) ** 0.5  # the sd of a variance from 2,000 draws
+    assert layer.variance[2] < 0.01 * layer.variance[1]  # a block without a signal shrinks
+
+
+def test_sums_are_the_same_in_chunks_in_any_order_and_merged():
+    rows = make_rows(6)
+    basis, drift = make_basis(rows)
+    whole = sums(rows, basis, drift)
+    shuffled = rows.at(np.random.default_rng(1).permutation(rows.n))
+    parts = [sums(rows.at(rows.fold == k), basis, drift, chunk=7) for k in range(3)]
+    for other in (sums(rows, basis, drift, chunk=5), sums(shuffled, basis, drift), total(parts)):
+        for name in ("dense", "cross", "target", "level_target", "second"):
+            assert np.abs(getattr(whole, name) - getattr(other, name)).max() < ROUNDING
+        assert abs(whole.levels - other.levels).max() < ROUNDING
+        assert other.n == whole.n
+    less = whole - parts[0]
+    assert np.abs(less.dense - (parts[1] + parts[2]).dense).max() < ROUNDING
+
+
+@pytest.mark.parametrize("seed", [7, 8])
+def test_dense_and_sparse_solves_agree(seed):
+    rows = make_rows(seed, n=900, sizes=(60, 25, 5))
+    design = rows.dummies()
+    gram = sparse.csr_array(design.T @ sparse.diags_array(rows.weight) @ design)
+    right = design.T @ np.random.default_rng(seed).normal(size=(900, 3))
+    dense = effects.Elimination.of(gram, rows.sizes)
+    thin = effects.Elimination.of(gram, rows.sizes, dense_levels=0)
+    shifted_solve = 1e-6  # the sparse factor's diagonal is moved by 1e-10 of its largest entry
+    assert np.abs(design @ (dense.solve(right) - thin.solve(right))).max() < shifted_solve
+    assert dense.rank == thin.rank == np.linalg.matrix_rank(design.toarray())
+
+
+def test_pivoted_factor_of_large_complements_agrees(monkeypatch):
+    rows = make_rows(9, n=900, sizes=(60, 25, 5))
+    design = rows.dummies()
+    gram = sparse.csr_array(design.T @ design)
+    right = design.T @ np.random.default_rng(9).normal(size=900)
+    eigen = effects.Elimination.of(gram, rows.sizes)
+    monkeypatch.setattr(effects, "EIGEN_LEVELS", 0)
+    pivoted = effects.Elimination.of(gram, rows.sizes)
+    assert eigen.rank == pivoted.rank
+    assert np.abs(design @ (eigen.solve(right) - pivoted.solve(right))).max() < ROUNDING
+
+
+def test_disconnected_components_and_singletons():
+    codes = np.array(
+        [[0, 0], [0, 1], [1, 0], [1, 1], [2, 2], [3, 2], [3, 3], [4, 4]]
+    )  # the last row is alone
+    design = effects.dummies(codes, [5, 5])
+    gram = sparse.csr_array(design.T @ design)
+    user, vendor = effects.components_of(gram, [5, 5])
+    assert user.tolist() == [0, 0, 1, 1, 2]
+    assert vendor.tolist() == [0, 0, 1, 1, 2]
+    elimination = effects.Elimination.of(gram, [5, 5])
+    assert elimination.rank == np.linalg.matrix_rank(design.toarray())
+    y = np.random.default_rng(1).normal(size=8)
+    assert (
+        np.abs(design @ elimination.solve(design.T @ y) - (y - within(y, design.toarray(), np.ones(8)))).max()
+        < ROUNDING
+    )
+
+
+def test_variance_of_centred_levels_is_that_of_the_explicit_inverse():
+    rows = make_rows(10)
+    design = rows.dummies()
+    gram = sparse.csr_array(design.T @ design)
+    diagonal, wide = effects.Elimination.of(gram, SIZES).root()
+    component = effects.components_of(gram, SIZES)[0]
+    found = effects.centred_variance(diagonal[:12], wide[:12], component, gram.diagonal()[:12])
+    inverse = np.linalg.pinv(gram.toarray())[:12, :12]
+    hollow = np.eye(12) - 1 / 12
+    assert np.abs(found - np.diag(hollow @ inverse @ hollow)).max() < ROUNDING
+
+
+def test_features_are_centred_scaled_and_rebuilt():
+    rows = make_rows(11)
+    basis, _ = make_basis(rows)
+    f = basis.features(rows.points)
+    single_precision = 1e-5
+    for k in range(1, len(basis.blocks)):
+        own = f[:, basis.owner == k]
+        assert np.abs(own.mean(axis=0)).max() < single_precision
+        assert abs((own**2).sum(axis=1).mean() - 1) < single_precision
+    again = Basis.restore(*basis.state())
+    assert np.array_equal(again.features(rows.points), f)
+    small = basis.keep([0, 3])
+    assert np.array_equal(small.features(rows.points), f[:, np.isin(basis.owner, [0, 3])])
+
+
+def test_outer_ramps_go_on_beyond_the_support():
+    column = np.array([-10.0, 0.0, 10.0], dtype=np.float32)
+    found = ramps(column, np.array([-1.0, 0.0, 1.0]))
+    assert found.tolist() == [[-9.0, 0.0], [1.0, 0.0], [1.0, 10.0]]
+
+
+def test_distinct_points_are_exact_and_slope_groups_are_found_again():
+    rng = np.random.default_rng(12)
+    table = rng.normal(size=(50, 4))
+    rows = table[rng.integers(0, 50, 300)]
+    first, place = distinct(rows)
+    assert np.array_equal(rows[first][place], rows)
+    assert len(first) == len(np.unique(rows, axis=0))
+    slopes, groups = SlopeGroups.of(rows, [np.array([0, 1])])
+    assert np.array_equal(slopes.find(rows)[0], groups[0])
+    assert slopes.find(rng.normal(size=(2, 4)))[0].tolist() == [-1, -1]
+
+
+def test_covariates_fixed_within_an_effect_are_found():
+    codes = np.repeat(np.arange(5), 4)
+    x = np.column_stack([codes * 2.0, np.arange(20.0)])
+    assert constant_columns(x, codes, 5).tolist() == [0]
+
+
+def test_nugget_is_found_and_none_where_none_is():
+    rng = np.random.default_rng(13)
+    t, noise = 1 + rng.normal(size=30_000), rng.normal(size=30_000)
+    found, _ = misfit.nugget(noise + 0.4 * t * rng.normal(size=30_000), t, np.ones(30_000))
+    none, level = misfit.nugget(noise, t, np.ones(30_000))
+    four_errors = 4 * (2 / 30_000) ** 0.5  # of a variance near one
+    assert abs(found - 0.16) < four_errors
+    assert none < four_errors
+    assert abs(level - 1) < 2 * four_errors
