@@ -106,7 +106,9 @@ def covariance(rows: Rows, theta: torch.Tensor, scales: Scales) -> tuple[torch.T
     return total, parts
 
 
-def log_posterior(theta: torch.Tensor, rows: Rows, scales: Scales) -> tuple[float, torch.Tensor]:
+def log_posterior(
+    theta: torch.Tensor, rows: Rows, scales: Scales, gradient: bool = True
+) -> tuple[float, torch.Tensor]:
     """Log marginal likelihood plus log prior of the log scales, and the gradient (Rasmussen and Williams, eq. 5.9).
 
     Returns
@@ -117,23 +119,24 @@ def log_posterior(theta: torch.Tensor, rows: Rows, scales: Scales) -> tuple[floa
     """
     total, parts = covariance(rows, theta, scales)
     factor, failed = torch.linalg.cholesky_ex(total)
-    prior, gradient = scales.prior(theta)
+    prior, slopes = scales.prior(theta)
     if int(failed):
         return -float("inf"), torch.zeros_like(theta)
     weights = torch.cholesky_solve(rows.y[:, None], factor)[:, 0]
     likelihood = -0.5 * float(rows.y @ weights) - float(torch.log(torch.diagonal(factor)).sum())
     likelihood -= 0.5 * rows.n * float(np.log(2 * np.pi))
-    slope = (
-        torch.outer(weights, weights).sub_(torch.cholesky_inverse(factor)).mul_(0.5)
-    )  # d value / d covariance
-    gradient[0] += 2.0 * torch.exp(2.0 * theta[0]) * (torch.diagonal(slope) * rows.noise).sum()
+    if not gradient:
+        return likelihood + prior, slopes
+    # the derivative by the covariance
+    slope = torch.outer(weights, weights).sub_(torch.cholesky_inverse(factor)).mul_(0.5)
+    slopes[0] += 2.0 * torch.exp(2.0 * theta[0]) * (torch.diagonal(slope) * rows.noise).sum()
     for surface, part, load in zip(scales.surfaces, parts, (None, rows.residual), strict=False):
         seen = slope if load is None else slope * load[:, None] * load[None, :]
-        add_surface_gradient(gradient, seen, part, rows.x, theta, surface)
+        add_surface_gradient(slopes, seen, part, rows.x, theta, surface)
     if scales.clustered and rows.cluster is not None:
         same = rows.cluster[:, None] == rows.cluster[None, :]
-        gradient[scales.cluster] += 2.0 * torch.exp(2.0 * theta[scales.cluster]) * slope[same].sum()
-    return likelihood + prior, gradient
+        slopes[scales.cluster] += 2.0 * torch.exp(2.0 * theta[scales.cluster]) * slope[same].sum()
+    return likelihood + prior, slopes
 
 
 def add_surface_gradient(

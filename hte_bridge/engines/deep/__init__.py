@@ -1,0 +1,102 @@
+"""The deep engine: networks for nuisances and structure, a Bayesian last layer for the effect.
+
+Y = mu(x) + (T - e(x)) tau(x) + error in a cross-section (Robinson, 1988, Econometrica 56(4)); fixed effects stay in the model of a
+panel. The prior's scales come from the marginal likelihood and are integrated over, so the posterior's variance holds the misfit that the
+data have not ruled out: 95 % intervals cover 95 % *across the covariate points* (Wahba, 1983, JRSS-B 45; Nychka, 1988, JASA 83).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from hte_bridge.engines.deep.fit import DeepFit
+from hte_bridge.errors import InvalidOption
+from hte_bridge.study import Folds, Study
+
+__all__ = ["Deep", "DeepFit"]
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+@dataclass(frozen=True)
+class Deep:
+    """Options of the deep engine.
+
+    Parameters
+    ----------
+    seed : int
+        Same seed, same numbers, whatever the thread count.
+    n_folds : int
+        Of folds of its own, where none are handed over.
+    label : str, optional
+        Name in the table; ``"deep"`` by default.
+    device : {"auto", "cpu", "cuda", "mps"}
+        Where networks and the one pass over the data run; the exact kernel runs on the CPU.
+    kernel_max_rows : int
+        Cross-sections up to this size use the exact kernel, larger ones random features on the Gram matrix.
+    scale_rows : int
+        Rows on which the kernel's scales are found, where there are more.
+    draws : int
+        Draws of the scales that the posterior is mixed over.
+    n_nets, epochs, hidden
+        Networks averaged per fold; passes over the data at most; width of each hidden layer.
+    checkpoint : path, optional
+        Folder in which long fits leave their state and from which they continue.
+
+    Examples
+    --------
+    >>> Deep(seed=1).name
+    'deep'
+    """
+
+    seed: int = 0
+    n_folds: int = 5
+    label: str | None = None
+    device: Device = "auto"
+    kernel_max_rows: int = 3_000
+    scale_rows: int = 1_000
+    draws: int = 40
+    n_nets: int = 1
+    epochs: int = 60
+    hidden: tuple[int, ...] = (64, 64)
+    checkpoint: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.device not in ("auto", "cpu", "cuda", "mps"):
+            raise InvalidOption(f"`device` must be auto, cpu, cuda or mps. {self.device!r} was given.")
+        if self.seed < 0 or int(self.seed) != self.seed:
+            raise InvalidOption(
+                f"`seed` must be a whole number, 0 or more. {self.seed} was given. Choose another."
+            )
+        least = {"n_folds": 2, "kernel_max_rows": 0, "scale_rows": 50, "draws": 1, "n_nets": 1, "epochs": 1}
+        for name, bound in least.items():
+            if getattr(self, name) < bound:
+                raise InvalidOption(
+                    f"`{name}` must be {bound} or more. {getattr(self, name)} was given. Raise it, or leave it out."
+                )
+
+    @property
+    def name(self) -> str:
+        """Name in the table's column ``engine``."""
+        return self.label or "deep"
+
+    def fit(self, study: Study, folds: Folds | None = None) -> DeepFit:
+        """Fit the study: a panel where it has fixed effects, else the exact kernel or, with many rows, the Gram form.
+
+        Raises
+        ------
+        DidNotConverge
+            If no usable fit was found, with what to look for.
+        InvalidOption
+            If the device asked for is not there.
+        """
+        folds = folds or Folds.make(study, self.n_folds, self.seed)
+        if study.fixed_effects.shape[1]:
+            from hte_bridge.engines.deep.panel import fit_panel as fit
+        elif study.n > self.kernel_max_rows:
+            from hte_bridge.engines.deep.gram import fit_gram as fit
+        else:
+            from hte_bridge.engines.deep.kernel_branch import fit_kernel as fit
+        return DeepFit(self, study, folds, fit(study, folds, self))

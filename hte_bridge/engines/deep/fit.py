@@ -1,0 +1,216 @@
+"""A fitted deep engine: held-out predictions, effects at new rows, diagnostics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from hte_bridge.engine import Array, HeldOut
+from hte_bridge.engines.deep.contract import Branch
+from hte_bridge.engines.deep.threads import threads
+from hte_bridge.errors import NotIdentified
+from hte_bridge.frames import to_pandas
+from hte_bridge.study import Folds, Study
+from hte_bridge.table import Estimate, check_level, interval
+
+if TYPE_CHECKING:
+    from hte_bridge.engines.deep import Deep
+
+BAND_DRAWS = 2_000
+NOT_CONVERGED = "The search for the scales did not converge, so no interval is offered. Try another seed, or rescale the covariates."
+
+
+@dataclass(frozen=True, eq=False)
+class DeepFit:
+    """What the deep engine found.
+
+    Parameters
+    ----------
+    options : Deep
+    study : Study
+    folds : Folds
+    branch : Branch
+        The switch taken (``kernel``, ``gram`` or ``panel``) and its result.
+    """
+
+    options: Deep
+    study: Study
+    folds: Folds
+    branch: Branch
+
+    @property
+    def engine(self) -> str:
+        """Name in the table's column ``engine``."""
+        return self.options.name
+
+    @property
+    def heldout(self) -> HeldOut:
+        """Cross-fitted predictions in the study's order."""
+        return self.branch.heldout
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences that hold for every row of this engine."""
+        found = [self.study.fill_note, *self.branch.notes, *range_notes(self.study, self.heldout)]
+        if not self.branch.converged:
+            found.append(NOT_CONVERGED)
+        return tuple(each for each in found if each)
+
+    @property
+    def reasons(self) -> Mapping[str, str]:
+        """Nothing is refused: averages of held-out scores stand without the posterior."""
+        return {}
+
+    @property
+    def info(self) -> Mapping[str, Any]:
+        """Version of torch, options, the switch taken, and the branch's diagnostics."""
+        options = {name: value for name, value in asdict(self.options).items() if name != "checkpoint"}
+        return {"torch": version("torch"), "kind": self.branch.kind, "options": options, **self.branch.info}
+
+    def rows(self, level: float) -> list[Estimate]:
+        """No rows of its own: the table's are made from its scores."""
+        return []
+
+    def cate(self, new: Any, level: float = 0.95, simultaneous: bool = False) -> pd.DataFrame:
+        """Effect at each row of ``new``: posterior mean, sd and interval.
+
+        Coverage is meant *across the covariate points*: of the points of ``new``, about ``level`` have their effect in the interval
+        (Wahba, 1983; Nychka, 1988), not each point in repeated samples.
+
+        Parameters
+        ----------
+        new : frame
+            Columns of the study's covariates.
+        level : float
+        simultaneous : bool
+            A band that holds over all rows at once, by the largest deviation in joint posterior draws.
+
+        Returns
+        -------
+        DataFrame
+            ``estimate std_error conf_low conf_high`` in units of the outcome, with the index of ``new``.
+        """
+        frame = to_pandas(new)
+        x = self.encode(frame)
+        with threads(1):
+            estimate, std_error = self.branch.posterior.moments(x)
+        if not self.branch.converged:
+            std_error = np.full_like(estimate, np.nan)
+        low, high = interval(estimate, std_error, check_level(level))
+        if simultaneous and self.branch.converged:
+            low, high = self._band(x, estimate, std_error, level)
+        values = {"estimate": estimate, "std_error": std_error, "conf_low": low, "conf_high": high}
+        return pd.DataFrame(values, index=frame.index)
+
+    def posterior(self, new: Any, draws: int = 1_000, seed: int | None = None) -> Array:
+        """Joint draws (draws, m) of the effect at the rows of ``new``."""
+        with threads(1):
+            return self.branch.posterior.draws(
+                self.encode(new), draws, self.options.seed if seed is None else seed
+            )
+
+    def average(self, new: Any, groups: Any = None) -> pd.DataFrame:
+        """Average posterior effect over the rows of ``new``, or over each of its groups.
+
+        Parameters
+        ----------
+        new : frame
+        groups : array (m,), optional
+            Labels; one average for each, with ``covariance`` in the frame's ``attrs``.
+        """
+        x = self.encode(new)
+        labels, codes = np.unique(np.zeros(len(x), int) if groups is None else groups, return_inverse=True)
+        weights = (codes[None, :] == np.arange(len(labels))[:, None]).astype(np.float64)
+        with threads(1):
+            mean, covariance = self.branch.posterior.average(x, weights / weights.sum(1, keepdims=True))
+        std_error = np.sqrt(np.diag(covariance))
+        std_error = std_error if self.branch.converged else np.full_like(std_error, np.nan)
+        found = pd.DataFrame({"estimate": mean, "std_error": std_error}, index=labels)
+        found.attrs["covariance"] = covariance
+        return found
+
+    def effects(self, name: str, level: float = 0.95) -> pd.DataFrame:
+        """Recovered fixed effect ``name``: ``estimate std_error conf_low conf_high`` by level; a panel only.
+
+        Raises
+        ------
+        NotIdentified
+            If the study has no fixed effect of this name.
+        """
+        recovered = getattr(self.branch.posterior, "effects", None)
+        if recovered is None or name not in self.study.names.fixed_effects:
+            known = ", ".join(f"`{each}`" for each in self.study.names.fixed_effects) or "none"
+            raise NotIdentified(
+                f"Only a fixed effect of the study can be recovered. `{name}` is not one; it has {known}. "
+                "Name it in `fixed_effects`."
+            )
+        found = recovered(self.study.names.fixed_effects.index(name))
+        estimate, std_error = found[0], found[1]
+        low, high = interval(estimate, std_error, check_level(level))
+        values = {"estimate": estimate, "std_error": std_error, "conf_low": low, "conf_high": high}
+        place = self.study.names.fixed_effects.index(name)
+        return pd.DataFrame(values, index=pd.Index(self.study.effect_levels[place], name=name))
+
+    def diagnostics(self) -> pd.DataFrame:
+        """``diagnostic value reading``: losses against feols and a constant effect, effective draws, overlap, convergence."""
+        from hte_bridge.engines.deep.diagnostics import diagnostics
+
+        return diagnostics(self)
+
+    def structure(self) -> pd.DataFrame:
+        """Importance of each covariate for the effect, most important first; ``attrs['pairs']`` where pairs were sought."""
+        found = self.branch.structure
+        names = list(self.study.filled_names)
+        values = {"importance": found.get("importance", np.full(len(names), np.nan))}
+        if "importance_sd" in found:
+            values["std_error"] = found["importance_sd"]
+        frame = pd.DataFrame(values, index=pd.Index(names, name="covariate"))
+        if "pairs" in found:
+            frame.attrs["pairs"] = pd.DataFrame(found["pairs"], index=names, columns=names)
+        return frame.sort_values("importance", ascending=False, kind="stable")
+
+    def save(self, path: str | Path) -> Path:
+        """Write the fit as one file of arrays and JSON, without code; ``DeepFit.load`` reads it."""
+        from hte_bridge.engines.deep.save import save
+
+        return save(self, Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path) -> DeepFit:
+        """Read a fit that ``save`` wrote; its predictions are the same, bit for bit."""
+        from hte_bridge.engines.deep.save import load
+
+        return load(Path(path))
+
+    def encode(self, new: Any) -> Array:
+        """Filled covariates (m, q) of new rows."""
+        return self.study.fill(self.study.encoder.transform(to_pandas(new)))
+
+    def _band(self, x: Array, estimate: Array, std_error: Array, level: float) -> tuple[Array, Array]:
+        """Ends of the band: the pointwise sd times the ``level`` quantile of the largest standardised deviation."""
+        with threads(1):
+            paths = self.branch.posterior.draws(x, BAND_DRAWS, self.options.seed)
+        largest = (np.abs(paths - estimate) / np.where(std_error > 0, std_error, np.inf)).max(axis=1)
+        margin = float(np.quantile(largest, level)) * std_error
+        return estimate - margin, estimate + margin
+
+
+def range_notes(study: Study, heldout: HeldOut) -> tuple[str, ...]:
+    """Say where predictions leave what the outcome can be: a probability, or a count."""
+    y = study.outcome
+    if not (np.isin(y, (0.0, 1.0)).all() or ((y >= 0).all() and (y == np.round(y)).all())):
+        return ()
+    top = 1.0 if np.isin(y, (0.0, 1.0)).all() else np.inf
+    outside = int(((heldout.outcome_mean < 0) | (heldout.outcome_mean > top)).sum())
+    if not outside:
+        return ()
+    what = "[0, 1]" if top == 1.0 else "the nonnegative numbers"
+    return (
+        f"The model is linear in probability or count: {outside:,} of {study.n:,} predicted outcome means leave {what}.",
+    )
