@@ -162,7 +162,7 @@ def main() -> None:
     """Run the command; bad input is a sentence on stderr and status 2."""
     warnings.showwarning = say_warning
     try:
-        app()
+        app(prog_name="hte-bridge")
     except HteBridgeError as error:
         print(error, file=sys.stderr)
         raise SystemExit(BAD_INPUT) from None
