@@ -1,0 +1,84 @@
+"""Curves over the share treated or the money spent: targeting operator characteristic, gain at a budget."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from hte_bridge.errors import InvalidData
+from hte_bridge.plot.style import GREY, axes, label, legend, looks, zero_line
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def toc(curve: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Targeting operator characteristic: effect among the units ranked first, less the average effect.
+
+    Yadlowsky, Fleming, Shah, Brunskill and Wager (2025), JASA 120(549).
+
+    Parameters
+    ----------
+    curve : DataFrame
+        Columns ``share`` in (0, 1], ``estimate``, and ``conf_low``, ``conf_high`` for a band; ``engine`` where there
+        are several rankings.
+    """
+    ax = _curve(curve, "share", axes(ax), scale=100)
+    ax.set_xlim(0, 100)
+    return label(ax, x="units treated, % by ranking", y="effect less the average")
+
+
+def budget(curve: pd.DataFrame, ax: Axes | None = None, *, per: str = "unit") -> Axes:
+    """Gain of the learned rule at every budget, with the gain of treating at random for comparison.
+
+    Sverdrup, Wu, Athey and Wager (2025), Journal of Econometrics.
+
+    Parameters
+    ----------
+    curve : DataFrame
+        Columns ``budget`` (cost per unit), ``estimate`` (gain per unit, in units of the outcome), and ``conf_low``,
+        ``conf_high`` for a band; ``engine`` where there are several rules; ``random`` for the baseline.
+    per : str
+        What budget and gain are counted per.
+    """
+    ax = _curve(curve, "budget", axes(ax))
+    if "random" in curve:
+        baseline = curve.sort_values("budget").drop_duplicates("budget")
+        ax.plot(baseline["budget"], baseline["random"], color=GREY, linewidth=1, linestyle=(0, (4, 3)))
+        last = baseline.iloc[-1]
+        ax.annotate(
+            "at random",
+            (last["budget"], last["random"]),
+            ha="right",
+            va="top",
+            fontsize=6.5,
+            color=GREY,
+            xytext=(0, -3),
+            textcoords="offset points",
+        )
+    ax.set_xlim(left=0)
+    return label(ax, x=f"budget per {per}", y=f"gain per {per}")
+
+
+def _curve(curve: pd.DataFrame, x: str, ax: Axes, scale: float = 1.0) -> Axes:
+    missing = [name for name in (x, "estimate") if name not in curve]
+    if missing:
+        raise InvalidData(
+            f"The curve must have the columns `{x}` and `estimate`. {', '.join(f'`{each}`' for each in missing)} "
+            f"{'is' if len(missing) == 1 else 'are'} missing; it has {', '.join(map(str, curve.columns)) or 'none'}."
+        )
+    zero_line(ax)
+    engines = curve["engine"] if "engine" in curve else pd.Series("", index=curve.index)
+    chosen = looks(engines)
+    for engine, look in chosen.items():
+        part = curve[engines == engine].sort_values(x)
+        at = scale * part[x].to_numpy(float)
+        if {"conf_low", "conf_high"} <= set(part) and np.isfinite(part["conf_low"]).any():
+            ax.fill_between(
+                at, part["conf_low"], part["conf_high"], color=look.colour, alpha=0.18, linewidth=0
+            )
+        ax.plot(at, part["estimate"], color=look.colour, linewidth=1.4)
+    legend(ax, chosen, where="best")
+    return ax

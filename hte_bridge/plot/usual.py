@@ -1,0 +1,86 @@
+"""The usual four pictures of a comparison."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from hte_bridge.plot.cates import agreement, cate_sorted
+from hte_bridge.plot.diagnostics import overlap
+from hte_bridge.plot.effects import AVERAGES, coefficients
+from hte_bridge.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from matplotlib.axes import Axes
+
+PAGE = (7.0, 5.2)  # inches: two columns
+Picture = tuple[str, "Callable[[Axes | None], Axes]"]
+
+
+def pictures(table: Table) -> list[Picture]:
+    """Titles and ways to draw what a table can show; one that was loaded has no units to show.
+
+    Returns
+    -------
+    list of (str, callable)
+        The callable takes axes, or none, and returns them.
+    """
+    shown: list[Picture] = []
+    if any(np.isfinite(row.estimate) and row.estimand in AVERAGES for row in table.rows):
+        shown.append(("Effects by engine", lambda ax: coefficients(table, ax)))
+    held: dict[str, Any] = {
+        name: fit.heldout for name, fit in getattr(table, "fits", {}).items() if fit.heldout is not None
+    }
+    if held:
+        frames = {name: pd.DataFrame({"estimate": each.cate}) for name, each in held.items()}
+        shown.append(("Held-out CATE, sorted", lambda ax: cate_sorted(frames, ax)))
+    if len(held) > 1:
+        first, second = list(held)[-2:]
+        shown.append(
+            (
+                "Do engines agree?",
+                lambda ax: agreement(held[first].cate, held[second].cate, ax, names=(first, second)),
+            )
+        )
+    if held and table.meta.get("propensity"):
+        propensities = {name: held[name].propensity for name in table.meta["propensity"] if name in held}
+        treatment = table.study.treatment  # type: ignore[attr-defined]
+        shown.append(("Overlap", lambda ax: overlap(propensities, treatment, ax)))
+    slopes = [
+        row
+        for row in table.rows
+        if row.estimand == "projection" and row.term != "(Intercept)" and np.isfinite(row.estimate)
+    ]
+    if slopes and len(shown) < 4:
+        shown.append(("CATE projected on covariates", lambda ax: coefficients(slopes, ax)))
+    return shown
+
+
+def usual(table: Table) -> np.ndarray[Any, Any]:
+    """Up to four pictures on a page two columns wide: effects, sorted CATE, agreement or projection, overlap.
+
+    Parameters
+    ----------
+    table : Table or Comparison
+        A table that was loaded shows its rows only.
+
+    Returns
+    -------
+    array of Axes
+        One per picture; ``[0].figure.savefig("effects.pdf")`` saves the page.
+    """
+    from matplotlib import pyplot
+
+    shown = pictures(table)[:4] or [("Effects by engine", lambda ax: coefficients(table, ax))]
+    across = min(len(shown), 2)
+    down = -(-len(shown) // 2)
+    size = (PAGE[0] * across / 2, PAGE[1] * down / 2)
+    figure, grid = pyplot.subplots(down, across, figsize=size, squeeze=False, layout="constrained", dpi=200)
+    places = grid.ravel()
+    for ax in places[len(shown) :]:
+        figure.delaxes(ax)
+    return np.array([draw(ax) for (_, draw), ax in zip(shown, places, strict=False)], dtype=object)

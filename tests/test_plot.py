@@ -1,0 +1,205 @@
+"""Pictures: what is drawn is what the rows say, at the size and on the axes asked for."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot
+
+from hte_bridge import plot
+from hte_bridge.errors import InvalidData, InvalidOption
+from hte_bridge.plot.style import looks
+from hte_bridge.table import Estimate, Table
+
+ENGINES = ("feols", "grf", "deep")
+N, GROUPS, SEED = 300, 5, 1
+COLUMN_INCHES = 3.4
+LEAST_DISTANCE = 12.0  # CIE76 in Lab: colours closer than about 10 are hard to name apart in a thin line
+# Machado, Oliveira and Fernandes (2009), full severity, on linear RGB
+BLINDNESS = {
+    "protan": [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
+    "deutan": [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
+    "tritan": [[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]],
+}
+
+
+@pytest.fixture(autouse=True)
+def close():
+    yield
+    pyplot.close("all")
+
+
+def table():
+    rows = [Estimate("coefficient", 0.45, 0.02, term="any", engine="feols", df=118)]
+    rows += [
+        Estimate(name, 0.4 + 0.01 * i, 0.02, engine=engine)
+        for name in ("ate", "ato")
+        for i, engine in enumerate(ENGINES)
+    ]
+    rows += [Estimate("projection", 0.1, 0.05, term="age", engine=engine) for engine in ENGINES]
+    rows += [Estimate.missing("att", "no overlap", engine="grf")]
+    return Table(tuple(rows), {"n": N})
+
+
+def cates(rng):
+    x = rng.normal(size=N)
+    frames = {}
+    for engine in ENGINES:
+        estimate = np.tanh(x) + rng.normal(0, 0.05, N)
+        frames[engine] = pd.DataFrame(
+            {"estimate": estimate, "conf_low": estimate - 0.2, "conf_high": estimate + 0.2}
+        )
+    return frames, x
+
+
+def gate_rows():
+    return [Estimate("gates", 0.1 * g, 0.05, term=str(g), engine=e) for e in ENGINES for g in range(GROUPS)]
+
+
+def curve(x):
+    at = np.linspace(0.05, 1, 30)
+    parts = [
+        pd.DataFrame(
+            {x: at, "estimate": 1 - at, "conf_low": 0.8 - at, "conf_high": 1.2 - at, "random": 0.1 * at}
+        )
+    ]
+    return pd.concat([part.assign(engine=engine) for engine in ENGINES for part in parts])
+
+
+FRAMES, X = cates(np.random.default_rng(SEED))
+NAMES = [f"x{j}" for j in range(4)]
+DRAW = {
+    "coefficients": lambda ax: plot.coefficients(table(), ax),
+    "cate_sorted": lambda ax: plot.cate_sorted(FRAMES, ax, average=0.1),
+    "cate_against": lambda ax: plot.cate_against(FRAMES, X, ax, name="age"),
+    "cate_against few": lambda ax: plot.cate_against(FRAMES, (X > 0) + 0.0, ax),
+    "agreement": lambda ax: plot.agreement(
+        FRAMES["grf"]["estimate"], FRAMES["deep"]["estimate"], ax, names=("grf", "deep")
+    ),
+    "gates": lambda ax: plot.gates(gate_rows(), ax, average=0.2),
+    "toc": lambda ax: plot.toc(curve("share"), ax),
+    "budget": lambda ax: plot.budget(curve("budget"), ax),
+    "calibration": lambda ax: plot.calibration(
+        pd.DataFrame({"predicted": [0.1, 0.3], "estimate": [0.2, 0.3], "conf_low": 0.0, "conf_high": 0.5}), ax
+    ),
+    "overlap": lambda ax: plot.overlap({"grf": 1 / (1 + np.exp(-X))}, (X > 0) + 0, ax),
+    "importance": lambda ax: plot.importance(pd.Series(np.arange(4.0), NAMES), ax),
+    "pairs": lambda ax: plot.pairs(pd.DataFrame(np.eye(4), NAMES, NAMES), ax),
+}
+
+
+@pytest.mark.parametrize("draw", DRAW.values(), ids=DRAW)
+def test_takes_and_returns_axes(draw):
+    _, given = pyplot.subplots()
+    assert draw(given) is given
+    alone = draw(None)
+    assert alone is not given
+    assert alone.figure.get_figwidth() == COLUMN_INCHES
+
+
+@pytest.mark.parametrize("draw", DRAW.values(), ids=DRAW)
+def test_nothing_is_cut_off_at_column_width(draw):
+    figure = draw(None).figure
+    figure.canvas.draw()
+    drawn, page = figure.get_tightbbox(), figure.bbox_inches
+    assert drawn.x0 >= page.x0 - 0.01
+    assert drawn.x1 <= page.x1 + 0.01
+    assert drawn.y0 >= page.y0 - 0.01
+    assert drawn.y1 <= page.y1 + 0.01
+
+
+def test_coefficients_draw_every_estimate_and_its_interval():
+    ax = plot.coefficients(table())
+    points = {line.get_xdata()[0] for line in ax.lines if line.get_marker() in "os^"}
+    spans = {tuple(line.get_xdata()) for line in ax.lines if line.get_linewidth() == 1.3}
+    rows = [row for row in table().rows if row.estimand != "projection" and np.isfinite(row.estimate)]
+    assert points == {row.estimate for row in rows}
+    assert spans == {(row.conf_low, row.conf_high) for row in rows}
+
+
+def test_a_row_without_an_interval_is_hollow():
+    ax = plot.coefficients([Estimate("ate", 1.0, engine="mine", note="no theory")])
+    (point,) = [line for line in ax.lines if line.get_marker() not in ("None", "")]
+    assert point.get_markerfacecolor() == "white"
+
+
+def test_bands_follow_the_order_of_the_estimates():
+    frame = pd.DataFrame({"estimate": [3.0, 1.0, 2.0], "conf_low": [2.0, 0.0, 1.5], "conf_high": [4, 2, 2.5]})
+    ax = plot.cate_sorted(frame)
+    line = ax.lines[-1]
+    assert line.get_ydata().tolist() == [1, 2, 3]
+    assert line.get_xdata().tolist() == pytest.approx([100 / 6, 50, 500 / 6])
+
+
+def test_bins_hold_equal_numbers_and_keep_missing_values_out():
+    covariate = np.r_[np.arange(100.0), np.nan]
+    frame = pd.DataFrame({"estimate": np.r_[np.arange(100.0), 1e9]})
+    line = plot.cate_against(frame, covariate).lines[-1]
+    assert np.abs(line.get_ydata() - line.get_xdata()).max() == 0
+    assert len(line.get_xdata()) == 20
+
+
+def test_gates_stand_in_the_order_of_the_rows():
+    ax = plot.gates(gate_rows())
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == [str(g) for g in range(GROUPS)]
+
+
+def test_overlap_counts_all_units_of_each_arm():
+    propensity = np.random.default_rng(SEED).uniform(size=200)
+    ax = plot.overlap(propensity, np.r_[np.ones(50), np.zeros(150)])
+    heights = [patch.get_data().values.sum() for patch in ax.patches]
+    assert sorted(set(np.round(heights, 9))) == [-100, 100]
+
+
+def test_colours_stay_apart_for_the_colour_blind():
+    colours = np.array([matplotlib.colors.to_rgb(look.colour) for look in looks(ENGINES).values()])
+    linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+    for matrix in [np.eye(3), *map(np.array, BLINDNESS.values())]:
+        seen = lab(np.clip(linear @ matrix.T, 0, 1))
+        gaps = [np.linalg.norm(seen[i] - seen[j]) for i in range(3) for j in range(i)]
+        assert min(gaps) > LEAST_DISTANCE
+    assert len({look.marker for look in looks(ENGINES).values()}) == 3
+
+
+def lab(linear):
+    """CIE Lab (D65) of linear RGB."""
+    xyz = linear @ np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]).T
+    t = np.cbrt(xyz / [0.9505, 1, 1.089])
+    return np.stack([116 * t[:, 1] - 16, 500 * (t[:, 0] - t[:, 1]), 200 * (t[:, 1] - t[:, 2])], axis=1)
+
+
+def test_an_engine_looks_the_same_in_every_picture():
+    assert looks(["deep"])["deep"] == looks(["feols", "mine", "deep"])["deep"]
+    assert looks(["mine", "yours"])["mine"] != looks(["mine", "yours"])["yours"]
+
+
+def test_usual_of_a_loaded_table_shows_its_rows():
+    axes = plot.usual(table())
+    assert [ax.get_xlabel() for ax in axes] == ["effect, 95 % interval"] * 2
+    assert axes[0].figure is axes[1].figure
+
+
+SENTENCES = {
+    "nothing to draw": (
+        lambda: plot.coefficients([Estimate.missing("ate", "no overlap")]),
+        InvalidOption,
+        "None of the 1 rows",
+    ),
+    "no estimate": (lambda: plot.cate_sorted(pd.DataFrame({"x": [1.0]})), InvalidData, "column `estimate`"),
+    "lengths": (
+        lambda: plot.cate_against(FRAMES, X[:5]),
+        InvalidData,
+        "one value for each row of the CATE. It has 5",
+    ),
+    "arms": (lambda: plot.overlap(X, np.ones(3)), InvalidData, "same length. 300 and 3"),
+    "curve": (lambda: plot.toc(pd.DataFrame({"estimate": [1.0]})), InvalidData, "`share` is missing"),
+}
+
+
+@pytest.mark.parametrize(("draw", "kind", "said"), SENTENCES.values(), ids=SENTENCES)
+def test_what_cannot_be_drawn_is_said(draw, kind, said):
+    with pytest.raises(kind, match=said):
+        draw()
