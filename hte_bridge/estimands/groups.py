@@ -1,0 +1,361 @@
+"""Effects in given groups (gate), in groups sorted by a held-out CATE (gates), and who is in them (clan)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from hte_bridge.errors import InvalidData, InvalidOption, NotIdentified
+from hte_bridge.estimands.bands import with_joint_band
+from hte_bridge.estimands.means import GroupMeans, group_means
+from hte_bridge.estimands.moments import live_clusters
+from hte_bridge.scores import Scores
+from hte_bridge.table import Estimate
+
+Array = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int64]
+FEW = 12  # a numeric column with at most this many values is taken as groups, without bins
+
+
+def gate(
+    scores: Scores, labels: npt.ArrayLike, *, name: str = "", level: float = 0.95, joint: bool = True
+) -> list[Estimate]:
+    """Average effect in each group, with a band that holds for all groups, and the test that they are equal.
+
+    Each mean and error is that of ``ate`` on the group. The band is sup-t (``bands.sup_t``).
+
+    Parameters
+    ----------
+    scores : Scores
+    labels : array (n,)
+        Group of each unit, of any kind; missing labels (None, NaN) belong to none.
+    name : str
+        Put before each label in ``term``.
+    joint : bool, default True
+        Whether intervals and p-values hold for all groups at once.
+
+    Returns
+    -------
+    list of Estimate
+        One row a group, sorted by label, and ``equal``: the F test. A group that holds one arm alone, or fewer than
+        two clusters, has a row without numbers that says so.
+
+    Raises
+    ------
+    InvalidData
+        If there is not one label for each unit.
+    NotIdentified
+        If there are at least as many groups as clusters, or only one group.
+
+    Examples
+    --------
+    >>> rows = gate(Scores(np.array([1.0, 3.0, 5.0, 9.0])), ["a", "a", "b", "b"])
+    >>> [(row.term, row.estimate) for row in rows[:2]]
+    [('a', 2.0), ('b', 7.0)]
+    """
+    levels, code = _codes(labels, scores.n)
+    terms = [f"{name} = {each}" if name else str(each) for each in levels]
+    return _grouped("gate", scores, scores.gamma, code, terms, level, joint)
+
+
+def gates(
+    scores: Scores,
+    priority: Array,
+    fold: Codes,
+    *,
+    groups: int = 5,
+    level: float = 0.95,
+    joint: bool = True,
+    monotone: bool = False,
+) -> list[Estimate]:
+    """Average effect in groups sorted by a predicted effect, sorted fold by fold.
+
+    Units are ranked against their own fold only, by a model that did not see the fold. Chernozhukov, Demirer, Duflo
+    and Fernandez-Val (2025), Econometrica 93(4). The interval presumes that a priority depends on *earlier* folds
+    alone (``sequential.rank``): then the fold means are martingale differences (Luedtke and van der Laan 2016,
+    Annals of Statistics 44(2); Wager 2024, arXiv:2405.05534). Priorities from all other folds use every pair of
+    folds twice and reject too often when nothing is there.
+
+    Parameters
+    ----------
+    scores : Scores
+    priority : array (n,)
+        Predicted effect; NaN where a unit is not ranked.
+    fold : array (n,)
+    groups : int, default 5
+    monotone : bool, default False
+        Rearrange estimates and ends of the intervals in increasing order, which never worsens them (Chernozhukov,
+        Fernandez-Val and Galichon 2009, Biometrika 96(3)).
+
+    Returns
+    -------
+    list of Estimate
+        ``G1 (lowest)`` to ``G5 (highest)``, ``highest - lowest``, and ``equal``.
+    """
+    code = sorted_groups(priority, fold, groups)
+    rows = _grouped("gates", scores, scores.gamma, code, group_names(groups), level, joint)
+    usable = code >= 0
+    means = group_means(scores.gamma, code, scores)
+    top = np.zeros(groups)
+    top[-1], top[0] = 1.0, -1.0
+    rows.insert(groups, _contrast_row("gates", scores, means, top, "highest - lowest", level, usable))
+    return [*rearranged(rows[:groups]), *rows[groups:]] if monotone else rows
+
+
+def clan(
+    scores: Scores,
+    columns: Array,
+    names: Sequence[str],
+    priority: Array,
+    fold: Codes,
+    *,
+    groups: int = 5,
+    level: float = 0.95,
+) -> list[Estimate]:
+    """Classification analysis: mean of each column among the units with the highest and lowest priority.
+
+    Chernozhukov et al. (2025), Econometrica 93(4). p-values of the differences are adjusted over the columns.
+
+    Parameters
+    ----------
+    columns : array (n, k)
+        Characteristics; NaN is left out of its own mean.
+    names : sequence of str
+
+    Returns
+    -------
+    list of Estimate
+        For each column ``NAME: highest``, ``NAME: lowest`` and ``NAME: highest - lowest``.
+    """
+    code = sorted_groups(priority, fold, groups)
+    rows: list[Estimate] = []
+    for column, name in zip(columns.T, names, strict=True):
+        seen = np.isfinite(column)
+        ends = np.where(seen & (code == groups - 1), 1, np.where(seen & (code == 0), 0, -1))
+        if len(np.unique(ends[ends >= 0])) < 2:
+            rows.append(Estimate.missing("clan", "no unit with a value in one of the groups", term=name))
+            continue
+        means = group_means(np.where(seen, column, 0.0), ends, scores)
+        for weights, term in (
+            ([0.0, 1.0], "highest"),
+            ([1.0, 0.0], "lowest"),
+            ([-1.0, 1.0], "highest - lowest"),
+        ):
+            rows.append(
+                _contrast_row("clan", scores, means, np.array(weights), f"{name}: {term}", level, ends >= 0)
+            )
+    return rows
+
+
+def group_names(groups: int) -> list[str]:
+    """``G1 (lowest)``, ``G2``, ..., ``G5 (highest)``."""
+    inner = [f"G{g}" for g in range(2, groups)]
+    return ["G1 (lowest)", *inner, f"G{groups} (highest)"]
+
+
+def sorted_groups(priority: Array, fold: Codes, groups: int) -> Codes:
+    """Group 0 (lowest) to ``groups`` - 1 of each unit within its fold, by rank; -1 where the priority is NaN.
+
+    Ties keep the order of the rows: they say nothing about the outcome.
+
+    Raises
+    ------
+    InvalidOption
+        For fewer than two groups.
+    NotIdentified
+        If a fold has fewer ranked units than groups.
+
+    Examples
+    --------
+    >>> sorted_groups(np.array([0.3, 0.1, 0.2, 0.9]), np.array([0, 0, 1, 1]), 2)
+    array([1, 0, 0, 1])
+    """
+    if groups < 2:
+        raise InvalidOption(f"`groups` must be 2 or more. {groups} was given. Five is usual.")
+    code = np.full(len(priority), -1, dtype=np.int64)
+    for each in np.unique(fold):
+        rows = np.flatnonzero((fold == each) & np.isfinite(priority))
+        if 0 < len(rows) < groups:
+            raise NotIdentified(
+                f"Each fold must hold at least as many units as groups. Fold {each} holds {len(rows)} for {groups} "
+                "groups. Ask for fewer groups or folds."
+            )
+        order = np.argsort(priority[rows], kind="stable")
+        code[rows[order]] = np.arange(len(rows)) * groups // max(len(rows), 1)
+    return code
+
+
+def rearranged(rows: Sequence[Estimate]) -> list[Estimate]:
+    """Rows whose estimates and interval ends are sorted in increasing order, each for itself."""
+    estimates = np.sort([row.estimate for row in rows])
+    low, high = np.sort([row.conf_low for row in rows]), np.sort([row.conf_high for row in rows])
+    if (estimates == np.array([row.estimate for row in rows])).all():
+        return list(rows)
+    return [
+        row.with_(
+            estimate=float(estimates[g]),
+            interval=(float(low[g]), float(high[g])),
+            influence=None,
+            note="monotone rearrangement",
+        )
+        for g, row in enumerate(rows)
+    ]
+
+
+def labels_of(values: Any, bins: int | Sequence[float] | None = None) -> Any:
+    """Groups from a column: its own values, or intervals of a number, in order.
+
+    Parameters
+    ----------
+    values : array (n,)
+    bins : int or sequence of float, optional
+        A number of equally filled intervals, or their inner borders. Numbers of more than ``FEW`` values get four
+        where none is given.
+
+    Raises
+    ------
+    InvalidOption
+        If bins are asked for a column that is not numeric, or are not increasing.
+
+    Examples
+    --------
+    >>> labels_of([1.0, 2.0, 3.0, 10.0], bins=[2.5]).tolist()
+    ['below 2.5', 'below 2.5', '2.5 or more', '2.5 or more']
+    """
+    series = pd.Series(values)
+    numeric = pd.api.types.is_numeric_dtype(series) and not pd.api.types.is_bool_dtype(series)
+    if not numeric and bins is not None:
+        raise InvalidOption(
+            f"`bins` need a numeric column. This one holds {series.dtype}. Leave `bins` out: its values are the groups."
+        )
+    if bins is None:
+        if not numeric or series.nunique() <= FEW:
+            return series.array if isinstance(series.array, pd.Categorical) else pd.Categorical(series)
+        bins = 4
+    column = series.to_numpy(dtype=np.float64, na_value=np.nan)
+    borders = _borders(column[np.isfinite(column)], bins)
+    names = [f"{low:.4g} to {high:.4g}" for low, high in pairwise(borders)]
+    names = [f"below {borders[0]:.4g}", *names, f"{borders[-1]:.4g} or more"]
+    place = np.where(np.isfinite(column), np.searchsorted(borders, column, side="right"), -1)
+    return pd.Categorical.from_codes(place.astype(np.int64), pd.Index(names), ordered=True)
+
+
+def _borders(finite: Array, bins: int | Sequence[float]) -> Array:
+    if isinstance(bins, int):
+        if bins < 2:
+            raise InvalidOption(f"`bins` must be 2 or more, or a list of borders. {bins} was given.")
+        return np.unique(np.quantile(finite, np.linspace(0, 1, bins + 1)[1:-1]))
+    borders = np.asarray(bins, dtype=np.float64)
+    if not len(borders) or (np.diff(borders) <= 0).any():
+        raise InvalidOption(f"`bins` must increase. {list(bins)} does not. Sort the borders.")
+    return borders
+
+
+def _codes(labels: Any, n: int) -> tuple[list[str], Codes]:
+    """Levels in order and the code (n,) of each unit, -1 where missing; levels that no unit has are left out."""
+    if len(labels) != n:
+        raise InvalidData(
+            f"There must be one label for each unit. {len(labels):,} labels were given for {n:,} units. "
+            "Take them from the rows of the study (study.index)."
+        )
+    given = labels if isinstance(labels, pd.Categorical) else pd.Categorical(pd.Series(labels))
+    used = given.remove_unused_categories()
+    return [str(each) for each in used.categories], used.codes.astype(np.int64)
+
+
+def _grouped(
+    estimand: str,
+    scores: Scores,
+    values: Array,
+    code: Codes,
+    terms: Sequence[str],
+    level: float,
+    joint: bool,
+) -> list[Estimate]:
+    """Rows of each group and ``equal``; groups that cannot be defended have a row that says why."""
+    usable = code >= 0
+    n_clusters = live_clusters(scores.where(usable)) if usable.any() else 0
+    if len(terms) >= max(n_clusters, 1):
+        raise NotIdentified(
+            f"There must be more clusters than groups. {len(terms):,} groups were asked of {n_clusters:,} clusters. "
+            "Use fewer groups or a finer cluster."
+        )
+    reasons = {g: why for g in range(len(terms)) if (why := _unusable(scores, code == g))}
+    kept = [g for g in range(len(terms)) if g not in reasons]
+    made: dict[int, Estimate] = {}
+    equal = Estimate.missing(estimand, "fewer than two groups can be compared", term="equal", level=level)
+    if kept:
+        lookup = np.full(len(terms) + 1, -1)
+        lookup[kept] = np.arange(len(kept))
+        means = group_means(values, lookup[code], scores)
+        rows = [
+            _contrast_row(estimand, scores, means, unit, terms[g], level, code == g)
+            for g, unit in zip(kept, np.eye(len(kept)), strict=True)
+        ]
+        defended = joint and all(row.std_error > 0 for row in rows)
+        made = dict(zip(kept, with_joint_band(rows, means.covariance) if defended else rows, strict=True))
+        if len(kept) > 1:
+            equal = _equality_row(estimand, scores, means, level)
+    lost = {g: Estimate.missing(estimand, why, term=terms[g], level=level) for g, why in reasons.items()}
+    return [*((made | lost)[g] for g in range(len(terms))), equal]
+
+
+def _unusable(scores: Scores, member: npt.NDArray[np.bool_]) -> str:
+    """Why the effect in a group cannot be defended, or an empty string."""
+    n_clusters = len(np.unique(scores.cluster[member & (scores.weight > 0)]))
+    if n_clusters < 2:
+        return f"the group lies in {n_clusters} cluster: no error can be formed; use a coarser group"
+    if scores.binary and scores.treatment is not None:
+        treated = int((scores.treatment[member] == 1).sum())
+        if treated in (0, int(member.sum())):
+            arm = "treated" if treated == 0 else "control"
+            return (
+                f"the group has no {arm} unit: its effect would rest on the model alone; use a coarser group"
+            )
+    return ""
+
+
+def _contrast_row(
+    estimand: str,
+    scores: Scores,
+    means: GroupMeans,
+    weights: Array,
+    term: str,
+    level: float,
+    member: npt.NDArray[np.bool_],
+) -> Estimate:
+    estimate, std_error, influence = means.contrast(weights)
+    involved = np.flatnonzero(weights)
+    clusters = len(np.unique(scores.cluster[member & (scores.weight > 0)]))
+    return Estimate(
+        estimand,
+        estimate,
+        std_error,
+        term=term,
+        df=float(means.df[involved].min()),
+        level=level,
+        vcov=scores.vcov,
+        n_obs=int(means.size[involved].sum()),
+        n_clusters=clusters,
+        influence=influence,
+    )
+
+
+def _equality_row(estimand: str, scores: Scores, means: GroupMeans, level: float) -> Estimate:
+    k = len(means.mean)
+    return Estimate.missing(
+        estimand,
+        f"F test that the {k} groups have the same mean",
+        term="equal",
+        level=level,
+        df=means.n_live - 1,
+        vcov=scores.vcov,
+        n_obs=int(means.size.sum()),
+        n_clusters=means.n_live,
+        test=means.equality(),
+    )

@@ -1,0 +1,297 @@
+"""Does a ranking find those who gain most? The TOC curve and the areas under it (RATE)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from hte_bridge.errors import InvalidData, InvalidOption
+from hte_bridge.estimands.bands import with_joint_band
+from hte_bridge.estimands.moments import covariance, row_from_influence
+from hte_bridge.estimands.sequential import Ranking
+from hte_bridge.scores import Scores
+from hte_bridge.table import Estimate
+
+Array = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int64]
+Target = Literal["autoc", "qini"]
+GRID = tuple(round(0.1 * step, 1) for step in range(1, 11))
+WINDOW = 0.05  # half-width in ranks of the window that estimates the effect at a quantile
+
+
+@dataclass(frozen=True, eq=False)
+class Sorted:
+    """Units from highest to lowest priority, scores averaged within ties.
+
+    ``order`` and ``step`` (n,): positions, and which distinct priority each has, 0 the highest. ``gamma``, ``weight``
+    (n,) in that order, weights summing to one.
+    """
+
+    order: Codes
+    step: Codes
+    gamma: Array
+    weight: Array
+
+    @property
+    def ate(self) -> float:
+        """Mean score."""
+        return float(self.gamma @ self.weight)
+
+    @property
+    def share(self) -> Array:
+        """Weight (n,) of a unit and all before it."""
+        return np.cumsum(self.weight)
+
+
+def sort_by(priority: Array, scores: Scores) -> Sorted:
+    """Units by falling priority; tied units share their mean score."""
+    order = np.argsort(-priority, kind="stable")
+    weight = scores.weight[order] / scores.weight.sum()
+    step = np.concatenate([[0], np.cumsum(np.diff(priority[order]) != 0)])
+    gamma = scores.gamma[order]
+    if step[-1] + 1 < len(order):
+        total = np.bincount(step, weight)
+        gamma = (np.bincount(step, weight * gamma) / np.where(total > 0, total, 1.0))[step]
+    return Sorted(order, step, gamma, weight)
+
+
+def rate(
+    scores: Scores, priority: Array, *, target: Target = "autoc", level: float = 0.95, term: str = ""
+) -> Estimate:
+    """Rank-weighted average treatment effect of one ranking: the weighted area under the TOC curve.
+
+    Estimate as ``grf::rank_average_treatment_effect``, with weights, ties and clusters. The error comes from the
+    influence function, which allows for the estimated ranks; grf's half-sample bootstrap is ``bootstrap_error``.
+    Yadlowsky, Fleming, Shah, Brunskill and Wager (2025), JASA 120(549).
+
+    Parameters
+    ----------
+    scores : Scores
+    priority : array (n,)
+        Larger is treated first; must not have seen the outcomes of these units.
+    target : {"autoc", "qini"}
+        AUTOC finds effects of few units, Qini those of many.
+
+    Raises
+    ------
+    InvalidData
+        If the priority has gaps or another length.
+
+    Examples
+    --------
+    >>> row = rate(Scores(np.array([3.0, 2.0, 1.0, 0.0])), np.array([4.0, 3.0, 2.0, 1.0]), target="qini")
+    >>> row.estimate
+    0.3125
+    """
+    _check(priority, scores, target)
+    ranked = sort_by(priority, scores)
+    estimate = float(_area(ranked.gamma[None], ranked.weight[None], target)[0])
+    influence = np.empty(scores.n)
+    influence[ranked.order] = _area_influence(ranked, target)
+    return row_from_influence("rate", estimate, influence, scores, level=level, term=term or target)
+
+
+def rate_by_fold(
+    scores: Scores, ranking: Ranking, *, targets: Sequence[Target] = ("autoc", "qini"), level: float = 0.95
+) -> list[Estimate]:
+    """RATE within each ranked fold, averaged by size: with a sequential ranking, a valid test of heterogeneity.
+
+    Given the earlier folds, a fold's RATE is that of a fixed rule, so the errors of the folds add up (Wager 2024,
+    arXiv:2405.05534). From a held-out ranking the estimate is given without an interval.
+
+    Returns
+    -------
+    list of Estimate
+        A row for each target.
+    """
+    rows = []
+    for target in targets:
+        usable = np.isfinite(ranking.priority)
+        estimate, influence, total = 0.0, np.zeros(scores.n), scores.weight[usable].sum()
+        for each in np.unique(ranking.fold[usable]):
+            inside = np.flatnonzero(usable & (ranking.fold == each))
+            row = rate(scores.where(inside), ranking.priority[inside], target=target)
+            assert row.influence is not None
+            share = scores.weight[inside].sum() / total
+            estimate += share * row.estimate
+            influence[inside] = share * row.influence
+        row = _of_ranked("rate", estimate, influence, scores, usable, level, target)
+        rows.append(without_interval(row, ranking))
+    return rows
+
+
+def without_interval(row: Estimate, ranking: Ranking) -> Estimate:
+    """The row with the ranking's note; without error, interval and p-value where the ranking gives none."""
+    if ranking.how != "heldout":
+        return row.with_(note=ranking.note)
+    nothing = (np.nan, np.nan)
+    return row.with_(std_error=np.nan, interval=nothing, test=nothing, influence=None, note=ranking.note)
+
+
+def toc(
+    scores: Scores, priority: Array, *, grid: Sequence[float] = GRID, level: float = 0.95
+) -> list[Estimate]:
+    """Targeting operator characteristic: effect in the fraction q ranked highest, less the average effect.
+
+    Estimate as grf's, the last unit counted in part. The band holds for all of the curve. Yadlowsky et al. (2025),
+    JASA 120(549), eq. 2.
+
+    Parameters
+    ----------
+    grid : sequence of float
+        Fractions q in (0, 1]; 1 has the value zero and no interval.
+
+    Raises
+    ------
+    InvalidOption
+        If a fraction is outside (0, 1].
+
+    Examples
+    --------
+    >>> rows = toc(Scores(np.arange(10.0)), np.arange(10.0), grid=(0.2, 1.0))
+    >>> [(row.term, round(row.estimate, 9)) for row in rows]
+    [('q = 0.2', 4.0), ('q = 1', 0.0)]
+    """
+    _check(priority, scores, "autoc")
+    fractions = np.asarray(grid, dtype=np.float64)
+    if not len(fractions) or (fractions <= 0).any() or (fractions > 1).any():
+        raise InvalidOption(
+            f"`grid` must hold fractions in (0, 1]. {list(grid)} was given. Use 0.1, 0.2, ..., 1."
+        )
+    ranked = sort_by(priority, scores)
+    estimates = _toc(ranked.gamma, ranked.weight, fractions)
+    influence = np.empty((scores.n, len(fractions)))
+    influence[ranked.order] = _toc_influence(ranked, fractions)
+    rows = [
+        row_from_influence("toc", value, influence[:, j], scores, level=level, term=f"q = {q:g}")
+        for j, (q, value) in enumerate(zip(fractions, estimates, strict=True))
+    ]
+    inner = np.flatnonzero((fractions < 1) & [row.std_error > 0 for row in rows])
+    if len(inner):
+        cov = covariance(influence[:, inner], scores)
+        for j, row in zip(inner, with_joint_band([rows[j] for j in inner], cov), strict=True):
+            rows[j] = row
+    return [row if j in inner else row.with_(std_error=np.nan) for j, row in enumerate(rows)]
+
+
+def bootstrap_error(
+    scores: Scores, priority: Array, *, target: Target = "autoc", draws: int = 200, seed: int = 0
+) -> float:
+    """Standard error of ``rate`` by half-sampling clusters without replacement, as grf has it.
+
+    Politis and Romano (1994), Annals of Statistics 22(4). Sorted once; each draw is a cumulative sum.
+    """
+    ranked = sort_by(priority, scores)
+    rng = np.random.default_rng(seed)
+    cluster = scores.cluster[ranked.order]
+    n_clusters = int(cluster.max()) + 1
+    chunk = max(1, 4_000_000 // scores.n)
+    raw = scores.gamma[ranked.order]
+    found = []
+    for begin in range(0, draws, chunk):
+        drawn = np.zeros((min(chunk, draws - begin), n_clusters))
+        for line in drawn:
+            line[rng.permutation(n_clusters)[: n_clusters // 2]] = 1.0
+        weight = drawn[:, cluster] * ranked.weight
+        weight /= weight.sum(axis=1, keepdims=True)
+        found.append(_area(_tied_means(raw, weight, ranked.step), weight, target))
+    return float(np.std(np.concatenate(found), ddof=1))
+
+
+def _tied_means(raw: Array, weight: Array, step: Codes) -> Array:
+    """Mean scores (draws, n) within ties under each draw's weights."""
+    if step[-1] + 1 == len(step):
+        return np.broadcast_to(raw, weight.shape)
+    starts = np.flatnonzero(np.diff(step, prepend=-1))
+    total = np.add.reduceat(weight, starts, axis=1)
+    mean = np.add.reduceat(weight * raw, starts, axis=1) / np.where(total > 0, total, 1.0)
+    return mean[:, step]
+
+
+def _area(gamma: Array, weight: Array, target: Target) -> Array:
+    """RATE (draws,) from scores and weights (draws, n) in falling order of priority."""
+    share = np.cumsum(weight, axis=1)
+    sums = np.cumsum(weight * gamma, axis=1)
+    above = sums / np.where(share > 0, share, 1.0) - sums[:, -1:]
+    return (above * weight * (share if target == "qini" else 1.0)).sum(axis=1)
+
+
+def _area_influence(ranked: Sorted, target: Target) -> Array:
+    """Influence values (n,) in sorted order: the linear part, and that of the estimated ranks.
+
+    AUTOC is E[h(F) Γ] with h = -log(1 - F) - 1, Qini with h = F - 1/2, F the rank; the sample's own sums replace both.
+    """
+    weight, share = ranked.weight, ranked.share
+    centred = ranked.gamma - ranked.ate
+    if target == "qini":
+        height = np.cumsum(weight[::-1])[::-1] - float(share @ weight)
+        slope = np.ones(len(weight))
+    else:
+        height = np.cumsum((weight / share)[::-1])[::-1] - 1.0
+        slope = 1.0 / share
+    linear = weight * (height * centred - float((weight * height) @ centred))
+    # moving in rank shifts the ranks of all units below: E[h'(F) (Γ - ate) (1{below} - F)]
+    tail = slope * centred * weight
+    ranks = np.concatenate(
+        [[0.0], np.cumsum(tail)[:-1]]
+    )  # of units ranked before: their rank falls with this one
+    moved = weight * (ranks - float(weight @ ranks))
+    return linear + moved
+
+
+def _toc(gamma: Array, weight: Array, fractions: Array) -> Array:
+    """Curve (k,): mean score of the first units that make up each fraction, less that of all."""
+    share = np.concatenate([[0.0], np.cumsum(weight)])
+    sums = np.concatenate([[0.0], np.cumsum(weight * gamma)])
+    reach = fractions * share[-1]
+    return np.interp(reach, share, sums) / reach - sums[-1] / share[-1]
+
+
+def _toc_influence(ranked: Sorted, fractions: Array) -> Array:
+    """Influence values (n, k) in sorted order, with the effect at the cut estimated in a window of ranks."""
+    share, weight = ranked.share, ranked.weight
+    centred = ranked.gamma - ranked.ate
+    out = np.empty((len(weight), len(fractions)))
+    for j, q in enumerate(fractions):
+        near = np.abs(share - q) <= WINDOW
+        cut = float(np.average(centred[near], weights=weight[near])) if near.any() and q < 1 else 0.0
+        inside = np.clip((q - share + weight) / np.where(weight > 0, weight, 1.0), 0.0, 1.0)
+        values = inside * (centred - cut) / q
+        out[:, j] = weight * (values - float(weight @ values) - centred + float(weight @ centred))
+    return out
+
+
+def _of_ranked(
+    estimand: str,
+    estimate: float,
+    influence: Array,
+    scores: Scores,
+    usable: npt.NDArray[np.bool_],
+    level: float,
+    term: str,
+) -> Estimate:
+    """A row from the ranked units alone, its influence in the order of all."""
+    row = row_from_influence(
+        estimand, estimate, influence[usable], scores.where(usable), level=level, term=term
+    )
+    return row.with_(influence=influence)
+
+
+def _check(priority: Array, scores: Scores, target: str) -> None:
+    if target not in ("autoc", "qini"):
+        raise InvalidOption(f"`target` must be 'autoc' or 'qini'. {target!r} was given.")
+    if len(priority) != scores.n:
+        raise InvalidData(
+            f"There must be one priority for each unit. {len(priority):,} were given for {scores.n:,} units. "
+            "Predict for the rows of the study."
+        )
+    gaps = np.flatnonzero(~np.isfinite(priority))
+    if len(gaps):
+        raise InvalidData(
+            f"Priorities must be finite. {len(gaps):,} of {scores.n:,} are not; the first is of unit {gaps[0]}. "
+            "Leave those units out with scores.where()."
+        )

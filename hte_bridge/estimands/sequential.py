@@ -1,0 +1,114 @@
+"""Rankings that no unit's own outcome has touched, directly or by way of another fold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import numpy.typing as npt
+
+from hte_bridge.engine import Engine, Fit
+from hte_bridge.errors import NotIdentified
+from hte_bridge.study import Folds, Study
+
+Array = npt.NDArray[np.float64]
+How = Literal["sequential", "heldout", "independent"]
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """A predicted effect for each unit and the folds within which it is compared.
+
+    Parameters
+    ----------
+    priority : array (n,)
+        NaN where a unit is not ranked (the first fold of a sequential ranking).
+    fold : array (n,)
+    how : {"sequential", "heldout", "independent"}
+        ``sequential``: from earlier folds alone. ``independent``: made from other data. Both have valid intervals.
+        ``heldout``: from all other folds, or out-of-bag; estimates yes, intervals no.
+    """
+
+    priority: Array
+    fold: npt.NDArray[np.int64]
+    how: How
+
+    @property
+    def note(self) -> str:
+        """What a row from this ranking must say."""
+        if self.how == "heldout":
+            return (
+                "no interval: ranked by held-out predictions, which share outcomes across folds and reject too often "
+                "when no effect differs; use ranking='sequential'"
+            )
+        if self.how == "sequential":
+            return f"each fold ranked by a model of earlier folds ({np.isfinite(self.priority).sum():,} units ranked)"
+        return "ranked by predictions made from other data"
+
+
+_made: WeakKeyDictionary[Fit, dict[Folds, Ranking]] = (
+    WeakKeyDictionary()
+)  # refits are dear; same fit, same ranking
+
+
+def sequential(fit: Fit, folds: Folds) -> Ranking:
+    """Refit the engine on folds before k and predict fold k, for each k after the first.
+
+    Luedtke and van der Laan (2016), Annals of Statistics 44(2); Wager (2024), arXiv:2405.05534.
+
+    Parameters
+    ----------
+    fit : Fit
+        Its ``options`` are the engine to refit; its ``study`` keeps the frame it came from.
+    folds : Folds
+
+    Raises
+    ------
+    NotIdentified
+        If the engine cannot be refitted (its predictions were made elsewhere).
+    """
+    kept = _made.setdefault(fit, {})
+    if folds not in kept:
+        kept[folds] = Ranking(_refitted(engine_of(fit), fit.study, folds), folds.fold, "sequential")
+    return kept[folds]
+
+
+def engine_of(fit: Fit) -> Engine:
+    """The engine that made a fit.
+
+    Raises
+    ------
+    NotIdentified
+        If it cannot be fitted again.
+    """
+    engine = getattr(fit, "options", None)
+    if not isinstance(engine, Engine) or fit.study.frame is None:
+        raise NotIdentified(
+            f"A sequential ranking refits the engine on earlier folds. `{fit.engine}` cannot be fitted again here. "
+            "Use ranking='independent' if its predictions were made from other data, else ranking='heldout'."
+        )
+    return engine
+
+
+def heldout(fit: Fit, folds: Folds, how: How = "heldout") -> Ranking:
+    """The fit's own held-out predictions, or predictions from other data where ``how`` says so."""
+    if fit.heldout is None:
+        raise NotIdentified(fit.reasons.get("*", "This engine has no held-out predictions for this study."))
+    return Ranking(fit.heldout.cate, folds.fold, how)
+
+
+def ranking(fit: Fit, folds: Folds, how: How) -> Ranking:
+    """The ranking named by ``how``."""
+    return sequential(fit, folds) if how == "sequential" else heldout(fit, folds, how)
+
+
+def _refitted(engine: Engine, study: Study, folds: Folds) -> Array:
+    priority = np.full(study.n, np.nan)
+    assert study.frame is not None
+    for number in range(1, folds.n_folds):
+        test = np.flatnonzero(folds.fold == number)
+        earlier = study.subset(folds.fold < number)
+        priority[test] = engine.fit(earlier).cate(study.frame.iloc[test])["estimate"].to_numpy()
+    return priority
