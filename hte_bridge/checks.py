@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -138,7 +139,9 @@ def outcome_values(rows: pd.DataFrame, outcome: str) -> Array:
 def treatment_values(rows: pd.DataFrame, treatment: str, treatment_type: str | None) -> tuple[Array, bool]:
     """Treatment (n,), and whether it is binary."""
     values = _numbers(rows, "treatment", treatment)
-    distinct = np.unique(values)
+    some = np.unique(values[:1000])
+    whole = bool((some == np.round(some)).all())
+    distinct = np.unique(values) if len(some) <= ARMS_AT_MOST and whole else some
     if len(distinct) == 1:
         raise InvalidData(
             f"`treatment` must vary. All {len(values):,} values of `{treatment}` are {distinct[0]:g}. Effects need "
@@ -262,9 +265,12 @@ def propensity_values(
 def identified(study: Study) -> None:
     """The treatment varies within the effects, and no covariate decides it alone."""
     if study.fixed_effects.shape[1]:
-        residual = within(study.treatment, study.fixed_effects, study.weight)
         spread = np.std(study.treatment)
-        if np.std(residual) < 1e-7 * spread:
+        first = within(study.treatment, study.fixed_effects, study.weight, max_sweeps=2)
+        if (
+            np.std(first) < 0.1 * spread
+            and np.std(within(first, study.fixed_effects, study.weight, tolerance=1e-7)) < 1e-5 * spread
+        ):
             named = ", ".join(f"`{name}`" for name in study.names.fixed_effects)
             raise NotIdentified(
                 f"The treatment must vary within the fixed effects. {named} absorb all of "
@@ -305,22 +311,28 @@ def within(
     """
     out = np.array(values, dtype=np.float64)
     flat = out[:, None] if out.ndim == 1 else out
-    n, rows = len(flat), np.arange(len(flat))
-    averages = []
-    for codes in effects.T:
-        total = np.bincount(codes, weights=weight)
-        share = weight / np.maximum(total[codes], np.finfo(float).tiny)
-        averages.append((sparse.csr_array((share, (codes, rows)), shape=(len(total), n)), codes))
+    averages = [_average(codes, weight, flat.shape[1]) for codes in effects.T]
     scale = np.maximum(flat.std(axis=0), np.finfo(float).tiny)
     for _ in range(max_sweeps):
         moved = 0.0
-        for average, codes in averages:
-            mean = average @ flat
+        for average, codes in zip(averages, effects.T, strict=True):
+            mean = average(flat)
             flat -= mean[codes]
             moved = max(moved, float((np.abs(mean).max(axis=0) / scale).max()))
         if moved < tolerance or len(averages) == 1:
             break
     return out
+
+
+def _average(codes: npt.NDArray[np.int64], weight: Array, n_columns: int) -> Callable[[Array], Array]:
+    """Function (n, k) -> (levels, k): weighted means by level; a sparse product pays off for several columns."""
+    total = np.maximum(np.bincount(codes, weights=weight), np.finfo(float).tiny)
+    if n_columns == 1:
+        return lambda flat: (np.bincount(codes, weights=weight * flat[:, 0]) / total)[:, None]
+    share = sparse.csr_array(
+        (weight / total[codes], (codes, np.arange(len(codes)))), shape=(len(total), len(codes))
+    )
+    return lambda flat: share @ flat
 
 
 def enough_for_folds(study: Study, n_folds: int) -> None:

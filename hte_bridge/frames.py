@@ -61,10 +61,11 @@ def to_pandas(data: Any) -> pd.DataFrame:
 
 def _sorted_levels(frame: pd.DataFrame) -> pd.DataFrame:
     """Levels of unordered categories in sorted order: polars keeps them in the order of a shared cache."""
+    categories = {name: frame[name].cat for name in frame.columns if frame[name].dtype.name == "category"}
     unordered = {
-        name: frame[name].cat.set_categories(sorted(frame[name].cat.categories))
-        for name in frame.columns
-        if isinstance(frame[name].dtype, pd.CategoricalDtype) and not frame[name].dtype.ordered
+        name: each.set_categories(sorted(each.categories))
+        for name, each in categories.items()
+        if not each.ordered
     }
     return frame.assign(**unordered)
 

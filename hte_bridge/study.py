@@ -129,7 +129,7 @@ class Study:
         known = propensity if isinstance(propensity, str) else None
         checks.columns(frame, outcome, treatment, list(covariates), effects, cluster, weight, known)
         keep, dropped = checks.complete_rows(frame, outcome, treatment, effects, cluster, weight)
-        rows = frame.loc[keep]
+        rows = frame if keep.all() else frame.loc[keep]
         y = checks.outcome_values(rows, outcome)
         w, binary = checks.treatment_values(rows, treatment, treatment_type)
         encoder = Encoder.of(rows, list(covariates))

@@ -82,7 +82,8 @@ class Feols:
 
 @dataclass(frozen=True, eq=False)
 class Regression:
-    """What is kept of one pyfixest model: its ``tidy()``, covariance, influence values, law and note."""
+    """What is kept of one pyfixest model: its ``tidy()``, covariance, law, note, and the influence values (n,) of
+    the treatment's coefficient."""
 
     tidy: pd.DataFrame
     covariance: Array
@@ -129,7 +130,7 @@ def _regress(study: Study, frame: pd.DataFrame, regressors: Sequence[str], vcov:
             "collinear with them. Leave out the covariate that determines it."
         )
     scores, bread = getattr(model, "_scores", None), getattr(model, "_bread", None)
-    influence = None if scores is None or bread is None else scores @ bread
+    influence = None if scores is None or bread is None else scores @ bread[:, list(tidy.index).index("d")]
     df = study.n_clusters - 1 if study.clustered else getattr(model, "_df_t", study.n - len(tidy))
     label = f"CRV1 ({study.names.cluster})" if study.clustered else vcov
     gone = [
@@ -236,7 +237,7 @@ class FeolsFit:
             n_obs=model.n_obs,
             n_clusters=self.study.n_clusters,
             note=model.note,
-            influence=None if model.influence is None else model.influence[:, place],
+            influence=model.influence,
         )
 
 
