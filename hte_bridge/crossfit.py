@@ -1,0 +1,135 @@
+"""The one out-of-fold loop, and the record of a fit that consists of what the loop predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from hte_bridge.engine import HeldOut
+from hte_bridge.errors import InvalidData
+from hte_bridge.frames import to_pandas
+from hte_bridge.study import Folds, Study
+from hte_bridge.table import Estimate, check_level, interval
+
+Array = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int64]
+FitPredict = Callable[[Codes, Codes], Array]
+
+
+def out_of_fold(fit_predict: FitPredict, folds: Folds, n: int) -> Array:
+    """Predictions of n units, each by a model fitted to the other folds.
+
+    Parameters
+    ----------
+    fit_predict : callable
+        Takes positions ``train`` and ``test``; returns predictions (len(test),) or (len(test), k) of a model that
+        has seen ``train`` alone.
+    folds : Folds
+    n : int
+        Number of units.
+
+    Returns
+    -------
+    array (n,) or (n, k)
+
+    Raises
+    ------
+    InvalidData
+        If the folds are those of another study, or a prediction is missing or not finite.
+
+    Examples
+    --------
+    >>> y = np.array([1.0, 2.0, 3.0, 6.0])
+    >>> folds = Folds(np.array([0, 1, 0, 1]), n_folds=2, seed=0)
+    >>> out_of_fold(lambda train, test: np.full(len(test), y[train].mean()), folds, 4)
+    array([4., 2., 4., 2.])
+    """
+    if len(folds.fold) != n:
+        raise InvalidData(
+            f"Folds must hold each unit of the study once. These were made for {len(folds.fold):,} units, the study "
+            f"has {n:,}. Make them with Folds.make(study)."
+        )
+    out: Array | None = None
+    for number, (train, test) in enumerate(folds):
+        found = np.asarray(fit_predict(train, test), dtype=np.float64)
+        if len(found) != len(test) or not np.isfinite(found).all():
+            what = f"{len(found):,} values" if len(found) != len(test) else "values that are not finite"
+            raise InvalidData(
+                f"A learner must predict a finite number for each of the {len(test):,} units of fold {number}. It "
+                f"gave {what}. Check the learner on these covariates."
+            )
+        if out is None:
+            out = np.empty((n, *found.shape[1:]))
+        out[test] = found
+    assert out is not None  # folds are two or more
+    return out
+
+
+def boosting(seed: int) -> Any:
+    """The learner of those who name none: scikit-learn's gradient boosted trees, small and slow enough to be smooth."""
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    return HistGradientBoostingRegressor(
+        max_iter=100, learning_rate=0.05, max_leaf_nodes=8, early_stopping=False, random_state=seed
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class PredictedFit:
+    """A fit that is held-out predictions and a way to predict new rows; it has no rows of its own.
+
+    Parameters
+    ----------
+    engine : str
+    study : Study
+    heldout : HeldOut or None
+    predict : callable
+        Takes a frame and a level, gives effects (m,) and their standard errors (m,), NaN where no theory gives one.
+    notes, reasons, info
+        As in ``engine.Fit``.
+    """
+
+    engine: str
+    study: Study
+    heldout: HeldOut | None
+    predict: Callable[[pd.DataFrame], tuple[Array, Array]]
+    notes: tuple[str, ...] = ()
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+    def rows(self, level: float) -> list[Estimate]:
+        """None of its own."""
+        return []
+
+    def cate(self, new: Any, level: float = 0.95) -> pd.DataFrame:
+        """``estimate std_error conf_low conf_high`` (m,) with the index of ``new``; NaN where no theory gives one."""
+        frame = to_pandas(new)
+        check_level(level)
+        estimate, std_error = self.predict(frame)
+        low, high = interval(estimate, std_error, level)
+        values = {"estimate": estimate, "std_error": std_error, "conf_low": low, "conf_high": high}
+        return pd.DataFrame(values, index=frame.index)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What ``PredictedFit.predict`` is for an engine that could not fit: it raises the reason."""
+
+    reason: str
+
+    def __call__(self, frame: pd.DataFrame) -> tuple[Array, Array]:
+        """Raise the reason.
+
+        Raises
+        ------
+        NotIdentified
+            Always.
+        """
+        from hte_bridge.errors import NotIdentified
+
+        raise NotIdentified(self.reason)
