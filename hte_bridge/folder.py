@@ -6,11 +6,18 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+
 from hte_bridge.comparison import Comparison
-from hte_bridge.errors import UnwritableFolder
+from hte_bridge.errors import HteBridgeError, UnwritableFolder
+from hte_bridge.study import Study
+
+DPI = 200
+PANELS, STEPS = 3, 41
 
 Write = Callable[[Comparison, str], list[str]]
 
@@ -88,11 +95,84 @@ def write_files(comparison: Comparison, title: str, folder: Path) -> list[str]:
     Returns
     -------
     list of str
-        Names of the files: ``table.csv``, ``table.parquet``, ``table.tex``, ``table.md``, ``coefficients.png``,
-        ``cate.png`` and ``report.html``.
+        Names of the files: ``table.csv``, ``table.parquet``, ``table.tex``, ``table.md``, ``report.html``, and where
+        an engine gave numbers ``coefficients.png`` and ``cate.png``.
     """
+    from hte_bridge.report import report
+
     comparison.save(folder / "table.csv")
     comparison.save(folder / "table.parquet")
     (folder / "table.tex").write_text(comparison.to_latex(), encoding="utf8")
     (folder / "table.md").write_text(comparison.to_markdown(), encoding="utf8")
+    _draw_coefficients(comparison, folder / "coefficients.png")
+    _draw_cates(comparison, folder / "cate.png")
+    report(comparison, folder / "report.html", title=title)
     return sorted(each.name for each in folder.iterdir())
+
+
+def _draw_coefficients(comparison: Comparison, path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    from hte_bridge.plot import coefficients
+
+    if any(np.isfinite(row.estimate) for row in comparison.rows):
+        figure = Figure(figsize=(3.4, 2.8), layout="constrained", dpi=DPI)
+        coefficients(comparison, figure.subplots())
+        figure.savefig(path)
+
+
+def _draw_cates(comparison: Comparison, path: Path) -> None:
+    """The effect along each numeric covariate, for a unit that is typical in the others."""
+    from matplotlib.figure import Figure
+
+    from hte_bridge.plot import cate_against
+
+    panels = []
+    for name, new in profiles(comparison.study).items():
+        frames = {}
+        for engine in comparison.fits:
+            with suppress(HteBridgeError):  # an engine without predictions is absent; its rows say why
+                frames[engine] = comparison.cate(new, engine)
+        if frames:
+            panels.append((name, new, frames))
+    if not panels:
+        return
+    figure = Figure(figsize=(2.8 * len(panels), 2.5), layout="constrained", dpi=DPI)
+    for ax, (name, new, frames) in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
+    ):
+        cate_against(frames, new[name], ax, name=name)
+    figure.savefig(path)
+
+
+def profiles(study: Study) -> dict[str, pd.DataFrame]:
+    """New rows along each of the first numeric covariates, the others at their median or most frequent value.
+
+    Returns
+    -------
+    dict of str to DataFrame
+        At most ``PANELS``; a covariate runs from its 2nd to its 98th percentile, through what was seen.
+    """
+    frame = study.frame
+    if frame is None:
+        return {}
+    columns = frame[list(study.encoder.sources)]
+    numeric = [
+        name
+        for name in columns
+        if pd.api.types.is_numeric_dtype(columns[name]) and columns[name].nunique() > 1
+    ]
+    typical = {
+        name: column.dropna().quantile(interpolation="nearest") if name in numeric else column.mode().iloc[0]
+        for name, column in columns.items()
+    }
+    made = {}
+    for name in numeric[:PANELS]:
+        steps = (
+            columns[name].dropna().quantile(np.linspace(0.02, 0.98, STEPS), interpolation="nearest").unique()
+        )
+        rows = columns.iloc[np.zeros(len(steps), dtype=int)].reset_index(drop=True)
+        made[str(name)] = rows.assign(
+            **{str(key): value for key, value in typical.items()} | {str(name): steps}
+        )
+    return made

@@ -27,7 +27,8 @@ step() { # step NAME WHAT COMMAND...: one line before, one after; the log's tail
 
 apt_install() {
   export DEBIAN_FRONTEND=noninteractive
-  apt-get install -y --no-install-recommends "$@" 9>&- || { apt-get update 9>&- && apt-get install -y --no-install-recommends "$@" 9>&-; }
+  local get="apt-get -o DPkg::Lock::Timeout=300 -q -y"
+  $get install --no-install-recommends "$@" 9>&- || { $get update 9>&- && $get install --no-install-recommends "$@" 9>&-; }
 }
 
 missing_packages() { # those of the Debian packages named that are not installed
