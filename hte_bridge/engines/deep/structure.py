@@ -51,12 +51,15 @@ class Sizes:
     @classmethod
     def of(cls, n_points: int, budget: float = 1.0) -> Sizes:
         """Sizes for this many distinct points; ``budget`` scales the wide blocks."""
-        wide = float(np.clip((n_points / 100_000) ** 0.4, 0.4, 1.0)) * budget
+        wide = float(np.clip((n_points / 100_000) ** 0.4, 0.25, 1.0)) * budget
         return cls(
+            bins=int(np.clip(n_points // 100, 8, 24)),
+            single=int(np.clip(n_points // 200, 6, 12)),
             pair=int(48 * wide),
-            mesh=10 if wide > 0.7 else 7,
+            mesh=int(np.clip(12 * wide, 5, 10)),
             clique=int(250 * wide),
             everything=int(150 * wide),
+            pairs=5 if n_points > 10_000 else 4,
         )
 
 

@@ -1,0 +1,283 @@
+"""Panels of designs.md: our error, coverage and length beside feols and plain networks, on the same draws.
+
+    python bench/panel.py --designs nonlinear_200k,linear_500k --engines deep,feols_true --draws 3 --jobs 2 --out DIR
+
+Every draw is written as it finishes and is not run again; the table is printed from what is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from hte_bridge.simulate.panel import COVARIATES, Panel, panel
+
+EFFECTS = ["user", "vendor", "period"]
+EVALUATED = 20_000  # rows at which beta is judged
+NORMAL = 1.959963984540054
+SMALL = {"n_users": 200, "n_vendors": 50}
+DESIGNS: dict[str, dict[str, Any]] = {
+    "linear_500k": {"beta": "linear", "n_rows": 500_000},
+    "nonlinear_500k": {"beta": "nonlinear", "n_rows": 500_000},
+    "nonlinear_200k": {"beta": "nonlinear", "n_rows": 200_000},
+    "linear_200k": {"beta": "linear", "n_rows": 200_000},
+    "nonlinear_16k": {"beta": "nonlinear", "n_rows": 16_000} | SMALL,
+    "smooth_50k": {"beta": "smooth", "n_rows": 50_000},
+    "three_way_200k": {"beta": "three_way", "n_rows": 200_000},
+    "network_200k": {"beta": "network", "n_rows": 200_000},
+    "constant_50k": {"beta": "constant", "n_rows": 50_000},
+    "shocks_50k": {"beta": "nonlinear", "n_rows": 50_000, "shock": 0.5, "cluster": "cell"},
+    "interaction_50k": {"beta": "nonlinear", "base": "interaction", "n_rows": 50_000},
+    "few_users_20k": {"beta": "nonlinear", "n_rows": 20_000, "n_users": 30, "cluster": "user"},
+    "moving_50k": {"beta": "nonlinear", "n_rows": 50_000, "moving": 0.5},
+    "nonlinear_2k": {"beta": "nonlinear", "n_rows": 2_000, "n_users": 60, "n_vendors": 20, "n_periods": 8},
+}
+TRUE_TERMS = {
+    "linear": "a + b + U0 + V1",
+    "nonlinear": "sin_a + tanh_b + U0V1 + U1_2 + hinge + gate",
+}
+PUBLISHED = {
+    "linear_500k": "feols 12 terms .33 %; dual network 13.8 %",
+    "nonlinear_500k": "feols true .24 %, 91 terms 24.2 %; dual network 16.5 %",
+    "nonlinear_16k": "grf 46-50 %, coverage .52-.58",
+}
+
+
+def draw_of(design: str, seed: int) -> tuple[Panel, str | None]:
+    """The panel of a design, and the column of its clusters."""
+    options = dict(DESIGNS[design])
+    cluster = options.pop("cluster", None)
+    return panel(**options, seed=seed), cluster
+
+
+def deep(draw: Panel, cluster: str | None, seed: int) -> dict[str, Any]:
+    """Our row: effect, average partial effect, recovered effects."""
+    import hte_bridge as hb
+    from hte_bridge.engines.deep.threads import threads
+
+    study = hb.Study.from_frame(
+        draw.frame(),
+        outcome="y",
+        treatment="t",
+        covariates=list(COVARIATES),
+        fixed_effects=EFFECTS,
+        cluster=cluster,
+    )
+    began = time.perf_counter()
+    fit = hb.Deep(seed=seed).fit(study)
+    seconds = time.perf_counter() - began
+    x = study.filled[evaluated(study.n)]
+    with threads(1):
+        estimate, std_error = fit.branch.posterior.moments(x)
+    found = judge(estimate, std_error, draw.beta_at(x)) | {"seconds": seconds}
+    held = fit.heldout
+    moved = study.treatment - held.propensity
+    miss = study.outcome - held.outcome_mean - moved * held.cate
+    gamma = held.cate + moved / held.treatment_variance * miss
+    totals = np.bincount(study.cluster, weights=gamma - gamma.mean())
+    ape_error = float(np.sqrt(totals @ totals) / study.n)
+    truth = draw.beta_at(study.filled)
+    heldout = 100 * np.sqrt(np.mean((held.cate - truth) ** 2)) / max(truth.std(), 1e-12)
+    found |= {"ape_z": float((gamma.mean() - truth.mean()) / ape_error), "ape_se": ape_error}
+    found |= {
+        "heldout_error": float(heldout),
+        "nugget": fit.info["nugget"],
+        "inflation": fit.info["inflation"],
+    }
+    found["parts"] = json.dumps(fit.info["seconds"])
+    keep = study.index.to_numpy()
+    return found | recovered(draw, keep, fit.branch.posterior.effects)
+
+
+def evaluated(n: int) -> np.ndarray:
+    """Rows at which beta is judged."""
+    return np.arange(0, n, max(1, n // EVALUATED))
+
+
+def judge(estimate: np.ndarray, std_error: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """Error as % of the sd of beta (of one where beta is constant), coverage, worst decile, lengths."""
+    miss, spread = estimate - truth, float(truth.std())
+    scale = spread if spread > 1e-9 else 1.0
+    found = {
+        "error": 100 * float(np.sqrt(np.mean(miss**2))) / scale,
+        "bias": 100 * float(miss.mean()) / scale,
+    }
+    if not np.isfinite(std_error).all():
+        return found
+    hit = np.abs(miss) <= NORMAL * std_error
+    edges = np.quantile(truth, np.linspace(0, 1, 11)[1:-1])
+    decile = np.searchsorted(edges, truth)
+    needed = float(np.quantile(np.abs(miss) / std_error, 0.95))
+    length = 2 * NORMAL * float(std_error.mean())
+    return found | {
+        "coverage": float(hit.mean()),
+        "worst_decile": float(min(hit[decile == k].mean() for k in np.unique(decile))),
+        "length": length,
+        "adjusted_length": length * needed / NORMAL,
+        "se_over_rmse": float(np.sqrt(np.mean(std_error**2)) / np.sqrt(np.mean(miss**2))),
+    }
+
+
+def recovered(draw: Panel, keep: np.ndarray, effects: Callable[[int], Any]) -> dict[str, float]:
+    """RMSE of each recovered effect over that of feols given the true beta, and its coverage."""
+    from hte_bridge.engines.deep.effects import Elimination, centred, dummies
+
+    codes = np.column_stack([np.unique(column, return_inverse=True)[1] for column in draw.effects[keep].T])
+    sizes = [int(column.max()) + 1 for column in codes.T]
+    design = dummies(codes, sizes)
+    elimination = Elimination.of(sparse.csr_array(design.T @ design), sizes)
+    given = elimination.solve(design.T @ (draw.outcome - draw.beta * draw.treatment)[keep])
+    wanted = elimination.solve(design.T @ draw.additive[keep])
+    found, start = {}, 0
+    for f, (name, size) in enumerate(zip(EFFECTS, sizes, strict=True)):
+        span, start = slice(start, start + size), start + size
+        estimate, std_error, component = effects(f)
+        ones = np.ones(size)
+        truth, floor = (centred(each[span], component, ones) for each in (wanted, given))
+        miss = estimate - truth
+        found[f"{name}_ratio"] = float(np.sqrt(np.mean(miss**2) / np.mean((floor - truth) ** 2)))
+        found[f"{name}_coverage"] = float((np.abs(miss) <= NORMAL * std_error).mean())
+    return found
+
+
+def feols(terms: str) -> Callable[[Panel, str | None, int], dict[str, Any]]:
+    """feols with the treatment interacted with given terms: ``true``, ``linear`` (12) or ``all`` (91 terms)."""
+
+    def run(draw: Panel, cluster: str | None, seed: int) -> dict[str, Any]:
+        import pyfixest as pf
+
+        x, names = regressors(draw, terms)
+        frame = pd.DataFrame(x * draw.treatment[:, None], columns=names)
+        frame = pd.concat([frame, draw.frame()[["y", *EFFECTS, "cell"]]], axis=1)
+        vcov: Any = "hetero" if cluster is None else {"CRV1": cluster}
+        began = time.perf_counter()
+        fit = pf.feols(f"y ~ {' + '.join(names)} | {' + '.join(EFFECTS)}", frame, vcov=vcov)
+        seconds = time.perf_counter() - began
+        kept = [names.index(name) for name in fit.tidy().index]
+        at = x[evaluated(draw.n)][:, kept]
+        std_error = np.sqrt(np.einsum("ij,jk,ik->i", at, np.asarray(fit._vcov), at))
+        estimate = at @ fit.tidy()["Estimate"].to_numpy()
+        return judge(estimate, std_error, draw.beta[evaluated(draw.n)]) | {"seconds": seconds}
+
+    return run
+
+
+def regressors(draw: Panel, terms: str) -> tuple[np.ndarray, list[str]]:
+    """Columns of beta(X) and their names; the first is the constant."""
+    x = draw.covariates
+    shape = draw.name.split(",")[0]
+    columns, names = [np.ones(draw.n)], ["base"]
+    if terms == "true" and shape == "nonlinear":
+        a, b, u0, u1, v0, v1 = x[:, 0], x[:, 1], x[:, 2], x[:, 3], x[:, 7], x[:, 8]
+        columns += [np.sin(2 * a), np.tanh(b), u0 * v1, u1**2, np.maximum(0, v0), a * (b > 0)]
+        names += [f"term{k}" for k in range(6)]
+    elif terms == "true":
+        columns += [x[:, k] for k in (0, 1, 2, 8)]
+        names += [f"term{k}" for k in range(4)]
+    else:
+        columns += list(x.T)
+        names += [f"x{k}" for k in range(12)]
+    if terms == "all":
+        pairs = [(i, j) for i in range(12) for j in range(i, 12)]
+        columns += [x[:, i] * x[:, j] for i, j in pairs]
+        names += [f"x{i}_{j}" for i, j in pairs]
+    return np.column_stack(columns), names
+
+
+def nets(draw: Panel, cluster: str | None, seed: int) -> dict[str, Any]:
+    """Average of four plain networks on all rows: an error, no interval."""
+    from hte_bridge.engines.deep.points import Rows, distinct
+    from hte_bridge.engines.deep.tau_nets import TauNetOptions, train
+
+    first, place = distinct(draw.covariates)
+    sizes = tuple(int(column.max()) + 1 for column in draw.effects.T)
+    ones, fold = np.ones(draw.n), np.zeros(draw.n, dtype=np.int64)
+    points = draw.covariates[first]
+    rows = Rows(draw.outcome, draw.treatment, ones, draw.effects, sizes, fold, place, points)
+    z = (points - draw.covariates.mean(axis=0)) / draw.covariates.std(axis=0)
+    began = time.perf_counter()
+    found = train(rows, z, "plain", 4, seed, TauNetOptions()).tau(z)[place][evaluated(draw.n)]
+    none = np.full(len(found), np.nan)
+    return judge(found, none, draw.beta[evaluated(draw.n)]) | {"seconds": time.perf_counter() - began}
+
+
+ENGINES: dict[str, Callable[[Panel, str | None, int], dict[str, Any]]] = {
+    "deep": deep,
+    "feols_true": feols("true"),
+    "feols_linear": feols("linear"),
+    "feols_all": feols("all"),
+    "nets": nets,
+}
+
+
+def run(job: tuple[str, str, int, Path]) -> None:
+    """One draw of one design by one engine, written when done."""
+    design, engine, seed, out = job
+    draw, cluster = draw_of(design, seed)
+    record = {"design": design, "engine": engine, "draw": seed, "rows": draw.n}
+    record |= ENGINES[engine](draw, cluster, seed)
+    record["memory_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
+    target = out / f"panel-{design}-{engine}-{seed}.parquet"
+    part = target.with_suffix(".part")
+    pd.DataFrame([record]).to_parquet(part)
+    part.rename(target)
+    shown = {key: round(value, 3) for key, value in record.items() if isinstance(value, float)}
+    print(design, engine, seed, shown, flush=True)
+
+
+def table(out: Path) -> pd.DataFrame:
+    """Mean over draws of what is there, with the Monte-Carlo error of error and coverage."""
+    files = sorted(out.glob("panel-*.parquet"))
+    frame = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
+    numbers = frame.drop(columns=["draw"]).groupby(["design", "engine"])
+    means = numbers.mean(numeric_only=True)
+    means.insert(0, "draws", numbers.size())
+    for name in ("error", "coverage"):
+        if name in frame:
+            means[f"{name}_mc"] = numbers[name].std() / np.sqrt(means["draws"])
+    if "ape_z" in frame:
+        means["ape_covered"] = (
+            frame.assign(hit=frame["ape_z"].abs() <= NORMAL).groupby(["design", "engine"])["hit"].mean()
+        )
+    means["published"] = [PUBLISHED.get(design, "") for design, _ in means.index]
+    return means.reset_index()
+
+
+def main() -> None:
+    """Run what is asked for and not there yet, then print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--designs", default="nonlinear_16k")
+    parser.add_argument("--engines", default="deep")
+    parser.add_argument("--draws", type=int, default=3)
+    parser.add_argument("--first", type=int, default=1, help="seed of the first draw")
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=Path("bench/results"))
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    jobs = [
+        (design, engine, seed, options.out)
+        for seed in range(options.first, options.first + options.draws)
+        for design in options.designs.split(",")
+        for engine in options.engines.split(",")
+        if not (options.out / f"panel-{design}-{engine}-{seed}.parquet").exists()
+    ]
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(options.jobs, maxtasksperchild=1) as pool:  # a process each: its peak memory is its own
+        for _ in pool.imap_unordered(run, jobs, chunksize=1):
+            pass
+    with pd.option_context("display.width", 250, "display.max_columns", 40, "display.precision", 3):
+        print(table(options.out).to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()
