@@ -70,14 +70,14 @@ class Pieces:
 
 def pieces(a: torch.Tensor, b: torch.Tensor, theta: torch.Tensor, surface: Surface) -> Pieces:
     """Linear and Matern-3/2 kernels between the rows of a (n, p) and b (m, p)."""
-    inverse = torch.exp(-theta[surface.lengths])
+    inverse = ROOT3 * torch.exp(-theta[surface.lengths])
     left, right = a * inverse, b * inverse
-    square = (left * left).sum(1)[:, None] + (right * right).sum(1)[None, :] - 2.0 * left @ right.T
-    scaled = ROOT3 * torch.sqrt(square.clamp_(min=0.0))
+    sums = (left * left).sum(1)[:, None] + (right * right).sum(1)[None, :]
+    scaled = torch.addmm(sums, left, right.T, alpha=-2.0).clamp_(min=0.0).sqrt_()  # sqrt(3) distance
     decay = torch.exp(-scaled)
     variances = torch.exp(2.0 * theta[[surface.linear, surface.matern]])
-    linear = (variances[0] / surface.p) * (a @ b.T)
-    return Pieces(linear, variances[1] * (1.0 + scaled) * decay, decay)
+    linear = torch.mm(a * (variances[0] / surface.p), b.T)
+    return Pieces(linear, scaled.add_(1.0).mul_(decay).mul_(variances[1]), decay)
 
 
 def surface_kernel(a: torch.Tensor, b: torch.Tensor, theta: torch.Tensor, surface: Surface) -> torch.Tensor:

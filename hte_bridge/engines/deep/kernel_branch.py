@@ -25,6 +25,7 @@ from hte_bridge.study import Codes, Folds, Study
 if TYPE_CHECKING:
     from hte_bridge.engines.deep import Deep
 
+SLOPE_ROWS = 300
 LIGHTEST = 1e-3  # a draw of the scales with less weight is left out
 
 
@@ -164,14 +165,8 @@ def mixed_posterior(
 
 
 def importance_of(posterior: KernelPosterior) -> dict[str, Array]:
-    """Sensitivity (q,) of tau to each covariate: root mean square of the posterior mean's slope, per sd."""
-    x = posterior.rows.x.cpu().numpy()[:500]
-    units, step = posterior.units, 0.1
-    base = x * units.spread + units.centre
-    slopes = np.zeros(x.shape[1])
-    for j in range(x.shape[1]):
-        shift = np.zeros(x.shape[1])
-        shift[j] = step * units.spread[j]
-        rise = posterior.mean(base + shift, 1) - posterior.mean(base - shift, 1)
-        slopes[j] = np.sqrt(np.mean((rise / (2 * step)) ** 2))
-    return {"importance": slopes}
+    """Sensitivity (q,) of tau to each covariate, root mean square slope per sd, and its spread between scales."""
+    slopes = posterior.slopes(posterior.rows.x[:SLOPE_ROWS])  # (components, q)
+    weight = np.array([each.weight for each in posterior.components])
+    mean = weight @ slopes
+    return {"importance": mean, "importance_sd": np.sqrt(weight @ (slopes - mean) ** 2)}

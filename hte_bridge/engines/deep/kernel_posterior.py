@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hte_bridge.engines.deep.kernel import Rows, covariance, surface_kernel, surface_variance
+from hte_bridge.engines.deep.kernel import Rows, covariance, pieces, surface_kernel, surface_variance
 from hte_bridge.engines.deep.scales import Array, Scales
 
 CHUNK = 2_000  # new rows at a time, so that memory does not grow with them
@@ -85,6 +85,18 @@ class KernelPosterior:
     def outcome_mean(self, covariates: Array) -> Array:
         """E[Y | x] at the rows of ``covariates``: mu, since the treatment enters centred."""
         return self.mean(covariates, 0) + self.units.outcome_mean
+
+    def slopes(self, x: torch.Tensor) -> Array:
+        """Root mean square slope (components, q) of the mean of tau over standardised rows x (m, q), per sd of each covariate."""
+        surface, found = self.scales.surfaces[1], []
+        for each in self.components:
+            load = each.solved if self.rows.residual is None else each.solved * self.rows.residual
+            decay = pieces(self.rows.x, x, each.theta, surface).decay * load[:, None]
+            steep = 3.0 * torch.exp(2.0 * (each.theta[surface.matern] - each.theta[surface.lengths]))
+            bend = steep * (decay.T @ self.rows.x - decay.sum(0)[:, None] * x)
+            flat = torch.exp(2.0 * each.theta[surface.linear]) / surface.p * (load @ self.rows.x)
+            found.append((bend + flat).square().mean(0).sqrt().cpu().numpy())
+        return np.array(found) * self.units.outcome_sd
 
     def draws(self, covariates: Array, n_draws: int, seed: int) -> Array:
         """Joint draws (n_draws, m) of tau; the scales of each are drawn first."""
