@@ -67,6 +67,10 @@ class RError(HteBridgeError, RuntimeError):
         super().__init__(f"R stopped with an error{f' in {call}' if call else ''}: {message}")
 
 
+class RWarning(UserWarning):
+    """R itself warned; each distinct sentence of a call is said once."""
+
+
 class RWorkerDied(HteBridgeError, RuntimeError):
     """The process that runs R ended before it answered."""
 

@@ -1,0 +1,394 @@
+"""The causal forest of the R package grf, grown by grf itself in R's own process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from hte_bridge.engine import HeldOut
+from hte_bridge.errors import InvalidOption, NotIdentified
+from hte_bridge.frames import to_pandas
+from hte_bridge.rlink import client, memory
+from hte_bridge.rlink.kept import Kept
+from hte_bridge.study import Folds, Study
+from hte_bridge.table import Estimate, interval
+
+Array = npt.NDArray[np.float64]
+Tunable = Literal[
+    "sample.fraction",
+    "mtry",
+    "min.node.size",
+    "honesty.fraction",
+    "honesty.prune.leaves",
+    "alpha",
+    "imbalance.penalty",
+]
+TUNABLE = Tunable.__args__  # type: ignore[attr-defined]
+OURS = {"outcome_mean", "propensity", "label", "memory_override", "num_threads"}  # not handed to grf by name
+LARGEST_SEED = 2**31 - 1
+POINTWISE = (
+    "the pointwise interval of grf's cate contains sampling noise only, not the forest's bias: it covers less than "
+    "it says where effects vary"
+)
+WITHIN = (
+    "grf has no fixed effects, and beta(x)*T within effects is not beta(x)*(T within effects), so a forest on "
+    "residuals is biased: use feols or deep"
+)
+EQUALISED = "trees weigh clusters equally (equalize_cluster_weights); the rows average over units"
+
+
+@dataclass(frozen=True, eq=False)
+class CausalForest:
+    """``grf::causal_forest``, option for option, with R's defaults.
+
+    Clusters, weights and a known propensity come from the study. Athey, Tibshirani and Wager (2019), Annals of
+    Statistics 47(2).
+
+    Parameters
+    ----------
+    num_trees : int, default 2000
+    sample_fraction : float, default 0.5
+        Share of the rows (clusters) behind each tree; at most 0.5 where ``ci_group_size`` is 2 or more.
+    mtry : int, optional
+        Covariates tried at a split; grf's default is min(ceil(sqrt(p) + 20), p).
+    min_node_size : int, default 5
+    honesty : bool, default True
+    honesty_fraction : float, default 0.5
+        Share of a tree's rows that choose its splits.
+    honesty_prune_leaves : bool, default True
+    alpha : float, default 0.05
+        Smallest share of a node that a child may have.
+    imbalance_penalty : float, default 0
+    stabilize_splits : bool, default True
+        Treatment counts when the balance of a split is judged.
+    ci_group_size : int, default 2
+        Trees per subsample; with 1 there are no variances, and no intervals of ``cate``.
+    equalize_cluster_weights : bool, default False
+    tune_parameters : "none", "all" or tuple of str
+        Parameters, under grf's names, chosen by cross-validation.
+    tune_num_trees, tune_num_reps, tune_num_draws : int
+        Size of the tuning: 200, 50, 1000.
+    outcome_mean, propensity : float or array (n,), optional
+        E[Y | x] and E[W | x] estimated elsewhere (grf's ``Y.hat`` and ``W.hat``), held out, in the study's order.
+    num_threads : int, optional
+        All processors by default (``OMP_NUM_THREADS`` if set); the numbers do not depend on it.
+    seed : int, default 0
+        Same seed, grf and compiler: same numbers.
+    label : str, optional
+        Name in the table; ``"grf"`` by default.
+    memory_override : bool, default False
+        Grow the forest even if the forecast says that it will not fit.
+
+    Raises
+    ------
+    InvalidOption
+        If an option is outside what it may be.
+
+    Examples
+    --------
+    >>> CausalForest(num_trees=500, seed=1).name
+    'grf'
+    """
+
+    num_trees: int = 2000
+    sample_fraction: float = 0.5
+    mtry: int | None = None
+    min_node_size: int = 5
+    honesty: bool = True
+    honesty_fraction: float = 0.5
+    honesty_prune_leaves: bool = True
+    alpha: float = 0.05
+    imbalance_penalty: float = 0.0
+    stabilize_splits: bool = True
+    ci_group_size: int = 2
+    equalize_cluster_weights: bool = False
+    tune_parameters: Literal["none", "all"] | tuple[Tunable, ...] = "none"
+    tune_num_trees: int = 200
+    tune_num_reps: int = 50
+    tune_num_draws: int = 1000
+    outcome_mean: float | npt.ArrayLike | None = None
+    propensity: float | npt.ArrayLike | None = None
+    num_threads: int | None = None
+    seed: int = 0
+    label: str | None = None
+    memory_override: bool = False
+
+    def __post_init__(self) -> None:
+        whole = (
+            "num_trees",
+            "min_node_size",
+            "ci_group_size",
+            "tune_num_trees",
+            "tune_num_reps",
+            "tune_num_draws",
+        )
+        for name in whole:
+            self._whole(name, 1)
+        self._whole("seed", 0, LARGEST_SEED)
+        for name in ("mtry", "num_threads"):
+            if getattr(self, name) is not None:
+                self._whole(name, 1)
+        most = 0.5 if self.ci_group_size > 1 else 1.0
+        self._between("sample_fraction", 0, most, f"above 0 and at most {most:g}", ends=(False, True))
+        self._between("honesty_fraction", 0, 1, "strictly between 0 and 1", ends=(False, False))
+        self._between("alpha", 0, 0.5, "at least 0 and below 0.5", ends=(True, False))
+        self._between("imbalance_penalty", 0, np.inf, "at least 0 and finite", ends=(True, False))
+        for name in ("honesty", "honesty_prune_leaves", "stabilize_splits", "equalize_cluster_weights"):
+            if not isinstance(getattr(self, name), bool):
+                raise InvalidOption(f"`{name}` must be True or False. {getattr(self, name)!r} was given.")
+        self._check_tuning()
+
+    def _whole(self, name: str, least: int, most: int | None = None) -> None:
+        value = getattr(self, name)
+        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+        if not whole or value < least or (most is not None and value > most):
+            range_ = f"{least} or more" if most is None else f"{least} to {most:,}"
+            raise InvalidOption(
+                f"`{name}` must be a whole number, {range_}. {value!r} was given. Choose another."
+            )
+
+    def _between(self, name: str, low: float, high: float, words: str, ends: tuple[bool, bool]) -> None:
+        value = getattr(self, name)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        inside = number and (low < value < high or (value == low and ends[0]) or (value == high and ends[1]))
+        if not inside:
+            raise InvalidOption(f"`{name}` must be {words}. {value!r} was given. Choose another.")
+
+    def _check_tuning(self) -> None:
+        if self.tune_parameters in ("none", "all"):
+            return
+        given = (self.tune_parameters,) if isinstance(self.tune_parameters, str) else self.tune_parameters
+        unknown = [each for each in given if each not in TUNABLE]
+        if unknown or not given:
+            raise InvalidOption(
+                f"`tune_parameters` must be 'none', 'all' or a tuple of {', '.join(TUNABLE)}. "
+                f"{unknown[0] if unknown else given!r} was given. Choose among these."
+            )
+
+    @property
+    def name(self) -> str:
+        """Name in the table's column ``engine``."""
+        return self.label or "grf"
+
+    @property
+    def grf_options(self) -> dict[str, Any]:
+        """Options under grf's names, as JSON holds them."""
+        options = {
+            each.name.replace("_", "."): getattr(self, each.name)
+            for each in fields(self)
+            if each.name not in OURS
+        }
+        tuned = options["tune.parameters"]
+        options["tune.parameters"] = tuned if isinstance(tuned, str) else list(tuned)
+        return {**options, "num.threads": self.num_threads or client.threads()}
+
+    def fit(self, study: Study, folds: Folds | None = None) -> CausalForestFit:
+        """Grow the forest. Out-of-bag predictions stand in for folds: no tree votes on a unit it was grown on.
+
+        Missing covariates go to grf as they are (its splits send them left or right).
+
+        Raises
+        ------
+        InvalidOption
+            If a nuisance handed over does not fit the study, or there are too few trees for its rows.
+        RUnavailable
+            If R, rpy2 or grf is missing, with the command that mends it.
+        RError, RWorkerDied
+            If R stops, or its process ends.
+        NotEnoughMemory
+            If the forest is forecast not to fit.
+        """
+        if study.fixed_effects.shape[1]:
+            return CausalForestFit(self, study, None, reasons={"*": WITHIN})
+        forest = Kept("forest_grow", self._arrays(study), self._options(study))
+        if not self.memory_override:
+            sized = {
+                name: self.grf_options[name]
+                for name in ("min.node.size", "sample.fraction", "num.threads", "seed")
+            }
+            memory.check(study.covariates, study.outcome, study.treatment, self.num_trees, sized)
+        made = forest.make()
+        return CausalForestFit(self, study, self._heldout(made), forest=forest, info=self._info(made))
+
+    def _arrays(self, study: Study) -> dict[str, Any]:
+        """Columns that grf is given."""
+        if self.equalize_cluster_weights and study.weighted:
+            raise InvalidOption(
+                "`equalize_cluster_weights` must be False where the study has weights: grf takes one or the other. "
+                f"The study is weighted by `{study.names.weight}`. Leave one of them out."
+            )
+        if self.propensity is not None and study.propensity is not None:
+            raise InvalidOption(
+                "`propensity` must be given once. The study knows it, and the engine was given another. Leave the "
+                "engine's out."
+            )
+        return {
+            "X": study.covariates,
+            "Y": study.outcome,
+            "W": study.treatment,
+            "clusters": study.cluster + 1 if study.clustered else None,  # grf takes whole numbers only
+            "sample.weights": study.weight if study.weighted else None,
+            "Y.hat": _nuisance("outcome_mean", self.outcome_mean, study.n),
+            "W.hat": study.propensity
+            if study.propensity is not None
+            else _nuisance("propensity", self.propensity, study.n),
+        }
+
+    def _options(self, study: Study) -> dict[str, Any]:
+        return {**self.grf_options, "names": list(study.names.covariates), "dose": not study.binary}
+
+    def _heldout(self, made: Mapping[str, Any]) -> HeldOut:
+        alone = sum(int(np.isnan(made[name]).sum()) for name in ("cate", "outcome_mean", "propensity"))
+        if alone:
+            raise InvalidOption(
+                f"`num_trees` must be large enough that each unit is left out by some tree. With {self.num_trees:,} "
+                f"trees {alone:,} out-of-bag predictions are missing. Grow more trees."
+            )
+        return HeldOut(made["cate"], made["outcome_mean"], made["propensity"], made["treatment_variance"])
+
+    def _info(self, made: Mapping[str, Any]) -> dict[str, Any]:
+        options = {
+            name: "given" if name in ("outcome_mean", "propensity") and value is not None else value
+            for name, value in ((each.name, getattr(self, each.name)) for each in fields(self))
+        }
+        info = {"seed": int(self.seed), "options": options, "cate": POINTWISE, **client.record("grf")}
+        return info | ({"tuned": made["tuned"]} if made["tuned"] else {})
+
+
+@dataclass(frozen=True, eq=False)
+class CausalForestFit:
+    """A grown forest: held-out predictions here, the trees in R.
+
+    The trees are grown again from the same seed, to the same numbers, where R's process has ended meanwhile or the
+    fit was pickled.
+
+    Attributes
+    ----------
+    heldout : HeldOut
+        Out-of-bag; ``None`` for a study with fixed effects.
+    variance : array (n,)
+        Out-of-bag variance of ``heldout.cate``.
+    """
+
+    options: CausalForest
+    study: Study
+    heldout: HeldOut | None
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    info: Mapping[str, Any] = field(default_factory=dict)
+    forest: Kept | None = field(default=None, repr=False)
+
+    @property
+    def engine(self) -> str:
+        """Name in the table's column ``engine``."""
+        return self.options.name
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What holds for every row."""
+        equalised = self.options.equalize_cluster_weights and self.study.clustered
+        return (EQUALISED,) if equalised else ()
+
+    def rows(self, level: float) -> list[Estimate]:
+        """None: all rows of a forest are made from its scores."""
+        return []
+
+    @cached_property
+    def variance(self) -> Array:
+        """Out-of-bag variance (n,) of the held-out cate; NaN where ``ci_group_size`` is 1."""
+        return self._predict(None)[1]
+
+    @cached_property
+    def importance(self) -> Array:
+        """How often each covariate (p,) was split on, weighted by depth (``grf::variable_importance``)."""
+        return np.atleast_1d(self._grown().call("forest_importance"))
+
+    def cate(self, new: Any, level: float = 0.95) -> pd.DataFrame:
+        """Effect at new rows: ``estimate std_error conf_low conf_high``, index of ``new``.
+
+        The interval is normal with grf's variance, which contains sampling noise only, no bias.
+
+        Parameters
+        ----------
+        new : frame or path
+            With the covariates of the study.
+        level : float, default 0.95
+
+        Raises
+        ------
+        InvalidNewData
+            If a covariate is missing, of another type, or has an unseen level.
+        """
+        frame = to_pandas(new)
+        estimate, variance = self._predict(self.study.encoder.transform(frame))
+        std_error = np.sqrt(variance)
+        low, high = interval(estimate, std_error, level)
+        columns = {"estimate": estimate, "std_error": std_error, "conf_low": low, "conf_high": high}
+        table = pd.DataFrame(columns, index=frame.index)
+        table.attrs["note"] = POINTWISE
+        return table
+
+    def _predict(self, covariates: Array | None) -> tuple[Array, Array]:
+        """Effect and its variance at rows (m, p); out of bag for ``None``."""
+        told = self.options.ci_group_size > 1
+        options = {"num.threads": self.options.num_threads or client.threads(), "variance": told}
+        said = self._grown().call("forest_predict", {"X": covariates}, options)
+        estimate = np.atleast_1d(said["estimate"])
+        return estimate, np.atleast_1d(said["variance"]) if told else np.full(len(estimate), np.nan)
+
+    def _grown(self) -> Kept:
+        if self.forest is None:
+            raise NotIdentified(f"A forest must have been grown to predict. None was: {self.reasons['*']}.")
+        return self.forest
+
+    def save(self, path: str | Path) -> Path:
+        """Write the forest as R's own file (``.rds``): ``readRDS`` gives a grf forest, ``load`` this fit.
+
+        Raises
+        ------
+        UnwritableFolder
+            If the folder cannot be written; nothing half-written stays.
+        """
+        from hte_bridge.engines import forest_file
+
+        return forest_file.save(self, self._grown(), Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path) -> CausalForestFit:
+        """Read what ``save`` wrote; predicts the same numbers.
+
+        Raises
+        ------
+        UnreadableFile
+            If the file is missing, truncated, foreign or newer.
+        """
+        from hte_bridge.engines import forest_file
+
+        return forest_file.load(Path(path))
+
+
+def _nuisance(name: str, given: float | npt.ArrayLike | None, n: int) -> Array | None:
+    """A nuisance handed over, as (n,) numbers; one number holds for all."""
+    if given is None:
+        return None
+    values = np.asarray(given, dtype=np.float64)
+    if values.ndim == 0:
+        values = np.full(n, float(values))
+    if values.shape != (n,):
+        raise InvalidOption(
+            f"`{name}` must have one value for each of the study's {n:,} rows. It has shape {values.shape}. Predict "
+            "the rows that the study kept, in its order."
+        )
+    bad = np.flatnonzero(~np.isfinite(values))
+    if len(bad):
+        raise InvalidOption(
+            f"`{name}` must be finite. {len(bad):,} of {n:,} values are not; the first is in row {bad[0]}. Predict "
+            "those rows too."
+        )
+    return values

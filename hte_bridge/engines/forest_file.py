@@ -1,0 +1,104 @@
+"""A grown forest as a file: R's own serialisation, with what Python needs beside it as an attribute."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from hte_bridge.encode import Encoder
+from hte_bridge.engine import HeldOut
+from hte_bridge.engines.causal_forest import CausalForest, CausalForestFit
+from hte_bridge.errors import UnreadableFile
+from hte_bridge.files import plain, whole_file
+from hte_bridge.rlink.kept import Kept
+from hte_bridge.study import Names, Study
+
+VERSION = 1
+
+
+def save(fit: CausalForestFit, forest: Kept, path: Path) -> Path:
+    """Write a fit; see ``CausalForestFit.save``."""
+    about = json.dumps({"version": VERSION, **_about(fit)}, default=plain)
+    with whole_file(path) as temporary:
+        forest.call("forest_write", options={"path": str(temporary.resolve()), "about": about})
+    return path
+
+
+def load(path: Path) -> CausalForestFit:
+    """Read a fit; see ``CausalForestFit.load``."""
+    if not path.exists():
+        raise UnreadableFile(f"The forest's file must exist. There is no `{path}`. Check the path.")
+    forest = Kept("forest_read", {}, {"path": str(path.resolve())})
+    made = forest.make()
+    if "about" not in made:
+        found = "an R file of something else" if made["readable"] else "truncated or of another format"
+        raise UnreadableFile(
+            f"`{path.name}` must be a forest written by `fit.save`. It is {found}. Save the forest again."
+        )
+    about = json.loads(made["about"])
+    if about["version"] > VERSION:
+        raise UnreadableFile(
+            f"`{path.name}` must be of format {VERSION} or older. It is of format {about['version']}, written by a "
+            "newer hte_bridge. Upgrade hte_bridge to read it."
+        )
+    heldout = HeldOut(made["cate"], made["outcome_mean"], made["propensity"], made["treatment_variance"])
+    return CausalForestFit(_options(about), _study(about, made), heldout, info=about["info"], forest=forest)
+
+
+def _about(fit: CausalForestFit) -> dict[str, Any]:
+    """What R's forest does not hold, as plain values."""
+    study = fit.study
+    options = {each.name: getattr(fit.options, each.name) for each in fields(fit.options)}
+    return {
+        "options": options | {"outcome_mean": None, "propensity": None},  # the forest holds what it was given
+        "names": asdict(study.names),
+        "encoder": study.encoder.to_json(),
+        "cluster_levels": study.cluster_levels if study.clustered else None,
+        "known_propensity": study.propensity is not None,
+        "dropped": dict(study.dropped),
+        "index": None if isinstance(study.index, pd.RangeIndex) else study.index.to_numpy(),
+        "binary": study.binary,
+        "info": dict(fit.info),
+    }
+
+
+def _options(about: dict[str, Any]) -> CausalForest:
+    options = dict(about["options"])
+    if isinstance(options["tune_parameters"], list):
+        options["tune_parameters"] = tuple(options["tune_parameters"])
+    return CausalForest(**options)
+
+
+def _study(about: dict[str, Any], made: dict[str, Any]) -> Study:
+    """The study that the forest was grown on; the frame it came from is not stored."""
+    n = len(made["Y"])
+    stored: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in about["names"].items()}
+    names = Names(**stored)
+    clustered, weighted = names.cluster is not None, names.weight is not None
+    levels = about["cluster_levels"]
+    return Study(
+        outcome=made["Y"],
+        treatment=made["W"],
+        covariates=made["X"],
+        fixed_effects=np.empty((n, 0), dtype=np.int64),
+        cluster=_codes(made["clusters"]) if clustered else np.arange(n),
+        weight=made["sample.weights"] if weighted else np.ones(n),
+        propensity=made["propensity"] if about["known_propensity"] else None,
+        names=names,
+        encoder=Encoder.from_json(about["encoder"]),
+        effect_levels=(),
+        cluster_levels=np.asarray(levels) if clustered else np.arange(n),
+        dropped=about["dropped"],
+        index=pd.RangeIndex(n) if about["index"] is None else pd.Index(about["index"]),
+        binary=about["binary"],
+    )
+
+
+def _codes(clusters: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    return np.asarray(clusters).astype(np.int64)  # grf stores them from 0 on, as the study does

@@ -1,0 +1,70 @@
+# grf's causal forest: grown, asked and stored. `...` are options of grf::causal_forest under their own names.
+
+forest_grow <- function(X, Y, W, names, ..., mtry = NULL, dose = FALSE) {
+  colnames(X) <- names
+  options <- list(...)
+  if (!is.null(mtry)) options$mtry <- mtry # else grf's default, a formula in the number of columns
+  forest <- do.call(grf::causal_forest, c(list(X, Y, W), options))
+  variance <- if (dose) treatment_variance(forest)
+  attr(forest, "treatment_variance") <- variance
+  c(list(handle = keep(forest)), forest_heldout(forest))
+}
+
+# Var(W | X) out of bag, as grf::get_scores.causal_forest learns it for a continuous treatment.
+treatment_variance <- function(forest, num.trees = 500) {
+  clusters <- if (length(forest$clusters) > 0) forest$clusters else seq_along(forest$Y.orig)
+  learner <- grf::regression_forest(
+    forest$X.orig, (forest$W.orig - forest$W.hat)^2,
+    clusters = clusters, sample.weights = forest$sample.weights, num.trees = num.trees, ci.group.size = 1,
+    seed = forest$seed, num.threads = forest$num.threads
+  )
+  as.numeric(predict(learner)$predictions)
+}
+
+forest_heldout <- function(forest) {
+  list(
+    cate = as.numeric(forest$predictions), outcome_mean = as.numeric(forest$Y.hat),
+    propensity = as.numeric(forest$W.hat), treatment_variance = attr(forest, "treatment_variance"),
+    tuned = if (!is.null(forest$tuning.output)) forest$tunable.params
+  )
+}
+
+# Out of bag where X is NULL.
+forest_predict <- function(handle, X = NULL, num.threads = NULL, variance = TRUE) {
+  forest <- held(handle)
+  said <- predict(forest, X, num.threads = num.threads, estimate.variance = variance)
+  list(
+    estimate = as.numeric(said$predictions),
+    variance = if (variance) as.numeric(said$variance.estimates)
+  )
+}
+
+forest_importance <- function(handle) as.numeric(grf::variable_importance(held(handle)))
+
+# The file is a plain grf forest for R; what Python needs beside it is an attribute.
+forest_write <- function(handle, path, about) {
+  forest <- held(handle)
+  attr(forest, "hte_bridge") <- about
+  saveRDS(forest, path)
+}
+
+forest_read <- function(path) {
+  forest <- tryCatch(suppressWarnings(readRDS(path)), error = function(e) NULL)
+  about <- attr(forest, "hte_bridge")
+  if (is.null(about)) return(list(readable = !is.null(forest), handle = keep(NULL)))
+  c(
+    list(
+      handle = keep(forest), about = about, X = unname(forest$X.orig), Y = forest$Y.orig, W = forest$W.orig,
+      clusters = forest$clusters, sample.weights = forest$sample.weights
+    ),
+    forest_heldout(forest)
+  )
+}
+
+# Bytes that a tree takes, measured on few trees.
+forest_tree_bytes <- function(X, Y, W, num.trees, ...) {
+  forest <- grf::causal_forest(
+    X, Y, W, Y.hat = 0, W.hat = 0, num.trees = num.trees, compute.oob.predictions = FALSE, ...
+  )
+  as.numeric(object.size(forest) - object.size(X)) / num.trees
+}

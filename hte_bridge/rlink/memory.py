@@ -1,0 +1,77 @@
+"""Whether a forest will fit in memory, forecast from a small one before it is grown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import psutil
+
+from hte_bridge.errors import NotEnoughMemory
+from hte_bridge.rlink import client
+
+Array = npt.NDArray[np.float64]
+ROUGH_BYTES = 100  # more than a tree has been seen to take per row, copies in growing and predicting included
+COPIES = 3.5  # peak over R's own size of a forest: R's form, the C++ form, and the buffer between them
+PROBE_TREES, PROBE_ROWS = 20, 5_000
+FREE_SHARE = 0.25  # below this share of free memory, by the rough figure, no forecast is needed
+CGROUP = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current"))
+
+
+def available() -> int:
+    """Bytes that this process may still use: the machine's, or its container's if less."""
+    free = psutil.virtual_memory().available
+    try:
+        limit, used = (file.read_text().strip() for file in CGROUP)
+    except OSError:
+        return free
+    return free if limit == "max" else max(0, min(free, int(limit) - int(used)))
+
+
+def forecast(
+    covariates: Array, outcome: Array, treatment: Array, num_trees: int, options: Mapping[str, Any]
+) -> int:
+    """Bytes at the peak of growing a forest of ``num_trees`` on these rows: a small one, scaled.
+
+    A tree's size is near linear in its rows, as leaves are filled to ``min.node.size``.
+
+    Parameters
+    ----------
+    covariates : array (n, p)
+    outcome, treatment : array (n,)
+    num_trees : int
+    options : mapping
+        Further options of ``grf::causal_forest``.
+    """
+    n = len(outcome)
+    rows = np.random.default_rng(0).permutation(n)[:PROBE_ROWS]
+    arrays = {"X": covariates[rows], "Y": outcome[rows], "W": treatment[rows]}
+    size = client.call("forest_tree_bytes", arrays, {**options, "num.trees": PROBE_TREES})
+    return int(COPIES * size * num_trees * n / len(rows))
+
+
+def check(
+    covariates: Array, outcome: Array, treatment: Array, num_trees: int, options: Mapping[str, Any]
+) -> None:
+    """The forest will fit; costs nothing where that is plain.
+
+    Raises
+    ------
+    NotEnoughMemory
+        With the forecast, what is free, and a number of trees that would fit.
+    """
+    free = available()
+    if ROUGH_BYTES * num_trees * len(outcome) < FREE_SHARE * free:
+        return
+    needed = forecast(covariates, outcome, treatment, num_trees, options)
+    if needed > free:
+        fits = int(num_trees * free / needed) // 100 * 100
+        advice = f"`num_trees={fits}` would fit" if fits else "Use fewer rows"
+        raise NotEnoughMemory(
+            f"A forest must fit in memory. {num_trees:,} trees on {len(outcome):,} rows would take about "
+            f"{needed / 2**30:.1f} GiB (forecast from {PROBE_TREES} trees); {free / 2**30:.1f} GiB are free. "
+            f"{advice}; or say `memory_override=True` to try."
+        )

@@ -1,0 +1,200 @@
+"""The process that holds R: started by the client, the only importer of rpy2.
+
+Run as ``python -m hte_bridge.rlink.worker DESCRIPTOR PARENT``. Messages come by the socket ``DESCRIPTOR``; R's own
+output goes to stdout and stderr, which the client gave a file to, so that nothing R prints can break a message.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from hte_bridge.rlink import transport
+from hte_bridge.rlink.transport import Column, Disconnected
+
+HERE = Path(__file__).parent
+LARGEST_INTEGER = 2**31 - 1
+WATCH_SECONDS = 0.5
+
+
+class CannotStart(Exception):
+    """R cannot be started; the first argument says which part is at fault, the second what was said."""
+
+
+class NotTranslatable(Exception):
+    """An R value that has no plain form."""
+
+
+class R:
+    """An embedded R with the functions of this folder.
+
+    Raises
+    ------
+    CannotStart
+        If R or rpy2 is missing or broken.
+    """
+
+    def __init__(self) -> None:
+        if not os.environ.get("R_HOME") and shutil.which("R") is None:
+            raise CannotStart("R", "no `R` on the PATH, and R_HOME is not set")
+        try:
+            import rpy2.rinterface as rinterface
+            from rpy2.rinterface_lib import callbacks, embedded
+        except (ImportError, OSError, ValueError, RuntimeError) as error:
+            raise CannotStart("rpy2", f"{type(error).__name__}: {error}") from error
+        self.ri = rinterface
+        self.na_text = None
+        options: Any = ("rpy2", "--quiet", "--no-save", "--no-restore", "--no-init-file")
+        embedded.set_initoptions(options)
+        try:
+            rinterface.initr(interactive=False)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise CannotStart("rpy2", f"{type(error).__name__}: {error}") from error
+        write = lambda text: print(text, end="", flush=True)  # to the log that the client keeps
+        callbacks.consolewrite_print = callbacks.consolewrite_warnerror = write
+        self.rooms = self._sourced()
+
+    def _sourced(self) -> Any:
+        """Environment with every function of the *.R files beside this one."""
+        ri = self.ri
+        rooms = ri.baseenv["new.env"](parent=ri.globalenv)
+        for file in sorted(HERE.glob("*.R")):
+            ri.baseenv["sys.source"](ri.StrSexpVector([str(file)]), envir=rooms)
+        self.call_in_r = rooms["bridge_call"]
+        return rooms
+
+    def call(self, name: str, arguments: dict[str, Any]) -> tuple[dict[str, Any], list[Column]]:
+        """Answer of ``bridge_call``: value or error, and warnings."""
+        ri, columns = self.ri, []  # type: Any, list[Column]
+        answer = self.call_in_r(ri.StrSexpVector([name]), self._list(arguments))
+        return self.from_r(answer, columns), columns
+
+    def _list(self, values: dict[str, Any]) -> Any:
+        translated = self.ri.ListSexpVector([self.to_r(value) for value in values.values()])
+        if values:
+            translated.names = self.ri.StrSexpVector(list(values))
+        return translated
+
+    def to_r(self, value: Any) -> Any:
+        """A column, or what JSON can hold, as an R value."""
+        ri = self.ri
+        if value is None:
+            return ri.NULL
+        if isinstance(value, Column):
+            return self._column_to_r(value)
+        if isinstance(value, dict):
+            return self._list(value)
+        many = value if isinstance(value, list) else [value]
+        if many and all(isinstance(each, bool) for each in many):
+            return ri.BoolSexpVector(many)
+        if many and all(isinstance(each, str) for each in many):
+            return ri.StrSexpVector(many)
+        if many and all(type(each) is int and abs(each) <= LARGEST_INTEGER for each in many):
+            return ri.IntSexpVector(many)
+        if many and all(type(each) in (int, float) for each in many):
+            return ri.FloatSexpVector([float(each) for each in many])
+        return ri.ListSexpVector([self.to_r(each) for each in many])
+
+    def _column_to_r(self, column: Column) -> Any:
+        ri = self.ri
+        kinds = {"d": ri.FloatSexpVector, "i": ri.IntSexpVector, "?": ri.BoolSexpVector}
+        vector = (
+            kinds[column.kind].from_memoryview(column.values) if column.n_bytes else kinds[column.kind]([])
+        )
+        if len(column.shape) > 1:
+            vector.do_slot_assign("dim", ri.IntSexpVector(list(column.shape)))
+        return vector
+
+    def from_r(self, value: Any, columns: list[Column]) -> Any:
+        """An R value as JSON; vectors and matrices are appended to ``columns`` and leave their place."""
+        ri = self.ri
+        if value is ri.NULL or value.typeof == ri.RTYPES.NILSXP:
+            return None
+        if isinstance(value, ri.StrSexpVector):
+            texts = [None if each is ri.NA_Character else str(each) for each in value]
+            return texts[0] if len(texts) == 1 else texts
+        if isinstance(value, ri.ListSexpVector):
+            parts = [self.from_r(each, columns) for each in value]
+            named = "names" in value.list_attrs()
+            return dict(zip([str(name) for name in value.names], parts, strict=True)) if named else parts
+        kind = {ri.FloatSexpVector: "d", ri.IntSexpVector: "i", ri.BoolSexpVector: "?"}.get(type(value))
+        if kind is None:
+            raise NotTranslatable(f"a value of R type {value.typeof.name}")
+        dimensions = tuple(value.do_slot("dim")) if "dim" in value.list_attrs() else None
+        if dimensions is None and len(value) == 1:
+            return self._single(value[0], kind)
+        view = value.memoryview() if len(value) else memoryview(b"")
+        columns.append(Column(kind, dimensions or (len(value),), view))
+        return {"$column": len(columns) - 1}
+
+    def _single(self, value: Any, kind: str) -> Any:
+        if value is self.ri.NA_Integer or value is self.ri.NA_Logical:
+            return None
+        return {"d": float, "i": int, "?": bool}[kind](value)
+
+
+def filled(value: Any, columns: list[Column]) -> Any:
+    """The JSON value with columns put back in their places."""
+    if isinstance(value, dict):
+        if "$column" in value:
+            return columns[value["$column"]]
+        return {name: filled(each, columns) for name, each in value.items()}
+    return [filled(each, columns) for each in value] if isinstance(value, list) else value
+
+
+def answer(r: R, request: dict[str, Any], columns: list[Column]) -> tuple[dict[str, Any], list[Column]]:
+    """Do what a request asks."""
+    if request.get("drop"):
+        r.call("drop_kept", {"handles": request["drop"]})
+    try:
+        return r.call(request["function"], filled(request["arguments"], columns))
+    except NotTranslatable as error:
+        said = f"`{request['function']}` must return numbers, text or lists of them; it returned {error}"
+        return {"error": said, "call": "", "warnings": []}, []
+
+
+def serve(channel: socket.socket) -> None:
+    """Greet, then answer until the parent closes the socket."""
+    try:
+        r = R()
+    except CannotStart as error:
+        transport.send(channel, {"unavailable": error.args[0], "said": error.args[1]})
+        return
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair: it ends this process
+    hello, columns = r.call("describe_r", {})
+    transport.send(channel, hello, columns)
+    while True:
+        request, columns = transport.receive(channel)
+        transport.send(channel, {"began": True})
+        reply, results = answer(r, request, columns)
+        transport.send(channel, reply, results)
+        del request, columns, reply, results
+
+
+def end_with(parent: int) -> None:
+    """End this process, and what it started, when the parent is gone, even in the midst of a forest."""
+    while os.getppid() == parent:
+        time.sleep(WATCH_SECONDS)
+    os.killpg(0, signal.SIGKILL)
+
+
+def main(descriptor: int, parent: int) -> None:
+    """Serve the parent until it is gone."""
+    os.set_inheritable(descriptor, False)
+    threading.Thread(target=end_with, args=(parent,), daemon=True).start()
+    with socket.socket(fileno=descriptor) as channel:
+        try:
+            serve(channel)
+        except Disconnected:
+            return
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))
