@@ -7,8 +7,13 @@ import pandas as pd
 import pytest
 
 from hte_bridge.engine import HeldOut
+from hte_bridge.estimands.arms import arm_score
+from hte_bridge.estimands.budget import gain_curve
 from hte_bridge.estimands.calibration import best_linear_predictor, calibration, gates_regression
+from hte_bridge.estimands.policy import tree_actions
 from hte_bridge.estimands.ranking import bootstrap_error, rate, toc
+from hte_bridge.estimands.tree import shallow_tree
+from hte_bridge.rlink import client
 from hte_bridge.scores import Scores
 
 ORACLES = Path(__file__).parent / "oracles"
@@ -124,3 +129,53 @@ def test_best_linear_predictor_is_that_of_genericml(vcov, horvitz_thompson):
     terms = [*(f"gamma.{g}" for g in range(1, 6)), "gamma.5-gamma.1"]
     for row, term in zip(gates_regression(scores, **options), terms, strict=True):
         assert_same(row, GENERIC.loc[("GATES 5", horvitz_thompson, vcov, term)])
+
+
+POLICYTREE = pd.read_csv(ORACLES / "policytree.csv")
+MAQ = pd.read_csv(ORACLES / "maq.csv")
+COST = pd.read_csv(ORACLES / "maq_cost.csv")["cost"].to_numpy()
+COVARIATES = ROWS[[f"x{j}" for j in range(1, 7)]].to_numpy()
+
+
+def test_scores_of_each_arm_are_those_of_policytree():
+    held = scores_of("clustered").heldout
+    y, w = ROWS["y"].to_numpy(), ROWS["w"].to_numpy()
+    for arm, name in ((0, "score_control"), (1, "score_treated")):
+        gamma = arm_score(y, w == arm, held, arm)
+        assert np.abs(gamma - POLICYTREE[name]).max() < EXACT
+
+
+def test_the_exact_tree_acts_as_policytree_does():
+    tree = shallow_tree(COVARIATES, scores_of("clustered").gamma, depth=2, cuts=1200)
+    assert (tree.predict(COVARIATES) == POLICYTREE["action_depth2"]).all()
+
+
+def test_a_coarse_grid_loses_little_of_the_exact_tree():
+    gamma = scores_of("clustered").gamma
+    exact = gamma[POLICYTREE["action_depth2"] == 1].sum()
+    coarse = gamma[shallow_tree(COVARIATES, gamma, depth=2).predict(COVARIATES)].sum()
+    assert 0.99 * exact < coarse <= exact + EXACT
+
+
+@pytest.mark.r
+def test_policytree_itself_acts_as_its_oracle():
+    gamma = scores_of("clustered").gamma
+    action, words = tree_actions(COVARIATES, gamma, COVARIATES, depth=2, tree="policytree")
+    assert (action == POLICYTREE["action_depth2"]).all()
+    assert words.startswith("if x2 <= 0.2")  # the cut may be any between two values: rewards tie
+
+
+def test_gain_at_each_budget_is_that_of_maq():
+    scores = Scores(ROWS["clustered_gamma"].to_numpy())  # maq was given no clusters
+    rows = gain_curve(scores, PROXY, COST, MAQ["spend"])[: len(MAQ)]
+    for row, said in zip(rows, MAQ.itertuples(), strict=True):
+        assert abs(row.estimate - said.gain) < EXACT
+        assert abs(row.std_error / said.std_error - 1) < BOOTSTRAP
+
+
+@pytest.mark.r
+def test_gain_of_several_arms_comes_from_maq():
+    gamma = ROWS["clustered_gamma"].to_numpy()
+    arrays = {"reward": PROXY, "cost": COST, "scores": gamma, "budgets": MAQ["spend"].to_numpy()}
+    answer = client.call("budget_gain", arrays, {"replicates": 20, "seed": 1})
+    assert np.abs(answer["gain"] - MAQ["gain"]).max() < EXACT

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from hte_bridge.errors import InvalidData, InvalidOption
 from hte_bridge.estimands.bands import with_joint_band
+from hte_bridge.estimands.folded import averaged
 from hte_bridge.estimands.moments import covariance, row_from_influence
 from hte_bridge.estimands.sequential import Ranking
 from hte_bridge.scores import Scores
@@ -108,28 +109,11 @@ def rate_by_fold(
     list of Estimate
         A row for each target.
     """
-    rows = []
-    for target in targets:
-        usable = np.isfinite(ranking.priority)
-        estimate, influence, total = 0.0, np.zeros(scores.n), scores.weight[usable].sum()
-        for each in np.unique(ranking.fold[usable]):
-            inside = np.flatnonzero(usable & (ranking.fold == each))
-            row = rate(scores.where(inside), ranking.priority[inside], target=target)
-            assert row.influence is not None
-            share = scores.weight[inside].sum() / total
-            estimate += share * row.estimate
-            influence[inside] = share * row.influence
-        row = _of_ranked("rate", estimate, influence, scores, usable, level, target)
-        rows.append(without_interval(row, ranking))
-    return rows
 
+    def make(fold: Scores, priority: Array, rows: Codes) -> list[Estimate]:
+        return [rate(fold, priority, target=target) for target in targets]
 
-def without_interval(row: Estimate, ranking: Ranking) -> Estimate:
-    """The row with the ranking's note; without error, interval and p-value where the ranking gives none."""
-    if ranking.how != "heldout":
-        return row.with_(note=ranking.note)
-    nothing = (np.nan, np.nan)
-    return row.with_(std_error=np.nan, interval=nothing, test=nothing, influence=None, note=ranking.note)
+    return averaged(scores, ranking, make, level)
 
 
 def toc(
@@ -263,22 +247,6 @@ def _toc_influence(ranked: Sorted, fractions: Array) -> Array:
         values = inside * (centred - cut) / q
         out[:, j] = weight * (values - float(weight @ values) - centred + float(weight @ centred))
     return out
-
-
-def _of_ranked(
-    estimand: str,
-    estimate: float,
-    influence: Array,
-    scores: Scores,
-    usable: npt.NDArray[np.bool_],
-    level: float,
-    term: str,
-) -> Estimate:
-    """A row from the ranked units alone, its influence in the order of all."""
-    row = row_from_influence(
-        estimand, estimate, influence[usable], scores.where(usable), level=level, term=term
-    )
-    return row.with_(influence=influence)
 
 
 def _check(priority: Array, scores: Scores, target: str) -> None:

@@ -1,0 +1,177 @@
+"""What a budget buys: gain at every average spend when units are treated in order of effect per cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from hte_bridge.errors import InvalidData, InvalidOption
+from hte_bridge.estimands.bands import with_joint_band
+from hte_bridge.estimands.moments import covariance, row_from_influence
+from hte_bridge.scores import Scores
+from hte_bridge.table import Estimate
+
+Array = npt.NDArray[np.float64]
+WINDOW = 0.05  # half-width in ranks of the window that estimates the return of the last unit treated
+
+
+def check_cost(cost: npt.ArrayLike, n: int) -> Array:
+    """Cost (n,) of treating each unit.
+
+    Raises
+    ------
+    InvalidData
+        If there is not one cost, or one for each unit, or one is not positive.
+
+    Examples
+    --------
+    >>> check_cost(2.0, 3)
+    array([2., 2., 2.])
+    """
+    values = np.asarray(cost, dtype=np.float64)
+    if values.ndim and values.shape != (n,):
+        raise InvalidData(
+            f"There must be one cost, or one for each unit. {len(values):,} were given for {n:,} units. "
+            "Take them from the rows of the study."
+        )
+    values = np.broadcast_to(values, (n,)).copy()
+    bad = np.flatnonzero(~(values > 0) | ~np.isfinite(values))
+    if len(bad):
+        raise InvalidData(
+            f"Each cost must be a positive number. {len(bad):,} of {n:,} are not; the first is {values[bad[0]]:g}, of "
+            f"unit {bad[0]}. Give free units a small cost, or leave them out."
+        )
+    return values
+
+
+def check_budget(budget: float, cost: Array) -> float:
+    """The budget itself, an average per unit of the population.
+
+    Raises
+    ------
+    InvalidOption
+        If it would not pay for one unit.
+    """
+    cheapest = float(cost.min())
+    if not np.isfinite(budget) or budget * len(cost) < cheapest:
+        raise InvalidOption(
+            f"`budget` is an average per unit and must pay for at least one. {budget:g} times {len(cost):,} units is "
+            f"{budget * len(cost):g}; the cheapest unit costs {cheapest:g}. Raise the budget."
+        )
+    return float(budget)
+
+
+def allocation(priority: Array, cost: Array, weight: Array, budget: float) -> tuple[Array, Array, bool]:
+    """Share of each unit treated, its place in the queue, and whether the budget binds.
+
+    Units with a positive predicted effect queue by effect per cost until the budget is spent; the last is treated in
+    part. Sun, Wager and others (2021), arXiv:2103.11066; Sverdrup, Wu, Athey and Wager (2025), Biometrics 81(2).
+
+    Examples
+    --------
+    >>> share, place, binds = allocation(np.array([2.0, 3.0, -1.0]), np.ones(3), np.ones(3) / 3, 0.5)
+    >>> share, binds
+    (array([0.5, 1. , 0. ]), True)
+    """
+    order = np.argsort(-priority / cost, kind="stable")
+    order = order[priority[order] > 0]
+    outlay = weight[order] * cost[order]
+    before = np.concatenate([[0.0], np.cumsum(outlay)[:-1]])
+    share, place = np.zeros(len(priority)), np.full(len(priority), np.inf)
+    share[order] = np.clip((budget - before) / np.where(outlay > 0, outlay, 1.0), 0.0, 1.0)
+    place[order] = np.cumsum(weight[order])
+    return share, place, bool(len(order) and budget < outlay.sum())
+
+
+def gain_curve(
+    scores: Scores,
+    priority: Array,
+    cost: npt.ArrayLike,
+    budgets: Sequence[float],
+    *,
+    level: float = 0.95,
+    joint: bool = True,
+) -> list[Estimate]:
+    """Average gain over treating nobody at each budget, and over treating at random for the same budget.
+
+    The estimate is that of R's maq for one arm. Its error allows for the estimated cut: a unit treated changes the
+    return by its score less what its cost would have bought at the margin. Sverdrup et al. (2025), Biometrics 81(2).
+
+    Parameters
+    ----------
+    priority : array (n,)
+        Predicted effect, in units of the outcome; must not have seen the outcomes of these units.
+    cost : float or array (n,)
+    budgets : sequence of float
+        Average spend per unit of the population.
+    joint : bool, default True
+        Whether the band holds for all budgets at once.
+
+    Returns
+    -------
+    list of Estimate
+        ``gain`` rows ``budget = B`` and ``budget = B, over random``.
+
+    Raises
+    ------
+    InvalidData
+        For costs that are not positive.
+    InvalidOption
+        For a budget that would not pay for one unit.
+
+    Examples
+    --------
+    >>> scores = Scores(np.array([4.0, 1.0, 2.0, 1.0]))
+    >>> gain_curve(scores, np.array([4.0, 3.0, 2.0, 1.0]), 1.0, [0.5])[0].estimate
+    1.25
+    """
+    price = check_cost(cost, scores.n)
+    weight = scores.weight / scores.weight.sum()
+    gains, others = [], []
+    for budget in budgets:
+        check_budget(budget, price)
+        share, place, binds = allocation(priority, price, weight, budget)
+        value, influence = _gain(scores.gamma, price, weight, share, place, budget if binds else None)
+        term = f"budget = {budget:g}"
+        gains.append(row_from_influence("gain", value, influence, scores, level=level, term=term))
+        random, drawn = _random(scores.gamma, price, weight, budget)
+        others.append(
+            row_from_influence(
+                "gain", value - random, influence - drawn, scores, level=level, term=f"{term}, over random"
+            )
+        )
+    return [*_banded(gains, scores, joint), *_banded(others, scores, joint)]
+
+
+def _gain(
+    gamma: Array, cost: Array, weight: Array, share: Array, place: Array, budget: float | None
+) -> tuple[float, Array]:
+    """Gain of an allocation and its influence values; ``budget`` only where it binds."""
+    value = float((weight * share) @ gamma)
+    if budget is None:
+        return value, weight * (share * gamma - value)
+    cut = float(weight @ share)
+    near = np.abs(place - cut) <= WINDOW
+    margin = float((weight[near] @ gamma[near]) / (weight[near] @ cost[near])) if near.any() else 0.0
+    spent = float((weight * share) @ cost)
+    return value, weight * (share * (gamma - margin * cost) + margin * spent - value)
+
+
+def _random(gamma: Array, cost: Array, weight: Array, budget: float) -> tuple[float, Array]:
+    """Gain of treating at random as many as the budget pays for, and its influence values."""
+    ate, price = float(weight @ gamma), float(weight @ cost)
+    if budget >= price:
+        return ate, weight * (gamma - ate)
+    value = budget * ate / price
+    return value, weight * budget * ((gamma - ate) / price - ate * (cost - price) / price**2)
+
+
+def _banded(rows: list[Estimate], scores: Scores, joint: bool) -> list[Estimate]:
+    live = [row for row in rows if row.std_error > 0]
+    if not joint or len(live) < 2:
+        return rows
+    influence = np.column_stack([row.influence for row in live if row.influence is not None])
+    banded = iter(with_joint_band(live, covariance(influence, scores)))
+    return [next(banded) if row.std_error > 0 else row for row in rows]
