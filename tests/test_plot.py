@@ -135,8 +135,8 @@ def test_bands_follow_the_order_of_the_estimates():
 
 
 def test_bins_hold_equal_numbers_and_keep_missing_values_out():
-    covariate = np.r_[np.arange(100.0), np.nan]
-    frame = pd.DataFrame({"estimate": np.r_[np.arange(100.0), 1e9]})
+    covariate = np.r_[np.arange(200.0), np.nan]
+    frame = pd.DataFrame({"estimate": np.r_[np.arange(200.0), 1e9]})
     line = plot.cate_against(frame, covariate).lines[-1]
     assert np.abs(line.get_ydata() - line.get_xdata()).max() == 0
     assert len(line.get_xdata()) == 20

@@ -132,6 +132,17 @@ def p_value(value: float) -> str:
     return "<0.001" if value < 0.0005 else f"{value:.3f}"
 
 
+def listed(names: Sequence[str]) -> str:
+    """Words in a row.
+
+    Examples
+    --------
+    >>> listed(["age", "sex", "school"])
+    'age, sex and school'
+    """
+    return ", ".join(names[:-1]) + f" and {names[-1]}" if len(names) > 1 else "".join(names)
+
+
 def coverage(rows: Sequence[Estimate]) -> str:
     """``"95 %"``, or nothing where rows differ in their level."""
     levels = {row.level for row in rows}
@@ -151,15 +162,16 @@ def row_notes(row: Estimate, of_engine: Sequence[str]) -> list[str]:
 
 
 def sentence(text: str) -> str:
-    """Text with a capital and a stop; ``n = 100`` keeps its small n.
+    """Text with a capital and a stop; a symbol and an engine's name keep their case.
 
     Examples
     --------
-    >>> sentence("overlap is weak"), sentence("n = 100")
-    ('Overlap is weak.', 'n = 100.')
+    >>> sentence("overlap is weak"), sentence("n = 100"), sentence("grf: few trees")
+    ('Overlap is weak.', 'n = 100.', 'grf: few trees.')
     """
     text = text.strip()
-    first = text[:1] if text[1:2] == " " else text[:1].upper()
+    kept = text[1:2] == " " or text.split(" ")[0].endswith(":")  # a symbol or an engine's name
+    first = text[:1] if kept else text[:1].upper()
     return (first + text[1:]).rstrip(".") + "." if text else ""
 
 

@@ -77,7 +77,7 @@ def cate_against(
 ) -> Axes:
     """The CATE against one covariate, engines overlaid.
 
-    Few values are drawn one by one; many as medians of the estimates, and of the ends of their pointwise
+    Few values are drawn one by one, a grid of new rows as a line; many units as medians of the estimates, and of the ends of their pointwise
     intervals, over 20 bins of equal size. It is a picture of predictions, not of a partial effect: other
     covariates move along.
 
@@ -164,6 +164,8 @@ def _bins(values: Array) -> tuple[pd.Series, bool]:
     series = pd.Series(values)
     if series.nunique() <= FEW:
         return series, True
+    if len(series) <= 5 * BINS:  # a grid of new rows, drawn as it is
+        return series, False
     edges = np.unique(series.quantile(np.linspace(0, 1, BINS + 1)).to_numpy())
     code = pd.Series(np.clip(np.searchsorted(edges, values) - 1, 0, len(edges) - 2)).where(series.notna())
     return code.map(series.groupby(code).median()), False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,40 +10,45 @@ import pandas as pd
 
 from hte_bridge.errors import InvalidData
 from hte_bridge.plot.style import GREY, axes, label, legend, looks, zero_line
+from hte_bridge.table import Estimate, Table, frame_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    Curve = pd.DataFrame | Table | Sequence[Estimate]
 
-def toc(curve: pd.DataFrame, ax: Axes | None = None) -> Axes:
+
+def toc(curve: Curve, ax: Axes | None = None) -> Axes:
     """Targeting operator characteristic: effect among the units ranked first, less the average effect.
 
     Yadlowsky, Fleming, Shah, Brunskill and Wager (2025), JASA 120(549).
 
     Parameters
     ----------
-    curve : DataFrame
+    curve : DataFrame, Table, or sequence of Estimate
         Columns ``share`` in (0, 1], ``estimate``, and ``conf_low``, ``conf_high`` for a band; ``engine`` where there
-        are several rankings.
+        are several rankings. Rows have the share in their term, ``"q = 0.2"``.
     """
+    curve = _frame(curve, "share")
     ax = _curve(curve, "share", axes(ax), scale=100)
     ax.set_xlim(0, 100)
     return label(ax, x="units treated, % by ranking", y="effect less the average")
 
 
-def budget(curve: pd.DataFrame, ax: Axes | None = None, *, per: str = "unit") -> Axes:
+def budget(curve: Curve, ax: Axes | None = None, *, per: str = "unit") -> Axes:
     """Gain of the learned rule at every budget, with the gain of treating at random for comparison.
 
     Sverdrup, Wu, Athey and Wager (2025), Journal of Econometrics.
 
     Parameters
     ----------
-    curve : DataFrame
+    curve : DataFrame, Table, or sequence of Estimate
         Columns ``budget`` (cost per unit), ``estimate`` (gain per unit, in units of the outcome), and ``conf_low``,
         ``conf_high`` for a band; ``engine`` where there are several rules; ``random`` for the baseline.
     per : str
         What budget and gain are counted per.
     """
+    curve = _frame(curve, "budget")
     ax = _curve(curve, "budget", axes(ax))
     if "random" in curve:
         baseline = curve.sort_values("budget").drop_duplicates("budget")
@@ -60,6 +66,17 @@ def budget(curve: pd.DataFrame, ax: Axes | None = None, *, per: str = "unit") ->
         )
     ax.set_xlim(left=0)
     return label(ax, x=f"budget per {per}", y=f"gain per {per}")
+
+
+def _frame(curve: Curve, x: str) -> pd.DataFrame:
+    """Rows as a frame, their place on the axis read from terms such as ``"q = 0.2"``."""
+    if isinstance(curve, pd.DataFrame):
+        return curve
+    rows = curve.rows if isinstance(curve, Table) else curve
+    frame = frame_of(rows)
+    return frame.assign(
+        **{x: pd.to_numeric(frame["term"].str.rpartition("=")[2].str.strip(), errors="coerce")}
+    ).dropna(subset=[x, "estimate"])
 
 
 def _curve(curve: pd.DataFrame, x: str, ax: Axes, scale: float = 1.0) -> Axes:

@@ -66,7 +66,7 @@ def coefficients(
     wanted = AVERAGES if estimands is None else tuple(estimands)
     rows = tuple(row for row in rows if row.estimand in wanted) or rows
     keys = list(dict.fromkeys((row.estimand, row.term) for row in rows))
-    ax = axes(ax, (COLUMN[0], 0.75 + ROW_HEIGHT * (len(rows) + 0.7 * len(keys))))
+    ax = axes(ax, (COLUMN[0], height(rows)))
     zero_line(ax, vertical=True)
     chosen, ticks, y = looks(row.engine for row in rows), [], 0.0
     for key in keys:
@@ -83,6 +83,11 @@ def coefficients(
     ax.spines["left"].set_visible(False)
     legend(ax, chosen, where="above")
     return label(ax, x=f"effect, {_levels(rows)}")
+
+
+def height(rows: Sequence[Estimate]) -> float:
+    """Inches that a coefficient plot of these rows takes."""
+    return 0.75 + ROW_HEIGHT * (len(rows) + 0.7 * len({(row.estimand, row.term) for row in rows}))
 
 
 def gates(table: Table | Sequence[Estimate], ax: Axes | None = None, *, average: float | None = None) -> Axes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,16 +11,23 @@ import pandas as pd
 
 from hte_bridge.plot.cates import agreement, cate_sorted
 from hte_bridge.plot.diagnostics import overlap
-from hte_bridge.plot.effects import AVERAGES, coefficients
-from hte_bridge.table import Table
+from hte_bridge.plot.effects import AVERAGES, coefficients, height
+from hte_bridge.plot.style import COLUMN
+from hte_bridge.table import Estimate, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from matplotlib.axes import Axes
 
 PAGE = (7.0, 5.2)  # inches: two columns
-Picture = tuple[str, "Callable[[Axes | None], Axes]"]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A title, a function that draws into axes and returns them, and the size it asks for where it stands alone."""
+
+    title: str
+    draw: Callable[[Axes], Axes]
+    size: tuple[float, float] = (COLUMN[0] * 1.35, COLUMN[1] * 1.3)
 
 
 def pictures(table: Table) -> list[Picture]:
@@ -26,22 +35,22 @@ def pictures(table: Table) -> list[Picture]:
 
     Returns
     -------
-    list of (str, callable)
-        The callable takes axes, or none, and returns them.
+    list of Picture
     """
     shown: list[Picture] = []
-    if any(np.isfinite(row.estimate) and row.estimand in AVERAGES for row in table.rows):
-        shown.append(("Effects by engine", lambda ax: coefficients(table, ax)))
+    averages = [row for row in table.rows if np.isfinite(row.estimate) and row.estimand in AVERAGES]
+    if averages:
+        shown.append(Picture("Effects by engine", lambda ax: coefficients(table, ax), _size(averages)))
     held: dict[str, Any] = {
         name: fit.heldout for name, fit in getattr(table, "fits", {}).items() if fit.heldout is not None
     }
     if held:
         frames = {name: pd.DataFrame({"estimate": each.cate}) for name, each in held.items()}
-        shown.append(("Held-out CATE, sorted", lambda ax: cate_sorted(frames, ax)))
+        shown.append(Picture("Held-out CATE, sorted", lambda ax: cate_sorted(frames, ax)))
     if len(held) > 1:
         first, second = list(held)[-2:]
         shown.append(
-            (
+            Picture(
                 "Do engines agree?",
                 lambda ax: agreement(held[first].cate, held[second].cate, ax, names=(first, second)),
             )
@@ -49,14 +58,16 @@ def pictures(table: Table) -> list[Picture]:
     if held and table.meta.get("propensity"):
         propensities = {name: held[name].propensity for name in table.meta["propensity"] if name in held}
         treatment = table.study.treatment  # type: ignore[attr-defined]
-        shown.append(("Overlap", lambda ax: overlap(propensities, treatment, ax)))
+        shown.append(Picture("Overlap", lambda ax: overlap(propensities, treatment, ax)))
     slopes = [
         row
         for row in table.rows
         if row.estimand == "projection" and row.term != "(Intercept)" and np.isfinite(row.estimate)
     ]
     if slopes and len(shown) < 4:
-        shown.append(("CATE projected on covariates", lambda ax: coefficients(slopes, ax)))
+        shown.append(
+            Picture("Effect projected on covariates", lambda ax: coefficients(slopes, ax), _size(slopes))
+        )
     return shown
 
 
@@ -75,7 +86,7 @@ def usual(table: Table) -> np.ndarray[Any, Any]:
     """
     from matplotlib import pyplot
 
-    shown = pictures(table)[:4] or [("Effects by engine", lambda ax: coefficients(table, ax))]
+    shown = pictures(table)[:4] or [Picture("Rows", lambda ax: coefficients(table, ax))]
     across = min(len(shown), 2)
     down = -(-len(shown) // 2)
     size = (PAGE[0] * across / 2, PAGE[1] * down / 2)
@@ -83,4 +94,8 @@ def usual(table: Table) -> np.ndarray[Any, Any]:
     places = grid.ravel()
     for ax in places[len(shown) :]:
         figure.delaxes(ax)
-    return np.array([draw(ax) for (_, draw), ax in zip(shown, places, strict=False)], dtype=object)
+    return np.array([picture.draw(ax) for picture, ax in zip(shown, places, strict=False)], dtype=object)
+
+
+def _size(rows: Sequence[Estimate]) -> tuple[float, float]:
+    return COLUMN[0] * 1.35, height(rows) * 1.1

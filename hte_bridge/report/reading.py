@@ -1,0 +1,234 @@
+"""A table in plain language: what each block asks, what its rows say, and what its intervals mean."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hte_bridge.format.layout import listed, number
+from hte_bridge.table import Estimate, Table
+
+ALPHA = 0.05
+AVERAGES = ("ate", "ape", "att", "atc", "ato")
+MEANS = {
+    "coefficient": "coefficient of the treatment in a linear regression. Where effects differ between units it is an "
+    "average that weighs units by how much their treatment varies given the controls",
+    "ate": "average treatment effect: the mean effect over all units of the sample",
+    "att": "average effect on the treated: the mean effect over units that were treated",
+    "atc": "average effect on the untreated: what treatment would have done to those who did not get it",
+    "ato": "average effect in the overlap: the mean effect weighted by e(x)(1 - e(x)), so by how much units like it "
+    "were both treated and untreated; it needs the least extrapolation",
+    "ape": "average partial effect: the mean effect of one more unit of treatment",
+    "projection": "best linear projection of the effect on covariates: how the effect moves with one covariate, the "
+    "others held fixed, as far as a line can tell",
+    "gate": "average effect in groups given beforehand",
+    "gates": "average effect in groups sorted by an effect predicted for units held out",
+    "clan": "average covariates of the groups with the smallest and the largest predicted effect",
+    "calibration": "calibration: does the predicted effect line up with the effect? A slope of 1 is perfect, 0 is noise",
+    "autoc": "area under the targeting curve: do units ranked first gain more than the average?",
+    "qini": "area under the Qini curve: what ranking is worth when many are treated",
+    "rate": "rank-weighted average effect: do units ranked first gain more than the average?",
+    "policy": "value of a treatment rule, held out",
+    "difference": "one engine's estimate less another's, from the same units",
+}
+WHOM = {
+    "att": " on average among the treated",
+    "atc": " on average among the untreated",
+    "ato": " on average where both arms overlap",
+    "ate": " on average",
+    "ape": " on average",
+}
+BLOCKS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("Average effects", ("coefficient", *AVERAGES)),
+    ("What goes with the effect", ("projection",)),
+    ("Effects by group", ("gate", "gates", "clan")),
+    ("Is there more than noise?", ("calibration", "autoc", "qini", "rate", "toc")),
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows that answer one question.
+
+    Parameters
+    ----------
+    title : str
+    rows : tuple of Estimate
+    means : tuple of (str, str)
+        Estimand, and what it is.
+    reading : tuple of str
+        Sentences on these very numbers.
+    """
+
+    title: str
+    rows: tuple[Estimate, ...]
+    means: tuple[tuple[str, str], ...]
+    reading: tuple[str, ...]
+
+
+def blocks(table: Table) -> list[Block]:
+    """The table cut into questions; estimands that are not known here have a block under their own name."""
+    known = {name for _, names in BLOCKS for name in names}
+    others = dict.fromkeys(row.estimand for row in table.rows if row.estimand not in known)
+    cuts = [*BLOCKS, *((name.replace("_", " ").capitalize(), (name,)) for name in others)]
+    parts = [
+        (title, Table(tuple(row for row in table.rows if row.estimand in names), table.meta))
+        for title, names in cuts
+    ]
+    return [block(title, part) for title, part in parts if part.rows]
+
+
+def block(title: str, table: Table) -> Block:
+    """A whole table as the answer to one question."""
+    return Block(title, table.rows, meanings(table.rows), tuple(readings(table.rows, table.meta)))
+
+
+def meanings(rows: Sequence[Estimate]) -> tuple[tuple[str, str], ...]:
+    """Each estimand of the rows with what it is."""
+    return tuple((name, MEANS[name]) for name in dict.fromkeys(row.estimand for row in rows) if name in MEANS)
+
+
+def readings(rows: Sequence[Estimate], meta: Mapping[str, Any]) -> list[str]:
+    """Sentences on the rows of one block."""
+    said = []
+    for name in dict.fromkeys(row.estimand for row in rows):
+        members = [row for row in rows if row.estimand == name]
+        if name in AVERAGES or name == "coefficient":
+            live = [row for row in members if math.isfinite(row.estimate)]
+            terms = dict.fromkeys(row.term for row in live)
+            said += [average([row for row in live if row.term == term], meta) for term in terms]
+            said += [spread(members)] if name != "coefficient" else []
+        elif name == "projection":
+            said += [_slopes(row) for row in members if row.term == "joint" and math.isfinite(row.p_value)]
+        else:
+            said += [plainly(row) for row in members if math.isfinite(row.estimate)][:12]
+        said += [
+            f"{row.engine or 'The table'} gives no {name}{f' ({row.term})' if row.term else ''}: {row.note}"
+            for row in members
+            if not math.isfinite(row.estimate) and row.test is None and row.note
+        ]
+    return [_stop(each) for each in said if each]
+
+
+def average(rows: Sequence[Estimate], meta: Mapping[str, Any]) -> str:
+    """One average effect by every engine, in words: sizes, and whose interval holds zero."""
+    names = meta.get("names") or {}
+    outcome, treatment = names.get("outcome") or "the outcome", names.get("treatment") or "the treatment"
+    first = rows[0]
+    unit = "one more unit of " if meta.get("treatment") == "continuous" or first.estimand == "ape" else ""
+    term = f", {first.term}" if first.term and first.term != treatment else ""
+    places = max((_places(row) for row in rows if row.std_error > 0), default=_places(first))
+    sizes = [f"{number(row.estimate, places)} ({row.engine})" for row in rows]
+    verb = (
+        "moves"
+        if len({row.estimate > 0 for row in rows}) > 1
+        else "raises"
+        if first.estimate > 0
+        else "lowers"
+    )
+    if verb == "lowers":
+        sizes = [size.removeprefix("-") for size in sizes]
+    head = f"{first.estimand}{term}: {unit}{treatment} {verb} {outcome} by {listed(sizes)}{WHOM.get(first.estimand, '')}"
+    return f"{head}; {_zero(rows)}"
+
+
+def _zero(rows: Sequence[Estimate]) -> str:
+    """Which intervals hold zero, and what that says."""
+    bare = [row.engine for row in rows if not math.isfinite(row.conf_low)]
+    live = [row for row in rows if row.engine not in bare]
+    holds = [row.engine for row in live if row.conf_low <= 0 <= row.conf_high]
+    level = f"{100 * rows[0].level:g} % "
+    said = [f"{listed(bare)} {_has(bare)} no interval, so that says nothing about chance"] if bare else []
+    if holds:
+        said.append(
+            f"the {level}interval of {listed(holds)} holds zero: no effect, and any effect inside it, fits the data"
+        )
+    elif live:
+        said.append(
+            f"no {level}interval holds zero" if len(live) > 1 else f"the {level}interval does not hold zero"
+        )
+    return "; ".join(said)
+
+
+def _has(names: Sequence[str]) -> str:
+    return "have" if len(names) > 1 else "has"
+
+
+def plainly(row: Estimate) -> str:
+    """Any other row in words."""
+    name = " ".join(filter(None, [row.engine, row.estimand, row.term]))
+    places = _places(row)
+    return f"{name}: {number(row.estimate, places)}{_verdict(row, places)}"
+
+
+def _verdict(row: Estimate, places: int) -> str:
+    if not (math.isfinite(row.conf_low) and math.isfinite(row.conf_high)):
+        return "; it has no interval, so it says nothing about chance"
+    ends = (
+        f" ({100 * row.level:g} % interval {number(row.conf_low, places)} to {number(row.conf_high, places)})"
+    )
+    if row.conf_low <= 0 <= row.conf_high:
+        return f"{ends}; the interval holds zero, so no effect, and any effect inside it, fits the data"
+    return f"{ends}; no effect would lie outside the interval"
+
+
+def spread(rows: Sequence[Estimate]) -> str:
+    """How far engines lie apart on one estimand, in units of the smallest error."""
+    live = [row for row in rows if math.isfinite(row.estimate) and row.std_error > 0]
+    if len(live) < 2:
+        return ""
+    low, high = min(live, key=lambda row: row.estimate), max(live, key=lambda row: row.estimate)
+    smallest = min(row.std_error for row in live)
+    gap = high.estimate - low.estimate
+    near = "engines agree closely" if gap < smallest else "the gap deserves a reason"
+    return (
+        f"{low.estimand}: {high.engine} lies {number(gap, _places(low))} above {low.engine}, {gap / smallest:.1f} of "
+        f"the smallest standard error: {near} (`differences` tests the gap; overlap of intervals does not)"
+    )
+
+
+def _slopes(row: Estimate) -> str:
+    if row.p_value < ALPHA:
+        return (
+            f"{row.engine}: the effect moves with the covariates (joint test of all slopes, p = {row.p_value:.3f}). "
+            "Which one, the single rows suggest; they are not adjusted for reading several of them"
+        )
+    return (
+        f"{row.engine}: no linear pattern in the effect stands out from noise (joint test of all slopes, p = "
+        f"{row.p_value:.2f}). That is no proof that everybody gains alike"
+    )
+
+
+def intervals(rows: Sequence[Estimate]) -> list[str]:
+    """What the intervals of these rows mean, by how they were formed."""
+    labels = {row.vcov.split(" ")[0].lower() for row in rows if row.vcov and row.std_error > 0}
+    levels = sorted({row.level for row in rows})
+    said = [
+        f"A {' or '.join(f'{100 * each:g} %' for each in levels)} interval is made so that, over repeated samples, it "
+        "holds the truth so often. It covers chance from sampling, not a wrong design: effects are causal only as "
+        "far as treatment is as good as random given the covariates."
+    ]
+    if any(label.startswith(("crv", "cluster")) for label in labels) or any("(" in row.vcov for row in rows):
+        said.append(
+            "Clustered errors let units of a cluster move together; what counts is the number of clusters."
+        )
+    if labels & {"hetero", "hc0", "hc1", "hc2", "hc3"}:
+        said.append("Heteroskedasticity-robust errors let the noise differ between units.")
+    if "posterior" in labels:
+        said.append(
+            "Posterior intervals come from the engine's own model of the effect and lean on its prior."
+        )
+    if any(not math.isfinite(row.std_error) and row.test is None for row in rows):
+        said.append("A dash stands where no interval can be defended; the footnote says why.")
+    return said
+
+
+def _places(row: Estimate) -> int:
+    scale = row.std_error if row.std_error > 0 else abs(row.estimate) / 100
+    return min(max(1 - math.floor(math.log10(scale)), 0), 6) if math.isfinite(scale) and scale > 0 else 3
+
+
+def _stop(text: str) -> str:
+    return text if text.endswith(".") else f"{text}."
