@@ -1,0 +1,1 @@
+"""Rows about two engines: their differences, who predicts better, where they part, and why."""

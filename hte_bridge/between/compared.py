@@ -1,0 +1,114 @@
+"""What rows about two engines need of a comparison, and a table that says in words what it shows."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from hte_bridge.engine import Fit
+from hte_bridge.errors import InvalidOption
+from hte_bridge.scores import Scores
+from hte_bridge.study import Folds, Study
+from hte_bridge.table import Estimate, Table
+
+
+class Compared(Protocol):
+    """The part of ``Comparison`` that these rows are made of."""
+
+    @property
+    def rows(self) -> tuple[Estimate, ...]:
+        """Rows of the table."""
+
+    @property
+    def meta(self) -> Mapping[str, Any]:
+        """What a reader needs to rebuild the table."""
+
+    @property
+    def study(self) -> Study:
+        """The study that all engines were fitted to."""
+
+    @property
+    def folds(self) -> Folds:
+        """The folds that all engines shared."""
+
+    @property
+    def fits(self) -> Mapping[str, Fit]:
+        """Fits by engine."""
+
+    @property
+    def level(self) -> float:
+        """Coverage of intervals."""
+
+    def scores(self, engine: str) -> Scores:
+        """Doubly robust scores of one engine."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reading(Table):
+    """A table with a paragraph under it, ``reading``: what its rows say, in words."""
+
+    @property
+    def reading(self) -> str:
+        """The paragraph."""
+        return str(self.meta["reading"])
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}\n\n{self.reading}"
+
+    def to_markdown(self) -> str:
+        """The table, and the paragraph under it."""
+        return f"{super().to_markdown()}\n\n{self.reading}"
+
+    def _repr_html_(self) -> str:
+        return f"{super()._repr_html_()}<p>{html.escape(self.reading)}</p>"
+
+
+KEPT = (
+    "n",
+    "n_clusters",
+    "cluster",
+    "names",
+    "folds",
+    "seed",
+    "level",
+    "versions",
+    "dropped",
+    "treated_share",
+)
+
+
+def read(rows: Iterable[Estimate], meta: Mapping[str, Any], reading: str) -> Reading:
+    """Rows under the comparison's meta, without what is true of its own rows alone."""
+    return Reading(tuple(rows), {key: meta[key] for key in KEPT if key in meta} | {"reading": reading})
+
+
+def study_scores(study: Study, value: Any = None) -> Scores:
+    """Clusters and weights of a study, for errors of what has no scores of its own; ``gamma`` is ``value`` or zero."""
+    import numpy as np
+
+    gamma = np.zeros(study.n) if value is None else value
+    return Scores(gamma, study.weight, study.cluster, cluster_name=study.names.cluster)
+
+
+def able(compared: Compared, least: int = 2) -> dict[str, Fit]:
+    """Fits with held-out predictions, by engine.
+
+    Raises
+    ------
+    InvalidOption
+        If there are fewer than ``least``.
+    """
+    found = {name: fit for name, fit in compared.fits.items() if fit.heldout is not None}
+    if len(found) < least:
+        said = "; ".join(
+            f"{name}: {fit.reasons.get('*', 'no held-out predictions')}"
+            for name, fit in compared.fits.items()
+            if name not in found
+        )
+        raise InvalidOption(
+            f"Rows about two engines need two with held-out predictions. {len(found)} found ({', '.join(found) or 'none'})"
+            f"{f'; {said}' if said else ''}. Add another engine to compare()."
+        )
+    return found
