@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hte_bridge.comparison import Comparison, engine_rows, engine_scores
+from hte_bridge.comparison import Comparison, engine_rows, engine_scores, under
 from hte_bridge.engine import Engine, Fit, HeldOut
 from hte_bridge.errors import HteBridgeError, InvalidData, InvalidOption, nearest
 from hte_bridge.estimands.registry import MAKERS, check_names, usual
@@ -172,15 +172,12 @@ def _fit(engine: Engine, study: Study, folds: Folds) -> Fit:
 def _rows(
     name: str, fit: Fit, scores: dict[str, Scores], wanted: Sequence[str], folds: Folds, level: float
 ) -> list[Estimate]:
-    def own(each: Fit) -> list[Estimate]:
-        return each.rows(level)
-
     def make(estimand: str, each: Fit) -> list[Estimate]:
         if name not in scores:
             scores[name] = engine_scores(each)
         return MAKERS[estimand](each.study, each, scores[name], folds, level)
 
-    out = [] if isinstance(fit, NoFit) else engine_rows(name, fit, "coefficient", own, level)
+    out = [under(name, fit, row) for row in fit.rows(level)]
     for estimand in wanted:
         out += engine_rows(name, fit, estimand, partial(make, estimand), level)
     return out

@@ -97,5 +97,10 @@ def engine_rows(
         made = make(fit)
     except (HteBridgeError, ArithmeticError) as error:
         return [Estimate.missing(estimand, str(error), **size)]
+    return [under(name, fit, row) for row in made]
+
+
+def under(name: str, fit: Fit, row: Estimate) -> Estimate:
+    """A row under the engine's name, with the engine's notes added to its own."""
     note = "; ".join(fit.notes)
-    return [row.with_(engine=name, **({"note": note} if note else {})) for row in made]
+    return row.with_(engine=name, **({"note": note} if note else {}))

@@ -111,6 +111,7 @@ def test_an_engine_that_cannot_run_costs_no_other_its_rows(error):
 
 def test_an_engine_with_a_reason_says_it_in_every_row():
     table = hb.compare(study(), [Silent()]).to_frame()
+    assert table["estimand"].tolist() == ["ate", "att", "ato", "projection"]
     assert (table["note"] == "a forest on residuals is biased").all()
     assert table["std_error"].isna().all()
 
