@@ -160,8 +160,8 @@ def answer(r: R, request: dict[str, Any], columns: list[Column]) -> tuple[dict[s
         return {"error": said, "call": "", "warnings": []}, []
 
 
-def serve(channel: socket.socket) -> None:
-    """Greet, then answer until the parent closes the socket."""
+def serve(channel: socket.socket, folders: list[str]) -> None:
+    """Greet, then answer until the parent closes the socket; R's temporary folder is added to ``folders``."""
     try:
         r = R()
     except CannotStart as error:
@@ -169,6 +169,7 @@ def serve(channel: socket.socket) -> None:
         return
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair: it ends this process
     hello, columns = r.call("describe_r", {})
+    folders.append(hello["value"]["temporary"])
     transport.send(channel, hello, columns)
     while True:
         request, columns = transport.receive(channel)
@@ -178,20 +179,23 @@ def serve(channel: socket.socket) -> None:
         del request, columns, reply, results
 
 
-def end_with(parent: int) -> None:
-    """End this process, and what it started, when the parent is gone, even in the midst of a forest."""
+def end_with(parent: int, folders: list[str]) -> None:
+    """End this process, what it started and its folders when the parent is gone, even in the midst of a forest."""
     while os.getppid() == parent:
         time.sleep(WATCH_SECONDS)
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
     os.killpg(0, signal.SIGKILL)
 
 
 def main(descriptor: int, parent: int) -> None:
     """Serve the parent until it is gone."""
     os.set_inheritable(descriptor, False)
-    threading.Thread(target=end_with, args=(parent,), daemon=True).start()
+    folders: list[str] = []
+    threading.Thread(target=end_with, args=(parent, folders), daemon=True).start()
     with socket.socket(fileno=descriptor) as channel:
         try:
-            serve(channel)
+            serve(channel, folders)
         except Disconnected:
             return
 
