@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from sklearn.base import clone
+from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.linear_model import LinearRegression
-from threadpoolctl import threadpool_limits
 
-from hte_bridge.crossfit import PredictedFit, boosting, out_of_fold
+from hte_bridge.crossfit import PredictedFit, out_of_fold
 from hte_bridge.engine import HeldOut
 from hte_bridge.errors import InvalidData, InvalidNewData, nearest
 from hte_bridge.frames import to_pandas
@@ -174,7 +174,7 @@ def _unidentified(study: Study, columns: Mapping[str, Array]) -> str:
 def warnings(study: Study, heldout: HeldOut) -> tuple[str, ...]:
     """Sentences about columns that look leaked, or that look like those of other rows.
 
-    The residuals Y - m - (T - e) tau are set against those of a line and of gradient boosting, cross-fitted on the
+    The residuals Y - m - (T - e) tau are set against those of a line and of randomised trees, cross-fitted on the
     same rows: a loss far below both says that the columns have seen the outcomes they are judged by.
     """
     if study.fixed_effects.shape[1]:
@@ -192,7 +192,13 @@ def warnings(study: Study, heldout: HeldOut) -> tuple[str, ...]:
             f"the given columns predict the outcome worse than its mean does (loss {loss:.3g} against {spread:.3g}); "
             "check that their rows are in the study's order",
         )
-    reference = min(spread, *(_loss(part, learner) for learner in (LinearRegression(), boosting(0))))
+    reference = min(
+        spread,
+        *(
+            _loss(part, learner)
+            for learner in (LinearRegression(), ExtraTreesRegressor(30, min_samples_leaf=5, random_state=0))
+        ),
+    )
     if loss >= LEAKED * reference:
         return ()
     return (
@@ -209,6 +215,5 @@ def _loss(study: Study, learner: Any) -> float:
         model = clone(learner).fit(x[train], study.outcome[train], sample_weight=study.weight[train])
         return np.asarray(model.predict(x[test]), dtype=np.float64)
 
-    with threadpool_limits(1):  # so few rows are slower on several threads
-        predicted = out_of_fold(fit_predict, Folds.make(study, 3, 0), study.n)
+    predicted = out_of_fold(fit_predict, Folds.make(study, 3, 0), study.n)
     return float(np.average((study.outcome - predicted) ** 2, weights=study.weight))
