@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,9 @@ import pandas as pd
 from scipy import stats
 
 from hte_bridge.errors import InvalidOption
+
+if TYPE_CHECKING:
+    from hte_bridge.format.models import Model
 
 Array = npt.NDArray[np.float64]
 
@@ -214,6 +217,28 @@ class Table:
         from hte_bridge.format import to_latex
 
         return to_latex(self, stars=stars)
+
+    def models(self, stand_in: str = "ate") -> list[Model]:
+        """One model per engine for ``maketables.ETable``, beside pyfixest's.
+
+        Parameters
+        ----------
+        stand_in : str, default "ate"
+            Estimand printed in the line of the treatment's own coefficient; "" for none.
+        """
+        from hte_bridge.format.models import models
+
+        return models(self, stand_in)
+
+    def tidy(self, engine: str | None = None) -> pd.DataFrame:
+        """Rows of all engines, or of one, as a frame; broom's verb."""
+        return self.to_frame() if engine is None else self.where(engine=engine).to_frame()
+
+    def glance(self) -> pd.DataFrame:
+        """One line per engine: sizes, folds, seed, propensity, seconds; broom's verb."""
+        from hte_bridge.format.models import glance
+
+        return glance(self.rows, self.meta)
 
     def save(self, path: str | Path) -> Path:
         """Write rows and meta to a Parquet file (or CSV by its ending); nothing half-written stays.

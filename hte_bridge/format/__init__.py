@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hte_bridge.format.layout import DASH, Layout, layout
@@ -43,19 +43,23 @@ def to_text(table: Table) -> str:
     Seed 1.
     """
     made = layout(table)
-    lines = _drawn(made, WIDTH)
-    over = max(map(len, lines)) - WIDTH
-    if over > 0:  # only terms can be cut without losing a figure
-        longest = max(len(row[2]) for row in made.cells)
-        lines = _drawn(made, max(longest - over, 12))
+    lines = _drawn(made, {})
+    widths: dict[int, int] = {}
+    for column in (2, 0):  # only terms, then engines, can be cut without losing a figure
+        over = max(map(len, lines)) - WIDTH
+        if over > 0:
+            longest = max(len(row[column]) for row in made.cells)
+            widths[column] = max(longest - over, 8)
+            lines = _drawn(made, widths)
     return "\n".join([*lines, *under(made)])
 
 
-def _drawn(made: Layout, term_width: int) -> list[str]:
+def _drawn(made: Layout, widths: Mapping[int, int]) -> list[str]:
     from tabulate import tabulate
 
     columns = [list(column) for column in zip(*made.cells, strict=True)] or [[] for _ in made.heads]
-    columns[2] = [shorten(cell, term_width) for cell in columns[2]]
+    for column, width in widths.items():
+        columns[column] = [shorten(cell, width) for cell in columns[column]]
     columns[3:5] = [on_point(columns[3]), on_point(columns[4])]
     body = [list(row) for row in zip(*columns, map(marks_text, made.marks), strict=True)]
     heads = [*made.heads, ""]

@@ -184,7 +184,7 @@ def notes(rows: Sequence[Estimate], meta: Mapping[str, Any]) -> list[str]:
         f"seed {meta['seed']}" if "seed" in meta else "",
     ]
     versions = [f"{k} {v}" for k, v in (meta.get("versions") or {}).items() if k not in QUIET_VERSIONS]
-    lines += [", ".join(filter(None, made)), ", ".join(versions)]
+    lines += [", ".join(filter(None, made)), f"Versions: {', '.join(versions)}" if versions else ""]
     return [sentence(line) for line in lines if line]
 
 
