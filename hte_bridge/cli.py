@@ -110,7 +110,7 @@ def compare(
         table = compare_engines(study, names(engines, "--engines"), level=level, seed=seed, n_folds=folds)
         typer.echo(str(table))
         if write is not None:
-            typer.echo(f"\n{out}: {', '.join(write(table, f'{outcome} on {treatment}'))}", err=True)
+            typer.echo(f"\n{out}: {', '.join(write(table))}", err=True)
 
 
 @app.command(epilog="Example: hte-bridge report out/table.parquet --out report.html")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pandas as pd
@@ -16,10 +18,17 @@ from hte_bridge.comparison import Comparison
 from hte_bridge.errors import HteBridgeError, UnwritableFolder
 from hte_bridge.study import Study
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 DPI = 200
 PANELS, STEPS = 3, 41
 
-Write = Callable[[Comparison, str], list[str]]
+
+class Write(Protocol):
+    """Write a comparison's files; their names."""
+
+    def __call__(self, comparison: Comparison, title: str | None = None) -> list[str]: ...
 
 
 @contextmanager
@@ -53,7 +62,7 @@ def write_folder(out: Path) -> Iterator[Write]:
         ) from error
     written: list[str] = []
 
-    def write(comparison: Comparison, title: str) -> list[str]:
+    def write(comparison: Comparison, title: str | None = None) -> list[str]:
         try:
             written.extend(write_files(comparison, title, work))
         except OSError as error:
@@ -89,7 +98,7 @@ def _remove_empty(out: Path, upto: Path) -> None:
             return
 
 
-def write_files(comparison: Comparison, title: str, folder: Path) -> list[str]:
+def write_files(comparison: Comparison, title: str | None, folder: Path) -> list[str]:
     """Write table, plots and report into a folder that is there.
 
     Returns
@@ -105,8 +114,13 @@ def write_files(comparison: Comparison, title: str, folder: Path) -> list[str]:
     (folder / "table.tex").write_text(comparison.to_latex(), encoding="utf8")
     (folder / "table.md").write_text(comparison.to_markdown(), encoding="utf8")
     _draw_coefficients(comparison, folder / "coefficients.png")
-    _draw_cates(comparison, folder / "cate.png")
-    report(comparison, folder / "report.html", title=title)
+    panels = cate_panels(comparison)
+    _draw_cates(panels, folder / "cate.png")
+    more = {
+        f"CATE along {name}, for a unit typical in the other covariates": draw
+        for name, draw in panels.items()
+    }
+    report(comparison, folder / "report.html", title=title, more=more)
     return sorted(each.name for each in folder.iterdir())
 
 
@@ -121,27 +135,32 @@ def _draw_coefficients(comparison: Comparison, path: Path) -> None:
         figure.savefig(path)
 
 
-def _draw_cates(comparison: Comparison, path: Path) -> None:
-    """The effect along each numeric covariate, for a unit that is typical in the others."""
-    from matplotlib.figure import Figure
-
+def cate_panels(comparison: Comparison) -> dict[str, Callable[[Axes], Axes]]:
+    """By covariate, a way to draw the effect along it for a unit that is typical in the others."""
     from hte_bridge.plot import cate_against
 
-    panels = []
+    panels: dict[str, Callable[[Axes], Axes]] = {}
     for name, new in profiles(comparison.study).items():
         frames = {}
         for engine in comparison.fits:
             with suppress(HteBridgeError):  # an engine without predictions is absent; its rows say why
                 frames[engine] = comparison.cate(new, engine)
         if frames:
-            panels.append((name, new, frames))
+            panels[name] = partial(cate_against, frames, new[name], name=name)
+    return panels
+
+
+def _draw_cates(panels: Mapping[str, Callable[[Axes], Axes]], path: Path) -> None:
+    from matplotlib.figure import Figure
+
     if not panels:
         return
     figure = Figure(figsize=(2.8 * len(panels), 2.5), layout="constrained", dpi=DPI)
-    for ax, (name, new, frames) in zip(
-        figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
+    for ax, draw in zip(
+        figure.subplots(1, len(panels), squeeze=False, sharey=True)[0], panels.values(), strict=True
     ):
-        cate_against(frames, new[name], ax, name=name)
+        draw(ax)
+        ax.label_outer()
     figure.savefig(path)
 
 
