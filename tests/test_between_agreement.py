@@ -1,0 +1,103 @@
+"""Agreement of two engines: figures by hand, a tree that finds where they part, errors that allow for clusters."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LinearRegression
+
+from hte_bridge import Feols, compare
+from hte_bridge.between.agreement import agreement, top
+from hte_bridge.engines.given import Given
+from hte_bridge.engines.meta import Meta
+from hte_bridge.errors import InvalidOption
+from tests.test_meta import study_of
+
+STUDY = study_of(n=1_000, cluster="village")
+HELD = Feols().fit(STUDY).heldout
+X1 = STUDY.frame["x1"].to_numpy()
+
+
+def columns(cate, name):
+    held = {"cate": cate, "outcome_mean": HELD.outcome_mean, "propensity": HELD.propensity}
+    return Given(held, name=name, held_out=True)
+
+
+def agreed(one, two, **options):
+    return agreement(compare(STUDY, [columns(one, "a"), columns(two, "b")], seed=1), **options)
+
+
+def row_of(table, estimand, term=""):
+    return next(row for row in table.rows if (row.estimand, row.term) == (estimand, term))
+
+
+TAU = 1 + X1
+OTHER = TAU + 2.0 * (X1 > 0.5) + 0.1 * np.random.default_rng(1).normal(size=STUDY.n)
+TABLE = agreed(TAU, OTHER)
+
+
+def test_figures_are_those_by_hand():
+    assert abs(row_of(TABLE, "correlation").estimate - np.corrcoef(TAU, OTHER)[0, 1]) < 1e-12
+    assert abs(row_of(TABLE, "same_sign").estimate - np.mean((TAU > 0) == (OTHER > 0))) < 1e-12
+    tops = [set(np.argsort(-each)[: STUDY.n // 5]) for each in (TAU, OTHER)]
+    assert abs(row_of(TABLE, "top_fifth", "overlap").estimate - len(tops[0] & tops[1]) / 200) < 1e-12
+    assert row_of(TABLE, "top_fifth", "both").n_obs == len(tops[0] & tops[1])
+
+
+def test_the_error_of_a_correlation_is_that_of_its_jackknife():
+    values = []
+    for village in range(40):
+        keep = STUDY.cluster != village
+        values.append(np.corrcoef(TAU[keep], OTHER[keep])[0, 1])
+    jackknife = (39 / 40 * np.sum((np.array(values) - np.mean(values)) ** 2)) ** 0.5
+    row = row_of(TABLE, "correlation")
+    assert abs(row.std_error / jackknife - 1) < 0.15  # the two differ in second order, 40 clusters
+    assert row.df == 39
+
+
+def test_the_tree_finds_where_they_part():
+    rows = [row for row in TABLE.rows if row.estimand == "parting"]
+    assert rows[0].term.startswith("x1 > 0.")
+    assert abs(rows[0].estimate - 2) < 0.1
+    assert rows[0].engine == "b - a"
+    assert "doubly robust effect there" in rows[0].note
+    assert sum(row.n_obs for row in rows) == 400  # two of five folds measure what three have found
+    assert "They part most where x1 > 0." in TABLE.reading
+
+
+def test_engines_that_differ_by_nothing_have_one_leaf():
+    table = agreed(TAU, TAU + 0.0)
+    rows = [row for row in table.rows if row.estimand == "parting"]
+    assert [row.term for row in rows] == ["everyone"]
+    assert row_of(table, "top_fifth", "overlap").estimate == 1
+    assert row_of(table, "top_fifth", "b alone").note == "no unit is in this group"
+    assert "They part" not in table.reading
+
+
+def test_a_flat_effect_has_no_correlation():
+    table = agreed(TAU, np.ones(STUDY.n))
+    assert np.isnan(row_of(table, "correlation").estimate)
+    assert "one of them is the same for all" in table.reading
+
+
+def test_depth_is_a_whole_number_and_two_engines_are_needed():
+    with pytest.raises(InvalidOption, match="`depth` must be a whole number"):
+        agreed(TAU, OTHER, depth=0)
+    with pytest.raises(InvalidOption, match="need two with held-out predictions"):
+        agreement(compare(STUDY, [Feols()], seed=1))
+
+
+def test_the_top_fifth_is_of_weight():
+    weight = np.array([4.0, 1, 1, 1, 1, 1, 1])  # a fifth of ten is two
+    assert top(np.arange(7.0), weight).tolist() == [False] * 5 + [True, True]
+
+
+def test_panels_and_doses_agree_too():
+    for study in (study_of(n=400, dose=True), study_of(n=400, fixed_effects="village", cluster="village")):
+        held = Feols().fit(study).heldout
+        mine = {name: getattr(held, name) for name in vars(held)}
+        table = compare(
+            study, [Feols(), Given(mine | {"cate": held.cate * 2}, name="twice", held_out=True)], seed=0
+        )
+        assert abs(row_of(agreement(table), "correlation").estimate - 1) < 1e-12
+    binary = study_of(n=400)
+    table = compare(binary, [Feols(), Meta("T", LinearRegression()), Meta("R", LinearRegression())], seed=1)
+    assert len({row.engine for row in agreement(table).rows}) == 6
