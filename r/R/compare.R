@@ -1,0 +1,32 @@
+#' Compare engines in one table
+#'
+#' Fits each engine on the same rows and folds and forms each average from doubly robust scores, so that a difference
+#' between two rows is a difference between two engines and never between two formulas.
+#'
+#' @param study Made by [hte_study()].
+#' @param engines List of engines, or their names: `"feols"`, `"grf"`, `"deep"`.
+#' @param estimands Names of the rows wanted; by default those that the treatment identifies.
+#' @param level Coverage of the intervals, in (0, 1).
+#' @param seed Whole number, for the folds and for engines given by name.
+#' @param n_folds Number of folds.
+#' @return An object of class `hte_table`: see [tidy.hte_table()], [hte_verb()]. A row that cannot be defended has no
+#'   interval and a note that says why.
+#' @examplesIf nzchar(htebridge::hte_python())
+#' set.seed(1)
+#' df <- data.frame(x = rnorm(200), d = rbinom(200, 1, 0.5))
+#' df$y <- df$d * (1 + df$x) + rnorm(200)
+#' table <- hte_compare(hte_study(df, y ~ x, treatment = "d"), list(hte_feols()), seed = 1)
+#' table
+#' tidy(table)
+#' @export
+hte_compare <- function(study, engines = list(hte_feols(), hte_causal_forest(), hte_deep()), estimands = NULL,
+                        level = 0.95, seed = 0, n_folds = 5) {
+  if (!inherits(study, "hte_study")) {
+    abort("InvalidOption", "`study` must be made by hte_study(). A ", class(study)[1L],
+      " was given. Write hte_compare(hte_study(data, ...), ...).")
+  }
+  if (inherits(engines, "hte_engine")) engines <- list(engines)
+  options <- list(level = level, seed = seed, n_folds = n_folds)
+  if (!is.null(estimands)) options$estimands <- as.list(estimands)
+  ask("compare", study = study, engines = as.list(engines), options = options)
+}

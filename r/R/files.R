@@ -1,0 +1,37 @@
+#' Save a table, and read one that R or Python saved
+#'
+#' `saveRDS()` and `readRDS()` keep a table too, and need no Python. A saved table keeps its rows and meta; the fits
+#' that made it stay in the session.
+#'
+#' @param table A table.
+#' @param path A file that ends in `.parquet` (all of the table) or `.csv` (its rows).
+#' @return `hte_save()`: `path`, invisibly. `hte_load()`: an `hte_table`.
+#' @examplesIf nzchar(htebridge::hte_python())
+#' df <- data.frame(x = sin(1:80), d = rep(0:1, 40), y = cos(1:80))
+#' table <- hte_compare(hte_study(df, y ~ x, treatment = "d"), list(hte_feols()))
+#' file <- tempfile(fileext = ".parquet")
+#' hte_save(table, file)
+#' hte_load(file)
+#' @export
+hte_save <- function(table, path) {
+  check_table(table)
+  hte_verb(table, "save", path = normalizePath(path, mustWork = FALSE))
+  invisible(path)
+}
+
+#' @rdname hte_save
+#' @export
+hte_load <- function(path) ask("load", path = normalizePath(path, mustWork = FALSE))
+
+#' A report as one HTML file
+#'
+#' @param table Made by [hte_compare()].
+#' @param path A file that ends in `.html`.
+#' @param ... Further arguments of the Python package's report, by name, such as `title`.
+#' @return `path`, invisibly.
+#' @export
+hte_report <- function(table, path, ...) {
+  check_table(table)
+  ask("report", table = table, path = normalizePath(path, mustWork = FALSE), options = snake(list(...)))
+  invisible(path)
+}
