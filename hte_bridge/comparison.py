@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from hte_bridge.engine import Fit
 from hte_bridge.errors import HteBridgeError, InvalidOption, NotIdentified, nearest
+from hte_bridge.estimands.averages import ape, atc, ate, ato, att
+from hte_bridge.estimands.calibration import best_linear_predictor, calibration
+from hte_bridge.estimands.counterfactual import counterfactual, named, roi
+from hte_bridge.estimands.doses import Shape, dose_curve, local_slopes
+from hte_bridge.estimands.groups import gate, labels_of
+from hte_bridge.estimands.nuisance import nuisance, trimmed
+from hte_bridge.estimands.policy import Tree, check_prices, check_rule, policy, rule_value, tree_policy
+from hte_bridge.estimands.projection import projection
+from hte_bridge.estimands.ranking import GRID, Target, rate_by_fold, toc_by_fold
+from hte_bridge.estimands.registry import clan_rows, gates_rows, sensitivity_rows
+from hte_bridge.estimands.regression import HC
+from hte_bridge.estimands.sensitivity import benchmark, placebo_outcome, placebo_treatment
+from hte_bridge.estimands.sequential import How
+from hte_bridge.estimands.sequential import ranking as ranking_of
+from hte_bridge.formula import design_of
 from hte_bridge.scores import Scores
 from hte_bridge.scores import scores as scores_of
 from hte_bridge.study import Folds, Study
@@ -73,8 +90,230 @@ class Comparison(Table):
             rows += engine_rows(name, fit, estimand, partial(self._make, make, name), self.level)
         return Table(tuple(rows), self.meta)
 
+    def save(self, path: str | Path, fits: bool = False) -> Path:
+        """Write the table; with ``fits``, also each engine that can be saved, beside it.
+
+        ``t.parquet`` gets the neighbours ``t.grf.rds`` (R's own file) and ``t.deep.npz``; `CausalForestFit.load` and
+        `DeepFit.load` read them back and predict the same numbers.
+
+        Raises
+        ------
+        UnwritableFolder
+            If the folder cannot be written; nothing half-written stays.
+        """
+        path = super().save(path)
+        if fits:
+            for name, fit in self.fits.items():
+                ending = getattr(fit, "ending", None)  # feols has none: it is fitted again in a moment
+                if ending is not None:
+                    fit.save(path.with_name(f"{path.stem}.{name}{ending}"))  # type: ignore[attr-defined]
+        return path
+
     def _make(self, make: Callable[[Fit, Scores], list[Estimate]], name: str, fit: Fit) -> list[Estimate]:
         return make(fit, self.scores(name))
+
+    # ---- estimands: one verb each, every engine in turn -----------------------------------------------------------
+
+    def average(self, estimand: str = "ate", where: Any = None) -> Table:
+        """``ate``, ``att``, ``atc``, ``ato`` or ``ape`` on some rows: a mask (n,), or a condition such as ``"age > 30"``."""
+        averages = {"ate": ate, "att": att, "atc": atc, "ato": ato, "ape": ape}
+        if estimand not in averages:
+            raise InvalidOption(f"`estimand` must be one of {', '.join(averages)}. {estimand!r} was given.")
+        mask = self._rows(where)
+        term = where if isinstance(where, str) else "" if where is None else "subset"
+        return self.per_engine(
+            estimand,
+            lambda fit, scores: [
+                averages[estimand](scores.where(mask), level=self.level).with_(term=term, influence=None)
+            ],
+        )
+
+    def gate(self, by: Any, bins: int | Sequence[float] | None = None, *, joint: bool = True) -> Table:
+        """Effect in each group of a column (or of labels (n,)), with joint bands and a test of equality; ``groups.gate``."""
+        labels, name = labels_of(self._column(by), bins), by if isinstance(by, str) else ""
+        return self.per_engine(
+            "gate", lambda fit, scores: gate(scores, labels, name=name, level=self.level, joint=joint)
+        )
+
+    def gates(
+        self, groups: int = 5, *, ranking: How = "sequential", joint: bool = True, monotone: bool = False
+    ) -> Table:
+        """Effect in groups sorted by the predicted effect, fold by fold; ``groups.gates``."""
+        options = {"groups": groups, "joint": joint, "monotone": monotone, "level": self.level}
+        return self.per_engine(
+            "gates", lambda fit, scores: gates_rows(fit, scores, self.folds, ranking, **options)
+        )
+
+    def clan(self, groups: int = 5, *, ranking: How = "sequential") -> Table:
+        """Covariates of those who gain most and least; ``groups.clan``."""
+        return self.per_engine(
+            "clan",
+            lambda fit, scores: clan_rows(fit, scores, self.folds, ranking, level=self.level, groups=groups),
+        )
+
+    def projection(self, formula: str | None = None, *, vcov: HC = "HC3", overlap: bool = False) -> Table:
+        """Best linear projection of the CATE on a right-hand side such as ``"age + i(town) + log(income)"``."""
+        design, names = self._design(formula)
+        options: dict[str, Any] = {"level": self.level, "vcov": vcov, "overlap": overlap}
+        return self.per_engine("projection", lambda fit, scores: projection(scores, design, names, **options))
+
+    def calibration(self, method: str = "grf", *, ranking: How | None = None) -> Table:
+        """Calibration test: ``"grf"``'s, or the best linear predictor by ``"regression"`` or ``"horvitz-thompson"``."""
+        if method not in ("grf", "regression", "horvitz-thompson"):
+            raise InvalidOption(
+                f"`method` must be 'grf', 'regression' or 'horvitz-thompson'. {method!r} was given."
+            )
+
+        def make(fit: Fit, scores: Scores) -> list[Estimate]:
+            if method != "grf":
+                return best_linear_predictor(
+                    scores, horvitz_thompson=method == "horvitz-thompson", level=self.level
+                )
+            ranked = None if ranking is None else ranking_of(fit, self.folds, ranking)
+            return calibration(scores, ranked, level=self.level)
+
+        return self.per_engine("calibration", make)
+
+    def rate(self, targets: Sequence[Target] = ("autoc", "qini"), *, ranking: How = "sequential") -> Table:
+        """Is there heterogeneity that the engine finds? RATE, by default from sequential folds; ``ranking.rate_by_fold``."""
+        return self.per_engine(
+            "rate",
+            lambda fit, scores: rate_by_fold(
+                scores, ranking_of(fit, self.folds, ranking), targets=targets, level=self.level
+            ),
+        )
+
+    def toc(self, grid: Sequence[float] = GRID, *, ranking: How = "sequential") -> Table:
+        """Targeting operator characteristic, with a band for the curve; ``ranking.toc_by_fold``."""
+        return self.per_engine(
+            "toc",
+            lambda fit, scores: toc_by_fold(
+                scores, ranking_of(fit, self.folds, ranking), grid=grid, level=self.level
+            ),
+        )
+
+    def policy(
+        self,
+        *,
+        cost: Any = 0.0,
+        budget: float | Sequence[float] | None = None,
+        rule: Any = None,
+        tree: Tree | None = None,
+        depth: int = 2,
+        ranking: How = "sequential",
+    ) -> Table:
+        """Whom to treat and what it is worth: learned threshold or budget, a tree, or a ``rule`` of your own (n,)."""
+        price = self._column(cost) if isinstance(cost, str) else cost
+        check_prices(price, budget, self.study.n)
+        given = None if rule is None else check_rule(self._column(rule), self.study.n)
+
+        def make(fit: Fit, scores: Scores) -> list[Estimate]:
+            if given is not None:
+                return rule_value(scores, given, cost=price, level=self.level, name="given rule")
+            if tree is not None:
+                x, names, fold = self.study.filled, self.study.filled_names, self.folds.fold
+                return tree_policy(
+                    scores, x, fold, names, cost=price, depth=depth, tree=tree, level=self.level
+                )
+            ranked = ranking_of(fit, self.folds, ranking)
+            return policy(scores, ranked, cost=price, budget=budget, level=self.level)
+
+        return self.per_engine("policy", make)
+
+    def counterfactual(
+        self, *, to: Any = None, add: Any = None, scale: Any = None, by: Any = None, value: Any = 1.0
+    ) -> Table:
+        """Change of the outcome, in total and by segment, had the treatment been another; ``counterfactual``."""
+        segment, worth = self._column(by), self._column(value)
+        change = {"to": self._column(to), "add": self._column(add), "scale": self._column(scale)}
+        return self.per_engine(
+            "counterfactual",
+            lambda fit, scores: counterfactual(
+                scores, segment=segment, value=worth, level=self.level, **change
+            ),
+        )
+
+    def roi(self, *, value: Any, cost: Any, add: Any = 1.0, by: Any = None) -> Table:
+        """Return on spending for more treatment, in total and by segment; ``counterfactual.roi``."""
+        segment = self._column(by)
+        money = {"value": self._column(value), "cost": self._column(cost), "add": self._column(add)}
+        return self.per_engine(
+            "roi", lambda fit, scores: roi(scores, segment=segment, level=self.level, **money)
+        )
+
+    def what_if(self, rows: pd.DataFrame, change: Any, labels: Any = None) -> Table:
+        """Change of the outcome of named units (rows of covariates), from each engine's own CATE interval."""
+        return self.per_engine(
+            "counterfactual", lambda fit, scores: named(fit, rows, change, labels=labels, level=self.level)
+        )
+
+    def dose(
+        self, at: Sequence[float] | None = None, *, shape: Shape = "spline", slopes: bool = False
+    ) -> Table:
+        """Curve of the outcome in a dose, or its local slopes; ``doses.dose_curve``."""
+        x, fold = self.study.filled, self.folds.fold
+        if self.study.fixed_effects.shape[1]:
+            raise NotIdentified("A dose curve needs a study without fixed effects. Read `ape`.")
+        if slopes:
+            return self.per_engine(
+                "dose", lambda fit, scores: local_slopes(scores, x, fold, at=at, level=self.level)
+            )
+        return self.per_engine(
+            "dose", lambda fit, scores: dose_curve(scores, x, fold, at=at, shape=shape, level=self.level)
+        )
+
+    def nuisance(self) -> Table:
+        """Held-out fit, calibration and range of each engine's nuisances."""
+        return self.per_engine("nuisance", lambda fit, scores: nuisance(scores, level=self.level))
+
+    def trimmed(self, edge: float | None = 0.1) -> Table:
+        """Effect where the propensity lies in [edge, 1 - edge] (Crump et al.); ``None`` takes the best edge."""
+        return self.per_engine("trimmed", lambda fit, scores: trimmed(scores, edge=edge, level=self.level))
+
+    def sensitivity(self, *, benchmarks: bool = False) -> Table:
+        """How strong a confounder must be; with ``benchmarks``, beside ones like each covariate (refits)."""
+        make = lambda fit, scores: (
+            sensitivity_rows(self.study, fit, scores, self.level)
+            + (benchmark(fit, self.folds, level=self.level) if benchmarks else [])
+        )
+        return self.per_engine("sensitivity", make)
+
+    def placebo(self, outcome: Any = None, *, seed: int = 0) -> Table:
+        """Effect of a treatment drawn by lot, or on an ``outcome`` it cannot have changed (refits): none must be found."""
+        if outcome is None:
+            return self.per_engine(
+                "placebo",
+                lambda fit, scores: placebo_treatment(fit, self.folds, seed=seed, level=self.level),
+            )
+        values, name = self._column(outcome), outcome if isinstance(outcome, str) else ""
+        return self.per_engine(
+            "placebo", lambda fit, scores: placebo_outcome(fit, self.folds, values, name, level=self.level)
+        )
+
+    def _column(self, given: Any) -> Any:
+        """A column of the study's frame by name; anything else as it is."""
+        if not isinstance(given, str):
+            return given
+        frame = self.study.frame
+        if frame is None or given not in frame.columns:
+            raise InvalidOption(
+                f"`{given}` must be a column of the frame. {nearest(given, () if frame is None else frame.columns)}"
+            )
+        return frame[given]
+
+    def _rows(self, where: Any) -> Any:
+        """A mask (n,) from a condition, a mask or nothing."""
+        if where is None:
+            return slice(None)
+        if isinstance(where, str) and self.study.frame is not None:
+            return np.asarray(self.study.frame.eval(where), dtype=bool)
+        return where
+
+    def _design(self, formula: str | None) -> tuple[Any, list[str]]:
+        """Columns (n, k) and names of a right-hand side; the covariates where there is none."""
+        if formula is None or self.study.frame is None:
+            return self.study.filled, list(self.study.filled_names)
+        return design_of(formula, self.study.frame)
 
 
 def engine_scores(fit: Fit) -> Scores:

@@ -142,7 +142,7 @@ def gain_curve(
                 "gain", value - random, influence - drawn, scores, level=level, term=f"{term}, over random"
             )
         )
-    return [*_banded(gains, scores, joint), *_banded(others, scores, joint)]
+    return [*banded(gains, scores), *banded(others, scores)] if joint else [*gains, *others]
 
 
 def _gain(
@@ -168,10 +168,11 @@ def _random(gamma: Array, cost: Array, weight: Array, budget: float) -> tuple[fl
     return value, weight * budget * ((gamma - ate) / price - ate * (cost - price) / price**2)
 
 
-def _banded(rows: list[Estimate], scores: Scores, joint: bool) -> list[Estimate]:
-    live = [row for row in rows if row.std_error > 0]
-    if not joint or len(live) < 2:
+def banded(rows: list[Estimate], scores: Scores) -> list[Estimate]:
+    """The rows with a joint band where two or more have an error."""
+    live = [row for row in rows if row.std_error > 0 and row.influence is not None]
+    if len(live) < 2:
         return rows
     influence = np.column_stack([row.influence for row in live if row.influence is not None])
-    banded = iter(with_joint_band(live, covariance(influence, scores)))
-    return [next(banded) if row.std_error > 0 else row for row in rows]
+    joint = iter(with_joint_band(live, covariance(influence, scores)))
+    return [next(joint) if row.std_error > 0 and row.influence is not None else row for row in rows]

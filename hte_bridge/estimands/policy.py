@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hte_bridge.errors import InvalidData, InvalidOption
-from hte_bridge.estimands.budget import check_cost, gain_curve
-from hte_bridge.estimands.folded import averaged, without_interval
+from hte_bridge.estimands.budget import banded, check_budget, check_cost, gain_curve
+from hte_bridge.estimands.folded import averaged
 from hte_bridge.estimands.moments import row_from_influence
 from hte_bridge.estimands.sequential import Ranking
 from hte_bridge.estimands.tree import shallow_tree
@@ -118,7 +118,8 @@ def policy(
         def spend(fold: Scores, priority: Array, rows: Codes) -> list[Estimate]:
             return gain_curve(fold, priority, prices[rows], budgets, level=level, joint=False)
 
-        return averaged(scores, ranking, spend, level)
+        rows = averaged(scores, ranking, spend, level)
+        return [*banded(rows[: len(budgets)], scores), *banded(rows[len(budgets) :], scores)]
 
     def threshold(fold: Scores, priority: Array, rows: Codes) -> list[Estimate]:
         return rule_value(fold, priority > prices[rows], cost=prices[rows], level=level, name="learned rule")
@@ -187,19 +188,6 @@ def tree_actions(
     return np.asarray(answer["action"], dtype=np.float64).reshape(-1), str(answer["text"])
 
 
-def own_rule(
-    scores: Scores,
-    ranking: Ranking | None,
-    rule: npt.ArrayLike,
-    *,
-    cost: npt.ArrayLike = 0.0,
-    level: float = 0.95,
-) -> list[Estimate]:
-    """Value of a rule of the user's own, which may have seen no outcome of these units."""
-    rows = rule_value(scores, rule, cost=cost, level=level, name="given rule")
-    return rows if ranking is None else [without_interval(row, ranking) for row in rows]
-
-
 def check_rule(rule: npt.ArrayLike, n: int) -> Array:
     """Shares treated (n,), between 0 and 1.
 
@@ -221,6 +209,16 @@ def check_rule(rule: npt.ArrayLike, n: int) -> Array:
             f"{treat[bad[0]]:g}, of unit {bad[0]}. Turn it into yes and no."
         )
     return treat
+
+
+def check_prices(cost: npt.ArrayLike, budget: float | Sequence[float] | None, n: int) -> None:
+    """Raise what ``policy`` would of costs and budgets, before any engine is asked."""
+    if budget is None:
+        _prices(cost, n)
+        return
+    prices = check_cost(cost, n)
+    for each in np.atleast_1d(np.asarray(budget, dtype=np.float64)):
+        check_budget(float(each), prices)
 
 
 def _prices(cost: npt.ArrayLike, n: int) -> Array:

@@ -162,6 +162,26 @@ def toc(
     return [row if j in inner else row.with_(std_error=np.nan) for j, row in enumerate(rows)]
 
 
+def toc_by_fold(
+    scores: Scores, ranking: Ranking, *, grid: Sequence[float] = GRID, level: float = 0.95
+) -> list[Estimate]:
+    """TOC within each ranked fold, averaged by size, with a band for the curve where the ranking has intervals."""
+
+    def make(fold: Scores, priority: Array, rows: Codes) -> list[Estimate]:
+        return toc(fold, priority, grid=grid, level=level)
+
+    rows = averaged(scores, ranking, make, level)
+    rows = [row if row.term != "q = 1" else row.with_(std_error=np.nan) for row in rows]
+    live = [j for j, row in enumerate(rows) if row.std_error > 0 and row.influence is not None]
+    if not live:
+        return rows
+    influence = np.column_stack([rows[j].influence for j in live])  # type: ignore[misc]
+    cov = covariance(influence, scores)
+    for j, row in zip(live, with_joint_band([rows[j] for j in live], cov), strict=True):
+        rows[j] = row
+    return rows
+
+
 def bootstrap_error(
     scores: Scores, priority: Array, *, target: Target = "autoc", draws: int = 200, seed: int = 0
 ) -> float:

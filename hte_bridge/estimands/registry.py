@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from hte_bridge.engine import Fit
-from hte_bridge.errors import InvalidOption, nearest
+from hte_bridge.errors import InvalidOption, NotIdentified, nearest
 from hte_bridge.estimands.averages import ape, atc, ate, ato, att
+from hte_bridge.estimands.calibration import calibration
+from hte_bridge.estimands.confounding import coefficient_sensitivity
+from hte_bridge.estimands.doses import dose_curve
+from hte_bridge.estimands.folded import without_interval
+from hte_bridge.estimands.groups import clan, gate, gates, labels_of
+from hte_bridge.estimands.nuisance import nuisance, trimmed
+from hte_bridge.estimands.policy import policy
 from hte_bridge.estimands.projection import projection
+from hte_bridge.estimands.ranking import rate_by_fold
+from hte_bridge.estimands.sensitivity import score_sensitivity
+from hte_bridge.estimands.sequential import How, ranking
 from hte_bridge.scores import Scores
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate
@@ -19,6 +30,61 @@ def _projection(study: Study, fit: Fit, scores: Scores, folds: Folds, level: flo
     return projection(scores, study.filled, study.filled_names, level=level)
 
 
+def gates_rows(
+    fit: Fit, scores: Scores, folds: Folds, how: How, *, level: float, **options: Any
+) -> list[Estimate]:
+    """``groups.gates`` of a fit under a ranking, with the ranking's note."""
+    ranked = ranking(fit, folds, how)
+    rows = gates(scores, ranked.priority, ranked.fold, level=level, **options)
+    return [without_interval(row.with_(note=ranked.note), ranked) for row in rows]
+
+
+def clan_rows(
+    fit: Fit, scores: Scores, folds: Folds, how: How, *, level: float, groups: int
+) -> list[Estimate]:
+    """``groups.clan`` of a fit's own covariates; who is in a group leaves an interval under any ranking."""
+    ranked, study = ranking(fit, folds, how), fit.study
+    rows = clan(
+        scores,
+        study.covariates,
+        study.names.covariates,
+        ranked.priority,
+        ranked.fold,
+        groups=groups,
+        level=level,
+    )
+    return rows if ranked.how == "heldout" else [row.with_(note=ranked.note) for row in rows]
+
+
+def sensitivity_rows(study: Study, fit: Fit, scores: Scores, level: float) -> list[Estimate]:
+    """Cinelli and Hazlett's rows for an engine with a coefficient of its own, and those of its scores."""
+    rows = score_sensitivity(scores, level=level)
+    if not any(row.estimand == "coefficient" for row in fit.rows(level)):
+        return rows
+    own = [row.with_(term=f"coefficient: {row.term}") for row in coefficient_sensitivity(study, level=level)]
+    return [*rows, *own]
+
+
+def _gate(study: Study, fit: Fit, scores: Scores, folds: Folds, level: float) -> list[Estimate]:
+    """Groups of each covariate in turn, its values or quartiles; ``Comparison.gate`` takes any column and bins."""
+    if study.frame is None:
+        raise NotIdentified(
+            "`gate` needs the frame of the study. Use Study.from_frame, or Comparison.gate(by=labels)."
+        )
+    rows: list[Estimate] = []
+    for name in study.encoder.sources:
+        rows += gate(scores, labels_of(study.frame[name]), name=name, level=level)
+    return rows
+
+
+def _dose(study: Study, fit: Fit, scores: Scores, folds: Folds, level: float) -> list[Estimate]:
+    if study.fixed_effects.shape[1]:
+        raise NotIdentified(
+            "A dose curve needs a study without fixed effects. Read `ape`, or give effects as covariates."
+        )
+    return dose_curve(scores, study.filled, folds.fold, level=level)
+
+
 MAKERS: dict[str, Maker] = {
     "ate": lambda study, fit, scores, folds, level: [ate(scores, level=level)],
     "att": lambda study, fit, scores, folds, level: [att(scores, level=level)],
@@ -26,6 +92,24 @@ MAKERS: dict[str, Maker] = {
     "ato": lambda study, fit, scores, folds, level: [ato(scores, level=level)],
     "ape": lambda study, fit, scores, folds, level: [ape(scores, level=level)],
     "projection": _projection,
+    "gate": _gate,
+    "gates": lambda study, fit, scores, folds, level: gates_rows(
+        fit, scores, folds, "sequential", level=level
+    ),
+    "clan": lambda study, fit, scores, folds, level: clan_rows(
+        fit, scores, folds, "sequential", level=level, groups=5
+    ),
+    "calibration": lambda study, fit, scores, folds, level: calibration(scores, level=level),
+    "rate": lambda study, fit, scores, folds, level: rate_by_fold(
+        scores, ranking(fit, folds, "sequential"), level=level
+    ),
+    "policy": lambda study, fit, scores, folds, level: policy(
+        scores, ranking(fit, folds, "sequential"), level=level
+    ),
+    "dose": _dose,
+    "nuisance": lambda study, fit, scores, folds, level: nuisance(scores, level=level),
+    "trimmed": lambda study, fit, scores, folds, level: trimmed(scores, level=level),
+    "sensitivity": lambda study, fit, scores, folds, level: sensitivity_rows(study, fit, scores, level),
 }
 
 
