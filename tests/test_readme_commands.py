@@ -15,6 +15,8 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf8"), re.MULTILINE))
 
+SHELL = ("", "bash", "sh", "shell", "console")
+
 
 def blocks(page: Path, *languages: str) -> str:
     """Fenced code in one of the languages."""
@@ -41,7 +43,7 @@ def check_shell(line: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_shell_commands_exist(page):
-    for line in typed(blocks(page, "bash", "sh", "shell", "console")):
+    for line in typed(blocks(page, *SHELL)):
         check_shell(line.removeprefix("$ "))
 
 
@@ -58,7 +60,7 @@ def test_the_readmes_python_can_be_parsed():
 
 
 def test_setup_is_two_commands():
-    lines = typed(blocks(PAGES[0], "bash", "sh", "shell", "console"))
+    lines = typed(blocks(PAGES[0], *SHELL))
     assert [line.split("#")[0].strip() for line in lines if line.startswith("make")][:2] == [
         "make demo",
         "make test",
