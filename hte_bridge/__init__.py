@@ -21,12 +21,16 @@ _HOMES = {
     "Feols": "engines.feols",
     "CausalForest": "engines.causal_forest",
     "Deep": "engines.deep",
+    "CausalForestFit": "engines.causal_forest",
+    "DeepFit": "engines.deep",
 }
 
 __all__ = [
     "CausalForest",
+    "CausalForestFit",
     "Comparison",
     "Deep",
+    "DeepFit",
     "Estimate",
     "Feols",
     "Folds",
@@ -53,8 +57,8 @@ if TYPE_CHECKING:
     from hte_bridge.comparing import compare
     from hte_bridge.comparison import Comparison
     from hte_bridge.engine import HeldOut
-    from hte_bridge.engines.causal_forest import CausalForest
-    from hte_bridge.engines.deep import Deep
+    from hte_bridge.engines.causal_forest import CausalForest, CausalForestFit
+    from hte_bridge.engines.deep import Deep, DeepFit
     from hte_bridge.engines.feols import Feols
     from hte_bridge.study import Folds, Study
     from hte_bridge.table import Estimate, Table

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -276,6 +276,8 @@ class CausalForestFit:
     variance : array (n,)
         Out-of-bag variance of ``heldout.cate``.
     """
+
+    ending: ClassVar[str] = ".rds"  # of the file that `save` writes
 
     options: CausalForest
     study: Study
