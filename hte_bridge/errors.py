@@ -53,6 +53,10 @@ class RUnavailable(HteBridgeError, RuntimeError):
     """R, rpy2 or a package of R is missing or of a wrong version."""
 
 
+class PackageUnavailable(HteBridgeError, ImportError):
+    """A Python package that is no dependency, and that was asked for, is not installed."""
+
+
 class RError(HteBridgeError, RuntimeError):
     """R itself raised an error.
 
