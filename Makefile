@@ -3,7 +3,6 @@
 
 SHELL := /bin/bash
 BIN := .venv/bin
-R_LIBRARY := $(CURDIR)/.venv/r-library
 # Tests run in two processes, so each library gets one thread.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 CODE := hte_bridge tests bench examples
@@ -21,6 +20,7 @@ setup:
 
 demo: setup
 	@$(BIN)/python examples/demo.py
+	@bash scripts/with_r.sh Rscript --no-save examples/compare.R out/thornton_hiv/from_r.csv
 
 test: setup
 	@$(MAKE) --no-print-directory lint pytest testthat
@@ -38,7 +38,7 @@ pytest: setup
 	@$(ONE_THREAD) $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 testthat: setup
-	@R_LIBRARY=$(R_LIBRARY) $(ONE_THREAD) bash scripts/testthat.sh
+	@$(ONE_THREAD) bash scripts/with_r.sh Rscript --no-save scripts/testthat.R
 
 doctor: setup
 	@$(BIN)/hte-bridge doctor

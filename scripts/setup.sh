@@ -151,7 +151,18 @@ rpy2_packages() { # after R, so that its compiled mode is R's
   step rpy2 "rpy2 (requirements-r.lock)" pip_install --no-deps --no-cache-dir -r requirements-r.lock && echo "$now" >"$stamps/rpy2"
 }
 
-r_side() { system_r && r_packages renv.lock; }
+r_side() {
+  command -v Rscript >/dev/null && fresh renv "$(r_version) $(key renv.lock)" && return
+  system_r && r_packages renv.lock
+}
+
+htebridge() { # the R package of r/, into the same library
+  local now
+  now="$(find r -type f -not -path '*/man/*' -print0 | sort -z | xargs -0 cat | sha256sum) $(r_version)"
+  fresh htebridge "$now" && return
+  R_LIBS="$venv/r-library" step htebridge "htebridge, the R package of r/" R CMD INSTALL --no-test-load -l "$venv/r-library" r &&
+    echo "$now" >"$stamps/htebridge"
+}
 
 # ---------------------------------------------------------------------------------------------- all
 
@@ -163,6 +174,7 @@ case "${1:-all}" in
     r_side && r_there=1 || r_there=0
     wait "$python_job" || exit 1
     if command -v Rscript >/dev/null; then rpy2_packages || r_there=0; fi
+    if [ "$r_there" = 1 ] && [ -f r/DESCRIPTION ]; then htebridge || r_there=0; fi
     # where machines decide, half of the engines is a failure
     if [ "$r_there" = 0 ] && [ "${CI:-}" = true ]; then exit 1; fi
     ;;
