@@ -8,11 +8,13 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 CODE := hte_bridge tests bench examples
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format pytest testthat doctor bench-import lock clean
+.PHONY: help setup demo test lint format pytest testthat rcheck parity doctor bench-import lock clean
 
 help:
 	@echo "make demo     the main job on two real data sets; writes tables, plots and a report each to out/"
 	@echo "make test     formatter, linter, type checker, pytest, testthat"
+	@echo "make rcheck   R CMD check of the R package"
+	@echo "make parity   fixest beside grf in the project's R library, for the benches of parity"
 	@echo "make doctor   what is installed, and how to mend what is not"
 
 setup:
@@ -39,6 +41,12 @@ pytest: setup
 
 testthat: setup
 	@$(ONE_THREAD) bash scripts/with_r.sh Rscript --no-save scripts/testthat.R
+
+rcheck: setup
+	@bash scripts/with_r.sh bash scripts/rcheck.sh
+
+parity: setup
+	@bash scripts/setup.sh parity
 
 doctor: setup
 	@$(BIN)/hte-bridge doctor

@@ -20,7 +20,7 @@ step() { # step NAME WHAT COMMAND...: one line before, one after; the log's tail
     say "$what: done in $((SECONDS - begun)) s"
   else
     say "$what: FAILED after $((SECONDS - begun)) s. The end of .venv/logs/$name.log:"
-    tail -n 25 "$logs/$name.log" | sed 's/^/    /'
+    tr '\r' '\n' <"$logs/$name.log" | tail -n 25 | sed 's/^/    /'
     return 1
   fi
 }
