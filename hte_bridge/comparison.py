@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -32,6 +32,9 @@ from hte_bridge.scores import Scores
 from hte_bridge.scores import scores as scores_of
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate, Table
+
+if TYPE_CHECKING:
+    from hte_bridge.between.compared import Reading
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +85,33 @@ class Comparison(Table):
     def cate(self, new: Any, engine: str, level: float | None = None) -> pd.DataFrame:
         """``estimate std_error conf_low conf_high`` of one engine at the rows of ``new``."""
         return self.fit(engine).cate(new, level=self.level if level is None else level)
+
+    def differences(self, level: float | None = None) -> Reading:
+        """Engine minus engine for every shared row, with its own error; see ``between.differences``."""
+        from hte_bridge.between.differences import differences
+
+        return differences(self, level=level)
+
+    def race(self, level: float | None = None) -> Reading:
+        """Which CATE predicts best held-out, and what one adds to another; see ``between.race``."""
+        from hte_bridge.between.race import race
+
+        return race(self, level=level)
+
+    def agreement(self, depth: int = 2, level: float | None = None) -> Reading:
+        """Correlation, signs and top fifths of each two engines, and where they part; see ``between.agreement``."""
+        from hte_bridge.between.agreement import agreement
+
+        return agreement(self, depth=depth, level=level)
+
+    def explain_gap(
+        self, engine: str = "grf", baseline: str = "feols", level: float | None = None
+    ) -> Reading:
+        """Why an engine's average effect differs from the coefficient of another; see ``between.explain_gap``."""
+        from hte_bridge.between.explain_gap import explain_gap
+
+        level = self.level if level is None else level
+        return explain_gap(self.study, self.fit(engine), coefficient=self.fit(baseline), level=level)
 
     def per_engine(self, estimand: str, make: Callable[[Fit, Scores], list[Estimate]]) -> Table:
         """The rows that ``make`` gives for each engine; one that cannot answer gets a row that says why."""
