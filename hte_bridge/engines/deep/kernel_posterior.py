@@ -182,8 +182,7 @@ class KernelPosterior:
         kept = {name: value.cpu().numpy() for name, value in arrays.items() if value is not None}
         kept |= {"centre": self.units.centre, "spread": self.units.spread}
         kept["weights"] = np.array([each.weight for each in self.components])
-        for name in ("theta", "factor", "solved"):
-            kept[name] = np.stack([getattr(each, name).cpu().numpy() for each in self.components])
+        kept["theta"] = np.stack([each.theta.cpu().numpy() for each in self.components])
         scales = {name: getattr(self.scales, name) for name in self.scales.__dataclass_fields__}
         units = {"outcome_mean": self.units.outcome_mean, "outcome_sd": self.units.outcome_sd}
         return kept, {"scales": scales, "units": units}
@@ -197,6 +196,7 @@ def restore(arrays: dict[str, Array], values: dict[str, Any]) -> KernelPosterior
         if name in arrays
     }
     units = Units(arrays["centre"], arrays["spread"], **values["units"])
-    stacks = zip(arrays["weights"], arrays["theta"], arrays["factor"], arrays["solved"], strict=True)
-    made = tuple(Component(float(w), *(torch.as_tensor(part) for part in rest)) for w, *rest in stacks)
-    return KernelPosterior(Rows(**tensors), Scales(**values["scales"]), units, made)
+    rows, scales = Rows(**tensors), Scales(**values["scales"])
+    pairs = zip(arrays["weights"], arrays["theta"], strict=True)
+    made = tuple(component(float(weight), theta, rows, scales) for weight, theta in pairs)
+    return KernelPosterior(rows, scales, units, made)

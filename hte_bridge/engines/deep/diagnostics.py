@@ -1,0 +1,123 @@
+"""What a reader should check before believing a deep fit, each figure with its reading in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from hte_bridge.engines.deep.fit import DeepFit
+
+THIN_OVERLAP = 0.05  # of propensities nearer to 0 or 1 than this the estimate lives on few comparisons
+FEW_DRAWS = 3.0
+Line = tuple[str, float, str]
+
+
+def diagnostics(fit: DeepFit) -> pd.DataFrame:
+    """Lines ``diagnostic value reading``; see ``DeepFit.diagnostics``."""
+    lines = [switch(fit), *losses(fit), *overlap(fit), *mixture(fit), *layer(fit), convergence(fit)]
+    return pd.DataFrame(lines, columns=["diagnostic", "value", "reading"])
+
+
+def switch(fit: DeepFit) -> Line:
+    """Which branch ran, and why."""
+    words = {
+        "kernel": f"exact kernel: {fit.study.n:,} rows are within kernel_max_rows",
+        "gram": f"random features on the Gram matrix: {fit.study.n:,} rows are above kernel_max_rows",
+        "panel": "panel: the study has fixed effects, which stay in the model",
+    }
+    return "rows", float(fit.study.n), words[fit.branch.kind]
+
+
+def losses(fit: DeepFit) -> list[Line]:
+    """Held-out loss of the outcome against a linear interacted model (feols) and a constant effect."""
+    held, study = fit.heldout, fit.study
+    residual = study.treatment - held.propensity
+    left = study.outcome - held.outcome_mean
+    ours = float(np.average((left - residual * held.cate) ** 2, weights=study.weight))
+    slope = np.average(residual * left, weights=study.weight) / np.average(residual**2, weights=study.weight)
+    flat = float(np.average((left - residual * slope) ** 2, weights=study.weight))
+    better = (
+        "the varying effect predicts held-out outcomes better"
+        if ours < flat
+        else ("a constant effect predicts held-out outcomes as well: do not read much into the variation")
+    )
+    lines = [
+        ("held-out loss", ours, f"mean squared error; {better} than a constant one ({flat:.4g})"),
+        ("held-out loss, constant effect", flat, "the loss with one effect for all"),
+    ]
+    if not study.fixed_effects.shape[1]:
+        lines.append(linear_loss(fit, ours))
+    return lines
+
+
+def linear_loss(fit: DeepFit, ours: float) -> Line:
+    """Held-out loss of outcome ~ treatment * covariates by least squares, the model of the feols rows."""
+    from hte_bridge.engines.deep.nets import linear
+
+    study = fit.study
+    design = np.column_stack([study.treatment, study.filled, study.treatment[:, None] * study.filled])
+    predicted = np.empty(study.n)
+    for train, test in fit.folds:
+        predicted[test] = linear(design[train], study.outcome[train], study.weight[train], "mean")(
+            design[test]
+        )
+    loss = float(np.average((study.outcome - predicted) ** 2, weights=study.weight))
+    verdict = "beats" if ours < loss else "does not beat"
+    return "held-out loss, linear", loss, f"the deep fit {verdict} the interacted linear model"
+
+
+def overlap(fit: DeepFit) -> list[Line]:
+    """Range of the propensity of a binary treatment."""
+    if not fit.study.binary or fit.study.fixed_effects.shape[1]:
+        return []
+    nearest = np.minimum(fit.heldout.propensity, 1 - fit.heldout.propensity)
+    share = float((nearest < THIN_OVERLAP).mean())
+    reading = (
+        "overlap is good"
+        if share < 0.02
+        else "overlap is thin there: read the ato row, and intervals of cate that widen"
+    )
+    return [("share of propensities beyond .05 and .95", share, reading)]
+
+
+def mixture(fit: DeepFit) -> list[Line]:
+    """Effective number of draws of the scales, and the noise."""
+    draws = fit.branch.info.get("effective_draws")
+    if draws is None:
+        return []
+    reading = (
+        "enough scales carry the mixture"
+        if draws >= FEW_DRAWS
+        else "few scales carry the mixture: raise `draws`"
+    )
+    noise = float(fit.branch.info["noise_sd"])
+    return [
+        ("effective draws of the scales", float(draws), reading),
+        ("noise sd", noise, "of the outcome's error, in its units"),
+    ]
+
+
+def layer(fit: DeepFit) -> list[Line]:
+    """Nugget, degrees of freedom and shares of variance by block, where the branch has them."""
+    info, lines = fit.branch.info, []
+    if isinstance(info.get("nugget"), float | int):
+        reading = "variance of the effect that no block explains; it is added to std_error squared"
+        lines.append(("nugget", float(info["nugget"]), reading))
+    if isinstance(info.get("effective_df"), float | int):
+        lines.append(("effective degrees of freedom", float(info["effective_df"]), "of the effect's surface"))
+    for name, share in dict(info.get("shares", {})).items():
+        lines.append((f"share of variance: {name}", float(share), "of the effect's variance, by block"))
+    return lines
+
+
+def convergence(fit: DeepFit) -> Line:
+    """Whether the search for the scales ended at a mode."""
+    good = fit.branch.converged
+    return (
+        "converged",
+        float(good),
+        "the search ended at a mode" if good else "it did not: no interval is offered",
+    )

@@ -1,0 +1,216 @@
+"""The deep engine from a frame to intervals: recovery, honesty, invariance, files, errors."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import hte_bridge as hb
+from hte_bridge.engines.deep.threads import threads
+from hte_bridge.errors import InvalidOption, NotIdentified, UnreadableFile
+from hte_bridge.simulate import clustered, dense
+
+QUICK = {
+    "seed": 1,
+    "epochs": 15,
+    "hidden": (16,),
+    "draws": 12,
+    "n_folds": 3,
+}  # nets' place is tested, not their fit
+NORMAL = 1.96
+
+
+def study_of(draw, **roles):
+    return hb.Study.from_frame(draw.frame(), outcome="y", treatment="t", covariates=draw.columns, **roles)
+
+
+@pytest.fixture(scope="module")
+def draw():
+    return dense(220, seed=5, p=3)
+
+
+@pytest.fixture(scope="module")
+def fit(draw):
+    return hb.Deep(**QUICK).fit(study_of(draw))
+
+
+def covered(surface, truth):
+    return float(((surface["conf_low"] <= truth) & (truth <= surface["conf_high"])).mean())
+
+
+def test_effect_is_recovered_and_covered():
+    hits, noise_only = [], []
+    test = dense(300, seed=99, p=3)
+    for seed in range(3):
+        fit = hb.Deep(**QUICK).fit(study_of(dense(220, seed=seed, p=3)))
+        surface = fit.cate(test.frame())
+        hits.append(covered(surface, test.cate))
+        # what is left of the interval when the misfit of the surface is left out: the error of the mean alone
+        narrow = NORMAL * fit.average(test.frame())["std_error"].iloc[0]
+        noise_only.append(float((np.abs(surface["estimate"] - test.cate) <= narrow).mean()))
+    assert np.mean(hits) > 0.85
+    assert np.mean(noise_only) < 0.80  # so the bound above is able to fail
+
+
+def test_permuted_treatment_finds_nothing(draw):
+    frame = draw.frame()
+    frame["t"] = np.random.default_rng(0).permutation(frame["t"].to_numpy())
+    frame["y"] = draw.outcome - (draw.treatment - draw.propensity) * draw.cate
+    study = hb.Study.from_frame(frame, outcome="y", treatment="t", covariates=draw.columns)
+    surface = hb.Deep(**QUICK).fit(study).cate(frame)
+    assert covered(surface, np.zeros(len(frame))) > 0.95
+    assert surface["estimate"].std() < 0.35  # of an outcome with sd 1.7
+
+
+def test_same_seed_same_numbers_whatever_the_threads(fit, draw):
+    with threads(2):
+        again = hb.Deep(**QUICK).fit(study_of(draw))
+        assert torch.get_num_threads() == 2
+    assert (again.heldout.cate == fit.heldout.cate).all()
+    assert (again.cate(draw.frame()) == fit.cate(draw.frame())).all(axis=None)
+
+
+def test_units_of_outcome_and_covariates_only_rescale(fit, draw):
+    frame = draw.frame()
+    frame["y"] = 1000 + 10 * frame["y"]
+    frame["x1"] = 5 - frame["x1"] * 100
+    study = hb.Study.from_frame(frame, outcome="y", treatment="t", covariates=draw.columns, propensity=0.5)
+    plain = hb.Study.from_frame(
+        draw.frame(), outcome="y", treatment="t", covariates=draw.columns, propensity=0.5
+    )
+    ours, theirs = (hb.Deep(**QUICK).fit(each) for each in (study, plain))
+    np.testing.assert_allclose(
+        ours.cate(frame) / 10, theirs.cate(draw.frame()), atol=2e-3
+    )  # of a search's tolerance
+
+
+def test_heldout_effect_of_a_fold_ignores_its_outcomes(draw):
+    study = study_of(draw, propensity=0.5)
+    folds = hb.Folds.make(study, 3, seed=2)
+    held = folds.fold == 0
+    changed = study.with_(outcome=np.where(held, study.outcome + 100 * draw.covariates[:, 0], study.outcome))
+    ours, theirs = (hb.Deep(**QUICK).fit(each, folds).heldout for each in (study, changed))
+    assert (ours.cate[held] == theirs.cate[held]).all()
+    assert not np.allclose(ours.cate[~held], theirs.cate[~held])
+
+
+def test_saved_fit_predicts_the_same_bits(fit, draw, tmp_path):
+    path = fit.save(tmp_path / "fit.npz")
+    again = type(fit).load(path)
+    assert (again.cate(draw.frame()) == fit.cate(draw.frame())).all(axis=None)
+    assert (again.heldout.cate == fit.heldout.cate).all()
+    assert again.notes == fit.notes
+    assert again.options == fit.options
+
+
+@pytest.mark.parametrize("content", [b"", b"not a fit", None])
+def test_a_foreign_or_truncated_file_is_named(fit, tmp_path, content):
+    path = tmp_path / "fit.npz"
+    if content is None:
+        path.write_bytes(fit.save(tmp_path / "whole.npz").read_bytes()[:5000])
+    else:
+        path.write_bytes(content)
+    with pytest.raises(UnreadableFile, match=r"`fit.npz` must be a whole file"):
+        type(fit).load(path)
+    with pytest.raises(UnreadableFile, match="must exist"):
+        type(fit).load(tmp_path / "none.npz")
+
+
+def test_band_contains_the_pointwise_interval(fit, draw):
+    frame = draw.frame().head(40)
+    point, band = fit.cate(frame), fit.cate(frame, simultaneous=True)
+    assert (band["conf_low"] < point["conf_low"]).all()
+    assert (band["estimate"] == point["estimate"]).all()
+    paths = fit.posterior(frame, draws=400, seed=3)
+    inside = (
+        ((paths >= band["conf_low"].to_numpy()) & (paths <= band["conf_high"].to_numpy())).all(axis=1).mean()
+    )
+    assert 0.90 < inside < 0.99
+
+
+def test_average_over_groups_has_a_covariance(fit, draw):
+    groups = np.where(draw.covariates[:, 0] > 0, "high", "low")
+    found = fit.average(draw.frame(), groups)
+    assert list(found.index) == ["high", "low"]
+    np.testing.assert_allclose(np.sqrt(np.diag(found.attrs["covariance"])), found["std_error"])
+    assert (found["std_error"] < fit.cate(draw.frame())["std_error"].mean()).all()
+
+
+def test_fit_without_convergence_offers_no_interval(fit, draw):
+    lost = replace(fit, branch=replace(fit.branch, converged=False))
+    assert lost.cate(draw.frame())["std_error"].isna().all()
+    assert any("did not converge" in note for note in lost.notes)
+    assert "no interval" in lost.diagnostics().iloc[-1]["reading"]
+
+
+def test_diagnostics_and_structure_read_in_words(fit):
+    table = fit.diagnostics()
+    assert {"rows", "held-out loss", "held-out loss, linear", "converged"} <= set(table["diagnostic"])
+    assert table["reading"].str.len().min() > 5
+    assert fit.structure()["importance"].is_monotonic_decreasing
+
+
+def test_clusters_widen_the_average():
+    draw = clustered(200, seed=3, n_clusters=20, intra=0.6, p=3)
+    plain, grouped = (hb.Deep(**QUICK).fit(study_of(draw, **roles)) for roles in ({}, {"cluster": "cluster"}))
+    assert grouped.branch.posterior.scales.clustered
+    assert not plain.branch.posterior.scales.clustered
+    shared = [np.exp(2 * float(p.theta[-1])) * p.weight for p in grouped.branch.posterior.components]
+    assert np.sum(shared) * grouped.branch.posterior.units.outcome_sd**2 > 0.1  # truth .6
+
+
+def test_weight_of_two_equals_half_the_noise(draw):
+    frame = draw.frame().assign(w=np.where(draw.covariates[:, 0] > 0, 3.0, 1.0))
+    study = hb.Study.from_frame(
+        frame, outcome="y", treatment="t", covariates=draw.columns, weight="w", propensity=0.5
+    )
+    noise = hb.Deep(**QUICK).fit(study).branch.posterior.rows.noise.numpy()
+    np.testing.assert_allclose(noise[study.weight == 1] / noise[study.weight == 3][0], 3.0)
+
+
+def test_continuous_treatment_and_missing_covariates():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 2))
+    dose = 0.5 * x[:, 0] + rng.normal(size=200)
+    frame = pd.DataFrame(
+        {"y": dose * (1 + x[:, 1]) + rng.normal(size=200), "t": dose, "x1": x[:, 0], "x2": x[:, 1]}
+    )
+    frame.loc[::20, "x1"] = np.nan
+    study = hb.Study.from_frame(frame, outcome="y", treatment="t", covariates=["x1", "x2"])
+    fit = hb.Deep(**QUICK).fit(study)
+    assert fit.heldout.treatment_variance is not None
+    assert any("indicator" in note for note in fit.notes)
+    assert np.corrcoef(fit.heldout.cate, 1 + x[:, 1])[0, 1] > 0.7
+
+
+def test_binary_outcome_says_where_its_range_is_left():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=200)
+    frame = pd.DataFrame(
+        {"y": (x + 0.2 * rng.normal(size=200) > 0) * 1.0, "t": rng.integers(0, 2, 200), "x": x}
+    )
+    fit = hb.Deep(**QUICK).fit(hb.Study.from_frame(frame, outcome="y", treatment="t", covariates=["x"]))
+    assert any(r"leave [0, 1]" in note for note in fit.notes)
+
+
+def test_effects_are_a_panels(fit):
+    with pytest.raises(NotIdentified, match="`user` is not one; it has none"):
+        fit.effects("user")
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"device": "tpu"}, "`device` must be auto"),
+        ({"seed": -1}, "`seed` must be a whole number"),
+        ({"draws": 0}, "`draws` must be 1 or more"),
+        ({"n_folds": 1}, "`n_folds` must be 2 or more"),
+    ],
+)
+def test_options_are_checked(options, sentence):
+    with pytest.raises(InvalidOption, match=sentence):
+        hb.Deep(**options)
