@@ -31,6 +31,7 @@ forest_heldout <- function(forest) {
 
 # Out of bag where X is NULL.
 forest_predict <- function(handle, X = NULL, num.threads = NULL, variance = TRUE) {
+  loadNamespace("grf") # a forest that was read brings no methods
   forest <- held(handle)
   said <- predict(forest, X, num.threads = num.threads, estimate.variance = variance)
   list(
