@@ -21,6 +21,12 @@ _HOMES = {
     "Feols": "engines.feols",
     "CausalForest": "engines.causal_forest",
     "Deep": "engines.deep",
+    "Meta": "engines.meta",
+    "Stack": "engines.stack",
+    "Econml": "engines.econml",
+    "Given": "engines.given",
+    "explain_gap": "between.explain_gap",
+    "coverage": "between.coverage",
     "CausalForestFit": "engines.causal_forest",
     "DeepFit": "engines.deep",
 }
@@ -31,13 +37,19 @@ __all__ = [
     "Comparison",
     "Deep",
     "DeepFit",
+    "Econml",
     "Estimate",
     "Feols",
     "Folds",
+    "Given",
     "HeldOut",
+    "Meta",
+    "Stack",
     "Study",
     "Table",
     "compare",
+    "coverage",
+    "explain_gap",
 ]
 
 
@@ -54,11 +66,17 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
+    from hte_bridge.between.coverage import coverage
+    from hte_bridge.between.explain_gap import explain_gap
     from hte_bridge.comparing import compare
     from hte_bridge.comparison import Comparison
     from hte_bridge.engine import HeldOut
     from hte_bridge.engines.causal_forest import CausalForest, CausalForestFit
     from hte_bridge.engines.deep import Deep, DeepFit
+    from hte_bridge.engines.econml import Econml
     from hte_bridge.engines.feols import Feols
+    from hte_bridge.engines.given import Given
+    from hte_bridge.engines.meta import Meta
+    from hte_bridge.engines.stack import Stack
     from hte_bridge.study import Folds, Study
     from hte_bridge.table import Estimate, Table

@@ -1,0 +1,345 @@
+"""What coverage and error to expect from each engine on the user's own covariates, sizes, overlap and clusters."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from hte_bridge.between.compared import Reading
+from hte_bridge.between.world import SHAPES, Shape, World, split
+from hte_bridge.engine import Engine, Fit, HeldOut
+from hte_bridge.errors import HteBridgeError, InvalidOption, NotIdentified, UnreadableFile
+from hte_bridge.estimands.averages import ate
+from hte_bridge.files import whole_file
+from hte_bridge.progress import steps
+from hte_bridge.scores import scores
+from hte_bridge.study import Folds, Study
+from hte_bridge.table import Estimate, check_level
+
+Array = npt.NDArray[np.float64]
+BLOCK = 20  # tasks between two writings of the file
+COLUMNS = ("engine", "shape", "draw", "quantity", "value")
+
+
+def coverage(
+    study: Study,
+    engines: Sequence[Engine],
+    *,
+    draws: int = 100,
+    shapes: Iterable[Shape] = SHAPES,
+    scale: float = 0.5,
+    reference: Fit | None = None,
+    level: float = 0.95,
+    seed: int = 0,
+    jobs: int = 1,
+    path: str | Path | None = None,
+) -> Reading:
+    """Simulate outcomes on a study's own covariates with known effects, refit every engine, and count.
+
+    An outcome is what the reference fit says of a unit without treatment, plus treatment times a known effect, plus the
+    unit's held-out residual with a sign drawn by cluster (a wild bootstrap: Wu 1986, Annals of Statistics 14(4);
+    Cameron, Gelbach and Miller 2008, REStat 90(3)). A binary treatment is drawn from the reference's propensity (by
+    cluster where it was assigned so); a dose, and a treatment with fixed effects, stay. Covariates stay too, so that an
+    interval that allows for the draw of units covers their average effect somewhat more often than its level.
+
+    Parameters
+    ----------
+    study : Study
+    engines : sequence of Engine
+    draws : int, default 100
+        Data sets of each shape.
+    shapes : iterable of {"none", "linear", "threshold", "smooth"}
+        True effects, functions of one index of all covariates.
+    scale : float, default 0.5
+        Mean and sd of the effect in units of the noise's sd.
+    reference : Fit, optional
+        What outcomes and propensities are built from; by default the engine whose held-out loss on the data is least.
+    level : float, default 0.95
+        Of the intervals that are counted.
+    seed : int, default 0
+        Draw k of a shape has the same data whatever engines or jobs there are.
+    jobs : int, default 1
+        Processes, by joblib.
+    path : str or Path, optional
+        Parquet file of single results: written as they come, and read when the same call is made again.
+
+    Returns
+    -------
+    Reading
+        By engine, term "shape: of what": ``coverage`` of ``ate`` (``ape``) and ``cate`` (the tenth of units left out of
+        each fit), ``bias`` and ``rmse`` of the average effect, ``error_ratio`` (mean standard error over the spread of
+        estimates) and ``cate_rmse``, each with its Monte-Carlo error.
+
+    Raises
+    ------
+    InvalidOption
+        If draws, shapes or engines are not what they must be.
+    NotIdentified
+        If no engine has held-out predictions to build a world from.
+    UnreadableFile
+        If ``path`` holds the draws of another call.
+    """
+    check_level(level)
+    chosen, kinds = list(engines), list(shapes)
+    _check(chosen, kinds, draws)
+    kept, judged = split(study, seed)
+    world = World.of(study, _reference(study, chosen, reference, seed), scale)
+    tasks = [(kind, draw) for draw in range(draws) for kind in kinds]
+    store = Store(None if path is None else Path(path), _mark(study, chosen, scale, level, seed, world))
+    for name, done in _grouped(chosen, store):
+        engine = next(each for each in chosen if each.name == name)
+        missing = [task for task in tasks if task not in done]
+        job = Job(world, engine, kept, judged, level, seed)
+        _work(job, missing, jobs, store)
+    frame = store.frame
+    frame = frame[frame["shape"].isin(kinds) & (frame["draw"] < draws)]
+    return _table(study, frame, [each.name for each in chosen], kinds, level, seed, world.redraws)
+
+
+def _check(engines: Sequence[Engine], shapes: Sequence[str], draws: int) -> None:
+    unknown = next((shape for shape in shapes if shape not in SHAPES), None)
+    if unknown is not None or not shapes:
+        raise InvalidOption(
+            f"`shapes` must be some of {', '.join(SHAPES)}. {unknown or 'None'} was given. Choose from these."
+        )
+    if draws < 2 or int(draws) != draws:
+        raise InvalidOption(
+            f"`draws` must be a whole number, 2 or more. {draws} was given. A hundred is usual."
+        )
+    names = [each.name for each in engines]
+    if not names or len(set(names)) < len(names):
+        raise InvalidOption(
+            f"`engines` must be engines with names of their own. {names} were given. Label them."
+        )
+
+
+def _reference(study: Study, engines: Sequence[Engine], given: Fit | None, seed: int) -> HeldOut:
+    """Held-out predictions to build a world from: those given, or those of least loss."""
+    if given is not None:
+        if given.heldout is None:
+            raise NotIdentified(
+                given.reasons.get("*", "The reference has no held-out predictions for this study.")
+            )
+        return given.heldout
+    folds = Folds.make(study, 5, seed)
+    found, reasons = [], []
+    for engine in steps(engines, "coverage: reference", total=len(engines)):
+        fit = engine.fit(study, folds)
+        if fit.heldout is None:
+            reasons.append(f"{engine.name}: {fit.reasons.get('*', '')}")
+            continue
+        left = study.treatment - fit.heldout.propensity
+        residual = study.outcome - fit.heldout.outcome_mean - left * fit.heldout.cate
+        found.append((float(np.average(residual**2, weights=study.weight)), fit.heldout))
+    if not found:
+        raise NotIdentified(
+            f"A simulation needs one engine with held-out predictions for this study. None has any: {'; '.join(reasons)}"
+        )
+    return min(found, key=lambda pair: pair[0])[1]
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One engine in one world; called with a shape and a draw."""
+
+    world: World
+    engine: Engine
+    kept: npt.NDArray[np.int64]
+    judged: npt.NDArray[np.int64]
+    level: float
+    seed: int
+
+    def __call__(self, shape: Shape, draw: int) -> list[tuple[str, str, int, str, float]]:
+        """Results (engine, shape, draw, quantity, value) of one data set."""
+        rng = np.random.default_rng([self.seed, 2, draw, SHAPES.index(shape)])
+        drawn, tau = self.world.draw(shape, rng), self.world.tau(shape)
+        study = drawn.subset(self.kept)
+        truth = float(np.average(tau[self.kept], weights=study.weight))
+        try:
+            fit = self.engine.fit(study, Folds.make(study, 5, self.seed))
+            found = {**self._average(fit, truth), **self._cate(fit, drawn, tau)}
+        except HteBridgeError:
+            found = {"failed": 1.0}
+        return [(self.engine.name, shape, draw, quantity, value) for quantity, value in found.items()]
+
+    def _average(self, fit: Fit, truth: float) -> dict[str, float]:
+        if fit.heldout is None:
+            return {"failed": 1.0}
+        row = ate(scores(fit.study, fit.heldout), level=self.level)
+        covered = float(row.conf_low <= truth <= row.conf_high)
+        return {"covered": covered, "error": row.estimate - truth, "std_error": row.std_error}
+
+    def _cate(self, fit: Fit, drawn: Study, tau: Array) -> dict[str, float]:
+        """Error and coverage of the CATE at units that were not fitted."""
+        if drawn.frame is None:
+            return {}
+        try:
+            made = fit.cate(drawn.frame.iloc[self.judged], level=self.level)
+        except HteBridgeError:  # columns given from elsewhere know no other rows
+            return {}
+        true = tau[self.judged]
+        out = {"cate_rmse": float(np.sqrt(np.mean((made["estimate"] - true) ** 2)))}
+        if made["std_error"].notna().all():
+            out["cate_covered"] = float(np.mean((made["conf_low"] <= true) & (true <= made["conf_high"])))
+        return out
+
+
+def _work(
+    job: Callable[[Shape, int], list[Any]], tasks: Sequence[tuple[Shape, int]], jobs: int, store: Store
+) -> None:
+    """Run tasks in blocks, each written before the next begins."""
+    blocks = [tasks[begin : begin + BLOCK] for begin in range(0, len(tasks), BLOCK)]
+    for block in steps(blocks, "coverage: draws", total=len(blocks)):
+        if jobs == 1:
+            made = [job(*task) for task in block]
+        else:
+            from joblib import Parallel, delayed
+
+            made = Parallel(n_jobs=jobs)(delayed(job)(*task) for task in block)
+        store.add([line for lines in made for line in lines])
+
+
+@dataclass(eq=False)
+class Store:
+    """Single results, in memory and, where a path is given, in a Parquet file that says which call made it."""
+
+    path: Path | None
+    mark: str
+
+    def __post_init__(self) -> None:
+        self.frame = pd.DataFrame(columns=list(COLUMNS)).astype({"draw": np.int64, "value": np.float64})
+        if self.path is None or not self.path.exists():
+            return
+        try:
+            found = pd.read_parquet(self.path)
+        except (OSError, ValueError) as error:
+            raise UnreadableFile(
+                f"`{self.path.name}` must be a whole Parquet file of draws. It could not be read. Delete it to begin anew."
+            ) from error
+        if found.attrs.get("mark") != self.mark:
+            raise UnreadableFile(
+                f"`{self.path.name}` must hold draws of this call. It holds those of another study, seed, scale or level. "
+                "Choose another `path`, or delete it."
+            )
+        self.frame = found
+
+    def add(self, lines: Sequence[tuple[Any, ...]]) -> None:
+        """Keep further results, and write all of them."""
+        more = pd.DataFrame(lines, columns=list(COLUMNS))
+        self.frame = more if self.frame.empty else pd.concat([self.frame, more], ignore_index=True)
+        self.frame.attrs["mark"] = self.mark
+        if self.path is not None:
+            with whole_file(self.path) as temporary:
+                self.frame.to_parquet(temporary, index=False)
+
+    def done(self, engine: str) -> set[tuple[str, int]]:
+        """Shapes and draws that an engine has results of."""
+        mine = self.frame[self.frame["engine"] == engine]
+        return set(zip(mine["shape"], mine["draw"].astype(int), strict=True))
+
+
+def _grouped(engines: Sequence[Engine], store: Store) -> list[tuple[str, set[tuple[str, int]]]]:
+    return [(each.name, store.done(each.name)) for each in engines]
+
+
+def _mark(
+    study: Study, engines: Sequence[Engine], scale: float, level: float, seed: int, world: World
+) -> str:
+    """A fingerprint of all that a draw depends on but its engine."""
+    digest = hashlib.sha256()
+    for values in (
+        study.outcome,
+        study.treatment,
+        study.filled,
+        study.weight,
+        study.cluster,
+        world.base,
+        world.noise,
+    ):
+        digest.update(np.ascontiguousarray(values).tobytes())
+    digest.update(repr((scale, level, seed)).encode())
+    return digest.hexdigest()
+
+
+def _table(
+    study: Study,
+    frame: pd.DataFrame,
+    engines: Sequence[str],
+    shapes: Sequence[str],
+    level: float,
+    seed: int,
+    redraws: bool,
+) -> Reading:
+    average = "ate" if study.binary and not study.fixed_effects.shape[1] else "ape"
+    rows: list[Estimate] = []
+    for engine in engines:
+        for shape in shapes:
+            mine = frame[(frame["engine"] == engine) & (frame["shape"] == shape)]
+            found = {str(name): part["value"].to_numpy() for name, part in mine.groupby("quantity")}
+            rows += [row.with_(engine=engine) for row in _cell(shape, average, found)]
+    meta = {"n": study.n, "seed": seed, "level": level, "reading": paragraph(rows, level, average, redraws)}
+    return Reading(tuple(rows), meta)
+
+
+def _cell(shape: str, average: str, found: Mapping[str, Array]) -> list[Estimate]:
+    """Rows of one engine and one shape."""
+    failed = len(found.get("failed", ()))
+    errors = found.get("error", np.empty(0))
+    if len(errors) < 2:
+        return [Estimate.missing("coverage", f"{failed} draws failed", term=f"{shape}: {average}")]
+    note = f"{failed} draws failed" if failed else ""
+    spread = float(np.std(errors, ddof=1))
+    ratio = float(np.mean(found["std_error"])) / spread
+
+    def row(estimand: str, of: str, estimate: float, error: float) -> Estimate:
+        return Estimate(estimand, estimate, error, term=f"{shape}: {of}", n_obs=len(errors), note=note)
+
+    def mean(values: Array) -> tuple[float, float]:
+        return float(np.mean(values)), float(np.std(values, ddof=1) / len(values) ** 0.5)
+
+    share = float(np.mean(found["covered"]))
+    squared, squared_error = mean(errors**2)
+    rows = [
+        row("coverage", average, share, (share * (1 - share) / len(errors)) ** 0.5),
+        row("bias", average, *mean(errors)),
+        row("rmse", average, squared**0.5, squared_error / (2 * squared**0.5)),
+        row("error_ratio", average, ratio, ratio / (2 * (len(errors) - 1)) ** 0.5),
+    ]
+    if "cate_rmse" in found:
+        rows.append(row("cate_rmse", "cate", *mean(found["cate_rmse"])))
+    if "cate_covered" in found:
+        rows.append(row("coverage", "cate", *mean(found["cate_covered"])))
+    return rows
+
+
+def paragraph(rows: Sequence[Estimate], level: float, average: str, redraws: bool) -> str:
+    """What to expect of each engine, in words."""
+    lines = []
+    for engine in dict.fromkeys(row.engine for row in rows):
+        mine = [row for row in rows if row.engine == engine and row.estimand == "coverage"]
+        for of in (average, "cate"):
+            found = [row for row in mine if row.term.endswith(f": {of}") and np.isfinite(row.estimate)]
+            if not found:
+                lines.append(f"{engine} gives no interval for the {of}.")
+                continue
+            worst = min(found, key=lambda row: row.estimate)
+            short = worst.estimate + 2 * max(worst.std_error, 0.0) < level
+            said = (
+                "expect intervals that are too short"
+                if short
+                else "its intervals hold here, as far as these draws tell"
+            )
+            lines.append(
+                f"{engine}, {of}: {level:.0%} intervals cover {worst.estimate:.0%} where the effect is "
+                f"{worst.term.split(':')[0]}, their worst; {said}."
+            )
+    drawn = "and treatment are" if redraws else "is"
+    lines.append(f"The outcome {drawn} drawn anew in each data set; covariates stay.")
+    return " ".join(lines)
