@@ -36,6 +36,7 @@ DESIGNS: dict[str, dict[str, Any]] = {
     "three_way_200k": {"beta": "three_way", "n_rows": 200_000},
     "network_200k": {"beta": "network", "n_rows": 200_000},
     "constant_50k": {"beta": "constant", "n_rows": 50_000},
+    "constant_20k": {"beta": "constant", "n_rows": 20_000},
     "shocks_50k": {"beta": "nonlinear", "n_rows": 50_000, "shock": 0.5, "cluster": "cell"},
     "interaction_50k": {"beta": "nonlinear", "base": "interaction", "n_rows": 50_000},
     "few_users_20k": {"beta": "nonlinear", "n_rows": 20_000, "n_users": 30, "cluster": "user"},

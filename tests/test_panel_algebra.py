@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pyfixest as pf
@@ -256,3 +258,67 @@ def test_nugget_is_found_and_none_where_none_is():
     assert abs(found - 0.16) < four_errors
     assert none < four_errors
     assert abs(level - 1) < 2 * four_errors
+
+
+def covered(seed, noise_alone):
+    """Share of points whose beta is in the interval; a rough function, few rows, all smooth blocks."""
+    rng = np.random.default_rng(seed)
+    n, points = 1_500, rng.normal(size=(300, 1))
+    point, codes = rng.integers(0, 300, n), rng.integers(0, 20, (n, 2))
+    truth = np.sin(3 * points[:, 0]) + np.abs(points[:, 0])
+    t = rng.normal(size=n) + codes[:, 0] / 10
+    y = truth[point] * t + codes.sum(axis=1) + 4 * rng.normal(size=n)
+    rows = Rows(y, t, np.ones(n), codes, (20, 20), np.zeros(n, dtype=np.int64), point, points)
+    blocks = [
+        Block("constant", "constant", ()),
+        Block("ramp", "ramp", (0,), {"knots": knots(points[:, 0], 20)}),
+        Block("smooth", "fourier", (0,), {"omega": frequencies(1, 10, np.ones(1), seed=1)}),
+    ]
+    basis = Basis.fit(blocks, points, np.zeros(1), np.ones(1))
+    system = eliminate(sums(rows, basis, np.zeros(basis.size, dtype=bool)), (20, 20), np.arange(basis.size))
+    layer = evidence.fit(
+        system.gram, system.target[:, 0], system.second[0, 0], system.freedom, basis.owner, (0,)
+    )
+    f = basis.features(points).astype(np.float64)[:, layer.live]
+    covariance = layer.covariance
+    if noise_alone:
+        covariance = covariance @ (system.gram[np.ix_(layer.live, layer.live)] / layer.noise) @ covariance
+    else:
+        covariance = covariance + evidence.scale_uncertainty(layer, basis.owner, (0,))
+    std_error = np.sqrt(np.einsum("ij,jk,ik->i", f, covariance, f))
+    return np.mean(np.abs(f @ layer.mean[layer.live] - truth) < 1.96 * std_error)
+
+
+def test_interval_covers_across_points_and_noise_alone_would_be_caught():
+    ours = np.mean([covered(seed, noise_alone=False) for seed in range(60)])
+    alone = np.mean([covered(seed, noise_alone=True) for seed in range(60)])
+    assert 0.90 < ours < 0.98  # a kink, few rows, no reserve for what was set aside
+    assert alone < 0.89
+
+
+def test_cluster_sums_find_shocks_and_leave_independent_errors():
+    rng = np.random.default_rng(14)
+    n = 6_000
+    cluster = rng.integers(0, 600, n)
+    codes = rng.integers(0, 10, (n, 1))
+    points = rng.normal(size=(600, 2))
+    t = (
+        1 + rng.normal(size=600)[cluster] + 0.3 * rng.normal(size=n)
+    )  # the dose is shared within the cluster too
+    for sd, low, high in ((0.0, 1.0, 1.3), (1.0, 3.0, 8.0)):
+        y = 2 * t + sd * rng.normal(size=600)[cluster] + rng.normal(size=n)
+        rows = Rows(y, t, np.ones(n), codes, (10,), np.zeros(n, dtype=np.int64), cluster, points)
+        blocks = [Block("constant", "constant", ()), Block("linear", "linear", (0, 1))]
+        basis = Basis.fit(blocks, points, np.zeros(2), np.ones(2))
+        system = eliminate(sums(rows, basis, np.zeros(3, dtype=bool)), (10,), np.arange(3))
+        layer = evidence.fit(
+            system.gram, system.target[:, 0], system.second[0, 0], system.freedom, basis.owner, (0,)
+        )
+        found = system.project_target[:, 0] - system.project @ layer.mean
+        beta = basis.features(points).astype(np.float64) @ layer.mean
+        residual = y - t * beta[cluster] - found[codes[:, 0]]
+        made = SimpleNamespace(rows=rows, basis=basis, drift=np.zeros(3, dtype=bool))
+        scores = misfit.cluster_scores(made, system, layer, np.arange(3), residual, cluster, False)
+        robust = misfit.clustered(system, layer, scores, np.ones(len(layer.live), dtype=bool))
+        assert low <= robust.inflation < high  # 10 rows a cluster: up to 1 + 9 * intra-cluster share of 1/2
+        assert np.linalg.eigvalsh(robust.covariance).min() > 0

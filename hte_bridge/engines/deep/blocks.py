@@ -44,6 +44,8 @@ class Block:
         fold may use it.
     drift : bool
         Whether the block belongs to mu as well as to tau.
+    main : bool
+        Whether the model of all rows uses the block.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Block:
     arrays: Mapping[str, Array] = field(default_factory=dict)
     folds: tuple[int, ...] | None = None
     drift: bool = False
+    main: bool = True
 
     @property
     def size(self) -> int:

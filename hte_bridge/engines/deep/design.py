@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from hte_bridge.engine import HeldOut
 from hte_bridge.engines.deep.blocks import Basis, Block, knots
 from hte_bridge.engines.deep.points import Rows, SlopeGroups, constant_columns, distinct
 from hte_bridge.engines.deep.structure import (
@@ -33,6 +34,7 @@ Array = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 
 NET_BINS = 16
+FOLD_PAIRS = 3  # of each fold's own networks, for its held-out model
 MOST_GROUPS = 1_600  # random slopes beyond this number cost more than they explain
 WIDER = 2.5  # the block on all covariates is this much wider where no pair stands out
 WIDEST_LINEAR_LAYER = 60  # covariates that get functions of their own; all get a linear term
@@ -69,7 +71,10 @@ class Design:
     def columns(self, fold: int | None = None) -> Codes:
         """Features (tau, then mu) that may be used for all rows, or by models that must not have seen ``fold``."""
         allowed = np.array(
-            [fold is None or block.folds is None or fold in block.folds for block in self.basis.blocks]
+            [
+                block.main if fold is None else block.folds is None or fold in block.folds
+                for block in self.basis.blocks
+            ]
         )[self.basis.owner]
         return np.flatnonzero(np.concatenate([allowed, allowed[self.drift]]))
 
@@ -122,6 +127,25 @@ def net_options(options: Deep) -> TauNetOptions:
         hidden=options.hidden,
         epochs=min(options.epochs, 30),
         device=device_of(options),
+    )
+
+
+def in_order(study: Study, folds: Folds) -> tuple[Study, Folds, Codes]:
+    """Study and folds sorted by outcome and treatment, so that a shuffled frame gives the same fit; and the way back."""
+    order = np.lexsort((study.treatment, study.outcome))
+    back = np.empty_like(order)
+    back[order] = np.arange(study.n)
+    return study.with_(frame=None).subset(order), replace(folds, fold=folds.fold[order]), back
+
+
+def restored(heldout: HeldOut, back: Codes) -> HeldOut:
+    """Held-out predictions in the order that ``in_order`` left."""
+    variance = heldout.treatment_variance
+    return HeldOut(
+        heldout.cate[back],
+        heldout.outcome_mean[back],
+        heldout.propensity[back],
+        None if variance is None else variance[back],
     )
 
 
@@ -201,26 +225,42 @@ def layout(
     overall: Structure,
     seed: int,
 ) -> list[Block]:
-    """Blocks that the structure asks for; each pair and clique remembers the folds whose networks found it."""
-    leading = np.sort(np.argsort(-overall.importance, kind="stable")[:WIDEST_LINEAR_LAYER])
-    pairs, cliques = overall.strongest(40), overall.cliques(2)
-    sizes = Sizes.of(len(z), budget=1.0 if pairs else WIDER)
-    blocks = main_blocks(z, names, absorbed, sizes, seed, leading.tolist())
-    blocks += everything_blocks(np.ones_like(overall.importance), sizes, seed + 1_000)
-    wanted: dict[Any, list[int]] = {}
+    """Blocks that the structure asks for: those of all networks for the model of all rows, and each fold's own.
+
+    A held-out model uses what the networks of its fold asked for and nothing else, so that no outcome of the fold
+    has a say in its own prediction.
+    """
+    sizes = Sizes.of(len(z))
+    leading = [
+        np.argsort(-each.importance, kind="stable")[:WIDEST_LINEAR_LAYER] for each in (overall, *found)
+    ]
+    blocks = main_blocks(z, names, absorbed, sizes, seed, [set(each.tolist()) for each in leading])
+    blocks += everything_blocks(z.shape[1], sizes.everything, seed + 1_000)
+    plain = [not each.strongest(1) for each in (overall, *found)]
+    if any(plain):  # no pair stands out: more features on all covariates in their place
+        more = everything_blocks(z.shape[1], int(WIDER * sizes.everything), seed + 1_500, "more ")
+        blocks += [replace(block, folds=_folds(plain), main=plain[0]) for block in more]
+    main = {*overall.strongest(sizes.pairs), *overall.cliques(sizes.cliques)}
+    wanted: dict[Any, list[int]] = {each: [] for each in main}
     for fold, own in enumerate(found):
-        for each in [*own.strongest(sizes.pairs), *own.cliques(sizes.cliques)]:
+        for each in [*own.strongest(FOLD_PAIRS), *own.cliques(1)]:
             wanted.setdefault(each, []).append(fold)
-    keep = {*pairs[: sizes.pairs], *cliques}
-    for k, (each, holders) in enumerate(sorted(wanted.items())):
-        if each not in keep:
-            continue
-        own_seed, folds = seed + 2_000 + 10 * k, tuple(holders)
-        if len(each) == 2:
-            blocks += pair_blocks(z, names, each, sizes, folds, own_seed)
-        else:
-            blocks += clique_blocks(names, each, sizes, folds, own_seed)
+    for each, holders in sorted(wanted.items()):
+        make = pair_blocks if len(each) == 2 else clique_blocks
+        made = make(
+            z,
+            names,
+            each,
+            sizes,
+            seed + 2_000 + 10 * int(np.ravel_multi_index(each, (z.shape[1],) * len(each))),
+        )
+        blocks += [replace(block, folds=tuple(holders), main=each in main) for block in made]
     return blocks
+
+
+def _folds(flags: Sequence[bool]) -> tuple[int, ...]:
+    """Folds whose flag is set; the first flag is that of all rows."""
+    return tuple(k for k, flag in enumerate(flags[1:]) if flag)
 
 
 def net_columns(nets: list[list[Ensemble]], z: Array, rows: Rows) -> Array:

@@ -13,10 +13,11 @@ from hte_bridge.errors import DidNotConverge
 Array = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 
-STEPS = 40
-CLOSE = 0.02  # relative change of every variance that matters, and of the noise
-MATTERS = 1e-4  # a block whose function has less than this share of all variance does not
-GONE = 1e-7  # below this share of the largest block, a block is set aside for good
+STEPS, FEWEST_STEPS = 60, 3
+CLOSE = 0.05  # gain in log evidence below which a step is the last: blocks that it cannot tell apart keep a variance
+GONE = 0.02  # a block whose prior allows it fewer degrees of freedom than this is set aside for good
+STRIDE = 1.5  # steps in the logs of the variances are this much longer than the fixed point's own
+LONGEST = 2.5  # and never longer than this
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,35 +125,111 @@ def fit(
         Blocks without a prior.
     max_steps : int
     """
-    blocks = int(owner.max()) + 1
-    fixed = np.isin(np.arange(blocks), np.asarray(free, dtype=np.int64))
-    size = np.bincount(owner, minlength=blocks).astype(np.float64)
-    noise = max(second / max(freedom, 1), 1e-300)
-    scale = np.bincount(owner, weights=gram.diagonal(), minlength=blocks)  # of a function with variance one
-    variance = np.where(fixed, np.inf, second / np.maximum(scale, 1e-300) / (10 * np.sqrt(blocks)))
-    variance[scale <= 1e-12 * max(scale.max(), 1e-300)] = 0.0
-    live, step, converged = np.flatnonzero(variance[owner] > 0), 0, False
+    state = _State.begin(gram, second, freedom, owner, free)
+    before = -np.inf
     while True:
-        inner = np.ix_(live, live)
-        mean, covariance, _ = solve(gram[inner], target[live], 1 / variance[owner[live]], noise)
-        trace = np.bincount(owner[live], weights=covariance.diagonal(), minlength=blocks)
-        square = np.bincount(owner[live], weights=mean**2, minlength=blocks)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            gamma = np.where(variance > 0, size - np.where(fixed, 0.0, trace / variance), 0.0)
-        gamma = np.clip(gamma, 1e-12, size)
-        if step >= max_steps or converged:
+        state.update(gram, target, second)
+        converged = state.step >= FEWEST_STEPS and abs(state.height - before) < CLOSE
+        if converged or state.step >= max_steps:
             break
-        residual = second - 2 * float(mean @ target[live]) + float(mean @ gram[inner] @ mean)
-        fresh_noise = max(residual, 1e-12 * second) / max(freedom - gamma[variance > 0].sum(), 1.0)
-        fresh = np.where(fixed | (variance == 0), variance, square / gamma)
-        share = np.where(fixed, 0.0, fresh * scale)
-        fresh[~fixed & (share < GONE * max(share.max(), 1e-300))] = 0.0
-        matters = share > MATTERS * max(share.sum(), fresh_noise * freedom * 1e-2)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            moved = np.abs(np.log(fresh / variance))[matters]
-        converged = bool((moved < CLOSE).all() and abs(np.log(fresh_noise / noise)) < CLOSE)
-        variance, noise, step = fresh, fresh_noise, step + 1
-        live = np.flatnonzero(variance[owner] > 0)
+        before = state.height
+        state.move(gram, target, second)
     full = np.zeros(len(owner))
-    full[live] = mean
-    return LastLayer(full, covariance, live, variance, noise, gamma, step, converged)
+    full[state.live] = state.mean
+    return LastLayer(
+        full,
+        state.covariance,
+        state.live,
+        state.variance,
+        state.noise,
+        state.gamma,
+        state.step,
+        converged,
+    )
+
+
+@dataclass(eq=False)
+class _State:
+    """Variances on their way: blocks (B,), live columns, and the posterior given them."""
+
+    owner: Codes
+    fixed: npt.NDArray[np.bool_]
+    size: Array
+    scale: Array
+    freedom: int
+    variance: Array
+    noise: float
+    live: Codes
+    mean: Array
+    covariance: Array
+    gamma: Array
+    height: float = -np.inf
+    step: int = 0
+
+    @classmethod
+    def begin(
+        cls, gram: Array, second: float, freedom: int, owner: Codes, free: Codes | tuple[int, ...]
+    ) -> _State:
+        """Every block alike: a tenth of the outcome's variance, shared by the root of their number."""
+        blocks = int(owner.max()) + 1
+        fixed = np.isin(np.arange(blocks), np.asarray(free, dtype=np.int64))
+        size = np.bincount(owner, minlength=blocks).astype(np.float64)
+        scale = np.bincount(
+            owner, weights=gram.diagonal(), minlength=blocks
+        )  # of a function with variance one
+        variance = np.where(fixed, np.inf, second / np.maximum(scale, 1e-300) / (10 * np.sqrt(blocks)))
+        variance[scale <= 1e-12 * max(scale.max(), 1e-300)] = 0.0
+        noise, none = max(second / max(freedom, 1), 1e-300), np.zeros(0)
+        live = np.flatnonzero(variance[owner] > 0)
+        return cls(owner, fixed, size, scale, freedom, variance, noise, live, none, none, none)
+
+    def update(self, gram: Array, target: Array, second: float) -> None:
+        """Posterior, degrees of freedom and log evidence (up to a constant) given the variances."""
+        own, live = self.owner[self.live], self.live
+        self.mean, self.covariance, log_determinant = solve(
+            gram[np.ix_(live, live)], target[live], 1 / self.variance[own], self.noise
+        )
+        used = (self.variance > 0) & ~self.fixed
+        quadratic = (second - float(target[live] @ self.mean)) / self.noise
+        prior = float(self.size[used] @ np.log(self.variance[used]))
+        self.height = -0.5 * (quadratic + self.freedom * np.log(self.noise) + log_determinant + prior)
+        trace = np.bincount(own, weights=self.covariance.diagonal(), minlength=len(self.size))
+        gamma = np.where(self.variance > 0, self.size, 0.0)
+        gamma[used] -= trace[used] / self.variance[used]
+        self.gamma = np.clip(gamma, 1e-12, self.size)
+
+    def move(self, gram: Array, target: Array, second: float) -> None:
+        """One long fixed-point step; blocks that are left with next to nothing are set aside."""
+        own, live = self.owner[self.live], self.live
+        square = np.bincount(own, weights=self.mean**2, minlength=len(self.size))
+        residual = second - 2 * float(self.mean @ target[live])
+        residual += float(self.mean @ gram[np.ix_(live, live)] @ self.mean)
+        spent = float(self.gamma[self.variance > 0].sum())
+        self.noise = max(residual, 1e-12 * second) / max(self.freedom - spent, 1.0)
+        used = (self.variance > 0) & ~self.fixed
+        ratio = np.maximum(square[used] / self.gamma[used], 1e-300) / self.variance[used]
+        self.variance = self.variance.copy()
+        self.variance[used] *= np.exp(np.clip(STRIDE * np.log(ratio), -LONGEST, LONGEST))
+        self.variance[used & (self.variance * self.scale < GONE * self.noise)] = 0.0
+        self.live = np.flatnonzero(self.variance[self.owner] > 0)
+        self.step += 1
+
+
+def scale_uncertainty(layer: LastLayer, owner: Codes, free: Codes | tuple[int, ...] = ()) -> Array:
+    """Covariance (live, live) that not knowing the variances adds to the coefficients.
+
+    The first-order correction of Kass & Steffey (1989), JASA 84(407), eq. 3.5: with v the variance of a block,
+    ``dm / dlog v = V (m_g / v)``, and the log of a variance that gamma coefficients tell of has variance
+    ``2 / gamma`` (at most 2: the prior on the log of the scale is not wider).
+    """
+    own, count = owner[layer.live], len(layer.variance)
+    parts = []
+    for block in np.setdiff1d(np.arange(count), np.asarray(free, dtype=np.int64)):
+        inside = np.flatnonzero(own == block)
+        if len(inside):
+            pull = layer.covariance[:, inside] @ (layer.mean[layer.live][inside] / layer.variance[block])
+            parts.append(pull * (2 / max(layer.freedom[block], 1.0)) ** 0.5)
+    if not parts:
+        return np.zeros_like(layer.covariance)
+    wide = np.column_stack(parts)
+    return np.asarray(wide @ wide.T)

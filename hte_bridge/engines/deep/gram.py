@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hte_bridge.engines.deep.contract import Branch
-from hte_bridge.engines.deep.design import design, device_of
+from hte_bridge.engines.deep.design import design, device_of, in_order, restored
 from hte_bridge.engines.deep.last_layer import fit_last_layer
 from hte_bridge.engines.deep.nets import NetOptions
 from hte_bridge.engines.deep.treatment import centre_treatment
@@ -37,6 +37,7 @@ def fit_gram(study: Study, folds: Folds, options: Deep) -> Branch:
         If a network's loss is not finite from any seed, or the Gram matrix is singular.
     """
     began = time.perf_counter()
+    study, folds, back = in_order(study, folds)
     nets = NetOptions(
         hidden=options.hidden, epochs=min(options.epochs, NUISANCE_EPOCHS), n_nets=options.n_nets
     )
@@ -53,4 +54,4 @@ def fit_gram(study: Study, folds: Folds, options: Deep) -> Branch:
         info["treatment_shares"] = dict(treatment.crossfitted.share)
     structure = {"importance": made.structure.importance, "pairs": made.structure.pairs}
     notes = (*treatment.notes, *fitted.notes)
-    return Branch("gram", heldout, fitted.surface, notes, info, fitted.converged, structure)
+    return Branch("gram", restored(heldout, back), fitted.surface, notes, info, fitted.converged, structure)

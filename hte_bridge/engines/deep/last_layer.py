@@ -13,7 +13,7 @@ from scipy import sparse
 from hte_bridge.engine import HeldOut
 from hte_bridge.engines.deep.design import Design
 from hte_bridge.engines.deep.effects import centred, centred_variance, components_of
-from hte_bridge.engines.deep.evidence import LastLayer, fit
+from hte_bridge.engines.deep.evidence import LastLayer, fit, scale_uncertainty
 from hte_bridge.engines.deep.heldout import crossfit
 from hte_bridge.engines.deep.misfit import cluster_scores, clustered, nugget, residuals
 from hte_bridge.engines.deep.sums import Sums, System, eliminate, sums, total
@@ -25,6 +25,7 @@ Array = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 
 SLOPES_WANTED = 0.05  # random slopes enter where the nugget's sd is more than this share of tau's
+RESERVE = 0.5  # degrees of freedom that each block of tau that was set aside may still hold
 LARGE_NUGGET = 0.2  # and from this share on a note says so
 
 
@@ -114,9 +115,27 @@ def posterior(study: Study, made: Design, whole: Sums, solved: Solved) -> tuple[
         inflation = float((made.rows.weight**2).mean())  # Kish (1965): the design effect of unequal weights
         independent = covariance @ (system.gram[np.ix_(live, live)] / layer.noise) @ covariance
         covariance = covariance + (inflation - 1) * independent
+    covariance = covariance + scale_uncertainty(layer, solved.owner, (0,))
     surface = surface_of(made, layer, columns, solved.owner, covariance, solved.slopes)
     recovered = recover(made, whole, solved, covariance, is_tau, inflation)
-    return replace(surface, nugget=solved.nugget, recovered=recovered), inflation
+    return replace(surface, nugget=solved.nugget + reserve(made, solved), recovered=recovered), inflation
+
+
+def reserve(made: Design, solved: Solved) -> float:
+    """Variance of tau that the blocks set aside may still hold.
+
+    The likelihood of a small variance is flat: it cannot tell none from half a degree of freedom. A block set aside
+    has variance zero at the mode, and this much on average.
+    """
+    inside = solved.columns < made.basis.size
+    size = np.bincount(solved.owner, weights=solved.system.gram.diagonal())
+    blocks = np.unique(solved.owner[: len(solved.columns)][inside])
+    gone = [
+        k
+        for k in blocks
+        if solved.layer.variance[k] == 0 and size[k] > 0 and "network" not in solved.names[k]
+    ]
+    return float(sum(RESERVE * solved.layer.noise / size[k] for k in gone))
 
 
 def recover(

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from hte_bridge.engines.deep.contract import Branch
-from hte_bridge.engines.deep.design import design
+from hte_bridge.engines.deep.design import design, in_order, restored
 from hte_bridge.engines.deep.last_layer import fit_last_layer
 from hte_bridge.study import Folds, Study
 
@@ -30,9 +30,18 @@ def fit_panel(study: Study, folds: Folds, options: Deep) -> Branch:
         If a network's loss is not finite from any seed, or the Gram matrix is singular.
     """
     began = time.perf_counter()
+    study, folds, back = in_order(study, folds)
     made = design(study, folds, options, study.treatment)
     trained = time.perf_counter() - began
     fitted = fit_last_layer(study, made, moving=True)
     info = fitted.info | {"seconds": {"networks": round(trained, 2)} | fitted.info["seconds"]}
     structure = {"importance": made.structure.importance, "pairs": made.structure.pairs}
-    return Branch("panel", fitted.heldout, fitted.surface, fitted.notes, info, fitted.converged, structure)
+    return Branch(
+        "panel",
+        restored(fitted.heldout, back),
+        fitted.surface,
+        fitted.notes,
+        info,
+        fitted.converged,
+        structure,
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -49,9 +50,9 @@ class Sizes:
     cliques: int = 2
 
     @classmethod
-    def of(cls, n_points: int, budget: float = 1.0) -> Sizes:
-        """Sizes for this many distinct points; ``budget`` scales the wide blocks."""
-        wide = float(np.clip((n_points / 100_000) ** 0.4, 0.25, 1.0)) * budget
+    def of(cls, n_points: int) -> Sizes:
+        """Sizes for this many distinct points."""
+        wide = float(np.clip((n_points / 100_000) ** 0.4, 0.25, 1.0))
         return cls(
             bins=int(np.clip(n_points // 100, 8, 24)),
             single=int(np.clip(n_points // 200, 6, 12)),
@@ -138,45 +139,43 @@ def main_blocks(
     absorbed: Sequence[int],
     sizes: Sizes,
     seed: int,
-    leading: Sequence[int] | None = None,
+    leading: Sequence[set[int]],
 ) -> list[Block]:
-    """Constant, linear, all products, and a rough and a smooth function of each covariate.
+    """Constant, linear, all products, and a rough and a smooth function of each leading covariate.
 
-    What an effect absorbs (a function of covariates that are fixed within it) has no place in mu. Only the
-    ``leading`` covariates (all by default) have functions of their own.
+    What an effect absorbs (a function of covariates that are fixed within it) has no place in mu. ``leading`` holds
+    the covariates with functions of their own for the model of all rows, then for each fold's held-out model.
     """
     q = z.shape[1]
-    free = [j for j in range(q) if j not in set(absorbed)]
-    gone = [j for j in range(q) if j in set(absorbed)]
+    gone = set(absorbed)
+    free = [j for j in range(q) if j not in gone]
     blocks = [Block("constant", "constant", ())]
-    for columns, label, drift in ((gone, "linear", False), (free, "linear free", True)):
+    for columns, label, drift in ((sorted(gone), "linear", False), (free, "linear free", True)):
         if columns:
             blocks.append(Block(label, "linear", tuple(columns), drift=drift))
     if 2 <= q <= 24:
         flat = tuple(k for pair in combinations(range(q), 2) for k in pair)
         blocks.append(Block("products", "products", flat, drift=True))
-    for j in range(q) if leading is None else leading:
+    for j in sorted(set().union(*leading)):
         at = knots(z[:, j], sizes.bins)
-        if len(at) < 3:
-            continue
-        drift = j in set(free)
-        blocks.append(Block(f"ramp {names[j]}", "ramp", (j,), {"knots": at}, drift=drift))
+        folds = None if q <= len(leading[0]) else tuple(k for k, own in enumerate(leading[1:]) if j in own)
+        given: dict[str, Any] = {"folds": folds, "drift": j not in gone, "main": j in leading[0]}
+        if len(at) > 2:
+            blocks.append(Block(f"ramp {names[j]}", "ramp", (j,), {"knots": at}, **given))
         if len(at) > 6:
             omega = frequencies(1, sizes.single, np.ones(1), seed + j)
-            blocks.append(Block(f"smooth {names[j]}", "fourier", (j,), {"omega": omega}, drift=drift))
+            blocks.append(Block(f"smooth {names[j]}", "fourier", (j,), {"omega": omega}, **given))
     return blocks
 
 
-def everything_blocks(importance: Array, sizes: Sizes, seed: int) -> list[Block]:
-    """Smooth functions of all covariates at two scales, each covariate stretched by its importance."""
-    relative = np.maximum(importance / max(importance.max(), 1e-300), 0.02)
-    columns = tuple(range(len(importance)))
+def everything_blocks(q: int, number: int, seed: int, label: str = "") -> list[Block]:
+    """Smooth functions of all covariates at two scales, with this many frequencies each."""
     return [
         Block(
-            f"everything ({scale:g})",
+            f"{label}everything ({scale:g})",
             "fourier",
-            columns,
-            {"omega": frequencies(len(columns), sizes.everything, scale / relative, seed + k)},
+            tuple(range(q)),
+            {"omega": frequencies(q, number, np.full(q, scale), seed + k)},
             drift=True,
         )
         for k, scale in enumerate((2.0, 5.0))
@@ -188,7 +187,6 @@ def pair_blocks(
     names: Sequence[str],
     pair: tuple[int, int],
     sizes: Sizes,
-    folds: tuple[int, ...] | None,
     seed: int,
 ) -> list[Block]:
     """Two smooth scales, each covariate times the ramps of the other, and ramps times ramps."""
@@ -200,8 +198,7 @@ def pair_blocks(
             "fourier",
             pair,
             {"omega": frequencies(2, sizes.pair, np.full(2, scale), seed + k)},
-            folds,
-            True,
+            drift=True,
         )
         for k, scale in enumerate((1.0, 2.5))
     ]
@@ -209,16 +206,16 @@ def pair_blocks(
         at = knots(z[:, second], sizes.bins)
         if len(at) > 2:
             blocks.append(
-                Block(f"tilt {names[first]} {names[second]}", "tilt", (first, second), {"knots": at}, folds)
+                Block(f"tilt {names[first]} {names[second]}", "tilt", (first, second), {"knots": at})
             )
     left, right = knots(z[:, i], sizes.mesh), knots(z[:, j], sizes.mesh)
     if len(left) > 2 and len(right) > 2:
-        blocks.append(Block(f"mesh {label}", "mesh", pair, {"knots": left, "other": right}, folds))
+        blocks.append(Block(f"mesh {label}", "mesh", pair, {"knots": left, "other": right}))
     return blocks
 
 
 def clique_blocks(
-    names: Sequence[str], trio: tuple[int, int, int], sizes: Sizes, folds: tuple[int, ...] | None, seed: int
+    z: Array, names: Sequence[str], trio: tuple[int, int, int], sizes: Sizes, seed: int
 ) -> list[Block]:
     """Smooth functions of three covariates at two scales."""
     label = " ".join(names[j] for j in trio)
@@ -228,7 +225,6 @@ def clique_blocks(
             "fourier",
             trio,
             {"omega": frequencies(3, sizes.clique, np.full(3, scale), seed + k)},
-            folds,
         )
         for k, scale in enumerate((1.0, 2.5))
     ]
