@@ -78,7 +78,7 @@ def summarise(draws: pd.DataFrame) -> dict[str, float]:
     found |= {"rmse": found["mse"] ** 0.5, "correlation": float(draws["correlation"].mean())}
     misses, errors = (np.array(draws[name].tolist(), dtype=float) for name in ("probe_miss", "probe_error"))
     if len(draws) > 2:
-        spread = misses.std(axis=0, ddof=1)
+        spread = np.maximum(misses.std(axis=0, ddof=1), 1e-12)
         found["bias_over_sd"] = float(np.mean(np.abs(misses.mean(axis=0)) / spread))
         found["se_over_sd"] = float(np.mean(errors.mean(axis=0) / spread))
     covered = draws.dropna(subset=["coverage"]) if "coverage" in draws else draws.iloc[:0]

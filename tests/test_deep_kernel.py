@@ -9,7 +9,7 @@ from scipy import stats
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, DotProduct, Matern
 
-from hte_bridge.engines.deep.kernel import CONSTANT_VARIANCE, Rows, covariance, log_posterior
+from hte_bridge.engines.deep.kernel import CONSTANT_VARIANCE, Rows, covariance, log_posterior, relevance
 from hte_bridge.engines.deep.kernel_posterior import KernelPosterior, Units, component, restore
 from hte_bridge.engines.deep.mixture import Laplace, effective, find_mode, importance
 from hte_bridge.engines.deep.scales import Scales
@@ -61,15 +61,18 @@ def test_surface_mu_equals_scikit_learns_gaussian_process():
     rows, scales, theta = example(effect=False)
     mu = scales.surfaces[0]
     linear, matern = np.exp(2 * theta[[mu.linear, mu.matern]])
+    root = np.sqrt(relevance(torch.as_tensor(theta), mu).numpy())  # weighs the covariates of the linear part
     kernel = (
         ConstantKernel(CONSTANT_VARIANCE, "fixed")
-        + ConstantKernel(linear / P, "fixed") * DotProduct(0.0, "fixed")
-        + ConstantKernel(matern, "fixed") * Matern(np.exp(theta[mu.lengths]), "fixed", nu=1.5)
+        + ConstantKernel(linear, "fixed") * DotProduct(0.0, "fixed")
+        + ConstantKernel(matern, "fixed") * Matern(root * np.exp(theta[mu.lengths]), "fixed", nu=1.5)
     )
     noise = np.exp(2 * theta[0]) * rows.noise.numpy()
-    twin = GaussianProcessRegressor(kernel, alpha=noise, optimizer=None).fit(rows.x.numpy(), rows.y.numpy())
+    twin = GaussianProcessRegressor(kernel, alpha=noise, optimizer=None).fit(
+        rows.x.numpy() * root, rows.y.numpy()
+    )
     new = np.random.default_rng(1).normal(size=(20, P))
-    mean, sd = twin.predict(new, return_std=True)
+    mean, sd = twin.predict(new * root, return_std=True)
     ours = posterior(rows, scales, [theta]).surface(new, 0)
     np.testing.assert_allclose(ours[0], mean, atol=1e-6)
     np.testing.assert_allclose(ours[1], sd, atol=1e-6)
@@ -81,8 +84,9 @@ def test_without_matern_parts_it_is_ridge_regression():
         theta[surface.matern] = -40.0
     x, r, y = rows.x.numpy(), rows.residual.numpy(), rows.y.numpy()
     design = np.column_stack([np.ones(N), x, r, r[:, None] * x])
-    sds = [np.exp(2 * theta[s.linear]) / P for s in scales.surfaces]
-    prior = np.concatenate([[CONSTANT_VARIANCE], [sds[0]] * P, [CONSTANT_VARIANCE], [sds[1]] * P])
+    share = [relevance(torch.as_tensor(theta), s).numpy() for s in scales.surfaces]
+    mu, tau = (np.exp(2 * theta[s.linear]) * w for s, w in zip(scales.surfaces, share, strict=True))
+    prior = np.concatenate([[CONSTANT_VARIANCE], mu, [CONSTANT_VARIANCE], tau])
     precision = 1 / (np.exp(2 * theta[0]) * rows.noise.numpy())
     spread = np.linalg.inv((design * precision[:, None]).T @ design + np.diag(1 / prior))
     beta = spread @ (design.T @ (precision * y))

@@ -119,7 +119,7 @@ def nie_wager(
 def hahn_murray_carvalho(
     n: int, *, seed: int, nonlinear: bool = True, heterogeneous: bool = True
 ) -> CrossSection:
-    """Targeted selection, three normal covariates, one binary and one of three levels (two dummies here).
+    """Targeted selection, three normal covariates, one binary and one of three levels, handed over as 1, 2, 3.
 
     Hahn, Murray and Carvalho (2020), Bayesian Analysis 15(3), section 6: tau = 3 or 1 + 2 x2 b; mu = 1 + g + x1 x3
     or -6 + g + 6 abs(x3 - 1); e = .8 Phi(3 mu / sd(mu) - .5 x1) + .05 + U / 10, U uniform.
@@ -127,7 +127,7 @@ def hahn_murray_carvalho(
     Examples
     --------
     >>> hahn_murray_carvalho(4, seed=1).covariates.shape
-    (4, 6)
+    (4, 5)
     """
     rng = np.random.default_rng(seed)
     x, binary, level = rng.normal(size=(n, 3)), (rng.random(n) < 0.5) * 1.0, rng.integers(0, 3, size=n)
@@ -136,7 +136,7 @@ def hahn_murray_carvalho(
     tau = 1 + 2 * x[:, 1] * binary if heterogeneous else np.full(n, 3.0)
     sd = _hahn_sd(nonlinear)
     e = 0.8 * stats.norm.cdf(3 * mu / sd - 0.5 * x[:, 0]) + 0.05 + rng.random(n) / 10
-    covariates = np.column_stack([x, binary, level == 1, level == 2]).astype(np.float64)
+    covariates = np.column_stack([x, binary, level + 1.0])
     name = f"hahn_{'nonlinear' if nonlinear else 'linear'}_{'het' if heterogeneous else 'constant'}"
     return draw(name, rng, covariates, base=mu, cate=tau, propensity=e, centre=0.0)
 

@@ -3,7 +3,8 @@
     y = mu(x) + r tau(x) + cluster effect + error,     r = t - e(x)
 
 mu and tau are Gaussian processes: a constant of large variance, a linear part and a Matern-3/2 part with one length per
-covariate (Rasmussen and Williams, 2006, Gaussian Processes for Machine Learning, eqs. 4.17 and 5.9).
+covariate (Rasmussen and Williams, 2006, Gaussian Processes for Machine Learning, eqs. 4.17 and 5.9). Slopes of the linear part have
+variances in proportion to 1 / length^2, with mean one, so that a covariate that matters for one part matters for the other.
 """
 
 from __future__ import annotations
@@ -68,6 +69,11 @@ class Pieces:
     decay: torch.Tensor  # exp(-sqrt(3) distance)
 
 
+def relevance(theta: torch.Tensor, surface: Surface) -> torch.Tensor:
+    """Share (p,) of each covariate in the linear part: 1 / length^2, summing to one."""
+    return torch.softmax(-2.0 * theta[surface.lengths], dim=0)
+
+
 def pieces(a: torch.Tensor, b: torch.Tensor, theta: torch.Tensor, surface: Surface) -> Pieces:
     """Linear and Matern-3/2 kernels between the rows of a (n, p) and b (m, p)."""
     inverse = ROOT3 * torch.exp(-theta[surface.lengths])
@@ -76,7 +82,7 @@ def pieces(a: torch.Tensor, b: torch.Tensor, theta: torch.Tensor, surface: Surfa
     scaled = torch.addmm(sums, left, right.T, alpha=-2.0).clamp_(min=0.0).sqrt_()  # sqrt(3) distance
     decay = torch.exp(-scaled)
     variances = torch.exp(2.0 * theta[[surface.linear, surface.matern]])
-    linear = torch.mm(a * (variances[0] / surface.p), b.T)
+    linear = torch.mm(a * (variances[0] * relevance(theta, surface)), b.T)
     return Pieces(linear, scaled.add_(1.0).mul_(decay).mul_(variances[1]), decay)
 
 
@@ -89,7 +95,7 @@ def surface_kernel(a: torch.Tensor, b: torch.Tensor, theta: torch.Tensor, surfac
 def surface_variance(a: torch.Tensor, theta: torch.Tensor, surface: Surface) -> torch.Tensor:
     """Prior variance (n,) of a surface at the rows of a."""
     variances = torch.exp(2.0 * theta[[surface.linear, surface.matern]])
-    return CONSTANT_VARIANCE + variances[1] + variances[0] / surface.p * (a * a).sum(1)
+    return CONSTANT_VARIANCE + variances[1] + variances[0] * ((a * a) @ relevance(theta, surface))
 
 
 def covariance(rows: Rows, theta: torch.Tensor, scales: Scales) -> tuple[torch.Tensor, list[Pieces]]:
@@ -155,3 +161,7 @@ def add_surface_gradient(
     spread = 2.0 * (weight.sum(1) @ (x * x) - (x * (weight @ x)).sum(0))
     factor = 3.0 * torch.exp(2.0 * theta[surface.matern])
     gradient[surface.lengths] += factor * spread * torch.exp(-2.0 * theta[surface.lengths])
+    # the linear part's shares move with the lengths too
+    share = relevance(theta, surface)
+    by_share = torch.exp(2.0 * theta[surface.linear]) * (x * (slope @ x)).sum(0)
+    gradient[surface.lengths] -= 2.0 * share * (by_share - share @ by_share)

@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from hte_bridge.engines.deep.kernel import Rows, covariance, pieces, surface_kernel, surface_variance
+from hte_bridge.engines.deep.kernel import (
+    Rows,
+    covariance,
+    pieces,
+    relevance,
+    surface_kernel,
+    surface_variance,
+)
 from hte_bridge.engines.deep.scales import Array, Scales
 
 CHUNK = 2_000  # new rows at a time, so that memory does not grow with them
@@ -94,7 +101,8 @@ class KernelPosterior:
             decay = pieces(self.rows.x, x, each.theta, surface).decay * load[:, None]
             steep = 3.0 * torch.exp(2.0 * (each.theta[surface.matern] - each.theta[surface.lengths]))
             bend = steep * (decay.T @ self.rows.x - decay.sum(0)[:, None] * x)
-            flat = torch.exp(2.0 * each.theta[surface.linear]) / surface.p * (load @ self.rows.x)
+            share = torch.exp(2.0 * each.theta[surface.linear]) * relevance(each.theta, surface)
+            flat = share * (load @ self.rows.x)
             found.append((bend + flat).square().mean(0).sqrt().cpu().numpy())
         return np.array(found) * self.units.outcome_sd
 
