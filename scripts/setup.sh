@@ -99,7 +99,7 @@ python_side() { python_packages && torch_package && project; }
 
 # ---------------------------------------------------------------------------------------------- R
 
-DEBIAN_R="r-base-core r-recommended r-base-dev libuv1-dev"
+DEBIAN_R="r-base-core r-recommended r-base-dev libuv1-dev curl" # renv downloads with curl
 
 system_r() {
   local wanted
