@@ -73,15 +73,15 @@ def _pair(
     study, one, two = table.study, held[first].cate, held[second].cate
     units = study_scores(study)
     label = f"{second} & {first}"
-    rows = [_correlation(one, two, units, level), _same_sign(one, two, units, level)]
+    rows = [correlation(one, two, units, level), _same_sign(one, two, units, level)]
     both = study_scores(study, (table.scores(first).gamma + table.scores(second).gamma) / 2)
     rows += _top(first, second, top(one, study.weight), top(two, study.weight), both, level)
     rows = [row.with_(engine=label) for row in rows]
     return rows + _parting(table, first, second, one, two, both, depth, level)
 
 
-def _correlation(one: Array, two: Array, units: Scores, level: float) -> Estimate:
-    """Weighted correlation, by its influence function: z w - r (z^2 + w^2) / 2 of the standardised values."""
+def correlation(one: Array, two: Array, units: Scores, level: float) -> Estimate:
+    """Weighted correlation of two columns (n,), by its influence function: z w - r (z^2 + w^2) / 2 of standard values."""
     share = units.weight / units.weight.sum()
     spread = [float(share @ (each - share @ each) ** 2) ** 0.5 for each in (one, two)]
     if not min(spread) > 1e-12 * max(1e-300, np.abs(one).max(), np.abs(two).max()):
