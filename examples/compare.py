@@ -6,11 +6,16 @@ Usage: python examples/compare.py OUT.csv
 import sys
 from pathlib import Path
 
+import pandas as pd
+
 import hte_bridge as hb
 
 if __name__ == "__main__":
+    data = pd.read_csv(
+        Path(__file__).parent / "thornton_hiv.csv", float_precision="round_trip"
+    )  # to the last bit
     study = hb.Study.from_frame(
-        Path(__file__).parent / "thornton_hiv.csv",
+        data,
         outcome="got",
         treatment="any",
         covariates=["age", "distvct", "hiv2004"],

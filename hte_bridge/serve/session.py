@@ -8,9 +8,10 @@ import platform
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hte_bridge import __version__
 from hte_bridge.comparison import Comparison
@@ -24,7 +25,17 @@ ENGINE_HOMES = {  # name in R -> where its class lives
     "feols": ("engines.feols", "Feols"),
     "causal_forest": ("engines.causal_forest", "CausalForest"),
     "deep": ("engines.deep", "Deep"),
+    "meta": ("engines.meta", "Meta"),
+    "stack": ("engines.stack", "Stack"),
     "given": ("engines.given", "Given"),
+    "forest": ("serve.grown", "GrownForest"),
+}
+BETWEEN = {  # verbs that are functions of a table
+    "differences": "between.differences",
+    "race": "between.race",
+    "agreement": "between.agreement",
+    "explain_gap": "between.explain_gap",
+    "report": "report",
 }
 HOUSEKEEPING = ("fit", "scores", "per_engine")  # methods that return what R cannot hold
 
@@ -152,22 +163,19 @@ class Session:
 
     def verb(self, table: Table, name: str, options: dict[str, Any]) -> Any:
         """Any public method of a table."""
-        method = None if name.startswith("_") or name in HOUSEKEEPING else getattr(table, name, None)
-        if method is None and name in dir(Comparison) and not name.startswith("_"):
+        verb = find_verb(table, name)
+        if verb is None and find_verb(Comparison, name) is not None:
             raise FitsAreGone("table")
-        if not callable(method):
+        if verb is None:
             offer = nearest(name, self.verbs(table)).replace("The columns are", "The verbs are")
             raise InvalidOption(f"A verb must be one that a table has. `{name}` is not. {offer}")
-        check_arguments(method, options, name)
-        return method(**as_declared(method, options))
+        check_arguments(verb, options, name)
+        return verb(**as_declared(verb, options))
 
     def verbs(self, table: Table) -> dict[str, str]:
         """Every verb of a table and its arguments."""
-        methods = inspect.getmembers(table, callable)
-        public = [
-            (name, each) for name, each in methods if not name.startswith("_") and name not in HOUSEKEEPING
-        ]
-        return {name: str(inspect.signature(each)) for name, each in public}
+        found = {name: find_verb(table, name) for name in sorted({*dir(table), *BETWEEN})}
+        return {name: str(inspect.signature(verb)) for name, verb in found.items() if verb is not None}
 
     def doctor(self) -> dict[str, Any]:
         """What is installed on this side; R itself is looked at by R."""
@@ -183,6 +191,17 @@ class Session:
     def versions(self) -> dict[str, str]:
         """Versions of this side."""
         return {"hte_bridge": __version__, "python": platform.python_version()}
+
+
+def find_verb(table: Table | type[Table], name: str) -> Callable[..., Any] | None:
+    """A verb of a table: its public method, or a function of ``between`` or ``report`` on it; None if there is none."""
+    live = isinstance(table, Comparison) or table is Comparison
+    method = None if name.startswith("_") or name in HOUSEKEEPING else getattr(table, name, None)
+    if callable(method):
+        return cast(Callable[..., Any], method)
+    if name not in BETWEEN or not (live or name == "report"):
+        return None
+    return partial(getattr(import_module(f"hte_bridge.{BETWEEN[name]}"), name), table)
 
 
 def make_engine(name: str, options: Mapping[str, Any]) -> Engine:

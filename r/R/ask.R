@@ -4,7 +4,7 @@ ask <- function(do, ...) {
   process <- python_process()
   state$requests <- state$requests + 1L
   id <- state$requests
-  arguments <- to_wire(list(...)) # starts with the process at hand: handles of an older one are not valid
+  arguments <- to_wire(snake(list(...))) # sends studies again that an older process held
   message <- list(id = id, do = do, arguments = arguments, drop = as.list(state$drop))
   state$drop <- character()
   answered <- FALSE

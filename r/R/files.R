@@ -32,6 +32,6 @@ hte_load <- function(path) ask("load", path = normalizePath(path, mustWork = FAL
 #' @export
 hte_report <- function(table, path, ...) {
   check_table(table)
-  ask("report", table = table, path = normalizePath(path, mustWork = FALSE), options = snake(list(...)))
+  hte_verb(table, "report", path = normalizePath(path, mustWork = FALSE), ...)
   invisible(path)
 }

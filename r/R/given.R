@@ -25,11 +25,11 @@ hte_from_forest <- function(forest, label = "grf") {
   binary <- all(forest$W.orig %in% c(0, 1))
   engine <- hte_given(label,
     cate = as.numeric(stats::predict(forest)$predictions), outcome_mean = as.numeric(forest$Y.hat),
-    propensity = as.numeric(forest$W.hat), treatment_variance = if (!binary) rooms_of(forest), held_out = TRUE
+    propensity = as.numeric(forest$W.hat), treatment_variance = if (!binary) rooms_of(forest)
   )
-  engine$forest <- list(outcome = as.numeric(forest$Y.orig), treatment = as.numeric(forest$W.orig),
-    clusters = as.integer(forest$clusters), weight = forest$sample.weights)
-  engine
+  grown <- list(outcome = as.numeric(forest$Y.orig), treatment = as.numeric(forest$W.orig))
+  if (length(forest$clusters)) grown$clusters <- as.integer(forest$clusters)
+  structure(list(engine = "forest", options = c(engine$options, grown)), class = "hte_engine")
 }
 
 # Var(T | x) out of bag, by the code that the Python engine uses.

@@ -9,11 +9,11 @@ to_wire <- function(value) {
   if (inherits(value, "hte_study")) return(list(`$held` = study_handle(value)))
   if (inherits(value, "hte_table")) return(table_mark(value))
   if (inherits(value, "hte_engine")) {
-    return(list(`$engine` = value$engine, options = to_wire(snake(value$options))))
+    return(list(`$engine` = value$engine, options = to_wire(engine_options(value))))
   }
   if (is.data.frame(value)) return(frame_mark(value))
   if (is.list(value)) return(lapply(value, to_wire))
-  if (inherits(value, "formula")) return(all.vars(value))
+  if (inherits(value, "formula")) return(deparse1(value[[length(value)]])) # its right-hand side
   if (is.factor(value)) value <- as.character(value)
   if (is.numeric(value) && (length(value) > LONGEST_IN_JSON || is.matrix(value))) return(column_mark(value))
   if (is.numeric(value)) return(numbers_mark(value))
@@ -25,6 +25,16 @@ to_wire <- function(value) {
 snake <- function(options) {
   if (length(options)) names(options) <- gsub(".", "_", names(options), fixed = TRUE)
   if (length(options)) options else structure(list(), names = character())
+}
+
+# grf's names for the nuisances are not words of this house
+engine_options <- function(engine) {
+  options <- engine$options
+  if (engine$engine == "causal_forest") {
+    names(options)[names(options) == "Y.hat"] <- "outcome_mean"
+    names(options)[names(options) == "W.hat"] <- "propensity"
+  }
+  snake(options)
 }
 
 numbers_mark <- function(value) {

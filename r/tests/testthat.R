@@ -1,0 +1,3 @@
+library(testthat)
+library(htebridge)
+test_check("htebridge")
