@@ -208,6 +208,9 @@ def test_variance_of_centred_levels_is_that_of_the_explicit_inverse():
     inverse = np.linalg.pinv(gram.toarray())[:12, :12]
     hollow = np.eye(12) - 1 / 12
     assert np.abs(found - np.diag(hollow @ inverse @ hollow)).max() < ROUNDING
+    thin = effects.Elimination.of(gram, SIZES, dense_levels=0)
+    sparse_way = thin.centred_variance(slice(0, 12), component, gram.diagonal()[:12])
+    assert np.abs(sparse_way - found).max() < 1e-6  # the sparse factor's diagonal is moved by 1e-10
 
 
 def test_features_are_centred_scaled_and_rebuilt():

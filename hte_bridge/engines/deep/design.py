@@ -125,7 +125,7 @@ def net_options(options: Deep) -> TauNetOptions:
         plain=2 * options.n_nets,
         ramps=options.n_nets,
         hidden=options.hidden,
-        epochs=min(options.epochs, 30),
+        epochs=options.epochs,
         device=device_of(options),
     )
 

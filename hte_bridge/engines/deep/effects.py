@@ -19,6 +19,7 @@ DENSE_LEVELS = 10_000  # beside the largest effect: two effects of 20,000 levels
 EIGEN_LEVELS = 3_000  # beyond, the rank comes from a pivoted Cholesky factor: an eigenbasis takes minutes
 RANK_TOLERANCE = 1e-9
 JITTER = 1e-10
+SOLVED_LEVELS = 256  # right-hand sides at once
 
 
 def dummies(codes: Codes, sizes: Sequence[int]) -> sparse.csr_array:
@@ -115,6 +116,25 @@ class Elimination:
         wide[self.order[: self.first]] = -self.inverse[:, None] * (self.border @ self.complement)
         wide[self.order[self.first :]] = self.complement
         return diagonal, wide
+
+    def centred_variance(self, span: slice, component: Codes, weight: Array) -> Array:
+        """Variances (size,) of the centred levels of one effect, for noise of variance one.
+
+        From the dense complement, or level by level from the sparse factor.
+        """
+        if self.complement is not None:
+            diagonal, wide = self.root()
+            return centred_variance(diagonal[span], wide[span], component, weight)
+        size, found = span.stop - span.start, np.zeros(span.stop - span.start)
+        for start in range(0, size, SOLVED_LEVELS):
+            chosen = np.arange(start, min(start + SOLVED_LEVELS, size))
+            unit = np.zeros((size, len(chosen)))
+            unit[chosen, np.arange(len(chosen))] = 1.0
+            unit = centred(unit, component, weight)
+            right = np.zeros((len(self.order), len(chosen)))
+            right[span] = unit
+            found[chosen] = (unit * self.solve(right)[span]).sum(axis=0)
+        return found
 
 
 def _largest_first(sizes: Sequence[int], levels: int) -> tuple[Codes, int]:

@@ -181,7 +181,9 @@ class _State:
         variance[scale <= 1e-12 * max(scale.max(), 1e-300)] = 0.0
         noise, none = max(second / max(freedom, 1), 1e-300), np.zeros(0)
         live = np.flatnonzero(variance[owner] > 0)
-        return cls(owner, fixed, size, scale, freedom, variance, noise, live, none, none, none)
+        return cls(
+            owner, fixed, size, scale.astype(np.float64), freedom, variance, noise, live, none, none, none
+        )
 
     def update(self, gram: Array, target: Array, second: float) -> None:
         """Posterior, degrees of freedom and log evidence (up to a constant) given the variances."""

@@ -152,11 +152,10 @@ def recover(
     comes on top. Levels are centred within their connected component.
     """
     sizes, edge = made.rows.sizes, whole.n_levels
-    if not sizes or solved.system.elimination.complement is None:
+    if not sizes:
         return ()
     system, live = solved.system, solved.layer.live[is_tau]
     gram = sparse.csr_array(whole.levels[:edge][:, :edge])
-    diagonal, wide = system.elimination.root()
     project = system.project[:, live]
     values = system.project_target[:, 0] - project @ solved.layer.mean[live]
     eigen, vectors = np.linalg.eigh(covariance[np.ix_(is_tau, is_tau)])
@@ -165,8 +164,8 @@ def recover(
     count, start, out = gram.diagonal(), 0, []
     for size, component in zip(sizes, components_of(gram, sizes), strict=True):
         span = slice(start, start + size)
-        both = np.hstack([noise**0.5 * wide[span], spread[span]])
-        variance = centred_variance(noise * diagonal[span], both, component, count[span])
+        variance = noise * system.elimination.centred_variance(span, component, count[span])
+        variance += centred_variance(np.zeros(size), spread[span], component, count[span])
         out.append(
             (centred(values[span], component, count[span]), np.sqrt(np.maximum(variance, 0)), component)
         )
@@ -216,5 +215,10 @@ def _notes(solved: Solved, loss: dict[str, float], spread: float) -> tuple[str, 
         found.append(
             f"The deep model did not beat the linear one held out (loss {loss['deep']:.5g} against "
             f"{loss['linear']:.5g})."
+        )
+    if loss["deep"] > loss["constant effect"]:
+        found.append(
+            "Held out, an effect that varies with the covariates did not beat a constant one (loss "
+            f"{loss['deep']:.5g} against {loss['constant effect']:.5g})."
         )
     return tuple(found)

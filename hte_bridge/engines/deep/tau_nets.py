@@ -24,7 +24,7 @@ Array = npt.NDArray[np.float64]
 Inputs = Literal["plain", "ramps"]
 
 ROWS_SEEN = 1_500_000  # rows times epochs that a network is shown, more or less
-FEWEST_EPOCHS, MOST_EPOCHS = 8, 30
+FEWEST_EPOCHS, MOST_EPOCHS = 8, 24
 MOST_ROWS = 150_000  # per network; several networks see different rows
 HELD_BACK = 0.1  # of the rows, to stop by
 INPUT_BINS = 12
@@ -282,7 +282,7 @@ class _Race:
         self.layers = [each.to(device).requires_grad_(True) for each in start]
         self.half = len(self.layers) // 2
         self.fixed = torch.zeros((number, rows.n), device=device)
-        self.batch = int(np.clip(len(self.kept) // 60, 64, 1_024))
+        self.batch = int(np.clip(len(self.kept) // 24, 64, 1_024))
         per_epoch = -(-len(self.kept) // self.batch)
         self.optimiser = torch.optim.AdamW(self.layers, lr=LEARNING_RATE, weight_decay=1e-3)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
