@@ -64,8 +64,12 @@ def rule_value(
     >>> [(row.term, row.estimate) for row in rows[:3]]
     [('rule', 0.75), ('rule - treat all', 0.75), ('rule - random', 0.75)]
     """
-    treat = check_rule(rule, scores.n)
-    net = scores.gamma - _prices(cost, scores.n)
+    return _values(scores, check_rule(rule, scores.n), _prices(cost, scores.n), level, name)
+
+
+def _values(scores: Scores, treat: Array, prices: Array, level: float, name: str) -> list[Estimate]:
+    """Rows of a checked rule and checked costs, which may be zero."""
+    net = scores.gamma - prices
     weight = scores.weight / scores.weight.sum()
     share, everyone = float(weight @ treat), float(weight @ net)
     own, value = treat * net, float(weight @ (treat * net))
@@ -122,7 +126,9 @@ def policy(
         return [*banded(rows[: len(budgets)], scores), *banded(rows[len(budgets) :], scores)]
 
     def threshold(fold: Scores, priority: Array, rows: Codes) -> list[Estimate]:
-        return rule_value(fold, priority > prices[rows], cost=prices[rows], level=level, name="learned rule")
+        return _values(
+            fold, (priority > prices[rows]).astype(np.float64), prices[rows], level, "learned rule"
+        )
 
     return averaged(scores, ranking, threshold, level)
 
@@ -160,9 +166,7 @@ def tree_policy(
         earlier, test = fold < each, fold == each
         treat[test] = tree_actions(x[earlier], gain[earlier], x[test], depth=depth, tree=tree)[0]
     usable = np.isfinite(treat)
-    rows = rule_value(
-        scores.where(usable), treat[usable], cost=prices[usable], level=level, name=f"tree of depth {depth}"
-    )
+    rows = _values(scores.where(usable), treat[usable], prices[usable], level, f"tree of depth {depth}")
     words = tree_actions(x, gain, x[:1], depth=depth, tree=tree, names=names)[1]
     note = f"each fold judged by a tree of earlier folds; on all units: {words}"
     return [row.with_(influence=_placed(row, usable), note=note) for row in rows]

@@ -1,0 +1,374 @@
+"""Identities, invariances and recovery of the estimands, from known scores and a cheap engine."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import hte_bridge as hb
+from hte_bridge.engine import HeldOut
+from hte_bridge.estimands.averages import ate
+from hte_bridge.estimands.bands import sup_t
+from hte_bridge.estimands.budget import gain_curve
+from hte_bridge.estimands.confounding import coefficient_sensitivity
+from hte_bridge.estimands.counterfactual import counterfactual, roi
+from hte_bridge.estimands.doses import dose_curve, local_slopes
+from hte_bridge.estimands.groups import clan, gate, gates, labels_of, rearranged, sorted_groups
+from hte_bridge.estimands.nuisance import crump_edge
+from hte_bridge.estimands.policy import rule_value
+from hte_bridge.estimands.ranking import rate, toc
+from hte_bridge.estimands.sensitivity import bias_bounds, score_sensitivity
+from hte_bridge.estimands.sequential import engine_of, sequential
+from hte_bridge.estimands.splits import repeated
+from hte_bridge.estimands.tree import shallow_tree
+from hte_bridge.scores import Scores
+from hte_bridge.table import Estimate
+
+EXACT = 1e-10
+
+
+@pytest.fixture(scope="module")
+def trial() -> hb.Study:
+    """1,200 units in 60 villages, effect 1 + x."""
+    rng = np.random.default_rng(3)
+    n = 1200
+    frame = pd.DataFrame(
+        {"x": rng.normal(size=n), "z": rng.normal(size=n), "town": rng.choice(list("abc"), n)}
+    )
+    frame["village"] = rng.integers(0, 60, n)
+    frame["d"] = (rng.random(n) < 1 / (1 + np.exp(-0.5 * frame["x"]))).astype(int)
+    frame["before"] = frame["x"] + rng.normal(size=n)
+    frame["y"] = frame["d"] * (1 + frame["x"]) + frame["x"] + rng.normal(size=n)
+    return hb.Study.from_frame(
+        frame, outcome="y", treatment="d", covariates=["x", "z", "town"], cluster="village"
+    )
+
+
+@pytest.fixture(scope="module")
+def table(trial):
+    return hb.compare(trial, [hb.Feols()], seed=1)
+
+
+def close(row, truth):
+    assert abs(row.estimate - truth) < 4 * row.std_error, row
+
+
+# ---- groups -----------------------------------------------------------------------------------------------------
+
+
+def test_a_group_s_row_is_the_average_effect_of_the_group(table):
+    scores, labels = table.scores("feols"), table.study.frame["town"]
+    for row in table.gate("town", joint=False).rows[:3]:
+        alone = ate(scores.where(labels == row.term.split(" = ")[1]))
+        assert abs(row.estimate - alone.estimate) < EXACT
+        assert abs(row.std_error - alone.std_error) < EXACT
+
+
+def test_joint_bands_are_wider_and_adjusted_p_values_larger(table):
+    for joint, alone in zip(
+        table.gate("town").rows[:3], table.gate("town", joint=False).rows[:3], strict=True
+    ):
+        assert joint.conf_low < alone.conf_low < alone.conf_high < joint.conf_high
+        assert joint.p_value >= alone.p_value
+
+
+def test_a_band_of_independent_rows_is_sidak_s_and_of_equal_rows_pointwise():
+    independent, _ = sup_t(np.eye(5), np.full(5, np.inf), 0.95)
+    together, _ = sup_t(np.ones((5, 5)), np.full(5, np.inf), 0.95)
+    assert abs(independent - 0.95 ** (1 / 5)) < 0.002  # Monte-Carlo error of the draws behind the band
+    assert abs(together - 0.95) < 0.004
+
+
+def test_nothing_moves_when_rows_are_shuffled_and_clusters_renamed():
+    rng = np.random.default_rng(4)
+    gamma, label, cluster = rng.normal(size=300), rng.integers(0, 3, 300), rng.integers(0, 40, 300)
+    order = rng.permutation(300)
+    before = gate(Scores(gamma, cluster=cluster), label)
+    after = gate(Scores(gamma[order], cluster=900 - cluster[order]), label[order])
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_allclose(
+            [one.estimate, one.std_error, one.p_value],
+            [other.estimate, other.std_error, other.p_value],
+            atol=1e-12,
+        )
+
+
+def test_sorted_groups_are_equal_within_each_fold():
+    rng = np.random.default_rng(5)
+    priority, fold = rng.normal(size=1000), rng.integers(0, 4, 1000)
+    priority[fold == 0] = np.nan
+    code = sorted_groups(priority, fold, 5)
+    assert (code[fold == 0] == -1).all()
+    for each in (1, 2, 3):
+        counts = np.bincount(code[fold == each])
+        assert counts.max() - counts.min() <= 1
+        assert priority[(fold == each) & (code == 0)].max() <= priority[(fold == each) & (code == 4)].min()
+
+
+def test_rearrangement_sorts_and_says_so():
+    rows = [Estimate("gates", value, 0.1, term=str(value)) for value in (2.0, 1.0, 3.0)]
+    sorted_rows = rearranged(rows)
+    assert [row.estimate for row in sorted_rows] == [1.0, 2.0, 3.0]
+    assert all("monotone" in row.note for row in sorted_rows)
+    assert rearranged(sorted_rows) == sorted_rows
+
+
+def test_gates_and_clan_find_who_gains(table):
+    rows = {row.term: row for row in table.gates().rows}
+    close(rows["highest - lowest"], 2.8)  # quintiles of a normal: 1.4 above and below
+    found = {row.term: row for row in table.clan().rows}
+    assert found["x: highest - lowest"].estimate > 2
+    assert abs(found["z: highest - lowest"].estimate) < 4 * found["z: highest - lowest"].std_error
+
+
+def test_clan_leaves_missing_characteristics_out():
+    rng = np.random.default_rng(6)
+    column = np.where(rng.random(200) < 0.3, np.nan, 5.0) + rng.normal(size=200)
+    priority, fold = rng.normal(size=200), np.zeros(200, dtype=int)
+    row = clan(Scores(np.zeros(200)), column[:, None], ["income"], priority, fold)[0]
+    top = sorted_groups(priority, fold, 5) == 4
+    assert abs(row.estimate - np.nanmean(column[top])) < EXACT
+
+
+def test_bins_keep_their_order():
+    labels = labels_of(np.arange(100.0), bins=3)
+    assert list(labels.categories) == ["below 33", "33 to 66", "66 or more"]
+
+
+# ---- rankings ---------------------------------------------------------------------------------------------------
+
+
+def test_a_sequential_ranking_is_a_refit_on_earlier_folds(trial, table):
+    ranking = sequential(table.fit("feols"), table.folds)
+    assert np.isnan(ranking.priority[table.folds.fold == 0]).all()
+    test = np.flatnonzero(table.folds.fold == 2)
+    again = engine_of(table.fit("feols")).fit(trial.subset(table.folds.fold < 2)).cate(trial.frame.iloc[test])
+    np.testing.assert_array_equal(ranking.priority[test], again["estimate"])
+
+
+def test_heldout_rankings_give_no_interval_and_say_why(table):
+    row = table.rate(ranking="heldout").rows[0]
+    assert row.estimate > 0
+    assert np.isnan([row.std_error, row.p_value, row.conf_low]).all()
+    assert "no interval" in row.note
+
+
+def test_ties_share_their_score_whatever_their_order():
+    rng = np.random.default_rng(7)
+    gamma, priority = rng.normal(size=200), rng.integers(0, 5, 200).astype(float)
+    order = rng.permutation(200)
+    for make in (lambda g, p: rate(Scores(g), p), lambda g, p: toc(Scores(g), p)[2]):
+        one, other = make(gamma, priority), make(gamma[order], priority[order])
+        assert abs(one.estimate - other.estimate) < EXACT
+
+
+def test_toc_at_all_is_zero_without_an_interval():
+    row = toc(Scores(np.arange(50.0)), np.arange(50.0))[-1]
+    assert row.estimate == pytest.approx(0, abs=EXACT)
+    assert np.isnan(row.std_error)
+
+
+# ---- policies ---------------------------------------------------------------------------------------------------
+
+
+def test_treating_all_or_none_is_worth_what_it_is(table):
+    scores = table.scores("feols")
+    everyone = rule_value(scores, np.ones(scores.n), cost=0.5)
+    assert abs(everyone[0].estimate - (ate(scores).estimate - 0.5)) < EXACT
+    assert abs(everyone[1].estimate) < EXACT
+    nobody = rule_value(scores, np.zeros(scores.n), cost=0.5)
+    assert abs(nobody[0].estimate) < EXACT
+    assert abs(nobody[1].estimate + everyone[0].estimate) < EXACT
+
+
+def test_a_budget_for_all_buys_every_positive_effect():
+    rng = np.random.default_rng(8)
+    gamma, priority = rng.normal(size=300), rng.normal(size=300)
+    row = gain_curve(Scores(gamma), priority, 1.0, [10.0])[0]
+    assert abs(row.estimate - np.mean(gamma * (priority > 0))) < EXACT
+
+
+def test_learned_tree_and_given_rules_beat_chance(table):
+    for rows in (
+        table.policy(cost=0.5),
+        table.policy(tree="exact", cost=0.5),
+        table.policy(rule=table.study.frame["x"] > 0),
+    ):
+        versus = next(row for row in rows.rows if row.term.endswith("- random"))
+        assert versus.estimate > 4 * versus.std_error
+
+
+def test_an_exact_tree_beats_every_other_split():
+    rng = np.random.default_rng(9)
+    x, gain = rng.integers(0, 6, (80, 2)).astype(float), rng.normal(size=80)
+
+    def best(rows, depth):
+        total = max(gain[rows].sum(), 0.0)
+        if depth:
+            for j in range(2):
+                for cut in range(5):
+                    below = x[:, j] <= cut
+                    total = max(total, best(rows & below, depth - 1) + best(rows & ~below, depth - 1))
+        return total
+
+    tree = shallow_tree(x, gain, depth=2)
+    assert abs(gain[tree.predict(x)].sum() - best(np.ones(80, dtype=bool), 2)) < EXACT
+
+
+# ---- what if, doses ---------------------------------------------------------------------------------------------
+
+
+def test_changes_add_up_over_segments_and_recover_the_truth(table):
+    rows = {row.term: row for row in table.counterfactual(to=1.0, by="town").rows}
+    assert abs(sum(rows[town].estimate for town in "abc") - rows["total"].estimate) < 1e-8
+    frame = table.study.frame
+    close(rows["total"], float(((1 - frame["d"]) * (1 + frame["x"])).sum()))
+
+
+def test_a_unit_more_for_all_is_n_times_the_average_effect():
+    rng = np.random.default_rng(10)
+    held = HeldOut(rng.normal(size=50), np.zeros(50), np.full(50, 0.5))
+    w, y = np.tile([0.0, 1.0], 25), rng.normal(size=50)
+    gamma = held.cate + (w - 0.5) / 0.25 * (y - (w - 0.5) * held.cate)
+    scores = Scores(gamma, outcome=y, treatment=w, heldout=held)
+    row = counterfactual(scores, add=1.0)[0]
+    assert abs(row.estimate - 50 * ate(scores).estimate) < EXACT
+    assert abs(row.std_error - 50 * ate(scores).std_error) < EXACT
+    assert abs(roi(scores, value=2.0, cost=1.0)[0].estimate - (2 * ate(scores).estimate - 1)) < EXACT
+
+
+def dose_study(n=1500):
+    rng = np.random.default_rng(11)
+    x = rng.normal(size=n)
+    dose = 2 + x / 2 + rng.normal(size=n)
+    return hb.Study.from_frame(
+        pd.DataFrame({"y": dose**2 + x + rng.normal(size=n), "dose": dose, "x": x}),
+        outcome="y",
+        treatment="dose",
+        covariates=["x"],
+    )
+
+
+def test_a_dose_curve_bends_where_the_truth_does():
+    study = dose_study()
+    rng = np.random.default_rng(12)
+    held = HeldOut(
+        np.full(study.n, 4.0), 5.25 + 3 * study.covariates[:, 0] + study.covariates[:, 0] ** 2 / 4,
+        2 + study.covariates[:, 0] / 2, np.ones(study.n),
+    )  # E[Y | x] of the square  # fmt: skip
+    scores = Scores(
+        np.zeros(study.n), outcome=study.outcome, treatment=study.treatment, heldout=held, binary=False
+    )
+    fold = rng.integers(0, 5, study.n)
+    rows = dose_curve(scores, np.column_stack([study.filled, study.filled**2]), fold, at=[1.0, 2.0, 3.0])
+    close(rows[0], 3.0)
+    close(rows[1], 8.0)
+    assert rows[-1].term == "linear"
+    assert rows[-1].p_value < 0.01
+    slopes = local_slopes(scores, np.column_stack([study.filled, study.filled**2]), fold, at=[1.0, 3.0])
+    close(slopes[0], 2.0)
+    close(slopes[1], 6.0)
+    binned = dose_curve(scores, study.filled, fold, shape="bins")
+    assert [row.estimate for row in binned[:-1]] == sorted(row.estimate for row in binned[:-1])
+
+
+def test_a_straight_dose_passes_the_test_of_a_line():
+    study = dose_study()
+    line = study.with_(outcome=3 * study.treatment + np.random.default_rng(13).normal(size=study.n))
+    held = HeldOut(
+        np.full(study.n, 3.0),
+        3 * (2 + study.covariates[:, 0] / 2),
+        2 + study.covariates[:, 0] / 2,
+        np.ones(study.n),
+    )
+    scores = Scores(
+        np.zeros(study.n), outcome=line.outcome, treatment=line.treatment, heldout=held, binary=False
+    )
+    rows = dose_curve(scores, study.filled, np.arange(study.n) % 5, at=[1.0, 2.0])
+    close(rows[0], 3.0)
+    assert rows[-1].p_value > 0.001
+
+
+# ---- nuisances, sensitivity, splits -------------------------------------------------------------------------------
+
+
+def test_nuisances_are_judged_on_units_they_did_not_see(table):
+    rows = {row.term: row for row in table.nuisance().rows}
+    scores = table.scores("feols")
+    mse = np.mean((scores.outcome - scores.heldout.outcome_mean) ** 2)
+    assert abs(rows["outcome R2"].estimate - (1 - mse / np.var(scores.outcome))) < EXACT
+    close(rows["treatment slope"], 1.0)
+    assert rows["propensity, least"].estimate == scores.heldout.propensity.min()
+
+
+def test_the_best_edge_trims_only_where_overlap_is_weak():
+    rng = np.random.default_rng(14)
+    assert crump_edge(rng.uniform(0.3, 0.7, 500)) == 0
+    weak = rng.beta(0.5, 0.5, 5000)
+    edge = crump_edge(weak)
+    inside = (weak > edge) & (weak < 1 - edge)
+    # at the best edge the worst unit kept has twice the average of 1 / (e (1 - e))
+    assert 1 / (edge * (1 - edge)) == pytest.approx(2 * np.mean(1 / (weak * (1 - weak))[inside]), rel=0.01)
+
+
+def test_bounds_open_with_strength_and_close_at_the_robustness_value(table):
+    scores = table.scores("feols")
+    low, high = bias_bounds(scores, with_outcome=0.0, with_treatment=0.0)
+    assert low.estimate == high.estimate == pytest.approx(ate(scores).estimate)
+    value = score_sensitivity(scores)[0].estimate
+    assert abs(bias_bounds(scores, with_outcome=value, with_treatment=value)[0].estimate) < 1e-6
+    interval = score_sensitivity(scores)[1].estimate
+    assert 0 < interval < value
+
+
+def test_a_confounder_like_the_true_one_explains_the_bias(trial):
+    rows = {row.term: row for row in coefficient_sensitivity(trial)}
+    beside = rows["beside a confounder 1 x z"]
+    assert abs(beside.estimate - 1.0) < 0.3  # z does nothing: neither would a confounder like it
+    assert rows["robustness value: interval to 0"].estimate < rows["robustness value: estimate to 0"].estimate
+
+
+def test_placebos_find_nothing_and_real_effects_are_not_placebos(table):
+    drawn = table.placebo(seed=1).rows[0]
+    assert abs(drawn.statistic) < 4
+    before = table.placebo("before").rows[0]
+    assert abs(before.statistic) < 4
+    assert abs(table.placebo("y").rows[0].statistic) > 4
+
+
+def test_repeated_splits_take_medians(trial):
+    def make(study, engine, folds):
+        fit = engine.fit(study, folds)
+        ranking = sequential(fit, folds)
+        scores = hb.comparison.engine_scores(fit)
+        return gates(scores, ranking.priority, ranking.fold, joint=False)
+
+    rows = repeated(trial, hb.Feols(), make, n_splits=3, seed=1)
+    assert "median of 3 splits" in rows[0].note
+    close(next(row for row in rows if row.term == "highest - lowest"), 2.8)
+
+
+# ---- the front door -----------------------------------------------------------------------------------------------
+
+
+def test_compare_takes_every_name_of_the_registry(trial):
+    from hte_bridge.estimands.registry import MAKERS
+
+    names = [name for name in MAKERS if name not in ("ape", "dose")]
+    frame = hb.compare(trial, [hb.Feols()], estimands=names, seed=1).to_frame()
+    answered = set(frame.loc[frame["estimate"].notna() | frame["p_value"].notna(), "estimand"])
+    assert set(names) <= answered
+
+
+def test_projection_takes_a_formula(table):
+    terms = [row.term for row in table.projection("x + i(town)").rows]
+    assert terms == ["(Intercept)", "x", "C(town)[T.b]", "C(town)[T.c]", "joint"]
+    with pytest.raises(hb.comparison.InvalidOption, match="`xx` is not one"):
+        table.projection("xx")
+
+
+def test_a_subset_by_condition_is_the_subset_by_mask(table):
+    frame = table.study.frame
+    one = table.average("att", "x > 0").rows[0]
+    other = table.average("att", (frame["x"] > 0).to_numpy()).rows[0]
+    assert one.estimate == other.estimate
+    assert one.term == "x > 0"
