@@ -1,0 +1,257 @@
+"""Data larger than memory: Parquet read by row groups, one pass of sums, memory that does not grow with the rows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow.parquet as pq
+
+from hte_bridge.engines.deep.design import Design, design
+from hte_bridge.engines.deep.last_layer import posterior, solve
+from hte_bridge.engines.deep.points import Rows, SlopeGroups, distinct
+from hte_bridge.engines.deep.sums import Sums, sums
+from hte_bridge.engines.deep.surface import Surface
+from hte_bridge.engines.deep.threads import threads
+from hte_bridge.errors import InvalidData, UnreadableFile
+from hte_bridge.progress import steps
+from hte_bridge.study import Folds, Study
+from hte_bridge.table import check_level, interval
+
+if TYPE_CHECKING:
+    from hte_bridge.engines.deep import Deep
+
+Array = npt.NDArray[np.float64]
+
+SAMPLE = 100_000  # rows for the networks, the knots and the nugget
+BATCH = 250_000  # rows in memory at once
+
+
+@dataclass(frozen=True, eq=False)
+class Roles:
+    """Names of the columns, as in ``Study.from_frame``."""
+
+    outcome: str
+    treatment: str
+    covariates: tuple[str, ...]
+    fixed_effects: tuple[str, ...]
+
+    @property
+    def all(self) -> list[str]:
+        """Every column that is read."""
+        return [self.outcome, self.treatment, *self.covariates, *self.fixed_effects]
+
+
+@dataclass(frozen=True, eq=False)
+class StreamFit:
+    """A panel fitted from files: the effect at new rows, averages and recovered effects.
+
+    Parameters
+    ----------
+    study : Study
+        A sample of the rows, with the encoder of new ones.
+    surface : Surface
+        Posterior of tau, from all rows.
+    levels : tuple of array
+        Labels of each effect's levels.
+    info : dict
+        Rows, features, noise, nugget, seconds.
+    """
+
+    study: Study
+    surface: Surface
+    levels: tuple[npt.NDArray[Any], ...]
+    info: dict[str, Any]
+
+    def cate(self, new: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
+        """``estimate std_error conf_low conf_high`` for each row of ``new``."""
+        x = self.study.fill(self.study.encoder.transform(new))
+        with threads(1):
+            estimate, std_error = self.surface.moments(x)
+        return _frame(estimate, std_error, level, new.index)
+
+    def effects(self, name: str, level: float = 0.95) -> pd.DataFrame:
+        """Recovered effect ``name``, centred within connected components, by level."""
+        place = self.study.names.fixed_effects.index(name)
+        estimate, std_error, component = self.surface.effects(place)
+        found = _frame(estimate, std_error, level, pd.Index(self.levels[place], name=name))
+        return found.assign(component=component)
+
+
+def _frame(estimate: Array, std_error: Array, level: float, index: pd.Index) -> pd.DataFrame:
+    low, high = interval(estimate, std_error, check_level(level))
+    return pd.DataFrame(
+        {"estimate": estimate, "std_error": std_error, "conf_low": low, "conf_high": high}, index=index
+    )
+
+
+def fit_path(
+    options: Deep,
+    path: str | Path,
+    *,
+    outcome: str,
+    treatment: str,
+    covariates: Sequence[str],
+    fixed_effects: Sequence[str],
+) -> StreamFit:
+    """Fit a panel from a Parquet file, or a folder of them, larger than memory.
+
+    A first scan reads the effects' levels and draws a sample, on which the networks find the structure; a second
+    pass sums the Gram matrix over all rows, a batch at a time. Network columns are left out: rows outside the sample
+    have no fold.
+
+    Parameters
+    ----------
+    options : Deep
+    path : path
+        Parquet file or folder.
+    outcome, treatment : str
+    covariates, fixed_effects : sequence of str
+
+    Raises
+    ------
+    UnreadableFile
+        If there is no Parquet file at ``path``, or one lacks a column.
+    InvalidData
+        If the sample breaks a rule of ``Study.from_frame``.
+    """
+    began = time.perf_counter()
+    roles = Roles(outcome, treatment, tuple(covariates), tuple(fixed_effects))
+    files = parquet_files(Path(path), roles)
+    levels, sample = scan(files, roles, options.seed)
+    study = Study.from_frame(
+        sample,
+        outcome=outcome,
+        treatment=treatment,
+        covariates=list(covariates),
+        fixed_effects=list(fixed_effects),
+    )
+    scanned = time.perf_counter()
+    made = without_networks(
+        design(study, Folds.make(study, options.n_folds, options.seed), options, study.treatment)
+    )
+    trained = time.perf_counter()
+    whole = stream_sums(files, roles, levels, study, made)
+    summed = time.perf_counter()
+    sizes = tuple(len(labels) for labels in levels)
+    codes = np.column_stack(
+        [_codes(study.effect_levels[f][study.fixed_effects[:, f]], labels) for f, labels in enumerate(levels)]
+    )
+    made = replace(made, rows=replace(made.rows, effects=codes, sizes=sizes))
+    solved = solve(made, whole, slopes=False)
+    surface, _ = posterior(study, made, whole, solved)
+    info = {
+        "rows": whole.n,
+        "sample": study.n,
+        "features": made.basis.size,
+        "noise": float(solved.layer.noise),
+        "nugget": float(solved.nugget),
+        "converged": solved.layer.converged,
+        "seconds": {
+            "scan": scanned - began,
+            "networks": trained - scanned,
+            "sums": summed - trained,
+            "variances": time.perf_counter() - summed,
+        },
+    }
+    return StreamFit(study, surface, levels, info)
+
+
+def parquet_files(path: Path, roles: Roles) -> list[Path]:
+    """The file, or the folder's files in order of name; each must have every column."""
+    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    if not files or not files[0].exists():
+        raise UnreadableFile(
+            f"The path must be a Parquet file or a folder of them. None is at {path}. Check the path."
+        )
+    for file in files:
+        missing = [name for name in roles.all if name not in pq.read_schema(file).names]
+        if missing:
+            raise UnreadableFile(
+                f"Every file must have the columns of the study. {file} lacks `{missing[0]}`. Leave the file out."
+            )
+    return files
+
+
+def batches(files: Sequence[Path], columns: Sequence[str]) -> Iterator[pd.DataFrame]:
+    """Rows in batches that fit in memory, rows with a gap in any column but a covariate included."""
+    for file in files:
+        with pq.ParquetFile(file) as opened:
+            for batch in opened.iter_batches(batch_size=BATCH, columns=list(columns)):
+                yield batch.to_pandas()
+
+
+def scan(files: Sequence[Path], roles: Roles, seed: int) -> tuple[tuple[npt.NDArray[Any], ...], pd.DataFrame]:
+    """Sorted levels of each effect, and a random sample of the rows (each row equally likely)."""
+    rng = np.random.default_rng(seed)
+    total = sum(pq.read_metadata(file).num_rows for file in files)
+    if not total:
+        raise InvalidData("The files must hold at least one row. They are empty. Check the path.")
+    share = min(1.0, SAMPLE / total)
+    found: list[set[Any]] = [set() for _ in roles.fixed_effects]
+    kept = []
+    for frame in steps(batches(files, roles.all), "deep: scan"):
+        for seen, name in zip(found, roles.fixed_effects, strict=True):
+            seen.update(frame[name].dropna().unique().tolist())
+        kept.append(frame[rng.random(len(frame)) < share])
+    return tuple(np.array(sorted(seen)) for seen in found), pd.concat(kept, ignore_index=True)
+
+
+def stream_sums(
+    files: Sequence[Path], roles: Roles, levels: tuple[npt.NDArray[Any], ...], study: Study, made: Design
+) -> Sums:
+    """One pass: sums of each batch, merged by addition."""
+    whole: Sums | None = None
+    needed = [roles.outcome, roles.treatment, *roles.fixed_effects]
+    for frame in steps(batches(files, roles.all), "deep: sums over rows"):
+        frame = frame.dropna(subset=needed)
+        part = sums(rows_of_batch(frame, roles, levels, study, made), made.basis, made.drift)
+        whole = part if whole is None else whole + part
+    assert whole is not None
+    return whole
+
+
+def rows_of_batch(
+    frame: pd.DataFrame, roles: Roles, levels: tuple[npt.NDArray[Any], ...], study: Study, made: Design
+) -> Rows:
+    """A batch as rows, with the levels' global codes."""
+    x = study.fill(study.encoder.transform(frame))
+    first, place = distinct(x)
+    blank = np.zeros((len(first), len(made.basis.centre) - x.shape[1]))
+    codes = [
+        _codes(frame[name].to_numpy(), own) for name, own in zip(roles.fixed_effects, levels, strict=True)
+    ]
+    n = len(frame)
+    return Rows(
+        frame[roles.outcome].to_numpy(dtype=np.float64),
+        frame[roles.treatment].to_numpy(dtype=np.float64),
+        np.ones(n),
+        np.column_stack(codes),
+        tuple(len(own) for own in levels),
+        np.zeros(n, dtype=np.int64),
+        place,
+        np.hstack([x[first], blank]),
+    )
+
+
+def _codes(labels: npt.NDArray[Any], levels: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    return np.searchsorted(levels, labels).astype(np.int64)
+
+
+def without_networks(made: Design) -> Design:
+    """The design without network columns and random slopes, which need a fold or the whole data."""
+    kept = [k for k, block in enumerate(made.basis.blocks) if max(block.columns, default=0) < made.q]
+    mask = np.isin(made.basis.owner, kept)
+    return replace(
+        made,
+        basis=made.basis.keep(kept),
+        drift=made.drift[mask],
+        rows=replace(made.rows, groups=()),
+        slopes=SlopeGroups((), ()),
+    )
