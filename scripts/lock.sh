@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Writes the lock files of Python anew from pyproject.toml with uv (`pip install uv`, outside of .venv); every file of
 # each version gets its hash, so they hold on any platform. torch and rpy2 have locks of their own: torch has two
-# builds, rpy2 is installed after R. renv.lock: see docs/development.md.
+# builds, rpy2 is installed after R. renv.lock is R's to write: install into .venv/r-library, then
+# options(renv.lockfile.version = 1); renv::snapshot(library = ".venv/r-library", type = "all", repos = c(CRAN = "@CRAN@"));
+# put "@CRAN@" back as the URL where renv wrote the mirror's, and take htebridge out.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 work=$(mktemp -d)
