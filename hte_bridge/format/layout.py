@@ -103,9 +103,15 @@ def cells(row: Estimate, places: int, stars: bool) -> tuple[str, ...]:
         row.term,
         number(row.estimate, places) + star,
         number(row.std_error, places),
-        DASH if DASH in ends else f"[{ends[0]}, {ends[1]}]",
+        _test(row) or (DASH if DASH in ends else f"[{ends[0]}, {ends[1]}]"),
         p_value(row.p_value),
     )
+
+
+def _test(row: Estimate) -> str:
+    """The statistic of a row that is a test and nothing else, in the place of its interval."""
+    only = row.test is not None and not math.isfinite(row.estimate) and math.isfinite(row.statistic)
+    return f"statistic {row.statistic:.3g}" if only else ""
 
 
 def number(value: float, places: int = 3) -> str:
@@ -156,8 +162,6 @@ def row_notes(row: Estimate, of_engine: Sequence[str]) -> list[str]:
     for note in said:
         own = own.replace(note, "")
     own = "; ".join(part.strip() for part in own.split("; ") if part.strip(" ;"))
-    if row.test is not None and not math.isfinite(row.estimate) and math.isfinite(row.statistic):
-        own = f"{own}: statistic {row.statistic:.3g}" if own else f"statistic {row.statistic:.3g}"
     return [sentence(each) for each in [own, *said] if each]
 
 
@@ -228,25 +232,28 @@ def _overlap(meta: Mapping[str, Any]) -> str:
 
 def _errors(rows: Sequence[Estimate]) -> str:
     """Which law each interval comes from: vcov and degrees of freedom, by estimand where they differ."""
-    users: dict[str, list[str]] = {}
-    for row in rows:
-        if row.vcov and row.std_error > 0:
-            law = f"normal, {row.vcov}" if math.isinf(row.df) else f"{row.vcov}, t with {row.df:,.0f} df"
-            users.setdefault(law, []).append(f"{row.engine} {row.estimand}".strip())
-    if len(users) < 2:
-        return "".join(f"Standard errors: {law}" for law in users)
+    used = [row for row in rows if row.vcov and row.std_error > 0]
+    laws = {
+        vcov: [row for row in used if row.vcov == vcov] for vcov in dict.fromkeys(row.vcov for row in used)
+    }
     said = []
-    for law, names in users.items():
-        estimands = dict.fromkeys(name.split(" ", 1)[-1] for name in names)
-        complete = all(
-            name.split(" ", 1)[-1] not in estimands
-            for other in users
-            if other != law
-            for name in users[other]
-        )
-        listed = estimands if complete else dict.fromkeys(names)
-        said.append(f"{law} ({', '.join(listed)})")
-    return f"Standard errors: {'; '.join(said)}"
+    for vcov, members in laws.items():
+        users = dict.fromkeys(row.estimand for row in members)
+        shared = any(row.estimand in users and row.vcov != vcov for row in used)
+        if shared:  # the same estimand by another law too: the engine tells them apart
+            users = dict.fromkeys(f"{row.engine} {row.estimand}" for row in members)
+        where = f" ({', '.join(users)})" if len(laws) > 1 else ""
+        said.append(f"{vcov}, {_law(members)}{where}")
+    return f"Standard errors: {'; '.join(said)}" if said else ""
+
+
+def _law(rows: Sequence[Estimate]) -> str:
+    low, high = min(row.df for row in rows), max(row.df for row in rows)
+    if math.isinf(low):
+        return "normal"
+    if math.isinf(high):
+        return f"t with {low:,.0f} df or more"
+    return f"t with {low:,.0f} df" if low == high else f"t with {low:,.0f} to {high:,.0f} df"
 
 
 def star_note() -> str:
