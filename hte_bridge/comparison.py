@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
+from hte_bridge import inference
 from hte_bridge.engine import Fit
 from hte_bridge.errors import HteBridgeError, InvalidOption, NotIdentified, nearest
 from hte_bridge.estimands.averages import ape, atc, ate, ato, att
@@ -27,7 +27,7 @@ from hte_bridge.estimands.regression import HC
 from hte_bridge.estimands.sensitivity import benchmark, placebo_outcome, placebo_treatment
 from hte_bridge.estimands.sequential import How
 from hte_bridge.estimands.sequential import ranking as ranking_of
-from hte_bridge.formula import design_of
+from hte_bridge.formula import column_of, design_of, rows_of
 from hte_bridge.scores import Scores
 from hte_bridge.scores import scores as scores_of
 from hte_bridge.study import Folds, Study
@@ -92,11 +92,11 @@ class Comparison(Table):
 
         return differences(self, level=level)
 
-    def race(self, level: float | None = None) -> Reading:
+    def race(self, *, ranking: How = "sequential", level: float | None = None) -> Reading:
         """Which CATE predicts best held-out, and what one adds to another; see ``between.race``."""
         from hte_bridge.between.race import race
 
-        return race(self, level=level)
+        return race(self, ranking=ranking, level=level)
 
     def agreement(self, depth: int = 2, level: float | None = None) -> Reading:
         """Correlation, signs and top fifths of each two engines, and where they part; see ``between.agreement``."""
@@ -149,7 +149,7 @@ class Comparison(Table):
         averages = {"ate": ate, "att": att, "atc": atc, "ato": ato, "ape": ape}
         if estimand not in averages:
             raise InvalidOption(f"`estimand` must be one of {', '.join(averages)}. {estimand!r} was given.")
-        mask = self._rows(where)
+        mask = rows_of(self.study, where)
         term = where if isinstance(where, str) else "" if where is None else "subset"
         return self.per_engine(
             estimand,
@@ -160,7 +160,7 @@ class Comparison(Table):
 
     def gate(self, by: Any, bins: int | Sequence[float] | None = None, *, joint: bool = True) -> Table:
         """Effect in each group of a column (or of labels (n,)), with joint bands and a test of equality; ``groups.gate``."""
-        labels, name = labels_of(self._column(by), bins), by if isinstance(by, str) else ""
+        labels, name = labels_of(column_of(self.study, by), bins), by if isinstance(by, str) else ""
         return self.per_engine(
             "gate", lambda fit, scores: gate(scores, labels, name=name, level=self.level, joint=joint)
         )
@@ -183,7 +183,7 @@ class Comparison(Table):
 
     def projection(self, formula: str | None = None, *, vcov: HC = "HC3", overlap: bool = False) -> Table:
         """Best linear projection of the CATE on a right-hand side such as ``"age + i(town) + log(income)"``."""
-        design, names = self._design(formula)
+        design, names = design_of(self.study, formula)
         options: dict[str, Any] = {"level": self.level, "vcov": vcov, "overlap": overlap}
         return self.per_engine("projection", lambda fit, scores: projection(scores, design, names, **options))
 
@@ -233,9 +233,9 @@ class Comparison(Table):
         ranking: How = "sequential",
     ) -> Table:
         """Whom to treat and what it is worth: learned threshold or budget, a tree, or a ``rule`` of your own (n,)."""
-        price = self._column(cost) if isinstance(cost, str) else cost
+        price = column_of(self.study, cost) if isinstance(cost, str) else cost
         check_prices(price, budget, self.study.n)
-        given = None if rule is None else check_rule(self._column(rule), self.study.n)
+        given = None if rule is None else check_rule(column_of(self.study, rule), self.study.n)
 
         def make(fit: Fit, scores: Scores) -> list[Estimate]:
             if given is not None:
@@ -254,8 +254,12 @@ class Comparison(Table):
         self, *, to: Any = None, add: Any = None, scale: Any = None, by: Any = None, value: Any = 1.0
     ) -> Table:
         """Change of the outcome, in total and by segment, had the treatment been another; ``counterfactual``."""
-        segment, worth = self._column(by), self._column(value)
-        change = {"to": self._column(to), "add": self._column(add), "scale": self._column(scale)}
+        segment, worth = column_of(self.study, by), column_of(self.study, value)
+        change = {
+            "to": column_of(self.study, to),
+            "add": column_of(self.study, add),
+            "scale": column_of(self.study, scale),
+        }
         return self.per_engine(
             "counterfactual",
             lambda fit, scores: counterfactual(
@@ -265,8 +269,12 @@ class Comparison(Table):
 
     def roi(self, *, value: Any, cost: Any, add: Any = 1.0, by: Any = None) -> Table:
         """Return on spending for more treatment, in total and by segment; ``counterfactual.roi``."""
-        segment = self._column(by)
-        money = {"value": self._column(value), "cost": self._column(cost), "add": self._column(add)}
+        segment = column_of(self.study, by)
+        money = {
+            "value": column_of(self.study, value),
+            "cost": column_of(self.study, cost),
+            "add": column_of(self.study, add),
+        }
         return self.per_engine(
             "roi", lambda fit, scores: roi(scores, segment=segment, level=self.level, **money)
         )
@@ -315,35 +323,35 @@ class Comparison(Table):
                 "placebo",
                 lambda fit, scores: placebo_treatment(fit, self.folds, seed=seed, level=self.level),
             )
-        values, name = self._column(outcome), outcome if isinstance(outcome, str) else ""
+        values, name = column_of(self.study, outcome), outcome if isinstance(outcome, str) else ""
         return self.per_engine(
             "placebo", lambda fit, scores: placebo_outcome(fit, self.folds, values, name, level=self.level)
         )
 
-    def _column(self, given: Any) -> Any:
-        """A column of the study's frame by name; anything else as it is."""
-        if not isinstance(given, str):
-            return given
-        frame = self.study.frame
-        if frame is None or given not in frame.columns:
-            raise InvalidOption(
-                f"`{given}` must be a column of the frame. {nearest(given, () if frame is None else frame.columns)}"
-            )
-        return frame[given]
+    def with_vcov(self, vcov: Any, table: Table | None = None) -> Table:
+        """The rows (of ``table``, or these) with errors by pyfixest: ``{"CRV3": "village"}``, ``"hetero"``; ``inference``."""
+        given = self if table is None else table
+        return Table(tuple(inference.with_vcov(given.rows, self.study, vcov)), given.meta)
 
-    def _rows(self, where: Any) -> Any:
-        """A mask (n,) from a condition, a mask or nothing."""
-        if where is None:
-            return slice(None)
-        if isinstance(where, str) and self.study.frame is not None:
-            return np.asarray(self.study.frame.eval(where), dtype=bool)
-        return where
+    def adjusted(
+        self, table: Table | None = None, *, method: inference.Family = "romano-wolf", seed: int = 0
+    ) -> Table:
+        """The rows (of ``table``, or these) as one family: p-values that allow for all of them; ``inference.adjusted``."""
+        given = self if table is None else table
+        rows = inference.adjusted(given.rows, self.study.cluster, method=method, seed=seed)
+        return Table(tuple(rows), given.meta)
 
-    def _design(self, formula: str | None) -> tuple[Any, list[str]]:
-        """Columns (n, k) and names of a right-hand side; the covariates where there is none."""
-        if formula is None or self.study.frame is None:
-            return self.study.filled, list(self.study.filled_names)
-        return design_of(formula, self.study.frame)
+    def wild_bootstrap(self, table: Table | None = None, *, draws: int = 999, seed: int = 0) -> Table:
+        """The rows (of ``table``, or these) by the wild cluster bootstrap, for few clusters."""
+        given = self if table is None else table
+        rows = inference.wild_bootstrap(given.rows, self.study.cluster, draws=draws, seed=seed)
+        return Table(tuple(rows), given.meta)
+
+    def randomisation(self, *, draws: int = 999, seed: int = 0) -> Table:
+        """Randomisation test of no effect on any unit, treatment redrawn from each engine's propensity."""
+        known = self.study.propensity is not None
+        options: dict[str, Any] = {"draws": draws, "seed": seed, "known": known, "level": self.level}
+        return self.per_engine("ate", lambda fit, scores: [inference.randomisation(scores, **options)])
 
 
 def engine_scores(fit: Fit) -> Scores:

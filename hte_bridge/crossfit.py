@@ -92,6 +92,8 @@ class PredictedFit:
         Takes a frame and a level, gives effects (m,) and their standard errors (m,), NaN where no theory gives one.
     notes, reasons, info
         As in ``engine.Fit``.
+    options : Engine, optional
+        The engine that made it, where it can be fitted again on other rows; columns predicted elsewhere cannot.
     """
 
     engine: str
@@ -101,6 +103,7 @@ class PredictedFit:
     notes: tuple[str, ...] = ()
     reasons: Mapping[str, str] = field(default_factory=dict)
     info: Mapping[str, Any] = field(default_factory=dict)
+    options: Any = None
 
     def rows(self, level: float) -> list[Estimate]:
         """None of its own."""

@@ -1,4 +1,4 @@
-"""Right-hand sides in the syntax of fixest and formulaic -> columns."""
+"""What a user names of a study's frame: a column, a condition, a right-hand side in fixest's syntax."""
 
 from __future__ import annotations
 
@@ -10,11 +10,44 @@ import numpy.typing as npt
 import pandas as pd
 
 from hte_bridge.errors import InvalidOption, nearest
+from hte_bridge.study import Study
 
 Array = npt.NDArray[np.float64]
 
 
-def design_of(formula: str, frame: pd.DataFrame) -> tuple[Array, list[str]]:
+def column_of(study: Study, given: Any) -> Any:
+    """A column of the study's frame by name; anything else as it is.
+
+    Raises
+    ------
+    InvalidOption
+        With the nearest names, if there is no such column.
+    """
+    if not isinstance(given, str):
+        return given
+    if study.frame is None or given not in study.frame.columns:
+        names = () if study.frame is None else study.frame.columns
+        raise InvalidOption(f"`{given}` must be a column of the frame. {nearest(given, names)}")
+    return study.frame[given]
+
+
+def rows_of(study: Study, where: Any) -> Any:
+    """A mask (n,) from a condition such as ``"age > 30"``, a mask, or nothing."""
+    if where is None:
+        return slice(None)
+    if isinstance(where, str) and study.frame is not None:
+        return np.asarray(study.frame.eval(where), dtype=bool)
+    return where
+
+
+def design_of(study: Study, formula: str | None) -> tuple[Array, list[str]]:
+    """Columns (n, k) and names of a right-hand side on the study's frame; its covariates where there is none."""
+    if formula is None or study.frame is None:
+        return study.filled, list(study.filled_names)
+    return right_hand_side(formula, study.frame)
+
+
+def right_hand_side(formula: str, frame: pd.DataFrame) -> tuple[Array, list[str]]:
     """Columns (n, k), without an intercept, and their names.
 
     Parameters
@@ -31,7 +64,7 @@ def design_of(formula: str, frame: pd.DataFrame) -> tuple[Array, list[str]]:
 
     Examples
     --------
-    >>> design_of("~ x + i(g)", pd.DataFrame({"x": [1.0, 2.0, 3.0], "g": ["a", "b", "a"]}))[1]
+    >>> right_hand_side("~ x + i(g)", pd.DataFrame({"x": [1.0, 2.0, 3.0], "g": ["a", "b", "a"]}))[1]
     ['x', 'C(g)[T.b]']
     """
     from formulaic import Formula, model_matrix

@@ -29,7 +29,7 @@ def with_vcov(rows: Sequence[Estimate], study: Study, vcov: Vcov) -> list[Estima
 
     A row with influence values psi has pseudo-values estimate + n psi, whose mean is the estimate; their mean's error
     is the row's, under any vcov that pyfixest knows. CRV3 is the cluster jackknife (MacKinnon, Nielsen and Webb 2023,
-    Journal of Econometrics 232(2)), two-way clusters as Cameron, Gelbach and Miller (2011), JBES 29(2).
+    Journal of Econometrics 232(2)), longer by pyfixest's factor G / (G - 1) than the textbook's; two-way clusters as Cameron, Gelbach and Miller (2011), JBES 29(2).
 
     Parameters
     ----------

@@ -97,7 +97,9 @@ class Econml:
         notes = (study.fill_note,) if study.fill_note else ()
         info |= {"folds": folds.n_folds} | ({"cate_interval": NO_CLUSTERS} if study.clustered else {})
         predict = Effects(work.fitted(np.arange(study.n)), study)
-        return PredictedFit(self.name, study, HeldOut(cate, mean, dose, variance), predict, notes, {}, info)
+        return PredictedFit(
+            self.name, study, HeldOut(cate, mean, dose, variance), predict, notes, {}, info, self
+        )
 
 
 def _causal_forest(study: Study, seed: int) -> Any:

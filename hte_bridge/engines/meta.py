@@ -124,7 +124,7 @@ class Meta:
         _, tau = work.train(np.arange(study.n))
         notes = (study.fill_note,) if study.fill_note else ()
         info = info | {"folds": folds.n_folds, "cate_interval": NO_INTERVAL}
-        return PredictedFit(self.name, study, heldout, NewRows(study, tau), notes, {}, info)
+        return PredictedFit(self.name, study, heldout, NewRows(study, tau), notes, {}, info, self)
 
     def _refusal(self, study: Study) -> str:
         if study.fixed_effects.shape[1]:

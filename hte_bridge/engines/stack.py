@@ -99,7 +99,7 @@ class Stack:
         }
         predict = Combined(tuple(fits.values()), final.cate)
         return PredictedFit(
-            self.name, study, _combine(study, held, parts), predict, _notes(every, fits), {}, info
+            self.name, study, _combine(study, held, parts), predict, _notes(every, fits), {}, info, self
         )
 
     def _weights_without(self, study: Study, engines: Sequence[Engine], train: Codes) -> Weights:
