@@ -15,6 +15,7 @@ from typing import Any
 
 CHUNK = 1 << 16
 WATCH_SECONDS = 1.0
+WAIT_SECONDS = 0.1  # until an interrupt that fell into an import is tried again
 
 
 class Hangup(Exception):
@@ -79,6 +80,15 @@ def take_standard_streams() -> Channel:
     return Channel(reader, writer)
 
 
+def importing(frame: FrameType | None) -> bool:
+    """Whether a module is being imported: torch imported by half cannot be imported again."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
+
+
 class Interrupts:
     """SIGINT stops the work at hand; between requests it is ignored, so that no message is cut."""
 
@@ -87,9 +97,13 @@ class Interrupts:
         signal.signal(signal.SIGINT, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._busy:
-            self._busy = False
-            raise KeyboardInterrupt
+        if not self._busy:
+            return
+        if importing(frame):
+            threading.Timer(WAIT_SECONDS, signal.raise_signal, [signal.SIGINT]).start()
+            return
+        self._busy = False
+        raise KeyboardInterrupt
 
     @contextmanager
     def allowed(self) -> Iterator[None]:

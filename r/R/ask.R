@@ -19,7 +19,7 @@ ask <- function(do, ...) {
 raise <- function(error) {
   if (identical(error$kind, "PythonError")) {
     abort("PythonError", "Python stopped with an error that it should not have: ", error$message,
-      ". Please report it; conditionCall and `trace` of this condition say where.", details = list(trace = error$trace))
+      ". Please report it; `python_trace` of this condition says where.", details = list(python_trace = error$trace))
   }
   abort(error$kind, error$message)
 }
@@ -52,7 +52,7 @@ read_message <- function(process, seconds = Inf) {
   repeat {
     line <- process$read_output_lines(1L)
     relay(process)
-    if (length(line)) return(jsonlite::fromJSON(line, simplifyVector = FALSE))
+    if (length(line)) return(parsed(process, line))
     if (!process$is_alive() && !process$is_incomplete_output()) died(process)
     if (Sys.time() > end) {
       process$kill()
@@ -60,6 +60,14 @@ read_message <- function(process, seconds = Inf) {
     }
     process$poll_io(200)
   }
+}
+
+parsed <- function(process, line) {
+  tryCatch(jsonlite::fromJSON(line, simplifyVector = FALSE), error = function(e) {
+    process$kill() # whatever speaks there, it is not hte_bridge.serve
+    state$tail <- c(state$tail, line)
+    died(process)
+  })
 }
 
 # Progress and warnings of Python on R's console; the last lines are kept for what a crash says.

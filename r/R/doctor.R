@@ -26,9 +26,9 @@ python_parts <- function() {
   python <- hte_python()
   mend <- "htebridge::hte_install()"
   if (!nzchar(python)) return(part("Python", FALSE, detail = "none was found", mend = mend))
-  version <- as.character(python_version(python))
-  if (version < "3.11") return(part("Python", FALSE, version, python, mend))
-  there <- part("Python", TRUE, version, python)
+  version <- python_version(python)
+  there <- part("Python", version >= "3.11", as.character(version), python, mend)
+  if (!there$found) return(there)
   answered <- tryCatch(list(versions = ask("versions"), parts = ask("doctor")), htebridge_error = conditionMessage)
   if (is.character(answered)) return(rbind(there, part("hte_bridge", FALSE, "", answered, mend)))
   libraries <- lapply(answered$parts[c("pyfixest", "torch")], function(each) {

@@ -5,7 +5,7 @@ state$requests <- 0L
 state$drop <- character()
 PROTOCOL <- 1L
 START_SECONDS <- 120
-QUIET_SECONDS <- 10 # how long an interrupted request may take to stop before its process is ended
+QUIET_SECONDS <- 20 # how long an interrupted request may take to stop before its process is ended
 
 environment_home <- function() file.path(tools::R_user_dir("htebridge", "data"), "venv")
 

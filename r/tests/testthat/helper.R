@@ -7,12 +7,13 @@ skip_without_python <- function() {
 experiment <- function(seed, n = 400L) {
   set.seed(seed)
   df <- data.frame(x = rnorm(n), z = rnorm(n), d = rbinom(n, 1, 0.5), village = rep(sprintf("v%02d", 1:40), n / 40))
+  df$town <- rep(c("north", "south"), each = n / 40, length.out = n)
   df$y <- df$d * (1 + df$x) + rnorm(n)
   df
 }
 
-linear_table <- function(seed, ...) {
-  hte_compare(hte_study(experiment(seed), y ~ x + z, treatment = "d", cluster = "village"), list(hte_feols()), ...)
+linear_table <- function(data_seed, ...) {
+  hte_compare(hte_study(experiment(data_seed), y ~ x + z, treatment = "d", cluster = "village"), list(hte_feols()), ...)
 }
 
 # A shell command that does something to a process after some seconds.

@@ -6,17 +6,17 @@ test_that("an interrupt stops the work and leaves both sides usable", {
   table <- linear_table(1)
   study <- hte_study(experiment(1, n = 4000L), y ~ x + z, treatment = "d", cluster = "village")
   token <- htebridge:::state$token
-  later(1, "INT", Sys.getpid())
+  signal <- later(1, "INT", Sys.getpid()) # kept: a process object that is forgotten is ended
   expect_identical(tryCatch(slow_work(study), interrupt = function(e) "stopped"), "stopped")
   expect_identical(htebridge:::state$token, token) # the same process, its fits still there
-  expect_s3_class(gate(table, by = "village"), "hte_table")
+  expect_s3_class(gate(table, by = "town"), "hte_table")
 })
 
 test_that("a crash of Python is an error with a sentence, and the next call works", {
   skip_without_python()
   skip_on_os("windows")
   study <- hte_study(experiment(2), y ~ x + z, treatment = "d", cluster = "village")
-  later(1, "KILL", htebridge:::state$process$get_pid())
+  signal <- later(1, "KILL", htebridge:::state$process$get_pid())
   expect_sentence(slow_work(study), "PythonDied", "The Python process must answer each request.")
   expect_s3_class(hte_compare(study, list(hte_feols())), "hte_table") # the study is sent again
 })
@@ -62,9 +62,10 @@ test_that("a temporary folder that is read-only or gone is told", {
   skip_without_python()
   skip_on_os("windows")
   linear_table(5)
-  folder <- htebridge:::state$folder
-  htebridge:::state$folder <- file.path(folder, "gone")
-  on.exit(htebridge:::state$folder <- folder)
+  state <- htebridge:::state
+  folder <- state$folder
+  state$folder <- file.path(folder, "gone")
+  on.exit(state$folder <- folder)
   expect_sentence(linear_table(5), "UnwritableFolder", "R's temporary folder must have room for the columns.")
 })
 
