@@ -137,7 +137,7 @@ def adds(rng: Rng, heldout: bool) -> bool:
         engines[0] = Given(HeldOut(cate, held.outcome_mean, held.propensity), name="feols", held_out=True)
     row = next(
         r
-        for r in race(compare(study, engines, seed=1, estimands=["ate"])).rows
+        for r in race(compare(study, engines, seed=1, estimands=["ate"]), ranking="heldout").rows
         if r.engine == "feols" and r.term == "beyond constant"
     )
     return row.conf_low > 0

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
+from sklearn.tree import DecisionTreeRegressor
 
 from hte_bridge import Feols, compare
-from hte_bridge.between.agreement import agreement, top
+from hte_bridge.between.agreement import agreement, rules, top
 from hte_bridge.engines.given import Given
 from hte_bridge.engines.meta import Meta
 from hte_bridge.errors import InvalidOption
@@ -70,6 +71,18 @@ def test_engines_that_differ_by_nothing_have_one_leaf():
     assert row_of(table, "top_fifth", "overlap").estimate == 1
     assert row_of(table, "top_fifth", "b alone").note == "no unit is in this group"
     assert "They part" not in table.reading
+    assert np.isnan(row_of(table, "same_sign").std_error)
+
+
+def test_a_rule_says_each_bound_once():
+    rng = np.random.default_rng(1)
+    x = rng.uniform(size=(500, 2))
+    tree = DecisionTreeRegressor(max_depth=2, random_state=0).fit(
+        x, 3.0 * (x[:, 0] > 0.3) + 2.0 * (x[:, 0] > 0.7)
+    )
+    found = sorted(rules(tree, ["age", "sex"]).values())
+    assert [rule.count("age") for rule in found] == [1, 1, 1]
+    assert any(" < age <= " in rule for rule in found)
 
 
 def test_a_flat_effect_has_no_correlation():

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.dummy import DummyRegressor
-from sklearn.linear_model import LinearRegression
+from sklearn.linear_model import LinearRegression, Ridge
 
 from hte_bridge import Feols, compare
 from hte_bridge.between.race import race
@@ -24,8 +24,8 @@ def columns(cate, name):
     return Given(held, name=name, held_out=True)
 
 
-def raced(*engines, study=STUDY):
-    return race(compare(study, list(engines), seed=1))
+def raced(*engines, study=STUDY, ranking="independent"):
+    return race(compare(study, list(engines), seed=1), ranking=ranking)
 
 
 def row_of(table, engine, estimand, term=""):
@@ -41,6 +41,7 @@ def test_the_true_effect_has_the_least_loss(kind):
     losses = {name: row_of(TABLE, name, kind).estimate for name in ("true", "noisy", "noise", "constant")}
     assert min(losses, key=losses.get) == "true"
     assert losses["constant"] < losses["noise"]
+    assert np.isnan(row_of(TABLE, "true", kind).p_value)  # that a loss is not zero is no news
 
 
 @pytest.mark.parametrize("kind", ["r_loss", "dr_loss"])
@@ -84,9 +85,27 @@ def test_ranks_of_one_are_scored_by_another():
     assert good.conf_low > 0
     gap = row_of(TABLE, "noisy - true", "rate", "scored by noise")
     assert abs(gap.estimate - (bad.estimate - good.estimate)) < 1e-12
-    assert "no test of heterogeneity" in good.note
+    assert 0 < gap.std_error < (good.std_error**2 + bad.std_error**2) ** 0.5
     with pytest.raises(StopIteration):
         row_of(TABLE, "true", "rate", "scored by true")
+
+
+def test_ranks_by_held_out_predictions_have_no_interval_and_sequential_ones_do():
+    engines = [Feols(), Meta("T", Ridge(500.0))]
+    heldout, sequential = (raced(*engines, ranking=how) for how in ("heldout", "sequential"))
+    assert np.isnan(row_of(heldout, "meta-T", "rate", "scored by feols").std_error)
+    gap = row_of(heldout, "meta-T - feols", "rate", "scored by feols")
+    assert np.isnan(gap.p_value)
+    assert "no interval: ranked by held-out predictions" in gap.note
+    assert row_of(sequential, "meta-T", "rate", "scored by feols").conf_low > 0
+    assert row_of(sequential, "meta-T - feols", "rate", "scored by feols").std_error > 0
+
+
+def test_columns_from_elsewhere_cannot_be_fitted_again():
+    row = row_of(
+        raced(columns(TAU, "a"), columns(NOISE, "b"), ranking="sequential"), "a", "rate", "scored by b"
+    )
+    assert "`a` cannot be fitted again here" in row.note
 
 
 def test_a_constant_truth_leaves_nothing_to_add():

@@ -99,7 +99,12 @@ def _same_sign(one: Array, two: Array, units: Scores, level: float) -> Estimate:
     share = units.weight / units.weight.sum()
     same = (np.sign(one) == np.sign(two)).astype(np.float64)
     estimate = float(share @ same)
-    return row_from_influence("same_sign", estimate, share * (same - estimate), units, level=level)
+    row = row_from_influence("same_sign", estimate, share * (same - estimate), units, level=level)
+    if same.all() or not same.any():
+        return Estimate(
+            "same_sign", estimate, note="no unit differs from the rest", level=level, n_obs=units.n
+        )
+    return row.with_(test=(np.nan, np.nan))  # that some agree is no news
 
 
 def top(cate: Array, weight: Array) -> Mask:
@@ -149,7 +154,7 @@ def _parting(
     study = table.study
     grow = table.folds.fold < (table.folds.n_folds + 1) // 2
     gap = two - one
-    least = max(20, int(0.05 * grow.sum()))
+    least = max(20, int(0.1 * grow.sum()))
     tree = DecisionTreeRegressor(max_depth=depth, min_samples_leaf=least, random_state=0)
     tree.fit(study.filled[grow], gap[grow], sample_weight=study.weight[grow])
     leaf = tree.apply(study.filled)
@@ -190,20 +195,28 @@ def _leaf(
 
 
 def rules(tree: DecisionTreeRegressor, names: Sequence[str]) -> dict[int, str]:
-    """Leaf -> its conditions, such as ``age <= 30 & town[b] > 0.5``; "everyone" where nothing was split."""
+    """Leaf -> its conditions, such as ``18 < age <= 30 & town[b] > 0.5``; "everyone" where nothing was split."""
     inner = tree.tree_
     out: dict[int, str] = {}
 
-    def walk(node: int, path: tuple[str, ...]) -> None:
+    def walk(node: int, bounds: dict[str, tuple[float, float]]) -> None:
         if inner.children_left[node] < 0:
-            out[node] = " & ".join(path) or "everyone"
+            out[node] = " & ".join(_bounded(name, *ends) for name, ends in bounds.items()) or "everyone"
             return
-        name, cut = names[inner.feature[node]], f"{inner.threshold[node]:.3g}"
-        walk(inner.children_left[node], (*path, f"{name} <= {cut}"))
-        walk(inner.children_right[node], (*path, f"{name} > {cut}"))
+        name, cut = names[inner.feature[node]], float(inner.threshold[node])
+        low, high = bounds.get(name, (-np.inf, np.inf))
+        walk(inner.children_left[node], bounds | {name: (low, cut)})
+        walk(inner.children_right[node], bounds | {name: (cut, high)})
 
-    walk(0, ())
+    walk(0, {})
     return out
+
+
+def _bounded(name: str, low: float, high: float) -> str:
+    """``x <= 2``, ``x > 1`` or ``1 < x <= 2``."""
+    if np.isinf(low):
+        return f"{name} <= {high:.3g}"
+    return f"{name} > {low:.3g}" if np.isinf(high) else f"{low:.3g} < {name} <= {high:.3g}"
 
 
 def _sentence(first: str, second: str, rows: Sequence[Estimate]) -> str:

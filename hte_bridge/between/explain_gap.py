@@ -203,12 +203,14 @@ def paragraph(first: Estimate, parts: Sequence[Estimate], total: Estimate, last:
     for row in clear:
         lines.append(f"{_number(row)} of it comes from {row.term}: {SAYS[row.term][row.estimate > 0]}.")
     if noise:
-        listed = " and ".join(f"{row.term} ({_number(row)})" for row in noise)
-        lines.append(f"What {listed} contribute{'s' if len(noise) == 1 else ''} is within noise.")
-    if not clear:
-        lines.append(
-            "No part is clear of noise: these data give no reason to prefer one number to the other."
-        )
+        said = [f"{_number(row)} for {row.term}" for row in noise]
+        if clear:
+            lines.append(f"The rest ({', '.join(said)}) is within noise.")
+        else:
+            lines.append(
+                f"Every part ({', '.join(said)}) is within noise: these data give no reason to prefer one number to the "
+                "other."
+            )
     if any(row.term == "sample" and not row.std_error > 0 for row in parts):
         lines.append("Both use the same rows.")
     return " ".join(lines)

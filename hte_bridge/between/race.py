@@ -15,8 +15,10 @@ from hte_bridge.crossfit import out_of_fold
 from hte_bridge.engine import HeldOut
 from hte_bridge.errors import HteBridgeError
 from hte_bridge.estimands.moments import row_from_influence
-from hte_bridge.estimands.ranking import rate
+from hte_bridge.estimands.ranking import rate_by_fold
 from hte_bridge.estimands.regression import least_squares
+from hte_bridge.estimands.sequential import How
+from hte_bridge.estimands.sequential import ranking as ranking_of
 from hte_bridge.scores import Scores, variance_of_treatment
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate, check_level
@@ -28,7 +30,7 @@ LOSS_NOTE = "mean squared held-out residual; less is better"
 RATE_NOTE = "held-out ranks and scores share their folds: a RATE far from zero is no test of heterogeneity here, `rate()` has one"
 
 
-def race(table: Compared, *, level: float | None = None) -> Reading:
+def race(table: Compared, *, ranking: How = "sequential", level: float | None = None) -> Reading:
     """Held-out losses of each engine's CATE, RATEs with one engine ranking and another scoring, and all differences.
 
     Nuisances are common to all engines, so that the CATE alone decides: E[Y | x] and E[T | x] from whichever engine
@@ -37,6 +39,9 @@ def race(table: Compared, *, level: float | None = None) -> Reading:
     Parameters
     ----------
     table : Comparison
+    ranking : {"sequential", "heldout", "independent"}, default "sequential"
+        Who ranks units for a RATE: models of earlier folds, which are fitted here and leave an interval; or the held-out
+        predictions at hand, which leave none; see ``estimands.sequential``.
     level : float, optional
         Coverage of the intervals; the table's by default.
 
@@ -76,7 +81,7 @@ def race(table: Compared, *, level: float | None = None) -> Reading:
         for kind in kinds
         for first, second in combinations(racing, 2)
     ]
-    rows += _rates(table, held, level)
+    rows += _rates(table, held, ranking, level)
     added = _adds(judge, racing, weights, level)
     return read([*rows, *added], table.meta, paragraph(rows, added, racing))
 
@@ -142,27 +147,32 @@ def _constant(study: Study, folds: Folds, judge: Judge) -> Array:
 def _mean(estimand: str, values: Array, scores: Scores, level: float) -> Estimate:
     share = scores.weight / scores.weight.sum()
     estimate = float(share @ values)
-    return row_from_influence(estimand, estimate, share * (values - estimate), scores, level=level)
+    row = row_from_influence(estimand, estimate, share * (values - estimate), scores, level=level)
+    return row.with_(test=(np.nan, np.nan))  # that a loss is not zero is no news
 
 
-def _rates(table: Compared, held: Mapping[str, HeldOut], level: float) -> list[Estimate]:
+def _rates(table: Compared, held: Mapping[str, HeldOut], how: How, level: float) -> list[Estimate]:
     """AUTOC ranked by one engine and scored by another, and differences of two rankers under one scorer."""
-    rows = []
+    rows: list[Estimate] = []
     for scorer in held:
-        term = f"scored by {scorer}"
-        try:
-            scores = table.scores(scorer)
-            made = {name: rate(scores, each.cate, level=level, term=term) for name, each in held.items()}
-        except HteBridgeError as error:
-            rows.append(Estimate.missing("rate", str(error), term=term, engine=scorer, level=level))
-            continue
-        made = {name: row.with_(engine=name, note=RATE_NOTE) for name, row in made.items()}
+        made = {name: _rate(table, name, scorer, how, level) for name in held}
         rows += [made[ranker] for ranker in held if ranker != scorer]
-        rows += [
-            difference(made[second], made[first], scores, level=level).with_(engine=f"{second} - {first}")
-            for first, second in combinations(held, 2)
-        ]
+        for first, second in combinations(held, 2):
+            row = difference(made[second], made[first], study_scores(table.study), level=level)
+            unsure = np.isfinite(row.estimate) and not made[second].std_error > 0
+            note = made[second].note if unsure else row.note  # the ranking says why it leaves no interval
+            rows.append(replace(row, engine=f"{second} - {first}", note=note))
     return rows
+
+
+def _rate(table: Compared, ranker: str, scorer: str, how: How, level: float) -> Estimate:
+    term = f"scored by {scorer}"
+    try:
+        ranked = ranking_of(table.fits[ranker], table.folds, how)
+        row = rate_by_fold(table.scores(scorer), ranked, targets=["autoc"], level=level)[0]
+    except HteBridgeError as error:
+        return Estimate.missing("rate", str(error), term=term, engine=ranker, level=level)
+    return replace(row, engine=ranker, term=term)
 
 
 def _adds(judge: Judge, racing: Mapping[str, HeldOut], scores: Scores, level: float) -> list[Estimate]:
