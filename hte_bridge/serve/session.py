@@ -256,7 +256,7 @@ def as_declared(function: Callable[..., Any], options: Mapping[str, Any]) -> dic
 
     Examples
     --------
-    >>> def f(by: "Sequence[str]", seed: "int") -> "None": ...
+    >>> def f(by: Sequence[str], seed: int) -> None: ...
     >>> as_declared(f, {"by": "age", "seed": 1.0})
     {'by': ['age'], 'seed': 1}
     """
