@@ -128,9 +128,9 @@ def run(
     for name in examples:
         example = EXAMPLES[name]
         began = time.perf_counter()
-        print(f"\n{name}: {example.question}\n")
+        print(f"\n{name}: {example.question}\n", flush=True)
         with write_folder(out / name) as write:
             table = compare(example.study(), list(engines), seed=seed)
-            print(table)
+            print(table, flush=True)
             files = write(table, example.question)
         print(f"\n{out / name}: {', '.join(files)} ({time.perf_counter() - began:.0f} s)")

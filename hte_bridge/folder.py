@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -55,7 +54,8 @@ def write_folder(out: Path) -> Iterator[Write]:
     made = _first_missing(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=".writing-", dir=out))
+        with tempfile.TemporaryFile(dir=out):
+            pass
     except OSError as error:
         raise UnwritableFolder(
             f"The output folder must be one that can be written. `{out}` is not ({error.strerror}). Choose another."
@@ -64,20 +64,21 @@ def write_folder(out: Path) -> Iterator[Write]:
 
     def write(comparison: Comparison, title: str | None = None) -> list[str]:
         try:
-            written.extend(write_files(comparison, title, work))
+            with tempfile.TemporaryDirectory(prefix=".writing-", dir=out) as work:
+                names = write_files(comparison, title, Path(work))
+                for name in names:
+                    os.replace(Path(work, name), out / name)
         except OSError as error:
             raise UnwritableFolder(
                 f"All files must fit into the output folder. Writing to `{out}` failed ({error.strerror or error}). "
                 "Free some space, or choose another folder; nothing half-written was left."
             ) from error
-        return written
+        written.extend(names)
+        return names
 
     try:
         yield write
-        for name in written:
-            os.replace(work / name, out / name)
     finally:
-        shutil.rmtree(work, ignore_errors=True)
         if not written and made is not None:
             _remove_empty(out, made)
 
