@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hte_bridge.errors import UnwritableFolder
-from hte_bridge.plot import toc
+from hte_bridge.plot import agreement, toc
 from hte_bridge.report import report
 from hte_bridge.report.citations import WORKS, bibtex, works
 from hte_bridge.report.reading import average, blocks
@@ -62,7 +62,10 @@ def curve():
 def written(tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "effects.html"
     more = {"Differences": Table((Estimate("difference", 0.01, 0.02, term="grf - feols"),))}
-    return report(table(), path, more={**more, "Targeting": lambda ax: toc(curve(), ax)})
+    more |= {"Targeting": lambda ax: toc(curve(), ax)}
+    cates = np.random.default_rng(1).normal(size=(2, 3000))  # so many points are drawn as an image
+    more |= {"Agreement": lambda ax: agreement(*cates, ax, names=("grf", "deep"))}
+    return report(table(), path, more=more)
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +107,7 @@ def test_nothing_is_asked_from_elsewhere(page):
         each
         for each in Parsed(page).attributes
         if each[1] in ("src", "href", "xlink:href", "data", "action", "srcset")
-        and not each[2].startswith("#")
+        and not each[2].startswith(("#", "data:image/png"))
     ]
     assert outside == []
     assert "default-src 'none'" in page
@@ -114,7 +117,8 @@ def test_nothing_is_asked_from_elsewhere(page):
 def test_ids_are_unique_and_links_lead_somewhere(page):
     parsed = Parsed(page)
     assert len(parsed.ids) == len(set(parsed.ids))
-    aims = [value[1:] for _, name, value in parsed.attributes if name in ("href", "xlink:href")]
+    links = [value for _, name, value in parsed.attributes if name in ("href", "xlink:href")]
+    aims = [link[1:] for link in links if link.startswith("#")]
     aims += re.findall(r"url\(#([^)]+)\)", page)
     assert set(aims) <= set(parsed.ids)
 
@@ -166,6 +170,24 @@ def test_averages_in_words(values, said):
 def test_a_row_without_numbers_is_read_with_its_reason():
     reading = [each for block in blocks(table()) for each in block.reading]
     assert "deep gives no att: no <overlap> & no interval." in reading
+
+
+def test_groups_are_read_from_least_to_most_with_their_test():
+    rows = [
+        Estimate("gate", value, 0.1, term=f"school = {k}", engine="grf")
+        for k, value in enumerate((0.1, 0.9, 0.5))
+    ]
+    rows += [Estimate.missing("gate", "F test", term="equal", engine="grf", test=(9.0, 0.001))]
+    (block,) = blocks(Table(tuple(rows)))
+    assert block.reading == (
+        "grf gate: from 0.10 (school = 0) to 0.90 (school = 1); 2 of 3 intervals lie off zero; groups differ by more "
+        "than chance (test of equality, p = 0.001).",
+    )
+
+
+def test_a_table_with_a_paragraph_is_read_by_it():
+    made = blocks(Table((Estimate("ate", 0.1, 0.1, engine="grf - feols"),), {"reading": "They agree."}))
+    assert made[0].reading == ("They agree.",)
 
 
 def test_citations_are_those_of_the_rows():
@@ -228,7 +250,7 @@ def test_browser_no_error_no_request_no_scroll(opened, written, width, scheme):
     page = opened(width, scheme)
     page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
     assert page.said == []
-    assert page.asked == [written.as_uri()]
+    assert [each for each in page.asked if not each.startswith("data:")] == [written.as_uri()]
     wide = page.evaluate(
         "[...document.querySelectorAll('html, main, main *:not(svg *)')]"
         ".filter(each => each.scrollWidth > each.clientWidth + 1 && getComputedStyle(each).display !== 'inline')"

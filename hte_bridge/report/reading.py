@@ -11,6 +11,8 @@ from hte_bridge.format.layout import listed, number
 from hte_bridge.table import Estimate, Table
 
 ALPHA = 0.05
+LONGEST = 12  # sentences on a block without a reading of its own
+GROUPED = ("gate", "gates")
 AVERAGES = ("ate", "ape", "att", "atc", "ato")
 MEANS = {
     "coefficient": "coefficient of the treatment in a linear regression. Where effects differ between units it is an "
@@ -91,7 +93,9 @@ def meanings(rows: Sequence[Estimate]) -> tuple[tuple[str, str], ...]:
 
 
 def readings(rows: Sequence[Estimate], meta: Mapping[str, Any]) -> list[str]:
-    """Sentences on the rows of one block."""
+    """Sentences on the rows of one block; a table that brings its own paragraph is read by that."""
+    if meta.get("reading"):
+        return [str(meta["reading"])]
     said = []
     for name in dict.fromkeys(row.estimand for row in rows):
         members = [row for row in rows if row.estimand == name]
@@ -102,8 +106,10 @@ def readings(rows: Sequence[Estimate], meta: Mapping[str, Any]) -> list[str]:
             said += [spread(members)] if name != "coefficient" else []
         elif name == "projection":
             said += [_slopes(row) for row in members if row.term == "joint" and math.isfinite(row.p_value)]
-        else:
-            said += [plainly(row) for row in members if math.isfinite(row.estimate)][:12]
+        elif name in GROUPED:
+            said += [groups([row for row in members if row.engine == each]) for each in _engines(members)]
+        elif name != "toc":  # a curve is read in its picture
+            said += [plainly(row) for row in members if math.isfinite(row.estimate)][:LONGEST]
         said += [
             f"{row.engine or 'The table'} gives no {name}{f' ({row.term})' if row.term else ''}: {row.note}"
             for row in members
@@ -156,6 +162,31 @@ def _has(names: Sequence[str]) -> str:
     return "have" if len(names) > 1 else "has"
 
 
+def groups(rows: Sequence[Estimate]) -> str:
+    """Effects of one engine's groups: where they run from and to, and whether they differ."""
+    live = [row for row in rows if math.isfinite(row.estimate) and " - " not in row.term]
+    if not live:
+        return ""
+    low, high = min(live, key=lambda row: row.estimate), max(live, key=lambda row: row.estimate)
+    clear = sum(not row.conf_low <= 0 <= row.conf_high for row in live if math.isfinite(row.conf_low))
+    tests = [row for row in rows if row.term == "equal" and math.isfinite(row.p_value)]
+    verdict = (
+        "differ by more than chance"
+        if tests and tests[0].p_value < ALPHA
+        else "are not told apart by the data"
+    )
+    equal = f"; groups {verdict} (test of equality, p = {tests[0].p_value:.3f})" if tests else ""
+    places = max(_places(row) for row in live)
+    return (
+        f"{low.engine} {low.estimand}: from {number(low.estimate, places)} ({low.term}) to "
+        f"{number(high.estimate, places)} ({high.term}); {clear} of {len(live)} intervals lie off zero{equal}"
+    )
+
+
+def _engines(rows: Sequence[Estimate]) -> list[str]:
+    return list(dict.fromkeys(row.engine for row in rows))
+
+
 def plainly(row: Estimate) -> str:
     """Any other row in words."""
     name = " ".join(filter(None, [row.engine, row.estimand, row.term]))
@@ -170,8 +201,8 @@ def _verdict(row: Estimate, places: int) -> str:
         f" ({100 * row.level:g} % interval {number(row.conf_low, places)} to {number(row.conf_high, places)})"
     )
     if row.conf_low <= 0 <= row.conf_high:
-        return f"{ends}; the interval holds zero, so no effect, and any effect inside it, fits the data"
-    return f"{ends}; no effect would lie outside the interval"
+        return f"{ends}, not told from zero"
+    return f"{ends}, zero lies outside"
 
 
 def spread(rows: Sequence[Estimate]) -> str:
@@ -231,4 +262,4 @@ def _places(row: Estimate) -> int:
 
 
 def _stop(text: str) -> str:
-    return text if text.endswith(".") else f"{text}."
+    return text if text.endswith((".", "?")) else f"{text}."
