@@ -21,7 +21,7 @@ Array = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 Target = Literal["autoc", "qini"]
 GRID = tuple(round(0.1 * step, 1) for step in range(1, 11))
-WINDOW = 0.05  # half-width in ranks of the window that estimates the effect at a quantile
+WINDOW = 0.05  # half-width in ranks of the window that estimates the effect at a rank
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,12 +239,21 @@ def _area_influence(ranked: Sorted, target: Target) -> Array:
         slope = 1.0 / share
     linear = weight * (height * centred - float((weight * height) @ centred))
     # moving in rank shifts the ranks of all units below: E[h'(F) (Γ - ate) (1{below} - F)]
-    tail = slope * centred * weight
+    # with the effect at a rank smoothed: a unit's own noise must not offset itself
+    tail = slope * _smoothed(centred, weight, share) * weight
     ranks = np.concatenate(
         [[0.0], np.cumsum(tail)[:-1]]
     )  # of units ranked before: their rank falls with this one
     moved = weight * (ranks - float(weight @ ranks))
     return linear + moved
+
+
+def _smoothed(values: Array, weight: Array, share: Array) -> Array:
+    """Weighted means (n,) within ``WINDOW`` of ranks to either side."""
+    sums, mass = np.concatenate([[0.0], np.cumsum(weight * values)]), np.concatenate([[0.0], share])
+    low = np.searchsorted(share, share - WINDOW, side="left")
+    high = np.searchsorted(share, share + WINDOW, side="right")
+    return np.asarray((sums[high] - sums[low]) / (mass[high] - mass[low]))
 
 
 def _toc(gamma: Array, weight: Array, fractions: Array) -> Array:
