@@ -37,7 +37,7 @@ format: setup
 	@$(BIN)/ruff check --fix $(CODE)
 
 pytest: setup
-	@$(ONE_THREAD) $(BIN)/python -m pytest -q -n 2 --dist loadfile
+	@$(ONE_THREAD) $(BIN)/python -m pytest -q -n 2 --dist loadfile --durations=15
 
 testthat: setup
 	@$(ONE_THREAD) bash scripts/with_r.sh Rscript --no-save scripts/testthat.R
