@@ -145,7 +145,7 @@ def agreement(
         x,
         y,
         s=5,
-        alpha=max(0.15, min(0.8, 250 / max(len(x), 1))),
+        alpha=max(0.3, min(0.8, 250 / max(len(x), 1))),
         color="#0072B2",
         linewidths=0,
         rasterized=len(x) > 2000,

@@ -89,7 +89,9 @@ def block(title: str, table: Table) -> Block:
 
 def meanings(rows: Sequence[Estimate]) -> tuple[tuple[str, str], ...]:
     """Each estimand of the rows with what it is."""
-    return tuple((name, MEANS[name]) for name in dict.fromkeys(row.estimand for row in rows) if name in MEANS)
+    return tuple(
+        (name, _stop(MEANS[name])) for name in dict.fromkeys(row.estimand for row in rows) if name in MEANS
+    )
 
 
 def readings(rows: Sequence[Estimate], meta: Mapping[str, Any]) -> list[str]:
