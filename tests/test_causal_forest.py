@@ -138,7 +138,7 @@ def test_a_forest_that_cannot_fit_is_refused_before_it_is_grown(monkeypatch):
     monkeypatch.setattr(memory, "available", lambda: 10_000_000)
     monkeypatch.setattr(client, "call", lambda *_, **__: 14.0 * N)  # bytes of one tree
     with pytest.raises(
-        NotEnoughMemory, match=r"10,000 trees on 300 rows would take about 0.1 GiB.*`num_trees=600`"
+        NotEnoughMemory, match=r"10,000 trees on 300 rows would take about 0.3 GiB.*`num_trees=200`"
     ):
         CausalForest(num_trees=10_000).fit(STUDY)
 

@@ -14,10 +14,12 @@ from hte_bridge.errors import NotEnoughMemory
 from hte_bridge.rlink import client
 
 Array = npt.NDArray[np.float64]
-ROUGH_BYTES = 100  # more than a tree has been seen to take per row, copies in growing and predicting included
-COPIES = 3.5  # peak over R's own size of a forest: R's form, the C++ form, and the buffer between them
+ROUGH_BYTES = 150  # more than a tree has been seen to take per row, copies in growing and predicting included
+# Peak over R's own size of a forest, as bench/bridge.py saw it (7.2 with 2,000 trees on 20,000 rows): R's form, the
+# nuisance forests, C++ forms while growing and predicting, and what R has not yet collected.
+COPIES = 8.0
 PROBE_TREES, PROBE_ROWS = 20, 5_000
-FREE_SHARE = 0.25  # below this share of free memory, by the rough figure, no forecast is needed
+FREE_SHARE = 0.5  # below this share of free memory, by the rough figure, no forecast is needed
 CGROUP = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current"))
 
 
