@@ -86,6 +86,18 @@ class Comparison(Table):
         """``estimate std_error conf_low conf_high`` of one engine at the rows of ``new``."""
         return self.fit(engine).cate(new, level=self.level if level is None else level)
 
+    def plot(self) -> Any:
+        """The usual four pictures, as an array of Axes: effects, sorted CATE, agreement, overlap; ``plot.usual``."""
+        from hte_bridge.plot import usual
+
+        return usual(self)
+
+    def report(self, path: str | Path, **options: Any) -> Path:
+        """One self-contained HTML page: tables, pictures, readings, methods, BibTeX; ``report.report``."""
+        from hte_bridge.report import report
+
+        return report(self, path, **options)
+
     def differences(self, level: float | None = None) -> Reading:
         """Engine minus engine for every shared row, with its own error; see ``between.differences``."""
         from hte_bridge.between.differences import differences
