@@ -64,12 +64,20 @@ SMALL = ("nie_wager_A_500", "nie_wager_B_500", "nie_wager_C_500", "nie_wager_D_5
 SMALL += ("dense_500", "wager_athey_28_500", "grf_table1_800")
 
 
+DEEP: dict[str, dict[str, Any]] = {  # the default, and priors that were tried beside it
+    "deep": {},
+    "deep_untied": {"shared_relevance": False},
+    "deep_rate5": {"effect_rate": 5.0},
+    "deep_untied_rate5": {"shared_relevance": False, "effect_rate": 5.0},
+}
+
+
 def engine(name: str, seed: int) -> Any:
     """An engine by its name in the table; anchors are imported when asked for."""
     import hte_bridge as hb
 
-    if name == "deep":
-        return hb.Deep(seed=seed)
+    if name in DEEP:
+        return hb.Deep(seed=seed, label=name, **DEEP[name])
     if name == "grf":
         return hb.CausalForest(num_trees=2_000, seed=seed)
     if name == "feols":

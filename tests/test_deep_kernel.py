@@ -22,14 +22,14 @@ def tensor(values):
     return torch.as_tensor(np.asarray(values, dtype=np.float64))
 
 
-def example(seed=0, clustered=False, effect=True, n=N):
+def example(seed=0, clustered=False, effect=True, n=N, tied=True):
     rng = np.random.default_rng(seed)
     x, r = rng.normal(size=(n, P)), rng.choice([-0.5, 0.5], size=n)
     y = np.sin(x[:, 0]) + r * (1 + x[:, 1]) + 0.3 * rng.normal(size=n)
     cluster = torch.as_tensor(np.arange(n) % 10) if clustered else None
     noise = tensor(rng.uniform(0.5, 2.0, size=n))
     rows = Rows(tensor(x), tensor(y), noise, tensor(r) if effect else None, cluster)
-    scales = Scales(P, effect=effect, clustered=clustered)
+    scales = Scales(P, effect=effect, clustered=clustered, tied=tied)
     theta = scales.start() + 0.2 * rng.normal(size=scales.size)
     return rows, scales, theta
 
@@ -47,9 +47,9 @@ def test_marginal_likelihood_is_the_normal_density():
     assert log_posterior(at, rows, scales)[0] - scales.prior(at)[0] == pytest.approx(density, abs=1e-6)
 
 
-@pytest.mark.parametrize(("clustered", "effect"), [(False, True), (True, True), (False, False)])
-def test_gradient_is_the_slope_of_the_value(clustered, effect):
-    rows, scales, theta = example(clustered=clustered, effect=effect)
+@pytest.mark.parametrize("options", [{}, {"clustered": True}, {"effect": False}, {"tied": False}])
+def test_gradient_is_the_slope_of_the_value(options):
+    rows, scales, theta = example(**options)
     step, slopes = 1e-5, log_posterior(torch.as_tensor(theta), rows, scales)[1].numpy()
     for j in range(scales.size):
         move = step * (np.arange(scales.size) == j)
@@ -60,11 +60,11 @@ def test_gradient_is_the_slope_of_the_value(clustered, effect):
 def test_surface_mu_equals_scikit_learns_gaussian_process():
     rows, scales, theta = example(effect=False)
     mu = scales.surfaces[0]
-    linear, matern = np.exp(2 * theta[[mu.linear, mu.matern]])
-    root = np.sqrt(relevance(torch.as_tensor(theta), mu).numpy())  # weighs the covariates of the linear part
+    matern = np.exp(2 * theta[mu.matern])
+    root = np.sqrt(slope_variances(theta, mu))  # weighs the covariates of the linear parts
     kernel = (
         ConstantKernel(CONSTANT_VARIANCE, "fixed")
-        + ConstantKernel(linear, "fixed") * DotProduct(0.0, "fixed")
+        + DotProduct(0.0, "fixed")
         + ConstantKernel(matern, "fixed") * Matern(root * np.exp(theta[mu.lengths]), "fixed", nu=1.5)
     )
     noise = np.exp(2 * theta[0]) * rows.noise.numpy()
@@ -78,14 +78,18 @@ def test_surface_mu_equals_scikit_learns_gaussian_process():
     np.testing.assert_allclose(ours[1], sd, atol=1e-6)
 
 
+def slope_variances(theta, surface):
+    linear, tied, _ = np.exp(2 * theta[surface.deviations])
+    return linear / P + tied * relevance(torch.as_tensor(theta), surface).numpy()
+
+
 def test_without_matern_parts_it_is_ridge_regression():
     rows, scales, theta = example()
     for surface in scales.surfaces:
         theta[surface.matern] = -40.0
     x, r, y = rows.x.numpy(), rows.residual.numpy(), rows.y.numpy()
     design = np.column_stack([np.ones(N), x, r, r[:, None] * x])
-    share = [relevance(torch.as_tensor(theta), s).numpy() for s in scales.surfaces]
-    mu, tau = (np.exp(2 * theta[s.linear]) * w for s, w in zip(scales.surfaces, share, strict=True))
+    mu, tau = (slope_variances(theta, surface) for surface in scales.surfaces)
     prior = np.concatenate([[CONSTANT_VARIANCE], mu, [CONSTANT_VARIANCE], tau])
     precision = 1 / (np.exp(2 * theta[0]) * rows.noise.numpy())
     spread = np.linalg.inv((design * precision[:, None]).T @ design + np.diag(1 / prior))
@@ -134,6 +138,15 @@ def test_restored_posterior_predicts_the_same_bits():
     new = np.random.default_rng(2).normal(size=(5, P))
     for ours, theirs in zip(fit.moments(new), again.moments(new), strict=True):
         assert (ours == theirs).all()
+
+
+def test_left_out_part_carries_nothing():
+    rows, scales, theta = example(tied=False)
+    without = theta.copy()
+    for surface in scales.surfaces:
+        without[surface.tied] = -40.0
+    values = [covariance(rows, torch.as_tensor(each), scales)[0].numpy() for each in (theta, without)]
+    np.testing.assert_allclose(*values, atol=1e-5)  # variances of exp(-16)
 
 
 def test_interval_grows_outside_the_support():

@@ -40,6 +40,10 @@ class Deep:
         Rows on which the kernel's scales are found, where there are more.
     draws : int
         Draws of the scales that the posterior is mixed over.
+    effect_rate : float
+        Rate of the exponential prior on the sd of each part of the effect that varies, in units of 1 / sd(Y): lower lets it vary more.
+    shared_relevance : bool
+        Whether a covariate that bends the effect is also likelier to tilt it (a linear part weighted by 1 / length^2).
     n_nets, epochs, hidden
         Networks averaged per fold; passes over the data at most; width of each hidden layer.
     checkpoint : path, optional
@@ -58,6 +62,8 @@ class Deep:
     kernel_max_rows: int = 3_000
     scale_rows: int = 1_000
     draws: int = 40
+    effect_rate: float = 8.0
+    shared_relevance: bool = True
     n_nets: int = 1
     epochs: int = 60
     hidden: tuple[int, ...] = (64, 64)
@@ -71,6 +77,10 @@ class Deep:
                 f"`seed` must be a whole number, 0 or more. {self.seed} was given. Choose another."
             )
         least = {"n_folds": 2, "kernel_max_rows": 0, "scale_rows": 50, "draws": 1, "n_nets": 1, "epochs": 1}
+        if not self.effect_rate > 0:
+            raise InvalidOption(
+                f"`effect_rate` must be above 0. {self.effect_rate} was given. The default is 8."
+            )
         for name, bound in least.items():
             if getattr(self, name) < bound:
                 raise InvalidOption(

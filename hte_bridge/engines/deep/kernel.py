@@ -2,9 +2,9 @@
 
     y = mu(x) + r tau(x) + cluster effect + error,     r = t - e(x)
 
-mu and tau are Gaussian processes: a constant of large variance, a linear part and a Matern-3/2 part with one length per
-covariate (Rasmussen and Williams, 2006, Gaussian Processes for Machine Learning, eqs. 4.17 and 5.9). Slopes of the linear part have
-variances in proportion to 1 / length^2, with mean one, so that a covariate that matters for one part matters for the other.
+mu and tau are Gaussian processes: a constant of large variance, two linear parts, and a Matern-3/2 part with one length per covariate
+(Rasmussen and Williams, 2006, Gaussian Processes for Machine Learning, eqs. 4.17 and 5.9). In one linear part all covariates count
+alike, in the other as 1 / length^2: a covariate that matters for the curve is likely to matter for the line.
 """
 
 from __future__ import annotations
@@ -65,12 +65,13 @@ class Pieces:
     """A surface's kernel between rows, and what its gradient needs."""
 
     linear: torch.Tensor
+    tied: torch.Tensor
     matern: torch.Tensor
     decay: torch.Tensor  # exp(-sqrt(3) distance)
 
 
 def relevance(theta: torch.Tensor, surface: Surface) -> torch.Tensor:
-    """Share (p,) of each covariate in the linear part: 1 / length^2, summing to one."""
+    """Share (p,) of each covariate in the tied linear part: 1 / length^2, summing to one."""
     return torch.softmax(-2.0 * theta[surface.lengths], dim=0)
 
 
@@ -81,21 +82,23 @@ def pieces(a: torch.Tensor, b: torch.Tensor, theta: torch.Tensor, surface: Surfa
     sums = (left * left).sum(1)[:, None] + (right * right).sum(1)[None, :]
     scaled = torch.addmm(sums, left, right.T, alpha=-2.0).clamp_(min=0.0).sqrt_()  # sqrt(3) distance
     decay = torch.exp(-scaled)
-    variances = torch.exp(2.0 * theta[[surface.linear, surface.matern]])
-    linear = torch.mm(a * (variances[0] * relevance(theta, surface)), b.T)
-    return Pieces(linear, scaled.add_(1.0).mul_(decay).mul_(variances[1]), decay)
+    variances = torch.exp(2.0 * theta[surface.deviations])
+    linear = torch.mm(a * (variances[0] / surface.p), b.T)
+    tied = torch.mm(a * (variances[1] * relevance(theta, surface)), b.T)
+    return Pieces(linear, tied, scaled.add_(1.0).mul_(decay).mul_(variances[2]), decay)
 
 
 def surface_kernel(a: torch.Tensor, b: torch.Tensor, theta: torch.Tensor, surface: Surface) -> torch.Tensor:
     """Prior covariance (n, m) of a surface between the rows of a and b, its constant included."""
     part = pieces(a, b, theta, surface)
-    return part.linear + part.matern + CONSTANT_VARIANCE
+    return part.linear + part.tied + part.matern + CONSTANT_VARIANCE
 
 
 def surface_variance(a: torch.Tensor, theta: torch.Tensor, surface: Surface) -> torch.Tensor:
     """Prior variance (n,) of a surface at the rows of a."""
-    variances = torch.exp(2.0 * theta[[surface.linear, surface.matern]])
-    return CONSTANT_VARIANCE + variances[1] + variances[0] * ((a * a) @ relevance(theta, surface))
+    variances = torch.exp(2.0 * theta[surface.deviations])
+    slopes = variances[0] / surface.p + variances[1] * relevance(theta, surface)
+    return CONSTANT_VARIANCE + variances[2] + (a * a) @ slopes
 
 
 def covariance(rows: Rows, theta: torch.Tensor, scales: Scales) -> tuple[torch.Tensor, list[Pieces]]:
@@ -104,7 +107,7 @@ def covariance(rows: Rows, theta: torch.Tensor, scales: Scales) -> tuple[torch.T
     parts = []
     for surface, load in zip(scales.surfaces, (None, rows.residual), strict=False):
         part = pieces(rows.x, rows.x, theta, surface)
-        prior = part.linear + part.matern + CONSTANT_VARIANCE
+        prior = part.linear + part.tied + part.matern + CONSTANT_VARIANCE
         total += prior if load is None else prior * load[:, None] * load[None, :]
         parts.append(part)
     if scales.clustered and rows.cluster is not None:
@@ -155,13 +158,14 @@ def add_surface_gradient(
 ) -> None:
     """Add a surface's part of the gradient; ``slope`` is the derivative by its kernel (n, n)."""
     gradient[surface.linear] += 2.0 * (slope * part.linear).sum()
+    gradient[surface.tied] += 2.0 * (slope * part.tied).sum()
     gradient[surface.matern] += 2.0 * (slope * part.matern).sum()
     # d matern / d log length_j = 3 variance decay (x_j - x_j')^2 / length_j^2, summed as two matrix products
     weight = slope * part.decay
     spread = 2.0 * (weight.sum(1) @ (x * x) - (x * (weight @ x)).sum(0))
     factor = 3.0 * torch.exp(2.0 * theta[surface.matern])
     gradient[surface.lengths] += factor * spread * torch.exp(-2.0 * theta[surface.lengths])
-    # the linear part's shares move with the lengths too
+    # the shares of the tied linear part move with the lengths too
     share = relevance(theta, surface)
-    by_share = torch.exp(2.0 * theta[surface.linear]) * (x * (slope @ x)).sum(0)
+    by_share = torch.exp(2.0 * theta[surface.tied]) * (x * (slope @ x)).sum(0)
     gradient[surface.lengths] -= 2.0 * share * (by_share - share @ by_share)

@@ -68,9 +68,14 @@ def prepare(study: Study, residual: Array, rows: Codes | slice = slice(None)) ->
     return seen, Units(standard.centre, standard.spread, mean, sd)
 
 
-def scales_of(study: Study) -> Scales:
-    """Layout of the scales for a study."""
-    return Scales(study.filled.shape[1], clustered=study.clustered)
+def scales_of(study: Study, options: Deep) -> Scales:
+    """Layout of the scales for a study, and the priors asked for."""
+    return Scales(
+        study.filled.shape[1],
+        clustered=study.clustered,
+        tau_rate=options.effect_rate,
+        tied=options.shared_relevance,
+    )
 
 
 def crossfit_surfaces(
@@ -82,7 +87,7 @@ def crossfit_surfaces(
     """
     residual = study.treatment - treatment.mean
     cate, kernel_mean = np.zeros(study.n), np.zeros(study.n)
-    scales = scales_of(study)
+    scales = scales_of(study, options)
     for train, test in steps(folds, "deep: held-out effect", folds.n_folds):
         rows, units = prepare(study, residual, train)
         mode = find_scales(rows, scales, options)[0]
@@ -138,7 +143,7 @@ def mixed_posterior(
 ) -> tuple[KernelPosterior, dict[str, Any], bool]:
     """Posterior mixed over draws of the scales, weighted by their posterior on all rows."""
     rows, units = prepare(study, residual)
-    scales = scales_of(study)
+    scales = scales_of(study, options)
     mode, used = find_scales(rows, scales, options)
     thetas, log_proposal = Laplace.at(mode.theta, used, scales).draw(options.draws, options.seed)
     log_target = np.array(

@@ -101,8 +101,8 @@ class KernelPosterior:
             decay = pieces(self.rows.x, x, each.theta, surface).decay * load[:, None]
             steep = 3.0 * torch.exp(2.0 * (each.theta[surface.matern] - each.theta[surface.lengths]))
             bend = steep * (decay.T @ self.rows.x - decay.sum(0)[:, None] * x)
-            share = torch.exp(2.0 * each.theta[surface.linear]) * relevance(each.theta, surface)
-            flat = share * (load @ self.rows.x)
+            sds = torch.exp(2.0 * each.theta[surface.deviations])
+            flat = (sds[0] / surface.p + sds[1] * relevance(each.theta, surface)) * (load @ self.rows.x)
             found.append((bend + flat).square().mean(0).sqrt().cpu().numpy())
         return np.array(found) * self.units.outcome_sd
 

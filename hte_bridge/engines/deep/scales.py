@@ -12,12 +12,13 @@ Array = npt.NDArray[np.float64]
 
 MU_RATE, TAU_RATE = 1.0, 8.0  # exponential priors on standard deviations, in units of sd(Y)
 LENGTH_PRECISION = 0.6  # of log lengths, about log(2 sqrt p) for standardised covariates
-LOWEST, HIGHEST = -9.0, 6.0  # logs beyond these are the same model to machine precision
+UNUSED = -8.0  # log sd of a part that is left out, with a standard normal about it
+LOWEST, HIGHEST = -12.0, 6.0  # logs beyond these are the same model to machine precision
 
 
 @dataclass(frozen=True)
 class Surface:
-    """Places of one surface (mu or tau) in the vector: sd of the linear part, sd and lengths of the Matern part."""
+    """Places of one surface (mu or tau) in the vector: sds of its two linear parts and of the Matern part, lengths."""
 
     start: int
     p: int
@@ -25,18 +26,28 @@ class Surface:
 
     @property
     def linear(self) -> int:
-        """Place of the log sd of the linear part."""
+        """Place of the log sd of the linear part in which all covariates count alike."""
         return self.start
+
+    @property
+    def tied(self) -> int:
+        """Place of the log sd of the linear part in which a covariate counts as 1 / length^2."""
+        return self.start + 1
 
     @property
     def matern(self) -> int:
         """Place of the log sd of the Matern part."""
-        return self.start + 1
+        return self.start + 2
+
+    @property
+    def deviations(self) -> list[int]:
+        """Places of the three log sds."""
+        return [self.linear, self.tied, self.matern]
 
     @property
     def lengths(self) -> slice:
         """Places of the p log lengths."""
-        return slice(self.start + 2, self.start + 2 + self.p)
+        return slice(self.start + 3, self.start + 3 + self.p)
 
 
 @dataclass(frozen=True)
@@ -51,13 +62,15 @@ class Scales:
         Whether the model has tau.
     clustered : bool
         Whether it has a random effect per cluster.
-    tau_rate, length_precision : float
-        Prior rate of the sd of tau's parts; prior precision of log lengths.
+    tau_rate, mu_rate, length_precision : float
+        Prior rates of the sds of tau's and of mu's parts; prior precision of log lengths.
+    tied : bool
+        Whether there is a linear part in which a covariate counts by its length.
 
     Examples
     --------
     >>> Scales(p=2, effect=True, clustered=False).size
-    9
+    11
     """
 
     p: int
@@ -66,17 +79,18 @@ class Scales:
     tau_rate: float = TAU_RATE
     mu_rate: float = MU_RATE
     length_precision: float = LENGTH_PRECISION
+    tied: bool = True
 
     @property
     def surfaces(self) -> tuple[Surface, ...]:
         """mu, then tau where the model has it."""
         mu = Surface(1, self.p, self.mu_rate)
-        return (mu, Surface(3 + self.p, self.p, self.tau_rate)) if self.effect else (mu,)
+        return (mu, Surface(4 + self.p, self.p, self.tau_rate)) if self.effect else (mu,)
 
     @property
     def cluster(self) -> int:
         """Place of the log sd of the random effect of a cluster."""
-        return 1 + len(self.surfaces) * (self.p + 2)
+        return 1 + len(self.surfaces) * (self.p + 3)
 
     @property
     def size(self) -> int:
@@ -93,8 +107,9 @@ class Scales:
         theta = np.zeros(self.size)
         theta[0] = 0.5 * np.log(0.5)
         for surface, sd in zip(self.surfaces, (0.5, 1.0 / self.tau_rate), strict=False):
-            theta[[surface.linear, surface.matern]] = np.log(sd)
+            theta[surface.deviations] = np.log(sd)
             theta[surface.lengths] = self.length_centre
+            theta[surface.tied] = np.log(sd) if self.tied else UNUSED
         if self.clustered:
             theta[self.cluster] = np.log(0.2)
         return theta
@@ -109,7 +124,9 @@ class Scales:
         """Log prior density of the logarithms (Jacobian included) and its gradient."""
         gradient = torch.zeros_like(theta)
         value = 0.0
-        deviations = [(place, s.rate) for s in self.surfaces for place in (s.linear, s.matern)]
+        deviations = [
+            (place, s.rate) for s in self.surfaces for place in s.deviations if self.tied or place != s.tied
+        ]
         if self.clustered:
             deviations.append((self.cluster, self.mu_rate))
         for place, rate in deviations:  # exponential with this rate, seen from its logarithm
@@ -117,6 +134,9 @@ class Scales:
             value += float(theta[place]) - rate * sd
             gradient[place] = 1.0 - rate * sd
         for surface in self.surfaces:
+            if not self.tied:
+                gradient[surface.tied] = UNUSED - theta[surface.tied]
+                value -= 0.5 * float(gradient[surface.tied]) ** 2
             off = theta[surface.lengths] - self.length_centre
             value -= 0.5 * self.length_precision * float(off @ off)
             gradient[surface.lengths] = -self.length_precision * off
