@@ -203,3 +203,25 @@ SENTENCES = {
 def test_what_cannot_be_drawn_is_said(draw, kind, said):
     with pytest.raises(kind, match=said):
         draw()
+
+
+def test_usual_of_a_comparison_shows_units_too(tmp_path):
+    import hte_bridge as hb
+
+    rng = np.random.default_rng(SEED)
+    frame = pd.DataFrame({"x": rng.normal(size=200), "d": rng.integers(0, 2, 200)})
+    frame["y"] = frame["d"] * (1 + frame["x"]) + rng.normal(size=200)
+    study = hb.Study.from_frame(frame, outcome="y", treatment="d", covariates=["x"])
+    comparison = hb.compare(study, [hb.Feols(), hb.Feols(label="second")], seed=SEED)
+    axes = comparison.plot()
+    labels = ["effect, 95 % interval", "units, % from smallest effect", "CATE, feols", "propensity, held out"]
+    assert [ax.get_xlabel() for ax in axes] == labels
+    assert axes[2].get_title(loc="left") == "correlation 1.00, same sign 100%"
+    text = comparison.report(tmp_path / "effects.html", title="A & B").read_text(encoding="utf8")
+    assert text.count("<figure>") == 4
+    assert "<title>A &amp; B</title>" in text
+
+
+def test_rows_of_a_curve_are_placed_by_their_term():
+    rows = [Estimate("toc", 1.0 - q, 0.1, term=f"q = {q:g}", engine="grf") for q in (0.2, 0.5, 1.0)]
+    assert plot.toc(rows).lines[-1].get_xdata().tolist() == pytest.approx([20, 50, 100])
