@@ -34,7 +34,7 @@ def column_of(study: Study, given: Any) -> Any:
 def rows_of(study: Study, where: Any) -> Any:
     """A mask (n,) from a condition such as ``"age > 30"``, a mask, or nothing."""
     if where is None:
-        return slice(None)
+        return np.ones(study.n, dtype=bool)
     if isinstance(where, str) and study.frame is not None:
         return np.asarray(study.frame.eval(where), dtype=bool)
     return where
