@@ -68,14 +68,14 @@ class Design:
     slopes: SlopeGroups
     q: int
 
-    def columns(self, fold: int | None = None) -> Codes:
+    def columns(self, fold: int | None = None, networks: bool = False) -> Codes:
         """Features (tau, then mu) that may be used for all rows, or by models that must not have seen ``fold``."""
-        allowed = np.array(
-            [
-                block.main if fold is None else block.folds is None or fold in block.folds
-                for block in self.basis.blocks
-            ]
-        )[self.basis.owner]
+        blocks = self.basis.blocks
+        if fold is None:
+            kept = [each.main and (networks or max(each.columns, default=0) < self.q) for each in blocks]
+        else:
+            kept = [each.folds is None or fold in each.folds for each in blocks]
+        allowed = np.array(kept)[self.basis.owner]
         return np.flatnonzero(np.concatenate([allowed, allowed[self.drift]]))
 
     def owner(self, columns: Codes, slopes: bool) -> tuple[Codes, list[str]]:

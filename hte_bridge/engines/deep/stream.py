@@ -144,7 +144,7 @@ def fit_path(
         [_codes(study.effect_levels[f][study.fixed_effects[:, f]], labels) for f, labels in enumerate(levels)]
     )
     made = replace(made, rows=replace(made.rows, effects=codes, sizes=sizes))
-    solved = solve(made, whole, slopes=False)
+    solved = solve(made, whole)
     surface, _ = posterior(study, made, whole, solved)
     info = {
         "rows": whole.n,
