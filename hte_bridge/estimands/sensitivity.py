@@ -46,15 +46,24 @@ def bias_bounds(
         raise InvalidOption(
             f"Strengths of a confounder must lie in [0, 1). {with_outcome:g} and {with_treatment:g} were given."
         )
-    strength = (with_outcome * with_treatment / (1 - with_treatment)) ** 0.5
-    estimate, psi, size, size_psi = _parts(scores)
     note = f"confounder of strength {with_outcome:g} with the outcome, {with_treatment:g} with the treatment"
+    strength = (with_outcome * with_treatment / (1 - with_treatment)) ** 0.5
+    low, high = _bounds(scores, _parts(scores), strength, level)
+    return low.with_(note=note), high.with_(note=note)
+
+
+def _bounds(
+    scores: Scores, parts: tuple[float, Array, float, Array], strength: float, level: float
+) -> tuple[Estimate, Estimate]:
+    """Lowest and highest effect where the bias is at most ``strength`` times S."""
+    estimate, psi, size, size_psi = parts
     rows = []
     for sign, term in ((-1, "lowest"), (1, "highest")):
         influence = psi + sign * strength * size_psi
         value = estimate + sign * strength * size
-        row = row_from_influence("sensitivity", value, influence, scores, level=level, term=f"{term} effect")
-        rows.append(row.with_(note=note))
+        rows.append(
+            row_from_influence("sensitivity", value, influence, scores, level=level, term=f"{term} effect")
+        )
     return rows[0], rows[1]
 
 
@@ -88,10 +97,12 @@ def score_sensitivity(scores: Scores, *, level: float = 0.95) -> list[Estimate]:
 def _interval_to_zero(scores: Scores, level: float) -> float:
     """Least strength at which the one-sided interval of the bound nearer to zero reaches it."""
 
-    def end(strength: float) -> float:
-        low, high = bias_bounds(scores, with_outcome=strength, with_treatment=strength, level=level)
+    parts = _parts(scores)
+
+    def end(value: float) -> float:
+        low, high = _bounds(scores, parts, value / (1 - value) ** 0.5, level)
         critical = float(stats.t.ppf((1 + level) / 2, low.df))
-        if ate(scores).estimate >= 0:
+        if parts[0] >= 0:
             return low.estimate - critical * low.std_error
         return -(high.estimate + critical * high.std_error)
 
