@@ -225,3 +225,18 @@ def test_usual_of_a_comparison_shows_units_too(tmp_path):
 def test_rows_of_a_curve_are_placed_by_their_term():
     rows = [Estimate("toc", 1.0 - q, 0.1, term=f"q = {q:g}", engine="grf") for q in (0.2, 0.5, 1.0)]
     assert plot.toc(rows).lines[-1].get_xdata().tolist() == pytest.approx([20, 50, 100])
+
+
+def test_random_baseline_is_read_from_the_rows_over_random():
+    rows = [Estimate("gain", 0.4 * b, 0.1, term=f"budget = {b:g}", engine="grf") for b in (0.5, 1.0)]
+    rows += [
+        Estimate("gain", 0.1 * b, 0.1, term=f"budget = {b:g}, over random", engine="grf") for b in (0.5, 1.0)
+    ]
+    learned, random = plot.budget(rows).lines[-2:]
+    assert learned.get_ydata().tolist() == pytest.approx([0.2, 0.4])
+    assert random.get_ydata().tolist() == pytest.approx([0.15, 0.3])
+
+
+def test_contrasts_are_no_groups():
+    ax = plot.gates([*gate_rows(), Estimate("gates", 0.4, 0.1, term="4 - 0", engine="grf")])
+    assert len(ax.get_xticklabels()) == GROUPS

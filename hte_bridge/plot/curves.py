@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     Curve = pd.DataFrame | Table | Sequence[Estimate]
 
+OVER_RANDOM = ", over random"  # ends the term of a row that compares a budget with spending it at random
+
 
 def toc(curve: Curve, ax: Axes | None = None) -> Axes:
     """Targeting operator characteristic: effect among the units ranked first, less the average effect.
@@ -44,7 +46,7 @@ def budget(curve: Curve, ax: Axes | None = None, *, per: str = "unit") -> Axes:
     ----------
     curve : DataFrame, Table, or sequence of Estimate
         Columns ``budget`` (cost per unit), ``estimate`` (gain per unit, in units of the outcome), and ``conf_low``,
-        ``conf_high`` for a band; ``engine`` where there are several rules; ``random`` for the baseline.
+        ``conf_high`` for a band; ``engine`` where there are several rules; ``random`` for the baseline. Rows are those of ``policy(budget=...)``.
     per : str
         What budget and gain are counted per.
     """
@@ -74,9 +76,16 @@ def _frame(curve: Curve, x: str) -> pd.DataFrame:
         return curve
     rows = curve.rows if isinstance(curve, Table) else curve
     frame = frame_of(rows)
-    return frame.assign(
+    frame = frame.assign(
         **{x: pd.to_numeric(frame["term"].str.rpartition("=")[2].str.strip(), errors="coerce")}
-    ).dropna(subset=[x, "estimate"])
+    )
+    over = frame[frame["term"].str.endswith(OVER_RANDOM)].copy()
+    if len(over):  # the gain at random is the gain less what it is over random
+        over["term"] = over["term"].str.removesuffix(OVER_RANDOM)
+        other = over.set_index(["engine", "term"])["estimate"]
+        key = pd.MultiIndex.from_frame(frame[["engine", "term"]])
+        frame["random"] = frame["estimate"].to_numpy() - other.reindex(key).to_numpy()
+    return frame.dropna(subset=[x, "estimate"])
 
 
 def _curve(curve: pd.DataFrame, x: str, ax: Axes, scale: float = 1.0) -> Axes:

@@ -93,12 +93,14 @@ def height(rows: Sequence[Estimate]) -> float:
 def gates(table: Table | Sequence[Estimate], ax: Axes | None = None, *, average: float | None = None) -> Axes:
     """Effects of groups in order, engines side by side; ``average`` draws the average effect as a line.
 
+    Contrasts of two groups (``highest - lowest``) are left to the table.
+
     Raises
     ------
     InvalidOption
         If no row has an estimate.
     """
-    rows = rows_of(table)
+    rows = tuple(row for row in rows_of(table) if " - " not in row.term)
     terms = list(dict.fromkeys(row.term for row in rows))
     ax = axes(ax)
     zero_line(ax)
