@@ -139,13 +139,10 @@ def fit_path(
     trained = time.perf_counter()
     whole = stream_sums(files, roles, levels, study, made)
     summed = time.perf_counter()
-    sizes = tuple(len(labels) for labels in levels)
-    codes = np.column_stack(
-        [_codes(study.effect_levels[f][study.fixed_effects[:, f]], labels) for f, labels in enumerate(levels)]
-    )
-    made = replace(made, rows=replace(made.rows, effects=codes, sizes=sizes))
+    made = with_all_levels(made, study, levels)
     solved = solve(made, whole)
     surface, _ = posterior(study, made, whole, solved)
+    marks = np.diff([began, scanned, trained, summed, time.perf_counter()]).round(2).tolist()
     info = {
         "rows": whole.n,
         "sample": study.n,
@@ -153,12 +150,7 @@ def fit_path(
         "noise": float(solved.layer.noise),
         "nugget": float(solved.nugget),
         "converged": solved.layer.converged,
-        "seconds": {
-            "scan": scanned - began,
-            "networks": trained - scanned,
-            "sums": summed - trained,
-            "variances": time.perf_counter() - summed,
-        },
+        "seconds": dict(zip(("scan", "networks", "sums", "variances"), marks, strict=True)),
     }
     return StreamFit(study, surface, levels, info)
 
@@ -242,6 +234,14 @@ def rows_of_batch(
 
 def _codes(labels: npt.NDArray[Any], levels: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     return np.searchsorted(levels, labels).astype(np.int64)
+
+
+def with_all_levels(made: Design, study: Study, levels: tuple[npt.NDArray[Any], ...]) -> Design:
+    """The sample's rows with the codes of all rows' levels: the nugget is found on them."""
+    columns = enumerate(levels)
+    codes = [_codes(study.effect_levels[f][study.fixed_effects[:, f]], labels) for f, labels in columns]
+    sizes = tuple(len(labels) for labels in levels)
+    return replace(made, rows=replace(made.rows, effects=np.column_stack(codes), sizes=sizes))
 
 
 def without_networks(made: Design) -> Design:
