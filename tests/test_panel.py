@@ -135,6 +135,13 @@ def test_posterior_is_rebuilt_bit_for_bit(study, fit):
         assert np.array_equal(ours, theirs)
 
 
+def test_saved_fit_predicts_the_same(draw, fit, tmp_path):
+    again = type(fit).load(fit.save(tmp_path / "panel.fit"))
+    frame = draw.frame().head(80)
+    assert again.cate(frame).equals(fit.cate(frame))
+    assert again.effects("vendor").equals(fit.effects("vendor"))
+
+
 def test_order_of_rows_and_labels_of_levels_change_nothing(draw, study, fit):
     order = np.random.default_rng(5).permutation(study.n)
     frame = draw.frame().loc[study.index].iloc[order]
