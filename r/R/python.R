@@ -71,8 +71,9 @@ python_environment <- function() {
   if (!nzchar(ours) || !file.exists(paths)) return(c("current", PYTHONUTF8 = "1"))
   script <- sprintf("R_HOME='%s'; . '%s'; printf %%s \"$R_LD_LIBRARY_PATH\"", R.home(), paths)
   added <- processx::run("sh", c("-c", script), env = c("current", LD_LIBRARY_PATH = ""))$stdout
-  theirs <- if (startsWith(ours, added)) sub("^:", "", substring(ours, nchar(added) + 1L)) else ours
-  c("current", PYTHONUTF8 = "1", LD_LIBRARY_PATH = theirs)
+  folders <- function(path) strsplit(path, ":", fixed = TRUE)[[1L]]
+  theirs <- setdiff(folders(ours), folders(added)) # R started by R has put them there twice
+  c("current", PYTHONUTF8 = "1", LD_LIBRARY_PATH = paste(theirs, collapse = ":"))
 }
 
 greet <- function(process, python) {

@@ -65,10 +65,12 @@ generics::glance
 #'   `conf.low`, `conf.high`, and `engine`, `estimand`, `level`, `df`, `vcov`, `n_obs`, `n_clusters`, `note`. Terms are
 #'   distinct: the engine where there are several, the estimand, and what it is of. `glance()`: one row with `nobs`,
 #'   `n.clusters`, `level`, `folds` and `seed`. `as.data.frame()` gives the rows as Python has them.
-#' @examples
-#' \dontrun{
-#' modelsummary::modelsummary(table)
-#' }
+#'   They are what `modelsummary()` of the package modelsummary reads.
+#' @examplesIf nzchar(htebridge::hte_python())
+#' df <- data.frame(x = sin(1:80), d = rep(0:1, 40), y = cos(1:80))
+#' table <- hte_compare(hte_study(df, y ~ x, treatment = "d"), list(hte_feols()))
+#' tidy(table)
+#' glance(table)
 #' @export
 tidy.hte_table <- function(x, ...) {
   rows <- x$rows

@@ -40,12 +40,8 @@ test_that("tibbles and data.tables are data frames", {
   skip_without_python()
   df <- experiment(3)
   plain <- hte_study(df, y ~ x, treatment = "d")$about[-1]
-  if (requireNamespace("tibble", quietly = TRUE)) {
-    expect_identical(hte_study(tibble::as_tibble(df), y ~ x, treatment = "d")$about[-1], plain)
-  }
-  if (requireNamespace("data.table", quietly = TRUE)) {
-    expect_identical(hte_study(data.table::as.data.table(df), y ~ x, treatment = "d")$about[-1], plain)
-  }
+  dt <- structure(df, class = c("data.table", "data.frame"))
+  expect_identical(hte_study(dt, y ~ x, treatment = "d")$about[-1], plain)
   tagged <- structure(df, class = c("tbl_df", "tbl", "data.frame"))
   expect_identical(hte_study(tagged, y ~ x, treatment = "d")$about[-1], plain)
 })
