@@ -240,3 +240,9 @@ def test_random_baseline_is_read_from_the_rows_over_random():
 def test_contrasts_are_no_groups():
     ax = plot.gates([*gate_rows(), Estimate("gates", 0.4, 0.1, term="4 - 0", engine="grf")])
     assert len(ax.get_xticklabels()) == GROUPS
+
+
+def test_the_column_of_groups_is_named_once():
+    ax = plot.gates([Estimate("gate", 0.1, 0.1, term=f"age = {text}") for text in ("below 30", "30 or more")])
+    assert ax.get_xlabel() == "age"
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["below 30", "30 or more"]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from hte_bridge.errors import InvalidData
-from hte_bridge.plot.style import GREY, axes, label, legend, looks, zero_line
+from hte_bridge.plot.style import GREY, axes, beside, label, legend, looks, zero_line
 from hte_bridge.table import Estimate, Table, frame_of
 
 if TYPE_CHECKING:
@@ -56,17 +56,8 @@ def budget(curve: Curve, ax: Axes | None = None, *, per: str = "unit") -> Axes:
         baseline = curve.sort_values("budget").drop_duplicates("budget")
         ax.plot(baseline["budget"], baseline["random"], color=GREY, linewidth=1, linestyle=(0, (4, 3)))
         last = baseline.iloc[-1]
-        ax.annotate(
-            "at random",
-            (last["budget"], last["random"]),
-            ha="right",
-            va="top",
-            fontsize=6.5,
-            color=GREY,
-            xytext=(0, -3),
-            textcoords="offset points",
-        )
-    ax.set_xlim(left=0)
+        beside(ax, "random", float(last["random"]))
+    ax.set_xlim(0, float(curve["budget"].max()))
     return label(ax, x=f"budget per {per}", y=f"gain per {per}")
 
 

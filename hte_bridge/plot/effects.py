@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 
 from hte_bridge.errors import InvalidOption
-from hte_bridge.plot.style import COLUMN, GREY, axes, label, legend, looks, zero_line
+from hte_bridge.plot.style import COLUMN, GREY, axes, beside, label, legend, looks, zero_line
 from hte_bridge.table import Estimate, Table
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def coefficients(
         y += 0.7
     ax.set_yticks(ticks, [fill(_name(*key), 20) for key in keys])
     ax.set_ylim(y - 0.9, -0.8)
+    ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
     legend(ax, chosen, where="above")
@@ -106,29 +108,30 @@ def gates(table: Table | Sequence[Estimate], ax: Axes | None = None, *, average:
     zero_line(ax)
     if average is not None:
         ax.axhline(average, color=GREY, linewidth=0.8, zorder=0)
-        ax.annotate(
-            "average",
-            (1, average),
-            xycoords=("axes fraction", "data"),
-            ha="right",
-            va="bottom",
-            fontsize=6.5,
-            color=GREY,
-        )
+        beside(ax, "average", average)
     chosen = looks(row.engine for row in rows)
     step = 0.6 / max(len(chosen), 2)
     for i, (engine, look) in enumerate(chosen.items()):
         shift = (i - (len(chosen) - 1) / 2) * step
         for row in (each for each in rows if each.engine == engine):
             _bar(ax, row, terms.index(row.term) + shift, look.colour, look.marker, vertical=True)
-    ax.set_xticks(range(len(terms)), [fill(term, 16) for term in terms])
+    column, shown = _prefix(terms)
+    ax.set_xticks(range(len(terms)), [fill(term, 16) for term in shown])
     ax.set_xlim(-0.6, len(terms) - 0.4)
-    if max(map(len, terms)) > 30 / len(terms):
+    if max(map(len, shown)) > 40 / len(shown):
         ax.tick_params(axis="x", labelrotation=30)
         for tick in ax.get_xticklabels():
             tick.set_horizontalalignment("right")
     legend(ax, chosen, where="above")
-    return label(ax, x="group", y=f"effect, {_levels(rows)}")
+    return label(ax, x=column or "group", y=f"effect, {_levels(rows)}")
+
+
+def _prefix(terms: Sequence[str]) -> tuple[str, list[str]]:
+    """``"age = 20"``, ``"age = 30"`` as the column ``age`` and its values."""
+    columns = {term.partition(" = ")[0] for term in terms if " = " in term}
+    if len(columns) != 1 or not all(" = " in term for term in terms):
+        return "", list(terms)
+    return columns.pop(), [term.partition(" = ")[2] for term in terms]
 
 
 def calibration(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:

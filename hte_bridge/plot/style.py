@@ -93,3 +93,17 @@ def legend(
 def zero_line(ax: Axes, *, vertical: bool = False, at: float = 0.0) -> None:
     """Where there is no effect."""
     (ax.axvline if vertical else ax.axhline)(at, color=GREY, linewidth=0.7, linestyle=(0, (4, 3)), zorder=0)
+
+
+def beside(ax: Axes, text: str, y: float) -> None:
+    """A word to the right of the axes, at the height of the line that it names."""
+    ax.annotate(
+        text,
+        (1, y),
+        xycoords=("axes fraction", "data"),
+        xytext=(2, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=FONT - 1.5,
+        color=GREY,
+    )
