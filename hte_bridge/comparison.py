@@ -22,7 +22,7 @@ from hte_bridge.estimands.nuisance import nuisance, trimmed
 from hte_bridge.estimands.policy import Tree, check_prices, check_rule, policy, rule_value, tree_policy
 from hte_bridge.estimands.projection import projection
 from hte_bridge.estimands.ranking import GRID, Target, rate_by_fold, toc_by_fold
-from hte_bridge.estimands.registry import clan_rows, gates_rows, sensitivity_rows
+from hte_bridge.estimands.registry import check_names, clan_rows, gates_rows, repeated_rows, sensitivity_rows
 from hte_bridge.estimands.regression import HC
 from hte_bridge.estimands.sensitivity import benchmark, placebo_outcome, placebo_treatment
 from hte_bridge.estimands.sequential import How
@@ -188,9 +188,9 @@ class Comparison(Table):
 
     def clan(self, groups: int = 5, *, ranking: How = "sequential") -> Table:
         """Covariates of those who gain most and least; ``groups.clan``."""
+        options: dict[str, Any] = {"level": self.level, "groups": groups}
         return self.per_engine(
-            "clan",
-            lambda fit, scores: clan_rows(fit, scores, self.folds, ranking, level=self.level, groups=groups),
+            "clan", lambda fit, scores: clan_rows(fit, scores, self.folds, ranking, **options)
         )
 
     def projection(self, formula: str | None = None, *, vcov: HC = "HC3", overlap: bool = False) -> Table:
@@ -218,20 +218,16 @@ class Comparison(Table):
 
     def rate(self, targets: Sequence[Target] = ("autoc", "qini"), *, ranking: How = "sequential") -> Table:
         """Is there heterogeneity that the engine finds? RATE, by default from sequential folds; ``ranking.rate_by_fold``."""
+        ranked = lambda fit: ranking_of(fit, self.folds, ranking)
         return self.per_engine(
-            "rate",
-            lambda fit, scores: rate_by_fold(
-                scores, ranking_of(fit, self.folds, ranking), targets=targets, level=self.level
-            ),
+            "rate", lambda fit, scores: rate_by_fold(scores, ranked(fit), targets=targets, level=self.level)
         )
 
     def toc(self, grid: Sequence[float] = GRID, *, ranking: How = "sequential") -> Table:
         """Targeting operator characteristic, with a band for the curve; ``ranking.toc_by_fold``."""
+        ranked = lambda fit: ranking_of(fit, self.folds, ranking)
         return self.per_engine(
-            "toc",
-            lambda fit, scores: toc_by_fold(
-                scores, ranking_of(fit, self.folds, ranking), grid=grid, level=self.level
-            ),
+            "toc", lambda fit, scores: toc_by_fold(scores, ranked(fit), grid=grid, level=self.level)
         )
 
     def policy(
@@ -331,13 +327,21 @@ class Comparison(Table):
     def placebo(self, outcome: Any = None, *, seed: int = 0) -> Table:
         """Effect of a treatment drawn by lot, or on an ``outcome`` it cannot have changed (refits): none must be found."""
         if outcome is None:
-            return self.per_engine(
-                "placebo",
-                lambda fit, scores: placebo_treatment(fit, self.folds, seed=seed, level=self.level),
-            )
+            options: dict[str, Any] = {"seed": seed, "level": self.level}
+            return self.per_engine("placebo", lambda fit, _: placebo_treatment(fit, self.folds, **options))
         values, name = column_of(self.study, outcome), outcome if isinstance(outcome, str) else ""
         return self.per_engine(
             "placebo", lambda fit, scores: placebo_outcome(fit, self.folds, values, name, level=self.level)
+        )
+
+    def repeated(
+        self, estimand: str = "gates", *, n_splits: int = 11, n_folds: int = 2, seed: int = 0
+    ) -> Table:
+        """Rows of one name over several splits (refits): medians, intervals and p-values adjusted; ``splits.repeated``."""
+        check_names([estimand])
+        options = {"n_splits": n_splits, "n_folds": n_folds, "seed": seed}
+        return self.per_engine(
+            estimand, lambda fit, scores: repeated_rows(estimand, fit, level=self.level, **options)
         )
 
     def with_vcov(self, vcov: Any, table: Table | None = None) -> Table:

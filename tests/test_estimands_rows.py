@@ -12,13 +12,12 @@ from hte_bridge.estimands.budget import gain_curve
 from hte_bridge.estimands.confounding import coefficient_sensitivity
 from hte_bridge.estimands.counterfactual import counterfactual, roi
 from hte_bridge.estimands.doses import dose_curve, local_slopes
-from hte_bridge.estimands.groups import clan, gate, gates, labels_of, rearranged, sorted_groups
+from hte_bridge.estimands.groups import clan, gate, labels_of, rearranged, sorted_groups
 from hte_bridge.estimands.nuisance import crump_edge
 from hte_bridge.estimands.policy import rule_value
 from hte_bridge.estimands.ranking import rate, toc
 from hte_bridge.estimands.sensitivity import bias_bounds, score_sensitivity
 from hte_bridge.estimands.sequential import engine_of, sequential
-from hte_bridge.estimands.splits import repeated
 from hte_bridge.estimands.tree import shallow_tree
 from hte_bridge.scores import Scores
 from hte_bridge.table import Estimate
@@ -150,6 +149,18 @@ def test_heldout_rankings_give_no_interval_and_say_why(table):
     assert row.estimate > 0
     assert np.isnan([row.std_error, row.p_value, row.conf_low]).all()
     assert "no interval" in row.note
+
+
+def test_only_columns_made_elsewhere_may_be_called_independent(trial):
+    x = trial.frame["x"]
+    columns = {"cate": 1 + x, "outcome_mean": x + 0.6 * (1 + x), "propensity": np.full(trial.n, 0.5)}
+    both = hb.compare(
+        trial, [hb.Feols(), hb.Given(columns, name="given", held_out=True)], estimands=["ate"], seed=1
+    )
+    rows = {row.engine: row for row in both.rate(["qini"], ranking="independent").rows}
+    assert "`feols` was fitted to this study" in rows["feols"].note
+    assert rows["given"].estimate > 4 * rows["given"].std_error
+    assert "cannot be fitted again" in both.rate(["qini"]).rows[-1].note
 
 
 def test_ties_share_their_score_whatever_their_order():
@@ -335,14 +346,8 @@ def test_placebos_find_nothing_and_real_effects_are_not_placebos(table):
     assert abs(table.placebo("y").rows[0].statistic) > 4
 
 
-def test_repeated_splits_take_medians(trial):
-    def make(study, engine, folds):
-        fit = engine.fit(study, folds)
-        ranking = sequential(fit, folds)
-        scores = hb.comparison.engine_scores(fit)
-        return gates(scores, ranking.priority, ranking.fold, joint=False)
-
-    rows = repeated(trial, hb.Feols(), make, n_splits=3, seed=1)
+def test_repeated_splits_take_medians(table):
+    rows = table.repeated("gates", n_splits=3, seed=1).rows
     assert "median of 3 splits" in rows[0].note
     close(next(row for row in rows if row.term == "highest - lowest"), 2.8)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from hte_bridge.engine import Fit
+from hte_bridge.engine import Engine, Fit
 from hte_bridge.errors import InvalidOption, NotIdentified, nearest
 from hte_bridge.estimands.averages import ape, atc, ate, ato, att
 from hte_bridge.estimands.calibration import calibration
@@ -18,8 +18,10 @@ from hte_bridge.estimands.policy import policy
 from hte_bridge.estimands.projection import projection
 from hte_bridge.estimands.ranking import rate_by_fold
 from hte_bridge.estimands.sensitivity import score_sensitivity
-from hte_bridge.estimands.sequential import How, ranking
+from hte_bridge.estimands.sequential import How, engine_of, ranking
+from hte_bridge.estimands.splits import repeated
 from hte_bridge.scores import Scores
+from hte_bridge.scores import scores as scores_of
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate
 
@@ -111,6 +113,23 @@ MAKERS: dict[str, Maker] = {
     "trimmed": lambda study, fit, scores, folds, level: trimmed(scores, level=level),
     "sensitivity": lambda study, fit, scores, folds, level: sensitivity_rows(study, fit, scores, level),
 }
+
+
+def repeated_rows(
+    estimand: str, fit: Fit, *, n_splits: int, n_folds: int, seed: int, level: float
+) -> list[Estimate]:
+    """Rows of one name refitted on several splits, by their medians; ``splits.repeated``."""
+
+    def make(study: Study, engine: Engine, folds: Folds) -> list[Estimate]:
+        again = engine.fit(study, folds)
+        if again.heldout is None:
+            raise NotIdentified(
+                again.reasons.get("*", "This engine has no held-out predictions for this study.")
+            )
+        return MAKERS[estimand](study, again, scores_of(study, again.heldout), folds, level)
+
+    engine = engine_of(fit)
+    return repeated(fit.study, engine, make, n_splits=n_splits, n_folds=n_folds, seed=seed, level=level)
 
 
 def usual(study: Study) -> tuple[str, ...]:

@@ -86,8 +86,9 @@ def engine_of(fit: Fit) -> Engine:
     engine = getattr(fit, "options", None)
     if not isinstance(engine, Engine) or fit.study.frame is None:
         raise NotIdentified(
-            f"A sequential ranking refits the engine on earlier folds. `{fit.engine}` cannot be fitted again here. "
-            "Use ranking='independent' if its predictions were made from other data, else ranking='heldout'."
+            f"This question refits the engine, a sequential ranking on earlier folds. `{fit.engine}` cannot be fitted "
+            "again here. Where you rank, use ranking='independent' if its predictions were made from other data, else "
+            "ranking='heldout'."
         )
     return engine
 
@@ -96,6 +97,11 @@ def heldout(fit: Fit, folds: Folds, how: How = "heldout") -> Ranking:
     """The fit's own held-out predictions, or predictions from other data where ``how`` says so."""
     if fit.heldout is None:
         raise NotIdentified(fit.reasons.get("*", "This engine has no held-out predictions for this study."))
+    if how == "independent" and isinstance(getattr(fit, "options", None), Engine):
+        raise NotIdentified(
+            f"An independent ranking comes from other data. `{fit.engine}` was fitted to this study. Use "
+            "ranking='sequential'."
+        )
     return Ranking(fit.heldout.cate, folds.fold, how)
 
 
