@@ -86,3 +86,18 @@ def test_a_budget_buys_the_best_segments_first_and_none_that_loses():
     ]
     plan = example["buy"](hb.Table(tuple(rows)), pd.Series({"low": 50, "mid": 100, "top": 50}))
     assert plan == [("top", 1.0), ("mid", 0.5)]
+
+
+def test_every_example_is_in_the_index_of_the_docs():
+    index = (FOLDER.parent / "docs" / "index.md").read_text(encoding="utf8")
+    assert set(runpy.run_path(str(FOLDER / "render.py"))["NAMES"]) == set(KNOWN)
+    assert all(f"(../examples/{name}.py)" in index for name in KNOWN)
+
+
+def test_a_page_opens_with_the_question_and_keeps_what_was_printed():
+    text = runpy.run_path(str(FOLDER / "render.py"))["page"]("dose", "0.1  <b>\n")
+    assert text.startswith(
+        "# A dose: how much less care do people use when they pay more of it themselves?\n"
+    )
+    assert "```text\n0.1  <b>\n```" in text
+    assert "--quick" not in text
