@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -144,11 +145,26 @@ def normal_tail(share: float) -> float:
     return float(norm.isf(share))
 
 
+@cache
+def population() -> np.ndarray:
+    """Covariates of the units that a rule's true value is taken over."""
+    return np.random.default_rng(7).normal(size=(20_000, MANY))
+
+
+@cache
+def true_gain() -> float:
+    """Gain at an average spend of .3 when effects are |z| and costs 1 to 2."""
+    rng = np.random.default_rng(8)
+    effect, price = np.abs(rng.normal(size=1_000_000)), rng.uniform(1, 2, 1_000_000)
+    order = np.argsort(-effect / price)
+    return float(effect[order][np.cumsum(price[order]) <= 0.3 * len(order)].sum() / len(order))
+
+
 def policy_cover(rng: Rng, earlier: bool) -> bool:
     """Value of a learned threshold rule; the effect is 0.4 x1, the cost 0.2. Naive: judged where it was learned."""
     x = rng.normal(size=(N, MANY))
     scores = Scores(0.4 * x[:, 0] + NOISE * rng.normal(size=N))
-    many = np.random.default_rng(7).normal(size=(20_000, MANY))
+    many = population()
     worth = 0.4 * many[:, 0] - 0.2
     if not earlier:
         fitted = linear(x, scores.gamma, np.vstack([x, many]))
@@ -168,10 +184,7 @@ def policy_cover(rng: Rng, earlier: bool) -> bool:
 def gain_cover(rng: Rng, honest: bool) -> bool:
     """Gain at a budget of a fifth of the cost of all, effects |z|, costs 1 to 2. Naive: no law for the cut."""
     s, price = np.abs(rng.normal(size=N)), rng.uniform(1, 2, N)
-    many = np.random.default_rng(8)
-    s_all, price_all = np.abs(many.normal(size=200_000)), many.uniform(1, 2, 200_000)
-    order = np.argsort(-s_all / price_all)
-    truth = float(s_all[order][np.cumsum(price_all[order]) <= 0.3 * len(order)].sum() / len(order))
+    truth = true_gain()
     scores = Scores(s + NOISE / 4 * rng.normal(size=N))
     row = gain_curve(scores, s, price, [0.3])[0]
     if not honest:
