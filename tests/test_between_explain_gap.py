@@ -132,3 +132,16 @@ def test_what_cannot_be_explained_is_refused():
         explain_gap(study, Meta("T", LinearRegression()), rows="some")
     with pytest.raises(InvalidOption, match="must be a fit with a coefficient"):
         explain_gap(study, Feols(), coefficient=Meta("T", LinearRegression()).fit(study))
+
+
+@pytest.mark.r
+def test_a_causal_forest_is_explained_by_default():
+    import hte_bridge as hb
+
+    study = study_of(n=300, cluster="village")
+    table = hb.compare(study, ["feols", hb.CausalForest(num_trees=200, seed=1)], seed=1)
+    rows = parts(table.explain_gap())
+    assert abs(sum(rows[name].estimate for name in PARTS) - rows["total"].estimate) < EXACT
+    paired = [row for row in table.differences().rows if row.term == "ate less coefficient"]
+    assert abs(paired[0].std_error - rows["total"].std_error) < EXACT
+    assert hb.explain_gap(study).rows[-1].engine == "grf"

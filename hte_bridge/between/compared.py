@@ -5,10 +5,12 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from textwrap import fill
 from typing import Any, Protocol
 
 from hte_bridge.engine import Fit
 from hte_bridge.errors import InvalidOption
+from hte_bridge.format import WIDTH
 from hte_bridge.scores import Scores
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate, Table
@@ -55,7 +57,7 @@ class Reading(Table):
         return str(self.meta["reading"])
 
     def __str__(self) -> str:
-        return f"{super().__str__()}\n\n{self.reading}"
+        return f"{super().__str__()}\n\n{fill(self.reading, WIDTH)}"
 
     def to_markdown(self) -> str:
         """The table, and the paragraph under it."""

@@ -44,47 +44,37 @@ def coverage(
     """Simulate outcomes on a study's own covariates with known effects, refit every engine, and count.
 
     An outcome is what the reference fit says of a unit without treatment, plus treatment times a known effect, plus the
-    unit's held-out residual with a sign drawn by cluster (a wild bootstrap: Wu 1986, Annals of Statistics 14(4);
-    Cameron, Gelbach and Miller 2008, REStat 90(3)). A binary treatment is drawn from the reference's propensity (by
-    cluster where it was assigned so); a dose, and a treatment with fixed effects, stay. Covariates stay too, so that an
-    interval that allows for the draw of units covers their average effect somewhat more often than its level.
+    unit's held-out residual with a sign drawn by cluster (wild bootstrap: Cameron, Gelbach and Miller 2008, REStat
+    90(3)). A binary treatment is drawn from the reference's propensity, by cluster where it was assigned so; a dose, and
+    one with fixed effects, stay. Covariates stay too, so that intervals that allow for the draw of units cover the
+    average effect somewhat more often than their level.
 
     Parameters
     ----------
     study : Study
     engines : sequence of Engine
-    draws : int, default 100
-        Data sets of each shape.
+    draws, scale : int and float
+        Data sets of each shape, the same for any engines and jobs; mean and sd of the effect in sds of the noise.
     shapes : iterable of {"none", "linear", "threshold", "smooth"}
         True effects, functions of one index of all covariates.
-    scale : float, default 0.5
-        Mean and sd of the effect in units of the noise's sd.
     reference : Fit, optional
-        What outcomes and propensities are built from; by default the engine whose held-out loss on the data is least.
-    level : float, default 0.95
-        Of the intervals that are counted.
-    seed : int, default 0
-        Draw k of a shape has the same data whatever engines or jobs there are.
-    jobs : int, default 1
-        Processes, by joblib.
+        What outcomes and propensities are built from; by default the engine of least held-out loss on the data.
+    level, seed, jobs : float, int, int
+        Of the intervals that are counted; of the draws; processes, by joblib.
     path : str or Path, optional
         Parquet file of single results: written as they come, and read when the same call is made again.
 
     Returns
     -------
     Reading
-        By engine, term "shape: of what": ``coverage`` of ``ate`` (``ape``) and ``cate`` (the tenth of units left out of
-        each fit), ``bias`` and ``rmse`` of the average effect, ``error_ratio`` (mean standard error over the spread of
-        estimates) and ``cate_rmse``, each with its Monte-Carlo error.
+        By engine, term "shape: of what": ``coverage`` of ``ate`` (``ape``) and of ``cate`` (on the tenth of units left
+        out of each fit), ``bias``, ``rmse`` and ``error_ratio`` (mean standard error over the spread of estimates) of
+        the average effect, and ``cate_rmse``, each with its Monte-Carlo error.
 
     Raises
     ------
-    InvalidOption
-        If draws, shapes or engines are not what they must be.
-    NotIdentified
-        If no engine has held-out predictions to build a world from.
-    UnreadableFile
-        If ``path`` holds the draws of another call.
+    InvalidOption, NotIdentified, UnreadableFile
+        If an option is not what it must be; no engine has held-out predictions; ``path`` holds draws of another call.
     """
     check_level(level)
     chosen, kinds = list(engines), list(shapes)
@@ -93,11 +83,10 @@ def coverage(
     world = World.of(study, _reference(study, chosen, reference, seed), scale)
     tasks = [(kind, draw) for draw in range(draws) for kind in kinds]
     store = Store(None if path is None else Path(path), _mark(study, chosen, scale, level, seed, world))
-    for name, done in _grouped(chosen, store):
-        engine = next(each for each in chosen if each.name == name)
-        missing = [task for task in tasks if task not in done]
+    for engine in chosen:
+        done = store.done(engine.name)
         job = Job(world, engine, kept, judged, level, seed)
-        _work(job, missing, jobs, store)
+        _work(job, [task for task in tasks if task not in done], jobs, store)
     frame = store.frame
     frame = frame[frame["shape"].isin(kinds) & (frame["draw"] < draws)]
     return _table(study, frame, [each.name for each in chosen], kinds, level, seed, world.redraws)
@@ -245,10 +234,6 @@ class Store:
         return set(zip(mine["shape"], mine["draw"].astype(int), strict=True))
 
 
-def _grouped(engines: Sequence[Engine], store: Store) -> list[tuple[str, set[tuple[str, int]]]]:
-    return [(each.name, store.done(each.name)) for each in engines]
-
-
 def _mark(
     study: Study, engines: Sequence[Engine], scale: float, level: float, seed: int, world: World
 ) -> str:
@@ -284,7 +269,7 @@ def _table(
             mine = frame[(frame["engine"] == engine) & (frame["shape"] == shape)]
             found = {str(name): part["value"].to_numpy() for name, part in mine.groupby("quantity")}
             rows += [row.with_(engine=engine) for row in _cell(shape, average, found)]
-    meta = {"n": study.n, "seed": seed, "level": level, "reading": paragraph(rows, level, average, redraws)}
+    meta = {"seed": seed, "level": level, "reading": paragraph(rows, level, average, redraws)}
     return Reading(tuple(rows), meta)
 
 
@@ -299,7 +284,9 @@ def _cell(shape: str, average: str, found: Mapping[str, Array]) -> list[Estimate
     ratio = float(np.mean(found["std_error"])) / spread
 
     def row(estimand: str, of: str, estimate: float, error: float) -> Estimate:
-        return Estimate(estimand, estimate, error, term=f"{shape}: {of}", n_obs=len(errors), note=note)
+        test = None if estimand == "bias" else (np.nan, np.nan)  # that an rmse is not zero is no news
+        term = f"{shape}: {of}"
+        return Estimate(estimand, estimate, error, term=term, n_obs=len(errors), note=note, test=test)
 
     def mean(values: Array) -> tuple[float, float]:
         return float(np.mean(values)), float(np.std(values, ddof=1) / len(values) ** 0.5)
@@ -307,7 +294,7 @@ def _cell(shape: str, average: str, found: Mapping[str, Array]) -> list[Estimate
     share = float(np.mean(found["covered"]))
     squared, squared_error = mean(errors**2)
     rows = [
-        row("coverage", average, share, (share * (1 - share) / len(errors)) ** 0.5),
+        row("coverage", average, share, _binomial_error(share, len(errors))),
         row("bias", average, *mean(errors)),
         row("rmse", average, squared**0.5, squared_error / (2 * squared**0.5)),
         row("error_ratio", average, ratio, ratio / (2 * (len(errors) - 1)) ** 0.5),
@@ -317,6 +304,12 @@ def _cell(shape: str, average: str, found: Mapping[str, Array]) -> list[Estimate
     if "cate_covered" in found:
         rows.append(row("coverage", "cate", *mean(found["cate_covered"])))
     return rows
+
+
+def _binomial_error(share: float, draws: int) -> float:
+    """Error of a share, not zero where all or none were counted: Agresti and Coull (1998), American Statistician 52(2)."""
+    middle = (share * draws + 2) / (draws + 4)
+    return float((middle * (1 - middle) / (draws + 4)) ** 0.5)
 
 
 def paragraph(rows: Sequence[Estimate], level: float, average: str, redraws: bool) -> str:

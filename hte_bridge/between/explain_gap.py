@@ -66,8 +66,7 @@ def explain_gap(
     coefficient : Fit, optional
         The feols fit whose first row is the coefficient; fitted here by default.
     rows : {"all", "complete"}, default "all"
-        Which rows the regression uses: all of the study's, missing covariates filled as in the table, or those without
-        missing covariates, as feols alone would.
+        All rows, missing covariates filled as in the table, or those without missing ones, as feols alone would.
     folds : Folds, optional
         For an engine that is still to be fitted.
     level : float, default 0.95
