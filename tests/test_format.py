@@ -180,3 +180,9 @@ def test_glance_has_a_line_per_engine():
     assert frame["rows"].tolist() == [2, 3, 3]
     assert frame["rows_without_interval"].tolist() == [0, 1, 0]
     assert table().tidy("grf")["engine"].unique().tolist() == ["grf"]
+
+
+def test_markdown_shows_what_data_say():
+    text = to_markdown(Table((Estimate("ate", 1.0, 0.1, term="<b>a|b*</b>", engine="grf"),)))
+    assert r"\<b>a\|b\*\</b>" in text
+    assert "<0.001" in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -135,6 +136,7 @@ def _markdown_line(row: Sequence[str]) -> str:
 
 
 def _markdown(text: str) -> str:
+    text = re.sub(r"<(?=[A-Za-z/!])", r"\\<", text)  # a name in angle brackets is no tag
     return text.replace("|", "\\|").replace("*", "\\*")
 
 
