@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from statsmodels.stats.oneway import anova_oneway
 
 import hte_bridge as hb
 from hte_bridge.engine import HeldOut
@@ -60,6 +61,15 @@ def test_a_group_s_row_is_the_average_effect_of_the_group(table):
         alone = ate(scores.where(labels == row.term.split(" = ")[1]))
         assert abs(row.estimate - alone.estimate) < EXACT
         assert abs(row.std_error - alone.std_error) < EXACT
+
+
+def test_equality_of_groups_is_welch_s_test():
+    rng = np.random.default_rng(15)
+    parts = [rng.normal(size=size, scale=scale) for size, scale in ((8, 1.0), (12, 2.0), (30, 0.5))]
+    equal = gate(Scores(np.concatenate(parts)), np.repeat([0, 1, 2], [8, 12, 30]))[-1]
+    welch = anova_oneway(parts, use_var="unequal")
+    assert abs(equal.statistic - welch.statistic) < EXACT
+    assert abs(equal.p_value - welch.pvalue) < EXACT
 
 
 def test_joint_bands_are_wider_and_adjusted_p_values_larger(table):

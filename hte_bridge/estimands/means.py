@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import stats
 
 from hte_bridge.errors import TooFewClusters
-from hte_bridge.estimands.moments import cluster_totals, joint_test
+from hte_bridge.estimands.moments import cluster_totals
 from hte_bridge.scores import Scores
 
 Array = npt.NDArray[np.float64]
@@ -33,10 +34,26 @@ class GroupMeans:
         return float(weights @ self.mean), max(variance, 0.0) ** 0.5, self.influence @ weights
 
     def equality(self) -> tuple[float, float]:
-        """F statistic and p-value of the hypothesis that all means are equal."""
-        differences = np.eye(len(self.mean))[1:] - np.eye(len(self.mean))[0]
-        df = min(float(self.df.sum()), self.n_live - 1.0)
-        return joint_test(differences @ self.mean, differences @ self.covariance @ differences.T, df)
+        """F statistic and p-value of the hypothesis that all means are equal, errors and their df estimated by group.
+
+        Where no cluster lies in two groups, Welch (1951), Biometrika 38(3-4); else Hotelling's law of the Wald
+        statistic: with few clusters an F of G - 1 df rejects too often.
+        """
+        k, differences = len(self.mean), np.eye(len(self.mean))[1:] - np.eye(len(self.mean))[0]
+        moved, cov = differences @ self.mean, differences @ self.covariance @ differences.T
+        wald = float(moved @ np.linalg.pinv(cov, hermitian=True) @ moved)
+        if self.n_live == self.n_clusters.sum():
+            share = 1 / np.diag(self.covariance)
+            share /= share.sum()
+            unsure = float(((1 - share) ** 2 / self.df).sum()) / (k**2 - 1)
+            statistic = wald / (k - 1) / (1 + 2 * (k - 2) * unsure)
+            return statistic, float(stats.f.sf(statistic, k - 1, 1 / (3 * unsure)))
+        rank = int(np.linalg.matrix_rank(cov))
+        df = self.n_live - rank
+        if df < 1 or rank == 0:
+            return np.nan, np.nan
+        statistic = wald / rank * df / (self.n_live - 1)
+        return statistic, float(stats.f.sf(statistic, rank, df))
 
 
 def group_means(values: Array, code: Codes, scores: Scores) -> GroupMeans:
