@@ -75,7 +75,7 @@ relay <- function(process) {
   text <- process$read_error()
   if (!length(text) || !nzchar(text)) return(invisible())
   state$tail <- utils::tail(c(state$tail, strsplit(text, "[\r\n]+")[[1L]]), 20L)
-  cat(text, file = stderr())
+  if (!is.null(state$token)) cat(text, file = stderr()) # before the greeting the error alone says what went wrong
 }
 
 died <- function(process) {

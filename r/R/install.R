@@ -61,7 +61,7 @@ default_source <- function() {
 }
 
 has_package <- function(python) {
-  file.exists(python) && run(python, c("-c", "import hte_bridge.serve"))$status == 0L
+  file.exists(python) && run(python, c("-c", "import hte_bridge.serve.session, hte_bridge.serve.remote"))$status == 0L
 }
 
 run <- function(command, arguments) {

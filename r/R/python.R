@@ -50,6 +50,7 @@ python_process <- function() {
   python <- hte_python()
   if (!nzchar(python)) python_missing("None was found.")
   if (!file.exists(python) && !nzchar(Sys.which(python))) python_missing(paste0("There is no `", python, "`."))
+  state$token <- NULL
   state$folder <- temporary_folder()
   state$tail <- character()
   bars <- getOption("htebridge.progress", interactive())

@@ -2,6 +2,7 @@
 # Usage, in the root of the checkout: Rscript r/vignettes/precompute.R
 
 library(htebridge)
+options(width = 100)
 output <- function(name) file.path("r", "vignettes", "output", name)
 keep <- function(name, code) writeLines(utils::capture.output(code), output(name))
 
