@@ -25,6 +25,7 @@ _HOMES = {
     "Stack": "engines.stack",
     "Econml": "engines.econml",
     "Given": "engines.given",
+    "arms": "estimands.arms",
     "explain_gap": "between.explain_gap",
     "coverage": "between.coverage",
     "CausalForestFit": "engines.causal_forest",
@@ -47,6 +48,7 @@ __all__ = [
     "Stack",
     "Study",
     "Table",
+    "arms",
     "compare",
     "coverage",
     "explain_gap",
@@ -78,5 +80,6 @@ if TYPE_CHECKING:
     from hte_bridge.engines.given import Given
     from hte_bridge.engines.meta import Meta
     from hte_bridge.engines.stack import Stack
+    from hte_bridge.estimands.arms import arms
     from hte_bridge.study import Folds, Study
     from hte_bridge.table import Estimate, Table
