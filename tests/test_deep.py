@@ -197,9 +197,25 @@ def test_binary_outcome_says_where_its_range_is_left():
     assert any(r"leave [0, 1]" in note for note in fit.notes)
 
 
+@pytest.mark.slow
+def test_kernel_and_gram_agree_where_they_meet(fit, draw):
+    gram = hb.Deep(**QUICK, kernel_max_rows=0).fit(study_of(draw))
+    assert (fit.branch.kind, gram.branch.kind) == ("kernel", "gram")
+    ours, theirs = (each.cate(draw.frame()) for each in (fit, gram))
+    gap = np.abs(ours["estimate"] - theirs["estimate"])
+    assert gap.mean() < (ours["std_error"] + theirs["std_error"]).mean() / 2  # within one error of each other
+    assert abs(fit.average(draw.frame()) - gram.average(draw.frame())).iloc[0]["estimate"] < 0.15
+
+
 def test_effects_are_a_panels(fit):
     with pytest.raises(NotIdentified, match="`user` is not one; it has none"):
         fit.effects("user")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_a_device_that_is_not_there_is_refused(draw):
+    with pytest.raises(InvalidOption, match="'cuda' was asked for and is not there"):
+        hb.Deep(device="cuda").fit(study_of(draw))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import torch
 
 from hte_bridge.engine import Array, HeldOut
 from hte_bridge.engines.deep.contract import Branch
+from hte_bridge.engines.deep.design import device_of
 from hte_bridge.engines.deep.kernel import Rows, log_posterior
 from hte_bridge.engines.deep.kernel_posterior import KernelPosterior, Units, component
 from hte_bridge.engines.deep.mixture import Laplace, Mode, effective, find_mode, importance
@@ -36,8 +37,11 @@ def fit_kernel(study: Study, folds: Folds, options: Deep) -> Branch:
     ------
     DidNotConverge
         If the covariance is not positive definite at any scales tried.
+    InvalidOption
+        If the device asked for is not there.
     """
     began = time.perf_counter()
+    device_of(options)  # a device that is not there is refused, though the kernel itself runs on the CPU
     with threads(1):
         nets = NetOptions(hidden=options.hidden, epochs=options.epochs, n_nets=options.n_nets)
         treatment = centre_treatment(study, folds, nets, options.seed, "cpu")

@@ -1,0 +1,103 @@
+"""Networks and nuisances: warm start, early stopping, stacking, and no fold that sees itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from hte_bridge.engines.deep.nets import NetOptions, Standard, linear, net
+from hte_bridge.engines.deep.nuisance import CrossFitted, crossfit, stack, standard_learners
+from hte_bridge.errors import DidNotConverge, InvalidOption
+
+OPTIONS = NetOptions(hidden=(16,), epochs=20)
+ONES = np.ones(400)
+
+
+def sample(seed=0, n=400):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, 3))
+    return x, np.abs(x[:, 0]) * 2 + x[:, 1] + 0.3 * rng.normal(size=n)
+
+
+def test_network_beats_the_line_on_a_curve_and_shares_say_so():
+    x, y = sample()
+    fit = crossfit(x, y, np.arange(400) % 4, standard_learners("mean", NetOptions()), seed=1)
+    assert fit.loss["net"] < 0.6 * fit.loss["linear"]
+    assert fit.share["net"] > 0.9
+    assert fit.loss["stacked"] <= min(fit.loss[name] for name in fit.candidates) + 1e-9
+    assert fit.verdict("the outcome") == ""
+
+
+def test_probabilities_stay_inside_and_are_calibrated():
+    x, _ = sample(n=2_000)
+    truth = 1 / (1 + np.exp(-x[:, 0]))
+    t = (np.random.default_rng(1).random(2_000) < truth) * 1.0
+    fit = crossfit(x, t, np.arange(2_000) % 3, standard_learners("probability", OPTIONS), seed=1)
+    assert 0 < fit.prediction.min() < fit.prediction.max() < 1
+    assert np.sqrt(np.mean((fit.prediction - truth) ** 2)) < 0.05
+
+
+def test_no_fold_sees_itself():
+    x, y = sample()
+    fold = np.arange(400) % 4
+    changed = np.where(fold == 2, y + 100, y)
+    learners = standard_learners("mean", OPTIONS)
+    ours, theirs = (crossfit(x, each, fold, learners, seed=1).candidates for each in (y, changed))
+    for name in learners:
+        assert (ours[name][fold == 2] == theirs[name][fold == 2]).all()
+        assert not np.allclose(ours[name][fold != 2], theirs[name][fold != 2])
+
+
+def test_training_moves_nothing_global():
+    x, y = sample()
+    torch.manual_seed(5)
+    before = torch.random.get_rng_state()
+    first, second = (net(x, y, ONES, "mean", seed=2, options=OPTIONS)(x) for _ in range(2))
+    assert (first == second).all()
+    assert (torch.random.get_rng_state() == before).all()
+
+
+def test_predictions_at_new_rows_average_the_folds():
+    x, y = sample()
+    fit = crossfit(x, y, np.arange(400) % 2, {"linear": standard_learners("mean", OPTIONS)["linear"]}, seed=1)
+    each = [models["linear"](x[:5]) for models in fit.fitted]
+    np.testing.assert_allclose(fit.predict(x[:5]), np.mean(each, axis=0))
+
+
+def test_line_ignores_units_and_a_covariate_with_one_value():
+    x, y = sample()
+    x[:, 2] = 7.0
+    moved = x * [100, 0.01, 1] + [5, -3, 0]
+    np.testing.assert_allclose(
+        linear(x, y, ONES, "mean")(x), linear(moved, y, ONES, "mean")(moved), atol=1e-8
+    )
+    assert Standard.of(x).spread[2] == 1.0
+
+
+def test_shares_are_nonnegative_and_sum_to_one():
+    x, y = sample()
+    shares = stack(np.column_stack([np.zeros(400), x[:, 1], -y]), y, ONES)
+    assert shares.min() >= 0
+    assert shares.sum() == pytest.approx(1.0)
+    assert shares[2] == 0
+
+
+def test_losing_network_is_said():
+    loss = {"net": 3.0, "linear": 2.0}
+    fit = CrossFitted(np.zeros(2), {}, loss, {"net": 0.1, "linear": 0.9})
+    assert "did not beat the linear model held out (loss 3 against 2); its share is 0.10" in fit.verdict(
+        "the outcome"
+    )
+
+
+def test_a_loss_that_is_not_finite_ends_in_a_sentence():
+    x, y = sample()
+    wild = NetOptions(hidden=(16,), epochs=20, learning_rate=1e30)
+    with pytest.raises(DidNotConverge, match="must stay finite"):
+        net(x, y, ONES, "mean", seed=1, options=wild)
+
+
+def test_options_are_checked():
+    with pytest.raises(InvalidOption, match="must be 1 or more"):
+        NetOptions(epochs=0)
