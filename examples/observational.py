@@ -36,6 +36,8 @@ def conclude(table: hb.Table, sensitivity: hb.Table) -> str:
     """What an economist would write, from the numbers themselves."""
     adjusted = table.where(engine="feols", estimand="coefficient", term="qsmk").rows[0]
     raw = table.where(engine="feols", estimand="coefficient", term="qsmk, no covariates").rows[0]
+    overlap = table.where(engine="feols", estimand="ato").rows[0]
+    averages = [row.estimate for row in table.where(estimand="ate").rows if row.std_error > 0]
     low, high = table.meta["propensity"]["feols"]
     strong = [row for row in sensitivity.where(engine="feols").rows if "robustness" in row.term]
     hidden = (
@@ -45,8 +47,8 @@ def conclude(table: hb.Table, sensitivity: hb.Table) -> str:
     )
     return f"""Conclusion
 Quitters gained {adjusted.estimate:.1f} kg (s.e. {adjusted.std_error:.2f}) more than comparable smokers, {raw.estimate:.1f} kg before comparing like
-with like. Propensities run from {low:.2f} to {high:.2f}, so for nobody the answer is pure extrapolation, and the engines
-agree within their errors; the overlap estimand, which leans on the design least, is read first.
+with like; the engines' averages lie within {max(averages) - min(averages):.1f} kg of one another. Propensities run from {low:.2f} to {high:.2f}, so
+the overlap estimand ({overlap.estimate:.1f} kg, s.e. {overlap.std_error:.2f}), which leans least on those sure to quit or not, is read first.
 {hidden}
 What would change it: something that makes people both quit and gain, such as an illness before 1971 that is not among
 the covariates; and those who died before 1982 are not in the data at all."""
