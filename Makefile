@@ -25,6 +25,7 @@ demo: setup
 	@bash scripts/with_r.sh Rscript --no-save examples/compare.R out/thornton_hiv/from_r.csv
 
 test: setup
+	@bash scripts/setup.sh browser
 	@$(MAKE) --no-print-directory lint pytest testthat
 
 lint: setup

@@ -164,6 +164,13 @@ htebridge() { # the R package of r/, into the same library
     echo "$now" >"$stamps/htebridge"
 }
 
+browser() { # the tests of the report open it in one
+  local each
+  for each in chromium chromium-browser google-chrome; do command -v "$each" >/dev/null && return; done
+  can_install && step browser "Chromium for the tests of the report" apt_install chromium && return
+  say "Chromium was not found, so the tests that open the report in a browser are skipped. To have it: sudo apt-get install chromium"
+}
+
 # ---------------------------------------------------------------------------------------------- all
 
 case "${1:-all}" in
@@ -178,6 +185,7 @@ case "${1:-all}" in
     # where machines decide, half of the engines is a failure
     if [ "$r_there" = 0 ] && [ "${CI:-}" = true ]; then exit 1; fi
     ;;
+  browser) browser ;;
   parity) r_packages renv-parity.lock || exit 1 ;;
   *) say "unknown argument: $1" && exit 2 ;;
 esac
