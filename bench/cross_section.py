@@ -66,9 +66,9 @@ SMALL += ("dense_500", "wager_athey_28_500", "grf_table1_800")
 
 DEEP: dict[str, dict[str, Any]] = {  # the default, and priors that were tried beside it
     "deep": {},
-    "deep_untied": {"shared_relevance": False},
+    "deep_shared": {"shared_relevance": True},
     "deep_rate5": {"effect_rate": 5.0},
-    "deep_untied_rate5": {"shared_relevance": False, "effect_rate": 5.0},
+    "deep_shared_rate5": {"shared_relevance": True, "effect_rate": 5.0},
 }
 
 

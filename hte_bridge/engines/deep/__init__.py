@@ -43,7 +43,8 @@ class Deep:
     effect_rate : float
         Rate of the exponential prior on the sd of each part of the effect that varies, in units of 1 / sd(Y): lower lets it vary more.
     shared_relevance : bool
-        Whether a covariate that bends the effect is also likelier to tilt it (a linear part weighted by 1 / length^2).
+        Whether a covariate that bends the effect is taken to be likelier to tilt it (a linear part weighted by 1 / length^2). More
+        accurate where few covariates matter; where many matter alike its intervals cover less, so it is off.
     n_nets, epochs, hidden
         Networks averaged per fold; passes over the data at most; width of each hidden layer.
     checkpoint : path, optional
@@ -63,7 +64,7 @@ class Deep:
     scale_rows: int = 1_000
     draws: int = 40
     effect_rate: float = 8.0
-    shared_relevance: bool = True
+    shared_relevance: bool = False
     n_nets: int = 1
     epochs: int = 60
     hidden: tuple[int, ...] = (64, 64)
