@@ -150,6 +150,6 @@ def overlap_warning(heldout: HeldOut, binary: bool) -> str:
         return ""
     far = float(np.mean((heldout.propensity < EXTREME) | (heldout.propensity > 1 - EXTREME)))
     return (
-        f"overlap is weak: propensities from {low:.3f} to {high:.3f}, {far:.0%} of units beyond {EXTREME:g} or "
+        f"overlap is weak: propensities from {low:.3f} to {high:.3f}, {'fewer than 1%' if far < 0.01 else f'{far:.0%}'} of units beyond {EXTREME:g} or "
         f"{1 - EXTREME:g}; `ato` (overlap weights) stays valid, `ate` leans on few units"
     )

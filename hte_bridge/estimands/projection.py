@@ -74,7 +74,9 @@ def projection(
     test = joint_test(fit.coefficients[1:], fit.covariance[1:, 1:], df)
     joint = Estimate.missing(
         "projection",
-        f"F test that all {len(names)} slopes are zero",
+        f"F test that all {len(names)} slopes are zero"
+        if len(names) > 1
+        else "F test that the slope is zero",
         term="joint",
         level=level,
         df=df,
