@@ -76,23 +76,22 @@ def coverage(
     InvalidOption, NotIdentified, UnreadableFile
         If an option is not what it must be; no engine has held-out predictions; ``path`` holds draws of another call.
     """
-    check_level(level)
     chosen, kinds = list(engines), list(shapes)
-    _check(chosen, kinds, draws)
+    _check(chosen, kinds, draws, level)
     kept, judged = split(study, seed)
     world = World.of(study, _reference(study, chosen, reference, seed), scale)
     tasks = [(kind, draw) for draw in range(draws) for kind in kinds]
     store = Store(None if path is None else Path(path), _mark(study, chosen, scale, level, seed, world))
     for engine in chosen:
         done = store.done(engine.name)
-        job = Job(world, engine, kept, judged, level, seed)
-        _work(job, [task for task in tasks if task not in done], jobs, store)
-    frame = store.frame
-    frame = frame[frame["shape"].isin(kinds) & (frame["draw"] < draws)]
+        missing = [task for task in tasks if task not in done]
+        _work(Job(world, engine, kept, judged, level, seed), missing, jobs, store)
+    frame = store.frame[store.frame["shape"].isin(kinds) & (store.frame["draw"] < draws)]
     return _table(study, frame, [each.name for each in chosen], kinds, level, seed, world.redraws)
 
 
-def _check(engines: Sequence[Engine], shapes: Sequence[str], draws: int) -> None:
+def _check(engines: Sequence[Engine], shapes: Sequence[str], draws: int, level: float) -> None:
+    check_level(level)
     unknown = next((shape for shape in shapes if shape not in SHAPES), None)
     if unknown is not None or not shapes:
         raise InvalidOption(
