@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -38,6 +38,8 @@ class DeepFit:
     branch : Branch
         The switch taken (``kernel``, ``gram`` or ``panel``) and its result.
     """
+
+    ending: ClassVar[str] = ".npz"  # of the file that `save` writes
 
     options: Deep
     study: Study
