@@ -35,7 +35,7 @@ def install_r() -> str:
     """Command, or advice, that installs R."""
     if shutil.which("apt-get"):
         return "`sudo apt-get install r-base-core r-recommended r-base-dev`"
-    return "R 4.1 or newer from https://cran.r-project.org"
+    return "R 4.1 or newer, with its recommended packages, from R's own page"
 
 
 def install_package(name: str) -> str:
