@@ -73,6 +73,19 @@ def dose_curve(
         )
     if shape == "bins":
         return _binned(scores, y_residual, dose, x, fold, pieces, level)
+    return _splined(scores, y_residual, dose, x, fold, pieces, at, level)
+
+
+def _splined(
+    scores: Scores,
+    y_residual: Array,
+    dose: Array,
+    x: Array,
+    fold: Codes,
+    pieces: int,
+    at: Sequence[float] | None,
+    level: float,
+) -> list[Estimate]:
     knots = _knots(dose, pieces)
     fit = _fit(scores, y_residual, _spline(dose, knots), x, fold)
     points = (
