@@ -33,3 +33,14 @@ def test_claim_holds_and_its_naive_version_fails(name):
     claim, draws = CLAIMS[name], MORE.get(name, DRAWS)
     assert claim.holds(bench.frequency(claim.honest, draws, seed=2), draws)
     assert not claim.holds(bench.frequency(claim.naive, draws, seed=2), draws)
+
+
+def test_the_page_is_what_the_bench_measured():
+    import pandas as pd
+
+    frame = pd.read_parquet(bench.PARQUET)
+    assert bench.page(frame) == bench.PAGE.read_text(encoding="utf8")
+    assert frame["holds"].all()
+    assert not frame["naive_holds"].any()
+    assert set(frame["claim"]) == set(CLAIMS)
+    assert (frame["draws"] >= 500).all()
