@@ -34,7 +34,7 @@ Array = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 
 NET_BINS = 16
-FOLD_PAIRS = 3  # of each fold's own networks, for its held-out model
+FOLD_PAIRS = 4  # of each fold's own networks, for its held-out model
 MOST_GROUPS = 1_600  # random slopes beyond this number cost more than they explain
 WIDER = 2.5  # the block on all covariates is this much wider where no pair stands out
 WIDEST_LINEAR_LAYER = 60  # covariates that get functions of their own; all get a linear term
@@ -236,7 +236,7 @@ def layout(
     ]
     blocks = main_blocks(z, names, absorbed, sizes, seed, [set(each.tolist()) for each in leading])
     blocks += everything_blocks(z.shape[1], sizes.everything, seed + 1_000)
-    plain = [not each.strongest(1) for each in (overall, *found)]
+    plain = [not each.sparse for each in (overall, *found)]
     if any(plain):  # no pair stands out: more features on all covariates in their place
         more = everything_blocks(z.shape[1], int(WIDER * sizes.everything), seed + 1_500, "more ")
         blocks += [replace(block, folds=_folds(plain), main=plain[0]) for block in more]

@@ -129,7 +129,8 @@ def posterior(study: Study, made: Design, whole: Sums, solved: Solved) -> tuple[
         covariance = covariance + (inflation - 1) * independent
     covariance = covariance + scale_uncertainty(layer, solved.owner, (0,))
     surface = surface_of(made, layer, columns, solved.owner, covariance, solved.slopes)
-    recovered = recover(made, whole, solved, covariance, is_tau, inflation)
+    cluster = study.cluster if study.clustered else None
+    recovered = recover(made, whole, solved, covariance, is_tau, cluster)
     return replace(surface, nugget=solved.nugget + reserve(made, solved), recovered=recovered), inflation
 
 
@@ -156,7 +157,7 @@ def recover(
     solved: Solved,
     covariance: Array,
     is_tau: npt.NDArray[np.bool_],
-    inflation: float,
+    cluster: Codes | None,
 ) -> tuple[tuple[Array, Array, Codes], ...]:
     """Each effect with the additive part of g(X) in it: what Y - T tau(X) has on the dummies.
 
@@ -172,9 +173,9 @@ def recover(
     values = system.project_target[:, 0] - project @ solved.layer.mean[live]
     eigen, vectors = np.linalg.eigh(covariance[np.ix_(is_tau, is_tau)])
     spread = project @ (vectors * np.sqrt(np.maximum(eigen, 0)))
-    noise = solved.layer.noise * inflation
     count, start, out = gram.diagonal(), 0, []
-    for size, component in zip(sizes, components_of(gram, sizes), strict=True):
+    for f, (size, component) in enumerate(zip(sizes, components_of(gram, sizes), strict=True)):
+        noise = solved.layer.noise * design_effect(made, solved.residual, f, cluster)
         span = slice(start, start + size)
         variance = noise * system.elimination.centred_variance(span, component, count[span])
         variance += centred_variance(np.zeros(size), spread[span], component, count[span])
@@ -183,6 +184,19 @@ def recover(
         )
         start += size
     return tuple(out)
+
+
+def design_effect(made: Design, residual: Array, place: int, cluster: Codes | None) -> float:
+    """How much more the mean residual of a level varies than with independent errors, at least one.
+
+    Sums within each level and cluster, squared, over the sum of squares (Kish, 1965; Liang & Zeger, 1986); without
+    clusters, the effect of unequal weights alone.
+    """
+    error = made.rows.weight * residual
+    cell = np.arange(len(error)) if cluster is None else cluster
+    both = np.unique(made.rows.effects[:, place] * (int(cell.max()) + 1) + cell, return_inverse=True)[1]
+    totals = np.bincount(both.reshape(-1), weights=error)
+    return max(float(totals @ totals) / float(made.rows.weight @ residual**2), 1.0)
 
 
 def _spread(made: Design, solved: Solved) -> float:

@@ -19,8 +19,9 @@ Surface = Callable[[Array], Array]
 STEP = 0.7  # of a standard deviation, each way
 PROBES = 1_000
 PAIRED_COVARIATES = 16  # pairs are sought among the most important covariates
-PAIR_SHARE = 0.01  # a pair weaker than this share of the strongest is left to the block on all covariates
-PAIR_STANDS_OUT = 4.0  # and so is one that is not this many times the median strength
+PAIR_SHARE = 0.003  # a pair weaker than this share of the strongest is left to the block on all covariates
+PAIR_STANDS_OUT = 2.0  # and so is one that is not this many times the median strength
+SPARSE = 8.0  # the strongest pair is this many times the median where tau has a structure of few pairs
 CLIQUE_SHARE = 0.12
 
 
@@ -46,7 +47,7 @@ class Sizes:
     mesh: int = 10
     clique: int = 250
     everything: int = 150
-    pairs: int = 5
+    pairs: int = 6
     cliques: int = 2
 
     @classmethod
@@ -60,7 +61,7 @@ class Sizes:
             mesh=int(np.clip(12 * wide, 5, 10)),
             clique=int(250 * wide),
             everything=int(150 * wide),
-            pairs=5 if n_points > 10_000 else 4,
+            pairs=6 if n_points > 10_000 else 4,
         )
 
 
@@ -78,6 +79,12 @@ class Structure:
 
     importance: Array
     pairs: Array
+
+    @property
+    def sparse(self) -> bool:
+        """Whether some pair stands far out, so that a few pairs are the structure."""
+        live = self.pairs[self.pairs > 0]
+        return bool(len(live) and live.max() > SPARSE * np.median(live))
 
     def strongest(self, most: int) -> list[tuple[int, int]]:
         """Pairs that stand out, strongest first."""

@@ -282,7 +282,7 @@ class _Race:
         self.layers = [each.to(device).requires_grad_(True) for each in start]
         self.half = len(self.layers) // 2
         self.fixed = torch.zeros((number, rows.n), device=device)
-        self.batch = int(np.clip(len(self.kept) // 24, 64, 1_024))
+        self.batch = int(np.clip(len(self.kept) // 40, 64, 1_024))
         per_epoch = -(-len(self.kept) // self.batch)
         self.optimiser = torch.optim.AdamW(self.layers, lr=LEARNING_RATE, weight_decay=1e-3)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
