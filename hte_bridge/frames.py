@@ -78,7 +78,7 @@ def _read(path: Path) -> pd.DataFrame:
         if path.is_dir() or kind.endswith((".parquet", ".pq")):
             return pd.read_parquet(path)
         if kind.endswith((".csv", ".csv.gz")):
-            return pd.read_csv(path)
+            return pd.read_csv(path, float_precision="round_trip")  # the default parser is a bit off
     except (OSError, ValueError, UnicodeDecodeError, pd.errors.ParserError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UnreadableFile(

@@ -252,3 +252,9 @@ def test_no_warning_is_left_over_a_start_and_an_end(fresh):
         client.worker()
         client.shutdown()
         client.shutdown()
+
+
+def test_a_process_that_serves_r_starts_no_r(monkeypatch):
+    monkeypatch.setenv("HTE_BRIDGE_NO_R", "1")
+    with pytest.raises(RUnavailable, match="serves an R session"):
+        client.Worker.start()

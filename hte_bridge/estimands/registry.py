@@ -148,7 +148,7 @@ def check_names(names: list[str]) -> tuple[str, ...]:
         With the nearest names where one is not.
     """
     for name in names:
-        if name not in MAKERS:
-            close = nearest(name, MAKERS).replace("The columns are", "The estimands are")
+        if not isinstance(name, str) or name not in MAKERS:
+            close = nearest(str(name), MAKERS).replace("The columns are", "The estimands are")
             raise InvalidOption(f"`estimands` must name known estimands. `{name}` is not one. {close}")
     return tuple(names)

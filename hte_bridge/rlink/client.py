@@ -57,6 +57,11 @@ class Worker:
         RUnavailable
             If R or rpy2 is missing, broken or too old.
         """
+        if os.environ.get("HTE_BRIDGE_NO_R"):  # Python serves an R session: R is never started inside R
+            raise RUnavailable(
+                "R must not be started here: this process serves an R session, which grows forests itself. Ask for the "
+                "forest from that session (hte_causal_forest), or unset HTE_BRIDGE_NO_R."
+            )
         ours, theirs = socket.socketpair()
         log = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the worker
         command = [sys.executable, "-P", "-W", "ignore", "-m", "hte_bridge.rlink.worker"]
