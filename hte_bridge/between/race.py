@@ -53,7 +53,8 @@ def race(table: Compared, *, ranking: How = "sequential", level: float | None = 
         (Kennedy 2023, EJS 17(2)); and ``rate`` (AUTOC), ranked by the engine and scored by each other one
         (Yadlowsky et al. 2025, JASA 120(549)). For each pair the paired difference of these; and ``adds``: the weight of
         one engine in the best mix with the other, zero if it adds nothing (Harvey, Leybourne and Newbold 1998,
-        JBES 16(2)). Errors by cluster, predictions taken as they are.
+        JBES 16(2)). Errors by cluster, predictions taken as they are; where nothing is to be added, one is said to add in
+        some 5 % of data sets (docs/between.md).
 
     Raises
     ------
