@@ -7,13 +7,17 @@ data have not ruled out: 95 % intervals cover 95 % *across the covariate points*
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from hte_bridge.engines.deep.fit import DeepFit
 from hte_bridge.errors import InvalidOption
 from hte_bridge.study import Folds, Study
+
+if TYPE_CHECKING:
+    from hte_bridge.engines.deep.stream import StreamFit
 
 __all__ = ["Deep", "DeepFit"]
 
@@ -111,3 +115,34 @@ class Deep:
         else:
             from hte_bridge.engines.deep.kernel_branch import fit_kernel as fit
         return DeepFit(self, study, folds, fit(study, folds, self))
+
+    def fit_path(
+        self,
+        path: str | Path,
+        *,
+        outcome: str,
+        treatment: str,
+        covariates: Sequence[str],
+        fixed_effects: Sequence[str],
+    ) -> StreamFit:
+        """Fit a panel that is larger than memory from a Parquet file or folder, read by row groups.
+
+        No clusters, no weights and no held-out rows: the posterior of the effect and of averages, not a table.
+
+        Raises
+        ------
+        UnreadableFile
+            If there is no Parquet file at ``path``, or one lacks a column.
+        InvalidData
+            If a sample of the rows breaks a rule of ``Study.from_frame``.
+        """
+        from hte_bridge.engines.deep import stream
+
+        return stream.fit_path(
+            self,
+            path,
+            outcome=outcome,
+            treatment=treatment,
+            covariates=covariates,
+            fixed_effects=fixed_effects,
+        )
