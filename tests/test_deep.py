@@ -12,7 +12,7 @@ import torch
 import hte_bridge as hb
 from hte_bridge.engines.deep.threads import threads
 from hte_bridge.errors import InvalidOption, NotIdentified, UnreadableFile
-from hte_bridge.simulate import clustered, dense
+from hte_bridge.simulate import clustered, dense, nie_wager
 
 QUICK = {
     "seed": 1,
@@ -44,9 +44,9 @@ def covered(surface, truth):
 
 def test_effect_is_recovered_and_covered():
     hits, noise_only = [], []
-    test = dense(300, seed=99, p=3)
-    for seed in range(3):
-        fit = hb.Deep(**QUICK).fit(study_of(dense(220, seed=seed, p=3)))
+    test = nie_wager(300, seed=99, setup="B", d=5)
+    for seed in range(4):
+        fit = hb.Deep(**QUICK).fit(study_of(nie_wager(250, seed=seed, setup="B", d=5)))
         surface = fit.cate(test.frame())
         hits.append(covered(surface, test.cate))
         # what is left of the interval when the misfit of the surface is left out: the error of the mean alone
