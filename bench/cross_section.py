@@ -9,6 +9,7 @@ the order 0, 1, 2, ... over all designs, so that a run that is stopped has the s
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import socket
@@ -64,20 +65,12 @@ SMALL = ("nie_wager_A_500", "nie_wager_B_500", "nie_wager_C_500", "nie_wager_D_5
 SMALL += ("dense_500", "wager_athey_28_500", "grf_table1_800")
 
 
-DEEP: dict[str, dict[str, Any]] = {  # the default, and priors that were tried beside it
-    "deep": {},
-    "deep_shared": {"shared_relevance": True},
-    "deep_rate5": {"effect_rate": 5.0},
-    "deep_shared_rate5": {"shared_relevance": True, "effect_rate": 5.0},
-}
-
-
 def engine(name: str, seed: int) -> Any:
     """An engine by its name in the table; anchors are imported when asked for."""
     import hte_bridge as hb
 
-    if name in DEEP:
-        return hb.Deep(seed=seed, label=name, **DEEP[name])
+    if name == "deep":
+        return hb.Deep(seed=seed)
     if name == "grf":
         return hb.CausalForest(num_trees=2_000, seed=seed)
     if name == "feols":
@@ -115,6 +108,7 @@ def run_draw(design: str, engine_name: str, draw: int) -> dict[str, Any]:
             "posterior_ate", own["estimate"].iloc[0], own["std_error"].iloc[0], NORMAL, data
         )
         found |= {"kind": fit.branch.kind, "effective_draws": fit.info.get("effective_draws", np.nan)}
+        found |= {"forms": json.dumps(fit.info.get("forms", {}))}
     return found
 
 

@@ -157,8 +157,8 @@ def test_diagnostics_and_structure_read_in_words(fit):
 def test_clusters_widen_the_average():
     draw = clustered(200, seed=3, n_clusters=20, intra=0.6, p=3)
     plain, grouped = (hb.Deep(**QUICK).fit(study_of(draw, **roles)) for roles in ({}, {"cluster": "cluster"}))
-    assert grouped.branch.posterior.scales.clustered
-    assert not plain.branch.posterior.scales.clustered
+    assert grouped.branch.posterior.rows.cluster is not None
+    assert plain.branch.posterior.rows.cluster is None
     shared = [np.exp(2 * float(p.theta[-1])) * p.weight for p in grouped.branch.posterior.components]
     assert np.sum(shared) * grouped.branch.posterior.units.outcome_sd**2 > 0.1  # truth .6
 

@@ -43,14 +43,13 @@ class Deep:
     scale_rows : int
         Rows on which the kernel's scales are found, where there are more.
     draws : int
-        Draws of the scales that the posterior is mixed over.
+        Draws of the scales that the posterior is mixed over; fewer above 1,000 rows, where scales are better known.
     effect_rate : float
         Rate of the exponential prior on the sd of each part of the effect that varies, in units of 1 / sd(Y): lower lets it vary more.
-    shared_relevance : bool
-        Whether a covariate that bends the effect is taken to be likelier to tilt it (a linear part weighted by 1 / length^2). More
-        accurate where few covariates matter; where many matter alike its intervals cover less, so it is off.
     n_nets, epochs, hidden
         Networks averaged per fold; passes over the data at most; width of each hidden layer.
+    n_jobs : int, optional
+        Folds fitted side by side, by joblib; by default one, or what ``joblib.parallel_config`` says. The numbers are the same.
     checkpoint : path, optional
         Folder in which long fits leave their state and from which they continue.
 
@@ -66,12 +65,12 @@ class Deep:
     device: Device = "auto"
     kernel_max_rows: int = 3_000
     scale_rows: int = 1_000
-    draws: int = 40
+    draws: int = 32
     effect_rate: float = 8.0
-    shared_relevance: bool = False
     n_nets: int = 1
     epochs: int = 60
     hidden: tuple[int, ...] = (64, 64)
+    n_jobs: int | None = None
     checkpoint: str | Path | None = None
 
     def __post_init__(self) -> None:

@@ -1,10 +1,10 @@
 """Covariance of the exact kernel model, and the log posterior of its scales with its gradient.
 
-    y = mu(x) + r tau(x) + cluster effect + error,     r = t - e(x)
+    y = sum over surfaces of load * surface(x) + cluster effect + error
 
-mu and tau are Gaussian processes: a constant of large variance, two linear parts, and a Matern-3/2 part with one length per covariate
-(Rasmussen and Williams, 2006, Gaussian Processes for Machine Learning, eqs. 4.17 and 5.9). In one linear part all covariates count
-alike, in the other as 1 / length^2: a covariate that matters for the curve is likely to matter for the line.
+A surface is a Gaussian process: a constant of large variance, a linear part, and a Matern-3/2 part with one length per covariate
+(Rasmussen and Williams, 2006, Gaussian Processes for Machine Learning, eqs. 4.17 and 5.9). Which surfaces there are, and what loads
+each row puts on them, is said in ``forms.py``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 
 from hte_bridge.engines.deep.scales import Scales, Surface
 
-CONSTANT_VARIANCE = 1e3  # of the constants of mu and tau, in squared units of sd(Y): as good as no prior
+CONSTANT_VARIANCE = 1e3  # of a surface's constant, in squared units of sd(Y): as good as no prior
 ROOT3 = 3.0**0.5
 
 
@@ -30,10 +30,10 @@ class Rows:
         Standardised covariates.
     y : tensor (n,)
         Outcome, centred, in units of its standard deviation.
-    residual : tensor (n,), optional
-        t - e(x); ``None`` where the model has no tau.
     noise : tensor (n,)
         Variance of each unit's error as a multiple of the common one: the inverse of its weight.
+    loads : tensor (s, n)
+        What each of s surfaces is multiplied by in each unit's outcome.
     cluster : tensor (n,), optional
         Codes, where errors share a part within clusters.
     """
@@ -41,7 +41,7 @@ class Rows:
     x: torch.Tensor
     y: torch.Tensor
     noise: torch.Tensor
-    residual: torch.Tensor | None = None
+    loads: torch.Tensor
     cluster: torch.Tensor | None = None
 
     @property
@@ -51,67 +51,69 @@ class Rows:
 
     def take(self, rows: torch.Tensor) -> Rows:
         """Keep some units."""
-        return Rows(
-            self.x[rows],
-            self.y[rows],
-            self.noise[rows],
-            None if self.residual is None else self.residual[rows],
-            None if self.cluster is None else self.cluster[rows],
-        )
+        cluster = None if self.cluster is None else self.cluster[rows]
+        return Rows(self.x[rows], self.y[rows], self.noise[rows], self.loads[:, rows], cluster)
 
 
 @dataclass(frozen=True, eq=False)
 class Pieces:
-    """A surface's kernel between rows, and what its gradient needs."""
+    """A surface's Matern-3/2 correlation between rows, and what its gradient needs."""
 
-    linear: torch.Tensor
-    tied: torch.Tensor
-    matern: torch.Tensor
+    matern: torch.Tensor  # (1 + sqrt(3) distance) exp(-sqrt(3) distance)
     decay: torch.Tensor  # exp(-sqrt(3) distance)
 
 
-def relevance(theta: torch.Tensor, surface: Surface) -> torch.Tensor:
-    """Share (p,) of each covariate in the tied linear part: 1 / length^2, summing to one."""
-    return torch.softmax(-2.0 * theta[surface.lengths], dim=0)
+def distance(a: torch.Tensor, b: torch.Tensor, theta: torch.Tensor, surface: Surface) -> torch.Tensor:
+    """Distance (n, m) between the rows of a (n, p) and b (m, p) in the surface's metric."""
+    if surface.index:
+        weight = theta[surface.metric]
+        return ((a @ weight)[:, None] - (b @ weight)[None, :]).abs_()
+    inverse = torch.exp(-theta[surface.metric])
+    left, right = a * inverse, b * inverse
+    sums = (left * left).sum(1)[:, None] + (right * right).sum(1)[None, :]
+    return torch.addmm(sums, left, right.T, alpha=-2.0).clamp_(min=0.0).sqrt_()
 
 
 def pieces(a: torch.Tensor, b: torch.Tensor, theta: torch.Tensor, surface: Surface) -> Pieces:
-    """Linear and Matern-3/2 kernels between the rows of a (n, p) and b (m, p)."""
-    inverse = ROOT3 * torch.exp(-theta[surface.lengths])
-    left, right = a * inverse, b * inverse
-    sums = (left * left).sum(1)[:, None] + (right * right).sum(1)[None, :]
-    scaled = torch.addmm(sums, left, right.T, alpha=-2.0).clamp_(min=0.0).sqrt_()  # sqrt(3) distance
-    decay = torch.exp(-scaled)
-    variances = torch.exp(2.0 * theta[surface.deviations])
-    linear = torch.mm(a * (variances[0] / surface.p), b.T)
-    tied = torch.mm(a * (variances[1] * relevance(theta, surface)), b.T)
-    return Pieces(linear, tied, scaled.add_(1.0).mul_(decay).mul_(variances[2]), decay)
+    """Matern-3/2 correlation between the rows of a (n, p) and b (m, p)."""
+    scaled = distance(a, b, theta, surface).mul_(ROOT3)
+    decay = torch.neg(scaled).exp_()
+    return Pieces(scaled.add_(1.0).mul_(decay), decay)
+
+
+def straight(a: torch.Tensor, theta: torch.Tensor, surface: Surface) -> torch.Tensor:
+    """Columns (n, p + 1) whose products are the covariance of a surface's linear part and constant."""
+    slope = torch.exp(theta[surface.linear]) * surface.p**-0.5
+    return torch.cat(
+        [a * slope, torch.full((len(a), 1), CONSTANT_VARIANCE**0.5, dtype=a.dtype, device=a.device)], 1
+    )
 
 
 def surface_kernel(a: torch.Tensor, b: torch.Tensor, theta: torch.Tensor, surface: Surface) -> torch.Tensor:
     """Prior covariance (n, m) of a surface between the rows of a and b, its constant included."""
-    part = pieces(a, b, theta, surface)
-    return part.linear + part.tied + part.matern + CONSTANT_VARIANCE
+    matern = pieces(a, b, theta, surface).matern.mul_(torch.exp(2.0 * theta[surface.matern]))
+    return matern.addmm_(straight(a, theta, surface), straight(b, theta, surface).T)
 
 
 def surface_variance(a: torch.Tensor, theta: torch.Tensor, surface: Surface) -> torch.Tensor:
     """Prior variance (n,) of a surface at the rows of a."""
-    variances = torch.exp(2.0 * theta[surface.deviations])
-    slopes = variances[0] / surface.p + variances[1] * relevance(theta, surface)
-    return CONSTANT_VARIANCE + variances[2] + (a * a) @ slopes
+    return straight(a, theta, surface).square().sum(1) + torch.exp(2.0 * theta[surface.matern])
 
 
 def covariance(rows: Rows, theta: torch.Tensor, scales: Scales) -> tuple[torch.Tensor, list[Pieces]]:
     """Covariance (n, n) of the outcome, noise included, and the pieces of each surface."""
-    total = torch.diag(torch.exp(2.0 * theta[0]) * rows.noise)
+    surfaces = list(zip(scales.surfaces, rows.loads, strict=True))
+    columns = torch.cat([straight(rows.x, theta, surface) * load[:, None] for surface, load in surfaces], 1)
+    total = columns @ columns.T
     parts = []
-    for surface, load in zip(scales.surfaces, (None, rows.residual), strict=False):
+    for surface, load in surfaces:
         part = pieces(rows.x, rows.x, theta, surface)
-        prior = part.linear + part.tied + part.matern + CONSTANT_VARIANCE
-        total += prior if load is None else prior * load[:, None] * load[None, :]
+        sized = load * torch.exp(theta[surface.matern])
+        total.addcmul_(part.matern, torch.outer(sized, sized))
         parts.append(part)
     if scales.clustered and rows.cluster is not None:
         total += torch.exp(2.0 * theta[scales.cluster]) * (rows.cluster[:, None] == rows.cluster[None, :])
+    total.diagonal().add_(torch.exp(2.0 * theta[0]) * rows.noise)
     return total, parts
 
 
@@ -136,12 +138,11 @@ def log_posterior(
     likelihood -= 0.5 * rows.n * float(np.log(2 * np.pi))
     if not gradient:
         return likelihood + prior, slopes
-    # the derivative by the covariance
-    slope = torch.outer(weights, weights).sub_(torch.cholesky_inverse(factor)).mul_(0.5)
+    # the derivative by the covariance; symmetric, so its transpose, which is stored by rows
+    slope = torch.cholesky_inverse(factor).T.addr_(weights, weights, beta=-0.5, alpha=0.5)
     slopes[0] += 2.0 * torch.exp(2.0 * theta[0]) * (torch.diagonal(slope) * rows.noise).sum()
-    for surface, part, load in zip(scales.surfaces, parts, (None, rows.residual), strict=False):
-        seen = slope if load is None else slope * load[:, None] * load[None, :]
-        add_surface_gradient(slopes, seen, part, rows.x, theta, surface)
+    for surface, part, load in zip(scales.surfaces, parts, rows.loads, strict=True):
+        add_surface_gradient(slopes, slope * torch.outer(load, load), part, rows.x, theta, surface)
     if scales.clustered and rows.cluster is not None:
         same = rows.cluster[:, None] == rows.cluster[None, :]
         slopes[scales.cluster] += 2.0 * torch.exp(2.0 * theta[scales.cluster]) * slope[same].sum()
@@ -157,15 +158,16 @@ def add_surface_gradient(
     surface: Surface,
 ) -> None:
     """Add a surface's part of the gradient; ``slope`` is the derivative by its kernel (n, n)."""
-    gradient[surface.linear] += 2.0 * (slope * part.linear).sum()
-    gradient[surface.tied] += 2.0 * (slope * part.tied).sum()
-    gradient[surface.matern] += 2.0 * (slope * part.matern).sum()
+    variance = torch.exp(2.0 * theta[surface.matern])
+    line = torch.exp(2.0 * theta[surface.linear]) / surface.p
+    gradient[surface.linear] += 2.0 * line * ((slope @ x) * x).sum()
+    gradient[surface.matern] += 2.0 * variance * torch.dot(slope.view(-1), part.matern.view(-1))
+    weight = slope.mul_(part.decay)
+    total = weight.sum(1)
+    if surface.index:  # d matern / d weight_j = -3 variance decay (u - u') (x_j - x_j'), u the index
+        index = x @ theta[surface.metric]
+        gradient[surface.metric] -= 6.0 * variance * (x.T @ (index * total - weight @ index))
+        return
     # d matern / d log length_j = 3 variance decay (x_j - x_j')^2 / length_j^2, summed as two matrix products
-    weight = slope * part.decay
-    spread = 2.0 * (weight.sum(1) @ (x * x) - (x * (weight @ x)).sum(0))
-    factor = 3.0 * torch.exp(2.0 * theta[surface.matern])
-    gradient[surface.lengths] += factor * spread * torch.exp(-2.0 * theta[surface.lengths])
-    # the shares of the tied linear part move with the lengths too
-    share = relevance(theta, surface)
-    by_share = torch.exp(2.0 * theta[surface.tied]) * (x * (slope @ x)).sum(0)
-    gradient[surface.lengths] -= 2.0 * share * (by_share - share @ by_share)
+    spread = 2.0 * (total @ (x * x) - (x * (weight @ x)).sum(0))
+    gradient[surface.metric] += 3.0 * variance * spread * torch.exp(-2.0 * theta[surface.metric])

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from joblib import Parallel, delayed
 
 from hte_bridge.engine import Array, HeldOut
+from hte_bridge.engines.deep.candidates import Candidate, along_an_index, search, weigh
 from hte_bridge.engines.deep.contract import Branch
 from hte_bridge.engines.deep.design import device_of
+from hte_bridge.engines.deep.forms import Form, forms
 from hte_bridge.engines.deep.kernel import Rows, log_posterior
-from hte_bridge.engines.deep.kernel_posterior import KernelPosterior, Units, component
-from hte_bridge.engines.deep.mixture import Laplace, Mode, effective, find_mode, importance
+from hte_bridge.engines.deep.kernel_posterior import Component, KernelPosterior, Model, Units, component
+from hte_bridge.engines.deep.mixture import Laplace, effective, hamiltonian, importance
 from hte_bridge.engines.deep.nets import NetOptions, Standard
 from hte_bridge.engines.deep.nuisance import crossfit, stack, standard_learners
-from hte_bridge.engines.deep.scales import Scales
 from hte_bridge.engines.deep.threads import threads
 from hte_bridge.engines.deep.treatment import Treatment, centre_treatment
-from hte_bridge.errors import DidNotConverge
 from hte_bridge.progress import steps
 from hte_bridge.study import Codes, Folds, Study
 
@@ -28,6 +30,12 @@ if TYPE_CHECKING:
 
 SLOPE_ROWS = 300
 LIGHTEST = 1e-3  # a draw of the scales with less weight is left out
+FEWEST_DRAWS = 8  # of a form that counts
+FULL_DRAWS = (
+    1_000  # rows from which fewer draws are taken: the scales' posterior is narrower, and each draw dearer
+)
+TOLERANCE = 1e-9  # of the search for the scales, in shares of the log posterior
+FOLD_TOLERANCE = 1e-5  # in a fold, where they serve a point prediction
 
 
 def fit_kernel(study: Study, folds: Folds, options: Deep) -> Branch:
@@ -46,7 +54,7 @@ def fit_kernel(study: Study, folds: Folds, options: Deep) -> Branch:
         nets = NetOptions(hidden=options.hidden, epochs=options.epochs, n_nets=options.n_nets)
         treatment = centre_treatment(study, folds, nets, options.seed, "cpu")
         heldout, losses, notes = crossfit_surfaces(study, folds, treatment, options, nets)
-        posterior, info, converged = mixed_posterior(study, study.treatment - treatment.mean, options)
+        posterior, info, converged = mixed_posterior(study, treatment.mean, options)
     info |= {"losses": losses, "seconds": round(time.perf_counter() - began, 2)}
     if treatment.crossfitted is not None:
         info["treatment_losses"] = dict(treatment.crossfitted.loss)
@@ -56,48 +64,62 @@ def fit_kernel(study: Study, folds: Folds, options: Deep) -> Branch:
     )
 
 
-def prepare(study: Study, residual: Array, rows: Codes | slice = slice(None)) -> tuple[Rows, Units]:
-    """Standardise some rows of a study, by those rows alone."""
-    x, y, weight = study.filled[rows], study.outcome[rows], study.weight[rows]
-    standard = Standard.of(x, weight)
-    mean = float(np.average(y, weights=weight))
-    sd = float(np.sqrt(np.average((y - mean) ** 2, weights=weight)))
-    seen = Rows(
-        x=torch.as_tensor(np.ascontiguousarray(standard(x))),
-        y=torch.as_tensor((y - mean) / sd),
-        noise=torch.as_tensor(weight.mean() / weight),
-        residual=torch.as_tensor(residual[rows].copy()),
-        cluster=torch.as_tensor(study.cluster[rows].copy()) if study.clustered else None,
-    )
-    return seen, Units(standard.centre, standard.spread, mean, sd)
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Some units of a study, standardised by those units alone, before a form puts its loads on them."""
 
+    bare: Rows
+    units: Units
+    treatment: Array
+    propensity: Array
 
-def scales_of(study: Study, options: Deep) -> Scales:
-    """Layout of the scales for a study, and the priors asked for."""
-    return Scales(
-        study.filled.shape[1],
-        clustered=study.clustered,
-        tau_rate=options.effect_rate,
-        tied=options.shared_relevance,
-    )
+    @classmethod
+    def of(cls, study: Study, propensity: Array, rows: Codes | slice = slice(None)) -> Sample:
+        """Standardise some rows of a study."""
+        x, y, weight = study.filled[rows], study.outcome[rows], study.weight[rows]
+        standard = Standard.of(x, weight)
+        mean = float(np.average(y, weights=weight))
+        sd = float(np.sqrt(np.average((y - mean) ** 2, weights=weight)))
+        # each covariate points towards higher outcomes, so that the units it came in, sign included, change nothing
+        towards = np.where((weight * (y - mean)) @ standard(x) < 0, -1.0, 1.0)
+        bare = Rows(
+            x=torch.as_tensor(np.ascontiguousarray(standard(x) * towards)),
+            y=torch.as_tensor((y - mean) / sd),
+            noise=torch.as_tensor(weight.mean() / weight),
+            loads=torch.zeros(0, len(y), dtype=torch.float64),
+            cluster=torch.as_tensor(study.cluster[rows].copy()) if study.clustered else None,
+        )
+        units = Units(standard.centre, standard.spread * towards, mean, sd)
+        return cls(bare, units, study.treatment[rows], propensity[rows])
+
+    def rows(self, form: Form) -> Rows:
+        """The units under a form."""
+        return replace(self.bare, loads=form.loads(self.treatment, self.propensity))
+
+    def thinned(self, most: int, seed: int) -> Sample:
+        """An even subset of ``most`` units, where there are more."""
+        if self.bare.n <= most:
+            return self
+        chosen = np.sort(np.random.default_rng(seed).permutation(self.bare.n)[:most])
+        fewer = self.bare.take(torch.as_tensor(chosen))
+        return replace(self, bare=fewer, treatment=self.treatment[chosen], propensity=self.propensity[chosen])
 
 
 def crossfit_surfaces(
     study: Study, folds: Folds, treatment: Treatment, options: Deep, nets: NetOptions
 ) -> tuple[HeldOut, dict[str, float], tuple[str, ...]]:
-    """Effect and outcome mean of each fold from a kernel fit, at its most probable scales, of the others.
+    """Effect and outcome mean of each fold from a kernel fit, at its most probable form and scales, of the others.
 
     The outcome mean is stacked from that fit, the linear model and the network by held-out loss.
     """
     residual = study.treatment - treatment.mean
     cate, kernel_mean = np.zeros(study.n), np.zeros(study.n)
-    scales = scales_of(study, options)
-    for train, test in steps(folds, "deep: held-out effect", folds.n_folds):
-        rows, units = prepare(study, residual, train)
-        mode = find_scales(rows, scales, options)[0]
-        post = KernelPosterior(rows, scales, units, (component(1.0, mode.theta, rows, scales),))
-        cate[test] = post.mean(study.filled[test], 1)
-        kernel_mean[test] = post.mean(study.filled[test], 0) + units.outcome_mean
+    found = Parallel(n_jobs=options.n_jobs, prefer="threads")(
+        delayed(predict_fold)(study, train, test, treatment.mean, options)
+        for train, test in steps(folds, "deep: held-out effect", folds.n_folds)
+    )
+    for (_, test), (effect, mean) in zip(folds, found, strict=True):
+        cate[test], kernel_mean[test] = effect, mean
     others = crossfit(
         study.filled,
         study.outcome,
@@ -123,54 +145,76 @@ def crossfit_surfaces(
     return heldout, losses, (verdict,) if verdict else ()
 
 
+def predict_fold(
+    study: Study, train: Codes, test: Codes, propensity: Array, options: Deep
+) -> tuple[Array, Array]:
+    """Effect and outcome mean of the units of ``test`` from those of ``train``."""
+    with threads(1):
+        sample = Sample.of(study, propensity, train)
+        small = sample.thinned(options.scale_rows, options.seed)
+        best = search(small.rows, forms(options.effect_rate, study.binary), FOLD_TOLERANCE)[0]
+        model = replace(best.model, rows=sample.rows(best.model.form))
+        post = KernelPosterior(sample.units, (component(1.0, best.mode.theta, model),))
+        return post.mean(study.filled[test]), post.outcome_mean(study.filled[test], propensity[test])
+
+
 def weighted_loss(study: Study, prediction: Array) -> float:
     """Weighted mean squared error of the outcome."""
     return float(np.average((study.outcome - prediction) ** 2, weights=study.weight))
 
 
-def find_scales(rows: Rows, scales: Scales, options: Deep) -> tuple[Mode, Rows]:
-    """Most probable scales; with many rows found on an even subset of ``scale_rows``, which is returned too."""
-    if rows.n > options.scale_rows:
-        chosen = np.random.default_rng(options.seed).permutation(rows.n)[: options.scale_rows]
-        rows = rows.take(torch.as_tensor(np.sort(chosen)))
-    mode = find_mode(rows, scales)
-    if not np.isfinite(mode.value):
-        raise DidNotConverge(
-            f"The covariance of {rows.n:,} rows must be positive definite. It was not at any scales tried. "
-            "Look for a covariate or outcome with extreme values, and rescale or trim it."
-        )
-    return mode, rows
-
-
 def mixed_posterior(
-    study: Study, residual: Array, options: Deep
+    study: Study, propensity: Array, options: Deep
 ) -> tuple[KernelPosterior, dict[str, Any], bool]:
-    """Posterior mixed over draws of the scales, weighted by their posterior on all rows."""
-    rows, units = prepare(study, residual)
-    scales = scales_of(study, options)
-    mode, used = find_scales(rows, scales, options)
-    thetas, log_proposal = Laplace.at(mode.theta, used, scales).draw(options.draws, options.seed)
-    log_target = np.array(
-        [
-            log_posterior(torch.as_tensor(each), rows, scales, gradient=False)[0]
-            for each in steps(thetas, "deep: scales", len(thetas))
-        ]
-    )
-    weights = importance(log_target, log_proposal)
-    kept = np.flatnonzero(weights >= LIGHTEST)
-    weights = weights[kept] / weights[kept].sum()
-    parts = tuple(component(float(w), thetas[k], rows, scales) for w, k in zip(weights, kept, strict=True))
-    posterior = KernelPosterior(rows, scales, units, parts)
+    """Posterior mixed over forms by their evidence and, in each, over draws of the scales.
+
+    With many rows forms and scales are found on an even subset of ``scale_rows``, and the draws are weighted by the posterior on all.
+    """
+    sample = Sample.of(study, propensity)
+    small = sample.thinned(options.scale_rows, options.seed)
+    tried = search(small.rows, forms(options.effect_rate, study.binary), TOLERANCE)
+    tried.append(along_an_index(tried[0], TOLERANCE))
+    chosen, share = weigh(tried)
+    parts: list[Component] = []
+    for (candidate, laplace), own in zip(chosen, share.tolist(), strict=True):
+        parts += mixture_of(candidate, laplace, own, sample, options)
+    total = sum(each.weight for each in parts)
+    parts = [replace(each, weight=each.weight / total) for each in parts if each.weight >= LIGHTEST * total]
+    weights = np.array([each.weight for each in parts])
+    noise = weights @ np.array([np.exp(2 * float(each.theta[0])) for each in parts])
     info = {
-        "scale_rows": used.n,
-        "evaluations": mode.evaluations,
-        "draws": len(thetas),
+        "scale_rows": small.bare.n,
+        "evaluations": sum(each.mode.evaluations for each in tried),
+        "forms": {
+            each.model.form.label: round(float(own), 4) for (each, _), own in zip(chosen, share, strict=True)
+        },
+        "draws": len(parts),
         "effective_draws": round(effective(weights), 2),
-        "noise_sd": float(
-            np.sqrt(sum(p.weight * np.exp(2 * float(p.theta[0])) for p in parts)) * units.outcome_sd
-        ),
+        "noise_sd": float(np.sqrt(noise) * sample.units.outcome_sd),
     }
-    return posterior, info, mode.converged
+    converged = all(each.mode.converged for each, _ in chosen)
+    return KernelPosterior(sample.units, tuple(parts)), info, converged
+
+
+def mixture_of(
+    candidate: Candidate, laplace: Laplace, share: float, sample: Sample, options: Deep
+) -> list[Component]:
+    """Draws of a form's scales, with weights that sum to the form's share."""
+    small, scales = candidate.model.rows, candidate.model.scales
+    number = max(FEWEST_DRAWS, round(options.draws * share * min(1.0, FULL_DRAWS / sample.bare.n)))
+    thetas, values, _ = hamiltonian(laplace, small, scales, min(number, options.draws), options.seed)
+    model = Model(candidate.model.form, sample.rows(candidate.model.form), scales)
+    weights = np.full(len(thetas), 1.0 / len(thetas))
+    if small.n < sample.bare.n:
+        target = [
+            log_posterior(torch.as_tensor(each), model.rows, scales, gradient=False)[0] for each in thetas
+        ]
+        weights = importance(np.array(target), values)
+    distinct, place = np.unique(
+        thetas, axis=0, return_inverse=True
+    )  # a trajectory not taken repeats the last
+    weights = np.bincount(place.reshape(-1), weights=share * weights)
+    return [component(float(w), theta, model) for w, theta in zip(weights, distinct, strict=True)]
 
 
 def importance_of(posterior: KernelPosterior) -> dict[str, Array]:

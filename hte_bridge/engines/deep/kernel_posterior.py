@@ -1,42 +1,46 @@
-"""Posterior of tau under the kernel model: a mixture over draws of the scales."""
+"""Posterior of tau under the kernel model: a mixture over draws of the scales, and over the forms of the model."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from hte_bridge.engines.deep.kernel import (
-    Rows,
-    covariance,
-    pieces,
-    relevance,
-    surface_kernel,
-    surface_variance,
-)
+from hte_bridge.engines.deep.forms import Form
+from hte_bridge.engines.deep.kernel import Rows, covariance, pieces, surface_kernel, surface_variance
 from hte_bridge.engines.deep.scales import Array, Scales
 
 CHUNK = 2_000  # new rows at a time, so that memory does not grow with them
 
 
 @dataclass(frozen=True, eq=False)
+class Model:
+    """A form of the model with the rows that it sees."""
+
+    form: Form
+    rows: Rows
+    scales: Scales
+
+
+@dataclass(frozen=True, eq=False)
 class Component:
-    """One draw of the scales: its weight, the factor of the covariance, and the covariance's inverse times y."""
+    """One draw of the scales of a model: its weight, the factor of the covariance, and the covariance's inverse times y."""
 
     weight: float
     theta: torch.Tensor
     factor: torch.Tensor
     solved: torch.Tensor
+    model: Model
 
 
-def component(weight: float, theta: Array, rows: Rows, scales: Scales) -> Component:
+def component(weight: float, theta: Array, model: Model) -> Component:
     """Factor the covariance at one draw of the scales."""
-    at = torch.as_tensor(theta, device=rows.x.device)
-    factor = torch.linalg.cholesky(covariance(rows, at, scales)[0])
-    return Component(weight, at, factor, torch.cholesky_solve(rows.y[:, None], factor)[:, 0])
+    at = torch.as_tensor(theta, device=model.rows.x.device)
+    factor = torch.linalg.cholesky(covariance(model.rows, at, model.scales)[0])
+    return Component(weight, at, factor, torch.cholesky_solve(model.rows.y[:, None], factor)[:, 0], model)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,50 +64,50 @@ class KernelPosterior:
     Its variance is within plus between the draws of the scales.
     """
 
-    rows: Rows
-    scales: Scales
     units: Units
     components: tuple[Component, ...]
 
-    def surface(self, covariates: Array, which: int) -> tuple[Array, Array]:
-        """Mean and sd of mu (0, without the outcome's mean) or tau (1) at the rows of ``covariates`` (m, q)."""
+    @property
+    def rows(self) -> Rows:
+        """Rows of the first model; those of the others differ in their loads alone."""
+        return self.components[0].model.rows
+
+    def moments(self, covariates: Array) -> tuple[Array, Array]:
+        """Mean and standard deviation of tau at the rows of ``covariates`` (m, q)."""
         means, variances = [], []
         for x in self._chunks(covariates):
-            mean, variance = self._mix(x, which)
+            mean, variance = self._mix(x)
             means.append(mean)
             variances.append(variance)
         sd = torch.cat(variances).clamp(min=0.0).sqrt().cpu().numpy()
         return torch.cat(means).cpu().numpy() * self.units.outcome_sd, sd * self.units.outcome_sd
 
-    def mean(self, covariates: Array, which: int) -> Array:
-        """Mean (m,) of mu (0) or tau (1) at the rows of ``covariates``, without the cost of the variance."""
+    def mean(self, covariates: Array) -> Array:
+        """Mean (m,) of tau at the rows of ``covariates``, without the cost of the variance."""
         found = []
         for x in self._chunks(covariates):
-            total = torch.zeros(len(x), dtype=x.dtype, device=x.device)
-            for each in self.components:
-                total += each.weight * (each.solved @ self._cross(x, each.theta, which))
-            found.append(total)
+            parts = [
+                each.weight * (each.solved @ cross(each.model, x, each.theta)) for each in self.components
+            ]
+            found.append(torch.stack(parts).sum(0))
         return np.asarray(torch.cat(found).cpu().numpy() * self.units.outcome_sd)
 
-    def moments(self, covariates: Array) -> tuple[Array, Array]:
-        """Mean and standard deviation of tau at the rows of ``covariates`` (m, q)."""
-        return self.surface(covariates, 1)
-
-    def outcome_mean(self, covariates: Array) -> Array:
-        """E[Y | x] at the rows of ``covariates``: mu, since the treatment enters centred."""
-        return self.mean(covariates, 0) + self.units.outcome_mean
+    def outcome_mean(self, covariates: Array, propensity: Array) -> Array:
+        """E[Y | x] at the rows of ``covariates`` (m, q), whose treatment has the mean ``propensity`` (m,)."""
+        found, start = [], 0
+        for x in self._chunks(covariates):
+            share = propensity[start : start + len(x)]
+            start += len(x)
+            parts = [
+                each.weight * (each.solved @ cross(each.model, x, each.theta, each.model.form.mean(share)))
+                for each in self.components
+            ]
+            found.append(torch.stack(parts).sum(0))
+        return np.asarray(torch.cat(found).cpu().numpy() * self.units.outcome_sd + self.units.outcome_mean)
 
     def slopes(self, x: torch.Tensor) -> Array:
         """Root mean square slope (components, q) of the mean of tau over standardised rows x (m, q), per sd of each covariate."""
-        surface, found = self.scales.surfaces[1], []
-        for each in self.components:
-            load = each.solved if self.rows.residual is None else each.solved * self.rows.residual
-            decay = pieces(self.rows.x, x, each.theta, surface).decay * load[:, None]
-            steep = 3.0 * torch.exp(2.0 * (each.theta[surface.matern] - each.theta[surface.lengths]))
-            bend = steep * (decay.T @ self.rows.x - decay.sum(0)[:, None] * x)
-            sds = torch.exp(2.0 * each.theta[surface.deviations])
-            flat = (sds[0] / surface.p + sds[1] * relevance(each.theta, surface)) * (load @ self.rows.x)
-            found.append((bend + flat).square().mean(0).sqrt().cpu().numpy())
+        found = [gradients(each, x).square().mean(0).sqrt().cpu().numpy() for each in self.components]
         return np.array(found) * self.units.outcome_sd
 
     def draws(self, covariates: Array, n_draws: int, seed: int) -> Array:
@@ -144,67 +148,126 @@ class KernelPosterior:
         for start in range(0, max(len(covariates), 1), CHUNK):
             yield self.units.standardise(covariates[start : start + CHUNK]).to(self.rows.x.device)
 
-    def _cross(self, x: torch.Tensor, theta: torch.Tensor, which: int) -> torch.Tensor:
-        """Prior covariance (n, m) between the outcomes seen and a surface at x."""
-        cross = surface_kernel(self.rows.x, x, theta, self.scales.surfaces[which])
-        if which == 1 and self.rows.residual is not None:
-            cross *= self.rows.residual[:, None]
-        return cross
-
-    def _mix(self, x: torch.Tensor, which: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def _mix(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         first = torch.zeros(len(x), dtype=x.dtype, device=x.device)
         second = torch.zeros_like(first)
         for each in self.components:
-            cross = self._cross(x, each.theta, which)
-            mean = each.solved @ cross
-            half = torch.linalg.solve_triangular(each.factor, cross, upper=False)
-            variance = surface_variance(x, each.theta, self.scales.surfaces[which]) - (half * half).sum(0)
+            joint = cross(each.model, x, each.theta)
+            mean = each.solved @ joint
+            half = torch.linalg.solve_triangular(each.factor, joint, upper=False)
+            variance = -(half * half).sum(0)
+            for surface, _, share in active(each.model):
+                variance += share**2 * surface_variance(x, each.theta, surface)
             first += each.weight * mean
             second += each.weight * (variance + mean * mean)
         return first, second - first * first
 
     def _joint(self, x: torch.Tensor, each: Component) -> tuple[torch.Tensor, torch.Tensor]:
-        cross = self._cross(x, each.theta, 1)
-        half = torch.linalg.solve_triangular(each.factor, cross, upper=False)
-        return each.solved @ cross, surface_kernel(x, x, each.theta, self.scales.surfaces[1]) - half.T @ half
+        joint = cross(each.model, x, each.theta)
+        half = torch.linalg.solve_triangular(each.factor, joint, upper=False)
+        return each.solved @ joint, prior(each.model, x, x, each.theta) - half.T @ half
 
     def _averages(
         self, x: torch.Tensor, load: torch.Tensor, each: Component
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean (g,) and covariance (g, g) of averages at one draw of the scales, a chunk of rows at a time."""
-        cross = torch.zeros(self.rows.n, len(load), dtype=x.dtype, device=x.device)
-        prior = torch.zeros(len(load), len(load), dtype=x.dtype, device=x.device)
-        surface = self.scales.surfaces[1]
+        joint = torch.zeros(self.rows.n, len(load), dtype=x.dtype, device=x.device)
+        before = torch.zeros(len(load), len(load), dtype=x.dtype, device=x.device)
         for a in range(0, len(x), CHUNK):
             here, share = x[a : a + CHUNK], load[:, a : a + CHUNK]
-            cross += self._cross(here, each.theta, 1) @ share.T
+            joint += cross(each.model, here, each.theta) @ share.T
             for b in range(0, len(x), CHUNK):
-                other = surface_kernel(here, x[b : b + CHUNK], each.theta, surface)
-                prior += share @ other @ load[:, b : b + CHUNK].T
-        half = torch.linalg.solve_triangular(each.factor, cross, upper=False)
-        return each.solved @ cross, prior - half.T @ half
+                other = prior(each.model, here, x[b : b + CHUNK], each.theta)
+                before += share @ other @ load[:, b : b + CHUNK].T
+        half = torch.linalg.solve_triangular(each.factor, joint, upper=False)
+        return each.solved @ joint, before - half.T @ half
 
     def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """Arrays and JSON values from which ``restore`` rebuilds this posterior bit for bit."""
-        arrays = {name: getattr(self.rows, name) for name in ("x", "y", "noise", "residual", "cluster")}
+        models = list({id(each.model): each.model for each in self.components}.values())
+        arrays = {name: getattr(self.rows, name) for name in ("x", "y", "noise", "cluster")}
         kept = {name: value.cpu().numpy() for name, value in arrays.items() if value is not None}
         kept |= {"centre": self.units.centre, "spread": self.units.spread}
         kept["weights"] = np.array([each.weight for each in self.components])
-        kept["theta"] = np.stack([each.theta.cpu().numpy() for each in self.components])
-        scales = {name: getattr(self.scales, name) for name in self.scales.__dataclass_fields__}
+        kept["model"] = np.array(
+            [[each.model is model for model in models].index(True) for each in self.components]
+        )
+        for k, each in enumerate(self.components):
+            kept[f"theta{k}"] = each.theta.cpu().numpy()
+        for k, model in enumerate(models):
+            kept[f"loads{k}"] = model.rows.loads.cpu().numpy()
         units = {"outcome_mean": self.units.outcome_mean, "outcome_sd": self.units.outcome_sd}
-        return kept, {"scales": scales, "units": units}
+        described = [{"form": asdict(model.form), "scales": asdict(model.scales)} for model in models]
+        return kept, {"models": described, "units": units}
+
+
+def active(
+    model: Model, combination: Sequence[float] | torch.Tensor | None = None
+) -> Iterator[tuple[Any, Any, Any]]:
+    """Surfaces that a combination (the effect by default) uses, with their loads (n,) and their share in it."""
+    wanted = model.form.effect if combination is None else combination
+    for surface, load, share in zip(model.scales.surfaces, model.rows.loads, wanted, strict=True):
+        if isinstance(share, torch.Tensor) or share != 0.0:
+            yield surface, load, share
+
+
+def cross(
+    model: Model, x: torch.Tensor, theta: torch.Tensor, combination: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Prior covariance (n, m) between the outcomes seen and a combination of surfaces at x (the effect by default)."""
+    total = torch.zeros(model.rows.n, len(x), dtype=x.dtype, device=x.device)
+    for surface, load, share in active(model, combination):
+        total += surface_kernel(model.rows.x, x, theta, surface) * load[:, None] * share
+    return total
+
+
+def gradients(at: Component, x: torch.Tensor, alone: int | None = None) -> torch.Tensor:
+    """Gradient (m, q) of the mean of tau, or of one surface ``alone``, at standardised rows x (m, q)."""
+    seen, total = at.model.rows.x, torch.zeros_like(x)
+    chosen = None if alone is None else [float(k == alone) for k in range(len(at.model.scales.rates))]
+    for surface, load, share in active(at.model, chosen):
+        own = at.solved * load * share
+        decay = pieces(seen, x, at.theta, surface).decay * own[:, None]
+        factor = 3.0 * torch.exp(2.0 * at.theta[surface.matern])
+        metric = at.theta[surface.metric]
+        if surface.index:
+            bend = (decay.T @ (seen @ metric) - decay.sum(0) * (x @ metric))[:, None] * metric
+        else:
+            bend = torch.exp(-2.0 * metric) * (decay.T @ seen - decay.sum(0)[:, None] * x)
+        total += factor * bend + torch.exp(2.0 * at.theta[surface.linear]) / surface.p * (own @ seen)
+    return total
+
+
+def prior(model: Model, a: torch.Tensor, b: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
+    """Prior covariance (m, k) of the effect between the rows of a and b."""
+    parts = [share**2 * surface_kernel(a, b, theta, surface) for surface, _, share in active(model)]
+    return torch.stack(parts).sum(0)
+
+
+def tuples(values: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Lists, as JSON knows them, as tuples.
+
+    Examples
+    --------
+    >>> tuples({"a": [1, 2], "b": 3}, "a")
+    {'a': (1, 2)}
+    """
+    return {name: tuple(values[name]) for name in names}
 
 
 def restore(arrays: dict[str, Array], values: dict[str, Any]) -> KernelPosterior:
     """Rebuild a posterior from what ``KernelPosterior.state`` returned."""
-    tensors = {
-        name: torch.as_tensor(arrays[name])
-        for name in ("x", "y", "noise", "residual", "cluster")
-        if name in arrays
-    }
+    kept = {name: torch.as_tensor(arrays[name]) for name in ("x", "y", "noise", "cluster") if name in arrays}
+    models = []
+    for k, each in enumerate(values["models"]):
+        form: dict[str, Any] = {**each["form"], **tuples(each["form"], "effect", "rates")}
+        scales: dict[str, Any] = {**each["scales"], **tuples(each["scales"], "rates", "index")}
+        rows = Rows(**kept, loads=torch.as_tensor(arrays[f"loads{k}"]))
+        models.append(Model(Form(**form), rows, Scales(**scales)))
+    chosen = zip(arrays["weights"], arrays["model"], strict=True)
+    made = tuple(
+        component(float(weight), arrays[f"theta{k}"], models[int(place)])
+        for k, (weight, place) in enumerate(chosen)
+    )
     units = Units(arrays["centre"], arrays["spread"], **values["units"])
-    rows, scales = Rows(**tensors), Scales(**values["scales"])
-    pairs = zip(arrays["weights"], arrays["theta"], strict=True)
-    made = tuple(component(float(weight), theta, rows, scales) for weight, theta in pairs)
-    return KernelPosterior(rows, scales, units, made)
+    return KernelPosterior(units, made)

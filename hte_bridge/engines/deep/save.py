@@ -22,7 +22,7 @@ from hte_bridge.study import Folds, Names, Study
 if TYPE_CHECKING:
     from hte_bridge.engines.deep.fit import DeepFit
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 STUDY = ("outcome", "treatment", "covariates", "fixed_effects", "cluster", "weight", "propensity")
 HELDOUT = ("cate", "outcome_mean", "propensity", "treatment_variance")
 
@@ -97,10 +97,11 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             f"`{path.name}` must be a whole file written by `fit.save`. It is truncated or of another kind. "
             "Save the fit again."
         ) from error
-    if state["version"] > FORMAT_VERSION:
+    if state["version"] != FORMAT_VERSION:
+        age = "a newer" if state["version"] > FORMAT_VERSION else "an older"
         raise UnreadableFile(
-            f"`{path.name}` must be of format {FORMAT_VERSION} or older. It is of format {state['version']}, "
-            "written by a newer hte_bridge. Upgrade hte_bridge to read it."
+            f"`{path.name}` must be of format {FORMAT_VERSION}. It is of format {state['version']}, written by {age} "
+            "hte_bridge. Read it with that version, or fit again."
         )
     return arrays, state
 

@@ -10,106 +10,105 @@ import torch
 
 Array = npt.NDArray[np.float64]
 
-MU_RATE, TAU_RATE = 1.0, 8.0  # exponential priors on standard deviations, in units of sd(Y)
 LENGTH_PRECISION = 0.6  # of log lengths, about log(2 sqrt p) for standardised covariates
-UNUSED = -8.0  # log sd of a part that is left out, with a standard normal about it
+CLUSTER_RATE = 1.0  # of the exponential prior on the sd of a cluster's effect, in units of 1 / sd(Y)
 LOWEST, HIGHEST = -12.0, 6.0  # logs beyond these are the same model to machine precision
 
 
 @dataclass(frozen=True)
 class Surface:
-    """Places of one surface (mu or tau) in the vector: sds of its two linear parts and of the Matern part, lengths."""
+    """Places of one surface in the vector: log sds of its linear and of its Matern part, then p numbers for its metric.
+
+    The metric of the Matern part is a log length per covariate or, with ``index``, the weights of one index: the distance of two
+    units is then that of their indices.
+    """
 
     start: int
     p: int
     rate: float
+    index: bool = False
 
     @property
     def linear(self) -> int:
-        """Place of the log sd of the linear part in which all covariates count alike."""
+        """Place of the log sd of the linear part."""
         return self.start
-
-    @property
-    def tied(self) -> int:
-        """Place of the log sd of the linear part in which a covariate counts as 1 / length^2."""
-        return self.start + 1
 
     @property
     def matern(self) -> int:
         """Place of the log sd of the Matern part."""
-        return self.start + 2
+        return self.start + 1
 
     @property
     def deviations(self) -> list[int]:
-        """Places of the three log sds."""
-        return [self.linear, self.tied, self.matern]
+        """Places of the two log sds."""
+        return [self.linear, self.matern]
 
     @property
-    def lengths(self) -> slice:
-        """Places of the p log lengths."""
-        return slice(self.start + 3, self.start + 3 + self.p)
+    def metric(self) -> slice:
+        """Places of the p log lengths, or of the index's weights."""
+        return slice(self.start + 2, self.start + 2 + self.p)
+
+    @property
+    def metric_centre(self) -> float:
+        """Prior mean of a log length, or of a weight."""
+        return 0.0 if self.index else float(np.log(2.0 * np.sqrt(self.p)))
+
+    @property
+    def metric_precision(self) -> float:
+        """Prior precision of a log length; that of a weight gives the index a standard deviation of about one."""
+        return float(self.p) if self.index else LENGTH_PRECISION
 
 
 @dataclass(frozen=True)
 class Scales:
-    """Layout of the log scales: noise, surface mu, surface tau (where there is a treatment), cluster sd.
+    """Layout of the log scales: noise, one surface after the other, cluster sd.
 
     Parameters
     ----------
     p : int
         Covariates.
-    effect : bool
-        Whether the model has tau.
+    rates : tuple of float
+        Of each surface: the rate of the exponential prior on the sds of its parts, in units of 1 / sd(Y).
+    index : tuple of bool
+        Of each surface: whether its metric is one index; none is by default.
     clustered : bool
-        Whether it has a random effect per cluster.
-    tau_rate, mu_rate, length_precision : float
-        Prior rates of the sds of tau's and of mu's parts; prior precision of log lengths.
-    tied : bool
-        Whether there is a linear part in which a covariate counts by its length.
+        Whether the model has a random effect per cluster.
 
     Examples
     --------
-    >>> Scales(p=2, effect=True, clustered=False).size
-    11
+    >>> Scales(p=2, rates=(1.0, 8.0)).size
+    9
     """
 
     p: int
-    effect: bool = True
+    rates: tuple[float, ...]
+    index: tuple[bool, ...] = ()
     clustered: bool = False
-    tau_rate: float = TAU_RATE
-    mu_rate: float = MU_RATE
-    length_precision: float = LENGTH_PRECISION
-    tied: bool = True
 
     @property
     def surfaces(self) -> tuple[Surface, ...]:
-        """mu, then tau where the model has it."""
-        mu = Surface(1, self.p, self.mu_rate)
-        return (mu, Surface(4 + self.p, self.p, self.tau_rate)) if self.effect else (mu,)
+        """The surfaces, in the order of ``rates``."""
+        kinds = self.index or (False,) * len(self.rates)
+        parts = enumerate(zip(self.rates, kinds, strict=True))
+        return tuple(Surface(1 + k * (self.p + 2), self.p, rate, index) for k, (rate, index) in parts)
 
     @property
     def cluster(self) -> int:
         """Place of the log sd of the random effect of a cluster."""
-        return 1 + len(self.surfaces) * (self.p + 3)
+        return 1 + len(self.rates) * (self.p + 2)
 
     @property
     def size(self) -> int:
         """Length of the vector."""
         return self.cluster + int(self.clustered)
 
-    @property
-    def length_centre(self) -> float:
-        """Prior mean of a log length."""
-        return float(np.log(2.0 * np.sqrt(self.p)))
-
     def start(self) -> Array:
-        """Where the search begins: half the variance is noise, the rest mu's; tau's parts at their prior mean."""
+        """Where the search begins: half the variance is noise; parts at their prior mean, half of sd(Y) at most."""
         theta = np.zeros(self.size)
         theta[0] = 0.5 * np.log(0.5)
-        for surface, sd in zip(self.surfaces, (0.5, 1.0 / self.tau_rate), strict=False):
-            theta[surface.deviations] = np.log(sd)
-            theta[surface.lengths] = self.length_centre
-            theta[surface.tied] = np.log(sd) if self.tied else UNUSED
+        for surface in self.surfaces:
+            theta[surface.deviations] = np.log(min(0.5, 1.0 / surface.rate))
+            theta[surface.metric] = surface.p**-0.5 if surface.index else surface.metric_centre
         if self.clustered:
             theta[self.cluster] = np.log(0.2)
         return theta
@@ -121,23 +120,19 @@ class Scales:
         return box
 
     def prior(self, theta: torch.Tensor) -> tuple[float, torch.Tensor]:
-        """Log prior density of the logarithms (Jacobian included) and its gradient."""
+        """Log prior density of the logarithms (Jacobian included) and its gradient; that of the noise is flat."""
         gradient = torch.zeros_like(theta)
         value = 0.0
-        deviations = [
-            (place, s.rate) for s in self.surfaces for place in s.deviations if self.tied or place != s.tied
-        ]
+        deviations = [(place, s.rate) for s in self.surfaces for place in s.deviations]
         if self.clustered:
-            deviations.append((self.cluster, self.mu_rate))
+            deviations.append((self.cluster, CLUSTER_RATE))
         for place, rate in deviations:  # exponential with this rate, seen from its logarithm
             sd = float(theta[place].exp())
-            value += float(theta[place]) - rate * sd
+            value += float(np.log(rate)) + float(theta[place]) - rate * sd
             gradient[place] = 1.0 - rate * sd
         for surface in self.surfaces:
-            if not self.tied:
-                gradient[surface.tied] = UNUSED - theta[surface.tied]
-                value -= 0.5 * float(gradient[surface.tied]) ** 2
-            off = theta[surface.lengths] - self.length_centre
-            value -= 0.5 * self.length_precision * float(off @ off)
-            gradient[surface.lengths] = -self.length_precision * off
+            off, precision = theta[surface.metric] - surface.metric_centre, surface.metric_precision
+            value -= 0.5 * precision * float(off @ off)
+            value += 0.5 * surface.p * float(np.log(precision / (2 * np.pi)))
+            gradient[surface.metric] = -precision * off
         return value, gradient

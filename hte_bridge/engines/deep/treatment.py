@@ -8,12 +8,12 @@ import numpy as np
 import torch
 
 from hte_bridge.engine import Array
+from hte_bridge.engines.deep.forms import ALONE
 from hte_bridge.engines.deep.kernel import Rows
-from hte_bridge.engines.deep.kernel_posterior import KernelPosterior, Units, component
+from hte_bridge.engines.deep.kernel_posterior import KernelPosterior, Model, Units, component
 from hte_bridge.engines.deep.mixture import find_mode
 from hte_bridge.engines.deep.nets import NetOptions, Predict, Scale, Standard
 from hte_bridge.engines.deep.nuisance import CrossFitted, Learner, crossfit, standard_learners
-from hte_bridge.engines.deep.scales import Scales
 from hte_bridge.study import Folds, Study
 
 LOWEST_PROPENSITY = 0.01
@@ -46,11 +46,13 @@ def kernel_learner(x: Array, y: Array, weight: Array, seed: int) -> Predict:
     centre = float(np.average(y, weights=weight))
     spread = float(np.sqrt(np.average((y - centre) ** 2, weights=weight))) or 1.0
     noise = torch.as_tensor(weight.mean() / weight)
-    rows = Rows(torch.as_tensor(standard(x)), torch.as_tensor((y - centre) / spread), noise)
-    scales = Scales(x.shape[1], effect=False)
+    loads = torch.ones(1, len(y), dtype=torch.float64)
+    rows = Rows(torch.as_tensor(standard(x)), torch.as_tensor((y - centre) / spread), noise, loads)
+    scales = ALONE.scales(x.shape[1], clustered=False)
     units = Units(standard.centre, standard.spread, centre, spread)
-    only = component(1.0, find_mode(rows, scales, max_steps=60).theta, rows, scales)
-    return KernelPosterior(rows, scales, units, (only,)).outcome_mean
+    model = Model(ALONE, rows, scales)
+    only = component(1.0, find_mode(rows, scales, max_steps=60, tolerance=1e-6).theta, model)
+    return lambda new: KernelPosterior(units, (only,)).mean(new) + centre
 
 
 def learners(scale: Scale, n: int, options: NetOptions, device: str) -> dict[str, Learner]:

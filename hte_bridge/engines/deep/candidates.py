@@ -1,0 +1,86 @@
+"""Forms of the kernel model with their most probable scales, and how much each counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hte_bridge.engines.deep.forms import Form
+from hte_bridge.engines.deep.kernel import Rows
+from hte_bridge.engines.deep.kernel_posterior import Model, component, gradients
+from hte_bridge.engines.deep.mixture import Laplace, Mode, find_mode
+from hte_bridge.engines.deep.scales import Array
+from hte_bridge.errors import DidNotConverge
+
+HOPELESS = (
+    15.0  # log posterior at the mode by which a form may trail before its evidence is no longer asked for
+)
+COUNTS = 0.01  # a form with less of the evidence is left out
+INDEX_SD = 0.2  # at least, of the part along an index where its search begins
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A form of the model at its most probable scales."""
+
+    model: Model
+    mode: Mode
+
+    @property
+    def value(self) -> float:
+        """Log posterior at the mode, with the form's prior odds."""
+        return self.mode.value + self.model.form.log_odds
+
+
+def search(rows_of: Callable[[Form], Rows], choices: Sequence[Form], tolerance: float) -> list[Candidate]:
+    """Most probable scales of each form, the best form first; those that trail it hopelessly are left out.
+
+    Raises
+    ------
+    DidNotConverge
+        If no form has a covariance that is positive definite.
+    """
+    found = []
+    for form in choices:
+        rows = rows_of(form)
+        model = Model(form, rows, form.scales(rows.x.shape[1], rows.cluster is not None))
+        found.append(Candidate(model, find_mode(model.rows, model.scales, tolerance=tolerance)))
+    found = sorted((each for each in found if np.isfinite(each.value)), key=lambda each: -each.value)
+    if not found:
+        raise DidNotConverge(
+            f"The covariance of {rows.n:,} rows must be positive definite. It was not at any scales tried. "
+            "Look for a covariate or outcome with extreme values, and rescale or trim it."
+        )
+    return [each for each in found if each.value > found[0].value - HOPELESS]
+
+
+def along_an_index(best: Candidate, tolerance: float) -> Candidate:
+    """The same form whose effect bends along one index, searched from the main direction of the effect's gradient.
+
+    The direction in which a surface changes most over the rows: the active subspace of Constantine (2015), *Active Subspaces*.
+    """
+    form, rows = best.model.form.along_an_index(), best.model.rows
+    scales = form.scales(rows.x.shape[1], rows.cluster is not None)
+    start = best.mode.theta.copy()
+    at = component(1.0, best.mode.theta, best.model)
+    for k, surface in enumerate(scales.surfaces):
+        if surface.index:
+            slope = gradients(at, rows.x, alone=k).cpu().numpy()
+            start[surface.metric] = np.linalg.eigh(slope.T @ slope)[1][:, -1]
+            start[surface.matern] = max(start[surface.matern], np.log(INDEX_SD))
+    mode = find_mode(rows, scales, start, tolerance=tolerance)
+    return Candidate(Model(form, rows, scales), mode)
+
+
+def weigh(candidates: Sequence[Candidate]) -> tuple[list[tuple[Candidate, Laplace]], Array]:
+    """Candidates that count, with their normal approximations, and the posterior probability of each.
+
+    Probabilities are proportional to evidence times prior odds.
+    """
+    pairs = [(each, Laplace.at(each.mode, each.model.rows, each.model.scales)) for each in candidates]
+    height = np.array([laplace.log_evidence + each.model.form.log_odds for each, laplace in pairs])
+    share = np.exp(height - height.max())
+    kept = np.flatnonzero(share / share.sum() >= COUNTS)
+    return [pairs[k] for k in kept], share[kept] / share[kept].sum()

@@ -1,0 +1,100 @@
+"""Ways to write the outcome as surfaces of the covariates; the evidence says which the data prefer.
+
+``centred``: Y = m(x) + (T - e(x)) tau(x) + error (Robinson, 1988, Econometrica 56(4)). The effect is a surface of its own, thought to be
+simpler than the outcome's mean, and errors in e and m reach it only through their product.
+
+``baseline``: Y = mu0(x) + T tau(x) + error. Where e(x) is rough and mu0 is not, m = mu0 + e tau is rougher than mu0.
+
+``arms``: Y = (1 - T) mu0(x) + T mu1(x) + error with independent surfaces, for a binary treatment (Alaa and van der Schaar, 2017, NeurIPS
+30). It is the better account where treated and controls have little in common, so that their difference is no simpler than either.
+
+The last two lean on the prior of mu0 under confounding (Hahn, Murray and Carvalho, 2020, Bayesian Analysis 15(3), section 4), the first does
+not: they are taken up only on very strong evidence, which is what ``LOG_ODDS`` says (Kass and Raftery, 1995, JASA 90(430), 2 log B > 10).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+
+from hte_bridge.engines.deep.scales import Array, Scales
+
+OUTCOME_RATE = 1.0  # of the exponential prior on the sds of a surface of outcomes, in units of 1 / sd(Y)
+LOG_ODDS = -5.0  # before the data, of each form but the centred one
+Name = Literal["centred", "baseline", "arms", "alone"]
+
+
+@dataclass(frozen=True)
+class Form:
+    """How an outcome is made of surfaces.
+
+    Parameters
+    ----------
+    name : {"centred", "baseline", "arms", "alone"}
+        ``alone`` is one surface without a treatment: a nuisance.
+    effect : tuple of float
+        The effect is this combination of the surfaces.
+    rates : tuple of float
+        Prior rates of each surface's sds.
+    index : bool
+        Whether the surfaces that make the effect bend along one index of the covariates (Garnett, Osborne and Hennig, 2014, UAI 30).
+
+    Examples
+    --------
+    >>> forms(8.0, binary=True)[2].loads(np.array([0.0, 1.0]), np.array([0.5, 0.5])).tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
+    >>> forms(8.0, binary=True)[0].loads(np.array([0.0, 1.0]), np.array([0.5, 0.5])).tolist()
+    [[1.0, 1.0], [-0.5, 0.5]]
+    """
+
+    name: Name
+    effect: tuple[float, ...]
+    rates: tuple[float, ...]
+    index: bool = False
+
+    @property
+    def label(self) -> str:
+        """Name for a reader."""
+        return f"{self.name}, index" if self.index else self.name
+
+    @property
+    def log_odds(self) -> float:
+        """Log prior odds against the centred form."""
+        return 0.0 if self.name in ("centred", "alone") else LOG_ODDS
+
+    def loads(self, treatment: Array, propensity: Array) -> torch.Tensor:
+        """What the surfaces are multiplied by in the outcomes of these units (s, n)."""
+        ones = np.ones_like(treatment)
+        found = {
+            "centred": [ones, treatment - propensity],
+            "baseline": [ones, treatment],
+            "arms": [ones - treatment, treatment],
+            "alone": [ones],
+        }[self.name]
+        return torch.as_tensor(np.stack(found))
+
+    def mean(self, propensity: Array) -> torch.Tensor:
+        """Combination (s, n) of the surfaces that is E[Y | x]: the outcome's loads, their expectation over T."""
+        return self.loads(propensity, propensity)
+
+    def scales(self, p: int, clustered: bool) -> Scales:
+        """Layout of the scales with p covariates."""
+        kinds = tuple(self.index and share != 0.0 for share in self.effect)
+        return Scales(p, self.rates, kinds, clustered)
+
+    def along_an_index(self) -> Form:
+        """The same form whose effect bends along one index."""
+        return replace(self, index=True)
+
+
+def forms(effect_rate: float, binary: bool) -> list[Form]:
+    """Forms to choose among, the centred one first; the rate is that of the effect's own surface."""
+    own = (OUTCOME_RATE, effect_rate)
+    found = [Form("centred", (0.0, 1.0), own), Form("baseline", (0.0, 1.0), own)]
+    return [*found, Form("arms", (-1.0, 1.0), (OUTCOME_RATE, OUTCOME_RATE))] if binary else found
+
+
+ALONE = Form("alone", (1.0,), (OUTCOME_RATE,))
