@@ -45,7 +45,7 @@ class Deep:
     draws : int
         Draws of the scales that the posterior is mixed over; fewer above 1,000 rows, where scales are better known.
     effect_rate : float
-        Rate of the exponential prior on the sd of each part of the effect that varies, in units of 1 / sd(Y): lower lets it vary more.
+        Rate of the priors on the sds of the parts of the effect that vary, in units of 1 / sd(Y): lower lets it vary more.
     n_nets, epochs, hidden
         Networks averaged per fold; passes over the data at most; width of each hidden layer.
     n_jobs : int, optional
@@ -66,7 +66,7 @@ class Deep:
     kernel_max_rows: int = 3_000
     scale_rows: int = 1_000
     draws: int = 32
-    effect_rate: float = 8.0
+    effect_rate: float = 10.0
     n_nets: int = 1
     epochs: int = 60
     hidden: tuple[int, ...] = (64, 64)
@@ -83,7 +83,7 @@ class Deep:
         least = {"n_folds": 2, "kernel_max_rows": 0, "scale_rows": 50, "draws": 1, "n_nets": 1, "epochs": 1}
         if not self.effect_rate > 0:
             raise InvalidOption(
-                f"`effect_rate` must be above 0. {self.effect_rate} was given. The default is 8."
+                f"`effect_rate` must be above 0. {self.effect_rate} was given. The default is 10."
             )
         for name, bound in least.items():
             if getattr(self, name) < bound:

@@ -17,7 +17,6 @@ from hte_bridge.errors import DidNotConverge
 HOPELESS = (
     15.0  # log posterior at the mode by which a form may trail before its evidence is no longer asked for
 )
-COUNTS = 0.01  # a form with less of the evidence is left out
 INDEX_SD = 0.2  # at least, of the part along an index where its search begins
 
 
@@ -74,13 +73,19 @@ def along_an_index(best: Candidate, tolerance: float) -> Candidate:
     return Candidate(Model(form, rows, scales), mode)
 
 
-def weigh(candidates: Sequence[Candidate]) -> tuple[list[tuple[Candidate, Laplace]], Array]:
-    """Candidates that count, with their normal approximations, and the posterior probability of each.
+def approximate(candidate: Candidate) -> Laplace:
+    """Normal approximation of the posterior of a candidate's scales."""
+    return Laplace.at(candidate.mode, candidate.model.rows, candidate.model.scales)
 
-    Probabilities are proportional to evidence times prior odds.
+
+def weigh(
+    pairs: list[tuple[Candidate, Laplace]], least: float
+) -> tuple[list[tuple[Candidate, Laplace]], Array]:
+    """Candidates that count, and the posterior probability of each.
+
+    Probabilities are proportional to evidence times prior odds; those below ``least`` are set to none.
     """
-    pairs = [(each, Laplace.at(each.mode, each.model.rows, each.model.scales)) for each in candidates]
     height = np.array([laplace.log_evidence + each.model.form.log_odds for each, laplace in pairs])
     share = np.exp(height - height.max())
-    kept = np.flatnonzero(share / share.sum() >= COUNTS)
-    return [pairs[k] for k in kept], share[kept] / share[kept].sum()
+    kept = np.flatnonzero(share / share.sum() >= least)
+    return [pairs[k] for k in kept.tolist()], share[kept] / share[kept].sum()

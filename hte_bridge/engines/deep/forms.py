@@ -23,6 +23,7 @@ import torch
 from hte_bridge.engines.deep.scales import Array, Scales
 
 OUTCOME_RATE = 1.0  # of the exponential prior on the sds of a surface of outcomes, in units of 1 / sd(Y)
+EFFECT_SHAPE = 2.0  # of the gamma prior on the sd of the effect's Matern part: an effect that bends not at all is not what it begins at
 LOG_ODDS = -5.0  # before the data, of each form but the centred one
 Name = Literal["centred", "baseline", "arms", "alone"]
 
@@ -37,8 +38,8 @@ class Form:
         ``alone`` is one surface without a treatment: a nuisance.
     effect : tuple of float
         The effect is this combination of the surfaces.
-    rates : tuple of float
-        Prior rates of each surface's sds.
+    rates, shapes : tuple of float
+        Of the priors on each surface's sds.
     index : bool
         Whether the surfaces that make the effect bend along one index of the covariates (Garnett, Osborne and Hennig, 2014, UAI 30).
 
@@ -53,6 +54,7 @@ class Form:
     name: Name
     effect: tuple[float, ...]
     rates: tuple[float, ...]
+    shapes: tuple[float, ...]
     index: bool = False
 
     @property
@@ -83,7 +85,7 @@ class Form:
     def scales(self, p: int, clustered: bool) -> Scales:
         """Layout of the scales with p covariates."""
         kinds = tuple(self.index and share != 0.0 for share in self.effect)
-        return Scales(p, self.rates, kinds, clustered)
+        return Scales(p, self.rates, self.shapes, kinds, clustered)
 
     def along_an_index(self) -> Form:
         """The same form whose effect bends along one index."""
@@ -92,9 +94,9 @@ class Form:
 
 def forms(effect_rate: float, binary: bool) -> list[Form]:
     """Forms to choose among, the centred one first; the rate is that of the effect's own surface."""
-    own = (OUTCOME_RATE, effect_rate)
-    found = [Form("centred", (0.0, 1.0), own), Form("baseline", (0.0, 1.0), own)]
-    return [*found, Form("arms", (-1.0, 1.0), (OUTCOME_RATE, OUTCOME_RATE))] if binary else found
+    own = (OUTCOME_RATE, effect_rate), (1.0, EFFECT_SHAPE)
+    found = [Form("centred", (0.0, 1.0), *own), Form("baseline", (0.0, 1.0), *own)]
+    return [*found, Form("arms", (-1.0, 1.0), (OUTCOME_RATE, OUTCOME_RATE), (1.0, 1.0))] if binary else found
 
 
-ALONE = Form("alone", (1.0,), (OUTCOME_RATE,))
+ALONE = Form("alone", (1.0,), (OUTCOME_RATE,), (1.0,))

@@ -11,13 +11,13 @@ import torch
 from joblib import Parallel, delayed
 
 from hte_bridge.engine import Array, HeldOut
-from hte_bridge.engines.deep.candidates import Candidate, along_an_index, search, weigh
+from hte_bridge.engines.deep.candidates import Candidate, along_an_index, approximate, search, weigh
 from hte_bridge.engines.deep.contract import Branch
 from hte_bridge.engines.deep.design import device_of
 from hte_bridge.engines.deep.forms import Form, forms
 from hte_bridge.engines.deep.kernel import Rows, log_posterior
-from hte_bridge.engines.deep.kernel_posterior import Component, KernelPosterior, Model, Units, component
-from hte_bridge.engines.deep.mixture import Laplace, effective, hamiltonian, importance
+from hte_bridge.engines.deep.kernel_posterior import Component, KernelPosterior, Units, component
+from hte_bridge.engines.deep.mixture import Laplace, effective, find_mode, hamiltonian, importance
 from hte_bridge.engines.deep.nets import NetOptions, Standard
 from hte_bridge.engines.deep.nuisance import crossfit, stack, standard_learners
 from hte_bridge.engines.deep.threads import threads
@@ -34,6 +34,11 @@ FEWEST_DRAWS = 8  # of a form that counts
 FULL_DRAWS = (
     1_000  # rows from which fewer draws are taken: the scales' posterior is narrower, and each draw dearer
 )
+COUNTS, COUNTS_ON_FEWER = (
+    0.01,
+    1e-6,
+)  # a form with less of the evidence is left out; on a subset the evidence is weaker
+POLISH = 15  # steps from the mode on a subset to that on all rows
 TOLERANCE = 1e-9  # of the search for the scales, in shares of the log posterior
 FOLD_TOLERANCE = 1e-5  # in a fold, where they serve a point prediction
 
@@ -168,16 +173,19 @@ def mixed_posterior(
 ) -> tuple[KernelPosterior, dict[str, Any], bool]:
     """Posterior mixed over forms by their evidence and, in each, over draws of the scales.
 
-    With many rows forms and scales are found on an even subset of ``scale_rows``, and the draws are weighted by the posterior on all.
+    With many rows forms and scales are found on an even subset of ``scale_rows``, then moved to the mode on all rows.
     """
     sample = Sample.of(study, propensity)
     small = sample.thinned(options.scale_rows, options.seed)
     tried = search(small.rows, forms(options.effect_rate, study.binary), TOLERANCE)
     tried.append(along_an_index(tried[0], TOLERANCE))
-    chosen, share = weigh(tried)
+    whole = small.bare.n == study.n
+    chosen, share = weigh([(each, approximate(each)) for each in tried], COUNTS if whole else COUNTS_ON_FEWER)
+    if not whole:
+        chosen, share = weigh([on_all(each, laplace, sample) for each, laplace in chosen], COUNTS)
     parts: list[Component] = []
     for (candidate, laplace), own in zip(chosen, share.tolist(), strict=True):
-        parts += mixture_of(candidate, laplace, own, sample, options)
+        parts += mixture_of(candidate, laplace, own, whole, options)
     total = sum(each.weight for each in parts)
     parts = [replace(each, weight=each.weight / total) for each in parts if each.weight >= LIGHTEST * total]
     weights = np.array([each.weight for each in parts])
@@ -196,20 +204,33 @@ def mixed_posterior(
     return KernelPosterior(sample.units, tuple(parts)), info, converged
 
 
+def on_all(candidate: Candidate, laplace: Laplace, sample: Sample) -> tuple[Candidate, Laplace]:
+    """A candidate found on a subset, at its mode on all rows; the curvature grows with the rows."""
+    model = replace(candidate.model, rows=sample.rows(candidate.model.form))
+    mode = find_mode(model.rows, model.scales, candidate.mode.theta, POLISH, TOLERANCE)
+    ratio = model.rows.n / candidate.model.rows.n
+    return Candidate(model, mode), laplace.on_more(mode, ratio, model.scales)
+
+
 def mixture_of(
-    candidate: Candidate, laplace: Laplace, share: float, sample: Sample, options: Deep
+    candidate: Candidate, laplace: Laplace, share: float, whole: bool, options: Deep
 ) -> list[Component]:
-    """Draws of a form's scales, with weights that sum to the form's share."""
-    small, scales = candidate.model.rows, candidate.model.scales
-    number = max(FEWEST_DRAWS, round(options.draws * share * min(1.0, FULL_DRAWS / sample.bare.n)))
-    thetas, values, _ = hamiltonian(laplace, small, scales, min(number, options.draws), options.seed)
-    model = Model(candidate.model.form, sample.rows(candidate.model.form), scales)
-    weights = np.full(len(thetas), 1.0 / len(thetas))
-    if small.n < sample.bare.n:
+    """Draws of a form's scales, with weights that sum to the form's share.
+
+    By Hamiltonian Monte Carlo or, where that is dear, from the normal approximation with importance weights.
+    """
+    model = candidate.model
+    number = max(FEWEST_DRAWS, round(options.draws * share * min(1.0, FULL_DRAWS / model.rows.n)))
+    number = min(number, options.draws)
+    if whole:
+        thetas, _, _ = hamiltonian(laplace, model.rows, model.scales, number, options.seed)
+        weights = np.full(len(thetas), 1.0 / len(thetas))
+    else:
+        thetas, density = laplace.draw(2 * number, options.seed)
         target = [
-            log_posterior(torch.as_tensor(each), model.rows, scales, gradient=False)[0] for each in thetas
+            log_posterior(torch.as_tensor(t), model.rows, model.scales, gradient=False)[0] for t in thetas
         ]
-        weights = importance(np.array(target), values)
+        weights = importance(np.array(target), density)
     distinct, place = np.unique(
         thetas, axis=0, return_inverse=True
     )  # a trajectory not taken repeats the last

@@ -260,8 +260,8 @@ def restore(arrays: dict[str, Array], values: dict[str, Any]) -> KernelPosterior
     kept = {name: torch.as_tensor(arrays[name]) for name in ("x", "y", "noise", "cluster") if name in arrays}
     models = []
     for k, each in enumerate(values["models"]):
-        form: dict[str, Any] = {**each["form"], **tuples(each["form"], "effect", "rates")}
-        scales: dict[str, Any] = {**each["scales"], **tuples(each["scales"], "rates", "index")}
+        form: dict[str, Any] = {**each["form"], **tuples(each["form"], "effect", "rates", "shapes")}
+        scales: dict[str, Any] = {**each["scales"], **tuples(each["scales"], "rates", "shapes", "index")}
         rows = Rows(**kept, loads=torch.as_tensor(arrays[f"loads{k}"]))
         models.append(Model(Form(**form), rows, Scales(**scales)))
     chosen = zip(arrays["weights"], arrays["model"], strict=True)

@@ -18,6 +18,7 @@ LEAPS = 3  # of a Hamiltonian trajectory
 LEAP = 0.5  # in standard deviations of the normal approximation: a trajectory of 1.5 is a quarter turn
 WANTED = 0.8  # share of trajectories taken, towards which the leap is adapted in the warm-up
 WARM_UP = 10
+THIN = 2  # trajectories between draws that are kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,29 +83,49 @@ class Laplace:
 
     Parameters
     ----------
-    mode : array (size,)
+    mode : Mode
+    curved : array (size, size)
+        Minus the Hessian of the log posterior.
     root : array (size, size)
+        Root of its inverse, the eigenvalues floored.
     log_evidence : float
         Log marginal likelihood of the outcomes with the scales integrated out, by this approximation (Tierney and Kadane, 1986, JASA
         81(393)).
     """
 
-    mode: Array
+    mode: Mode
+    curved: Array
     root: Array
     log_evidence: float
 
     @classmethod
-    def at(cls, mode: Mode, rows: Rows, scales: Scales) -> Laplace:
-        """From the curvature at the mode, its eigenvalues floored."""
-        values, vectors = np.linalg.eigh(curvature(mode.theta, rows, scales))
+    def of(cls, mode: Mode, curved: Array) -> Laplace:
+        """From a mode and the curvature there."""
+        values, vectors = np.linalg.eigh(curved)
         floored = np.maximum(values, FLOOR)
         volume = 0.5 * (len(floored) * np.log(2 * np.pi) - np.log(floored).sum())
         root = (vectors / np.sqrt(floored)) @ vectors.T  # symmetric: it moves smoothly with the curvature
-        return cls(mode.theta, root, mode.value + float(volume))
+        return cls(mode, curved, root, mode.value + float(volume))
+
+    @classmethod
+    def at(cls, mode: Mode, rows: Rows, scales: Scales) -> Laplace:
+        """At a mode of the posterior given ``rows``."""
+        return cls.of(mode, curvature(mode.theta, rows, scales))
+
+    def on_more(self, mode: Mode, ratio: float, scales: Scales) -> Laplace:
+        """At the mode on ``ratio`` times as many rows of the same kind, which tell that many times as much beside the prior."""
+        prior = np.diag(scales.prior_curvature(self.mode.theta))
+        return Laplace.of(mode, prior + ratio * (self.curved - prior))
 
     def at_normal(self, z: Array) -> Array:
         """Scales at standard normal coordinates."""
-        return np.asarray(np.clip(self.mode + self.root @ z, LOWEST, HIGHEST))
+        return np.asarray(np.clip(self.mode.theta + self.root @ z, LOWEST, HIGHEST))
+
+    def draw(self, n_draws: int, seed: int) -> tuple[Array, Array]:
+        """Antithetic draws (n_draws, size) and their log density up to a constant (n_draws,)."""
+        half = np.random.default_rng(seed).normal(size=((n_draws + 1) // 2, len(self.root)))
+        normal = np.concatenate([half, -half])[:n_draws]
+        return np.array([self.at_normal(z) for z in normal]), -0.5 * (normal**2).sum(1)
 
 
 def hamiltonian(
@@ -130,10 +151,10 @@ def hamiltonian(
         value, gradient = log_posterior(theta, rows, scales)
         return value, laplace.root.T @ gradient.cpu().numpy()
 
-    z = np.zeros(len(laplace.mode))
+    z = np.zeros(len(laplace.root))
     value, gradient = at(z)
     draws, values, accepted, size = [], [], 0, LEAP
-    for k in range(WARM_UP + n_draws):
+    for k in range(WARM_UP + THIN * n_draws):
         momentum = rng.normal(size=len(z))
         leap = size * rng.uniform(0.8, 1.2)
         new, new_value, new_gradient, speed = z, value, gradient, momentum
@@ -149,10 +170,10 @@ def hamiltonian(
         if rng.random() < chance:
             z, value, gradient = new, new_value, new_gradient
             accepted += k >= WARM_UP
-        if k >= WARM_UP:
+        if k >= WARM_UP and (k - WARM_UP) % THIN == THIN - 1:
             draws.append(laplace.at_normal(z))
             values.append(value)
-    return np.array(draws), np.array(values), accepted / max(n_draws, 1)
+    return np.array(draws), np.array(values), accepted / (THIN * n_draws)
 
 
 def importance(log_target: Array, log_proposal: Array) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import lgamma, log
 
 import numpy as np
 import numpy.typing as npt
@@ -19,13 +20,15 @@ LOWEST, HIGHEST = -12.0, 6.0  # logs beyond these are the same model to machine 
 class Surface:
     """Places of one surface in the vector: log sds of its linear and of its Matern part, then p numbers for its metric.
 
-    The metric of the Matern part is a log length per covariate or, with ``index``, the weights of one index: the distance of two
+    The sd of the linear part has an exponential prior with ``rate``, that of the Matern part a gamma one with ``rate`` and ``shape``. The
+    metric of the Matern part is a log length per covariate or, with ``index``, the weights of one index: the distance of two
     units is then that of their indices.
     """
 
     start: int
     p: int
     rate: float
+    shape: float = 1.0
     index: bool = False
 
     @property
@@ -68,7 +71,9 @@ class Scales:
     p : int
         Covariates.
     rates : tuple of float
-        Of each surface: the rate of the exponential prior on the sds of its parts, in units of 1 / sd(Y).
+        Of each surface: the rate of the priors on the sds of its parts, in units of 1 / sd(Y).
+    shapes : tuple of float
+        Of each surface: the shape of the gamma prior on the sd of its Matern part; one, an exponential, by default.
     index : tuple of bool
         Of each surface: whether its metric is one index; none is by default.
     clustered : bool
@@ -82,15 +87,16 @@ class Scales:
 
     p: int
     rates: tuple[float, ...]
+    shapes: tuple[float, ...] = ()
     index: tuple[bool, ...] = ()
     clustered: bool = False
 
     @property
     def surfaces(self) -> tuple[Surface, ...]:
         """The surfaces, in the order of ``rates``."""
-        kinds = self.index or (False,) * len(self.rates)
-        parts = enumerate(zip(self.rates, kinds, strict=True))
-        return tuple(Surface(1 + k * (self.p + 2), self.p, rate, index) for k, (rate, index) in parts)
+        shapes, kinds = self.shapes or (1.0,) * len(self.rates), self.index or (False,) * len(self.rates)
+        parts = enumerate(zip(self.rates, shapes, kinds, strict=True))
+        return tuple(Surface(1 + k * (self.p + 2), self.p, *part) for k, part in parts)
 
     @property
     def cluster(self) -> int:
@@ -123,16 +129,27 @@ class Scales:
         """Log prior density of the logarithms (Jacobian included) and its gradient; that of the noise is flat."""
         gradient = torch.zeros_like(theta)
         value = 0.0
-        deviations = [(place, s.rate) for s in self.surfaces for place in s.deviations]
+        deviations = [(s.linear, s.rate, 1.0) for s in self.surfaces]
+        deviations += [(s.matern, s.rate, s.shape) for s in self.surfaces]
         if self.clustered:
-            deviations.append((self.cluster, CLUSTER_RATE))
-        for place, rate in deviations:  # exponential with this rate, seen from its logarithm
+            deviations.append((self.cluster, CLUSTER_RATE, 1.0))
+        for place, rate, shape in deviations:  # a gamma density of the sd, seen from its logarithm
             sd = float(theta[place].exp())
-            value += float(np.log(rate)) + float(theta[place]) - rate * sd
-            gradient[place] = 1.0 - rate * sd
+            value += shape * (log(rate) + float(theta[place])) - rate * sd - lgamma(shape)
+            gradient[place] = shape - rate * sd
         for surface in self.surfaces:
             off, precision = theta[surface.metric] - surface.metric_centre, surface.metric_precision
             value -= 0.5 * precision * float(off @ off)
             value += 0.5 * surface.p * float(np.log(precision / (2 * np.pi)))
             gradient[surface.metric] = -precision * off
         return value, gradient
+
+    def prior_curvature(self, theta: Array) -> Array:
+        """Minus the second derivatives (size,) of the log prior, which has none across scales."""
+        curved = np.zeros(self.size)
+        for surface in self.surfaces:
+            curved[surface.deviations] = surface.rate * np.exp(theta[surface.deviations])
+            curved[surface.metric] = surface.metric_precision
+        if self.clustered:
+            curved[self.cluster] = CLUSTER_RATE * np.exp(theta[self.cluster])
+        return curved
