@@ -1,7 +1,7 @@
 """The deep engine: networks for nuisances and structure, a Bayesian last layer for the effect.
 
-Y = mu(x) + (T - e(x)) tau(x) + error in a cross-section (Robinson, 1988, Econometrica 56(4)); fixed effects stay in the model of a
-panel. The prior's scales come from the marginal likelihood and are integrated over, so the posterior's variance holds the misfit that the
+Y = mu(x) + (T - e(x)) tau(x) + error in a cross-section (Robinson, 1988, Econometrica 56(4)), or another account of the outcome where the
+evidence is very strong (``forms.py``); fixed effects stay in the model of a panel. The prior's scales come from the marginal likelihood and are integrated over, so the posterior's variance holds the misfit that the
 data have not ruled out: 95 % intervals cover 95 % *across the covariate points* (Wahba, 1983, JRSS-B 45; Nychka, 1988, JASA 83).
 """
 
@@ -51,7 +51,8 @@ class Deep:
     n_jobs : int, optional
         Folds fitted side by side, by joblib; by default one, or what ``joblib.parallel_config`` says. The numbers are the same.
     checkpoint : path, optional
-        Folder in which long fits leave their state and from which they continue.
+        Folder in which long fits (panels, many rows, Parquet files) leave finished work every few minutes, and from which
+        they continue after a kill with the same numbers. Files of other data, options or versions are left alone.
 
     Examples
     --------

@@ -95,9 +95,28 @@ def mixture(fit: DeepFit) -> list[Line]:
     )
     noise = float(fit.branch.info["noise_sd"])
     return [
+        *accounts(fit),
         ("effective draws of the scales", float(draws), reading),
         ("noise sd", noise, "of the outcome's error, in its units"),
     ]
+
+
+ACCOUNTS = {
+    "centred": "outcome mean, and an effect of the centred treatment (Robinson)",
+    "baseline": "outcome without treatment, and an effect",
+    "arms": "an outcome surface for each arm, unrelated",
+}
+
+
+def accounts(fit: DeepFit) -> list[Line]:
+    """Posterior probability of each form of the kernel model."""
+    shares = dict(fit.branch.info.get("forms", {}))
+    lines = []
+    for name, share in sorted(shares.items(), key=lambda pair: -pair[1]):
+        first, _, index = name.partition(", ")
+        reading = ACCOUNTS[first] + ("; the effect bends along one index of the covariates" if index else "")
+        lines.append((f"probability of the form: {name}", float(share), reading))
+    return lines
 
 
 def layer(fit: DeepFit) -> list[Line]:

@@ -77,8 +77,7 @@ def solve(gram: Array, target: Array, precision: Array, noise: float) -> tuple[A
         )
     log_determinant = 2 * float(np.log(factor.diagonal()).sum() + np.log(size).sum())
     inverse, _ = linalg.lapack.dpotri(factor, lower=0)
-    upper = np.triu(inverse, 1)
-    covariance = upper + upper.T
+    covariance = inverse + inverse.T  # what lies below the diagonal of `inverse` is zero
     covariance[np.diag_indices_from(covariance)] = inverse.diagonal()
     covariance /= size
     covariance /= size[:, None]

@@ -21,6 +21,10 @@ PROBES = 1_000
 PAIRED_COVARIATES = 16  # pairs are sought among the most important covariates
 PAIR_SHARE = 0.003  # a pair weaker than this share of the strongest is left to the block on all covariates
 PAIR_STANDS_OUT = 2.0  # and so is one that is not this many times the median strength
+POINTS_PER_FEATURE = 16  # of functions of single covariates, all together
+WIDE = (
+    12  # covariates beyond which the block on all of them is stretched, as distances grow with their number
+)
 SPARSE = 8.0  # the strongest pair is this many times the median where tau has a structure of few pairs
 CLIQUE_SHARE = 0.12
 
@@ -51,12 +55,19 @@ class Sizes:
     cliques: int = 2
 
     @classmethod
-    def of(cls, n_points: int) -> Sizes:
-        """Sizes for this many distinct points."""
+    def of(cls, n_points: int, n_leading: int) -> Sizes:
+        """Sizes for this many distinct points and covariates with functions of their own.
+
+        Examples
+        --------
+        >>> Sizes.of(500_000, 12).bins, Sizes.of(10_000, 25).bins
+        (24, 12)
+        """
         wide = float(np.clip((n_points / 100_000) ** 0.4, 0.25, 1.0))
+        each = n_points // (POINTS_PER_FEATURE * max(n_leading, 1))  # features of one covariate
         return cls(
-            bins=int(np.clip(n_points // 100, 8, 24)),
-            single=int(np.clip(n_points // 200, 6, 12)),
+            bins=int(np.clip(min(n_points // 100, each // 2), 4, 24)),
+            single=int(np.clip(min(n_points // 200, each // 4), 2, 12)),
             pair=int(48 * wide),
             mesh=int(np.clip(12 * wide, 5, 10)),
             clique=int(250 * wide),
@@ -177,12 +188,13 @@ def main_blocks(
 
 def everything_blocks(q: int, number: int, seed: int, label: str = "") -> list[Block]:
     """Smooth functions of all covariates at two scales, with this many frequencies each."""
+    stretch = max(1.0, (q / WIDE) ** 0.5)
     return [
         Block(
             f"{label}everything ({scale:g})",
             "fourier",
             tuple(range(q)),
-            {"omega": frequencies(q, number, np.full(q, scale), seed + k)},
+            {"omega": frequencies(q, number, np.full(q, stretch * scale), seed + k)},
             drift=True,
         )
         for k, scale in enumerate((2.0, 5.0))
