@@ -12,8 +12,10 @@ import torch
 
 from hte_bridge.engine import HeldOut
 from hte_bridge.engines.deep.blocks import Basis, Block, knots
+from hte_bridge.engines.deep.checkpoint import NOWHERE, Checkpoint
 from hte_bridge.engines.deep.points import Rows, SlopeGroups, constant_columns, distinct
 from hte_bridge.engines.deep.structure import (
+    WIDE,
     Sizes,
     Structure,
     average,
@@ -37,7 +39,10 @@ NET_BINS = 16
 FOLD_PAIRS = 4  # of each fold's own networks, for its held-out model
 MOST_GROUPS = 1_600  # random slopes beyond this number cost more than they explain
 WIDER = 2.5  # the block on all covariates is this much wider where no pair stands out
-WIDEST_LINEAR_LAYER = 60  # covariates that get functions of their own; all get a linear term
+MOST_LEADING, POINTS_PER_LEADING = (
+    60,
+    400,
+)  # covariates that get functions of their own, and points for each; all get a linear term
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +181,9 @@ def rows_of(study: Study, folds: Folds, treatment: Array) -> tuple[Rows, SlopeGr
     return rows, slopes, sorted({int(j) for each in fixed for j in each})
 
 
-def design(study: Study, folds: Folds, options: Deep, treatment: Array) -> Design:
+def design(
+    study: Study, folds: Folds, options: Deep, treatment: Array, checkpoint: Checkpoint = NOWHERE
+) -> Design:
     """Train the networks, read their structure, and lay out the blocks.
 
     Parameters
@@ -186,12 +193,16 @@ def design(study: Study, folds: Folds, options: Deep, treatment: Array) -> Desig
     options : Deep
     treatment : array (n,)
         T, or T - e(X) in a cross-section.
+    checkpoint : Checkpoint
+        Where trained networks are left.
     """
     rows, slopes, absorbed = rows_of(study, folds, treatment)
     centre, scale = study.filled.mean(axis=0), study.filled.std(axis=0)
     scale = np.where(scale > 1e-12 * (1 + np.abs(centre)), scale, 1.0)
     z = (rows.points - centre) / scale
-    nets = crossfit_nets(rows, z, folds.n_folds, options.seed, net_options(options))
+    nets = crossfit_nets(
+        rows, z, folds.n_folds, options.seed, net_options(options), options.n_jobs, checkpoint
+    )
     found = [average([probe(net.tau, z, options.seed + k) for net in fold]) for k, fold in enumerate(nets)]
     overall = average(found)
     names = study.filled_names
@@ -230,10 +241,9 @@ def layout(
     A held-out model uses what the networks of its fold asked for and nothing else, so that no outcome of the fold
     has a say in its own prediction.
     """
-    sizes = Sizes.of(len(z))
-    leading = [
-        np.argsort(-each.importance, kind="stable")[:WIDEST_LINEAR_LAYER] for each in (overall, *found)
-    ]
+    most = int(np.clip(len(z) // POINTS_PER_LEADING, WIDE, MOST_LEADING))
+    sizes = Sizes.of(len(z), min(most, z.shape[1]))
+    leading = [np.argsort(-each.importance, kind="stable")[:most] for each in (overall, *found)]
     blocks = main_blocks(z, names, absorbed, sizes, seed, [set(each.tolist()) for each in leading])
     blocks += everything_blocks(z.shape[1], sizes.everything, seed + 1_000)
     plain = [not each.sparse for each in (overall, *found)]

@@ -3,20 +3,42 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from hte_bridge.engines.deep.checkpoint import Checkpoint, Form, State
 from hte_bridge.engines.deep.contract import Branch
 from hte_bridge.engines.deep.design import design, device_of, in_order, restored
 from hte_bridge.engines.deep.last_layer import fit_last_layer
 from hte_bridge.engines.deep.nets import NetOptions
-from hte_bridge.engines.deep.treatment import centre_treatment
+from hte_bridge.engines.deep.nuisance import CrossFitted
+from hte_bridge.engines.deep.treatment import Treatment, centre_treatment
 from hte_bridge.study import Folds, Study
 
 if TYPE_CHECKING:
     from hte_bridge.engines.deep import Deep
 
 NUISANCE_EPOCHS = 20
+
+
+def treatment_state(made: Treatment) -> State:
+    """The centred treatment as arrays and JSON values, without the models of its nuisance: here none is asked again."""
+    arrays = {"mean": made.mean} | ({} if made.variance is None else {"variance": made.variance})
+    values: dict[str, Any] = {"notes": made.notes}
+    if made.crossfitted is not None:
+        values |= {"loss": dict(made.crossfitted.loss), "share": dict(made.crossfitted.share)}
+    return arrays, values
+
+
+def treatment_restored(arrays: Mapping[str, Any], values: Mapping[str, Any]) -> Treatment:
+    """Rebuild what ``treatment_state`` took apart."""
+    mean = arrays["mean"]
+    found = CrossFitted(mean, {}, values["loss"], values["share"]) if "loss" in values else None
+    return Treatment(mean, arrays.get("variance"), tuple(values["notes"]), found)
+
+
+TREATMENT = Form(treatment_state, treatment_restored)
 
 
 def fit_gram(study: Study, folds: Folds, options: Deep) -> Branch:
@@ -35,17 +57,23 @@ def fit_gram(study: Study, folds: Folds, options: Deep) -> Branch:
     ------
     DidNotConverge
         If a network's loss is not finite from any seed, or the Gram matrix is singular.
+    InvalidOption
+        If the folder of checkpoints cannot be made.
     """
     began = time.perf_counter()
+    checkpoint = Checkpoint.of(options.checkpoint)
     study, folds, back = in_order(study, folds)
     nets = NetOptions(
         hidden=options.hidden, epochs=min(options.epochs, NUISANCE_EPOCHS), n_nets=options.n_nets
     )
-    treatment = centre_treatment(study, folds, nets, options.seed, device_of(options))
+    how = (nets, options.seed, device_of(options))
+    seen = (study.treatment, study.filled, study.weight, study.propensity, study.binary, folds.fold)
+    kept = checkpoint.under(seen, how)
+    treatment = kept.remember("treatment", TREATMENT, centre_treatment, study, folds, *how)
     centred = time.perf_counter() - began
-    made = design(study, folds, options, study.treatment - treatment.mean)
+    made = design(study, folds, options, study.treatment - treatment.mean, checkpoint)
     trained = time.perf_counter() - began - centred
-    fitted = fit_last_layer(study, made, moving=False)
+    fitted = fit_last_layer(study, made, moving=False, checkpoint=checkpoint)
     heldout = replace(fitted.heldout, propensity=treatment.mean, treatment_variance=treatment.variance)
     seconds = {"treatment": round(centred, 2), "networks": round(trained, 2)} | fitted.info["seconds"]
     info = fitted.info | {"seconds": seconds}

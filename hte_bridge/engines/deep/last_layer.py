@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from hte_bridge.engine import HeldOut
+from hte_bridge.engines.deep.checkpoint import NOWHERE, SUMS, Checkpoint
 from hte_bridge.engines.deep.design import Design
 from hte_bridge.engines.deep.effects import centred, centred_variance, components_of
 from hte_bridge.engines.deep.evidence import LastLayer, fit, scale_uncertainty
@@ -55,7 +56,7 @@ class Solved:
     slopes: bool
 
 
-def fit_last_layer(study: Study, made: Design, moving: bool) -> Fitted:
+def fit_last_layer(study: Study, made: Design, moving: bool, checkpoint: Checkpoint = NOWHERE) -> Fitted:
     """One pass of sums by fold, then everything that the Gram matrix can say.
 
     Parameters
@@ -64,11 +65,17 @@ def fit_last_layer(study: Study, made: Design, moving: bool) -> Fitted:
     made : Design
     moving : bool
         Whether the treatment is still to be predicted (a panel).
+    checkpoint : Checkpoint
+        Where each fold's sums are left.
     """
     began = time.perf_counter()
-    rows = made.rows
+    rows, basis, drift = made.rows, made.basis, made.drift
     folds = range(int(rows.fold.max()) + 1)
-    parts = [sums(rows.at(rows.fold == k), made.basis, made.drift) for k in steps(folds, "deep: Gram matrix")]
+    kept = checkpoint.under(rows, basis, drift)
+    parts = [
+        kept.remember(f"sums-{k}", SUMS, sums, rows.at(rows.fold == k), basis, drift)
+        for k in steps(folds, "deep: Gram matrix")
+    ]
     whole = total(parts)
     summed = time.perf_counter()
     solved = settle(made, whole)

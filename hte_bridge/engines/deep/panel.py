@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from hte_bridge.engines.deep.checkpoint import Checkpoint
 from hte_bridge.engines.deep.contract import Branch
 from hte_bridge.engines.deep.design import design, in_order, restored
 from hte_bridge.engines.deep.last_layer import fit_last_layer
@@ -28,12 +29,15 @@ def fit_panel(study: Study, folds: Folds, options: Deep) -> Branch:
     ------
     DidNotConverge
         If a network's loss is not finite from any seed, or the Gram matrix is singular.
+    InvalidOption
+        If the folder of checkpoints cannot be made.
     """
     began = time.perf_counter()
+    checkpoint = Checkpoint.of(options.checkpoint)
     study, folds, back = in_order(study, folds)
-    made = design(study, folds, options, study.treatment)
+    made = design(study, folds, options, study.treatment, checkpoint)
     trained = time.perf_counter() - began
-    fitted = fit_last_layer(study, made, moving=True)
+    fitted = fit_last_layer(study, made, moving=True, checkpoint=checkpoint)
     info = fitted.info | {"seconds": {"networks": round(trained, 2)} | fitted.info["seconds"]}
     structure = {"importance": made.structure.importance, "pairs": made.structure.pairs}
     return Branch(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow.parquet as pq
 
+from hte_bridge.engines.deep.checkpoint import NOWHERE, SUMS, Checkpoint, Form, State
 from hte_bridge.engines.deep.design import Design, design
 from hte_bridge.engines.deep.last_layer import posterior, solve
 from hte_bridge.engines.deep.points import Rows, SlopeGroups, distinct
@@ -31,6 +32,7 @@ Array = npt.NDArray[np.float64]
 
 SAMPLE = 100_000  # rows for the networks, the knots and the nugget
 BATCH = 250_000  # rows in memory at once
+STORED_EVERY = 120.0  # seconds between checkpoints of the sums
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,8 +122,11 @@ def fit_path(
         If there is no Parquet file at ``path``, or one lacks a column.
     InvalidData
         If the sample breaks a rule of ``Study.from_frame``.
+    InvalidOption
+        If the folder of checkpoints cannot be made.
     """
     began = time.perf_counter()
+    checkpoint = Checkpoint.of(options.checkpoint)
     roles = Roles(outcome, treatment, tuple(covariates), tuple(fixed_effects))
     files = parquet_files(Path(path), roles)
     levels, sample = scan(files, roles, options.seed)
@@ -133,11 +138,10 @@ def fit_path(
         fixed_effects=list(fixed_effects),
     )
     scanned = time.perf_counter()
-    made = without_networks(
-        design(study, Folds.make(study, options.n_folds, options.seed), options, study.treatment)
-    )
+    folds = Folds.make(study, options.n_folds, options.seed)
+    made = without_networks(design(study, folds, options, study.treatment, checkpoint))
     trained = time.perf_counter()
-    whole = stream_sums(files, roles, levels, study, made)
+    whole = stream_sums(files, roles, levels, study, made, checkpoint)
     summed = time.perf_counter()
     made = with_all_levels(made, study, levels)
     solved = solve(made, whole)
@@ -171,12 +175,15 @@ def parquet_files(path: Path, roles: Roles) -> list[Path]:
     return files
 
 
-def batches(files: Sequence[Path], columns: Sequence[str]) -> Iterator[pd.DataFrame]:
-    """Rows in batches that fit in memory, rows with a gap in any column but a covariate included."""
+def batches(files: Sequence[Path], columns: Sequence[str], skip: int = 0) -> Iterator[pd.DataFrame]:
+    """Rows in batches that fit in memory, but the first ``skip`` batches; rows with a gap in any column included."""
     for file in files:
         with pq.ParquetFile(file) as opened:
             for batch in opened.iter_batches(batch_size=BATCH, columns=list(columns)):
-                yield batch.to_pandas()
+                if skip:
+                    skip -= 1
+                else:
+                    yield batch.to_pandas()
 
 
 def scan(files: Sequence[Path], roles: Roles, seed: int) -> tuple[tuple[npt.NDArray[Any], ...], pd.DataFrame]:
@@ -195,18 +202,59 @@ def scan(files: Sequence[Path], roles: Roles, seed: int) -> tuple[tuple[npt.NDAr
     return tuple(np.array(sorted(seen)) for seen in found), pd.concat(kept, ignore_index=True)
 
 
+@dataclass(frozen=True, eq=False)
+class Running:
+    """How far the pass has come: sums of the first ``batches`` batches, ``done`` when there are no more."""
+
+    total: Sums
+    batches: int
+    done: bool = False
+
+    def state(self) -> State:
+        """Arrays and JSON values from which ``restore`` rebuilds it."""
+        arrays, values = SUMS.state(self.total)
+        return arrays, values | {"batches": self.batches, "done": self.done}
+
+    @classmethod
+    def restore(cls, arrays: Mapping[str, Any], values: Mapping[str, Any]) -> Running:
+        """Rebuild what ``state`` took apart."""
+        return cls(SUMS.restore(arrays, values), values["batches"], values["done"])
+
+
+RUNNING = Form(Running.state, Running.restore)
+
+
 def stream_sums(
-    files: Sequence[Path], roles: Roles, levels: tuple[npt.NDArray[Any], ...], study: Study, made: Design
+    files: Sequence[Path],
+    roles: Roles,
+    levels: tuple[npt.NDArray[Any], ...],
+    study: Study,
+    made: Design,
+    checkpoint: Checkpoint = NOWHERE,
 ) -> Sums:
-    """One pass: sums of each batch, merged by addition."""
-    whole: Sums | None = None
+    """One pass: sums of each batch, merged by addition; a pass that was killed goes on with its next batch.
+
+    Files larger than memory are known by name, size and time of change, not by their content.
+    """
+    stamps = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    seen = (study.encoder.to_json(), study.covariates, study.weight)
+    kept = checkpoint.under(stamps, BATCH, roles, levels, seen, made.basis, made.drift)
+    running = kept.read("sums", RUNNING)
+    if running and running.done:
+        return running.total
     needed = [roles.outcome, roles.treatment, *roles.fixed_effects]
-    for frame in steps(batches(files, roles.all), "deep: sums over rows"):
+    rest = batches(files, roles.all, skip=running.batches if running else 0)
+    stored = time.monotonic()
+    for frame in steps(rest, "deep: sums over rows"):
         frame = frame.dropna(subset=needed)
         part = sums(rows_of_batch(frame, roles, levels, study, made), made.basis, made.drift)
-        whole = part if whole is None else whole + part
-    assert whole is not None
-    return whole
+        running = Running(running.total + part, running.batches + 1) if running else Running(part, 1)
+        if time.monotonic() - stored >= STORED_EVERY:
+            kept.say(kept.write("sums", RUNNING, running))
+            stored = time.monotonic()
+    assert running is not None
+    kept.say(kept.write("sums", RUNNING, replace(running, done=True)))
+    return running.total
 
 
 def rows_of_batch(

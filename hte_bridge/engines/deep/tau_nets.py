@@ -14,6 +14,7 @@ from joblib import Parallel, delayed
 from scipy import sparse
 
 from hte_bridge.engines.deep.blocks import knots
+from hte_bridge.engines.deep.checkpoint import NOWHERE, Checkpoint, Form
 from hte_bridge.engines.deep.effects import Elimination
 from hte_bridge.engines.deep.points import Rows
 from hte_bridge.engines.deep.threads import threads
@@ -116,6 +117,9 @@ class Ensemble:
         return cls(values["inputs"], at, layers, arrays["slopes"], values["scale"])
 
 
+ENSEMBLE = Form(Ensemble.state, Ensemble.restore)
+
+
 def encode(z: torch.Tensor, at: tuple[Array, ...]) -> torch.Tensor:
     """Standardised points (m, q) as they are, followed by their ramps where there are knots."""
     if not at:
@@ -138,7 +142,13 @@ def forward(x: torch.Tensor, layers: list[torch.Tensor]) -> torch.Tensor:
 
 
 def crossfit_nets(
-    rows: Rows, z: Array, folds: int, seed: int, options: TauNetOptions
+    rows: Rows,
+    z: Array,
+    folds: int,
+    seed: int,
+    options: TauNetOptions,
+    n_jobs: int | None = None,
+    checkpoint: Checkpoint = NOWHERE,
 ) -> list[list[Ensemble]]:
     """For each fold, ensembles trained on the other folds, in parallel through joblib.
 
@@ -150,6 +160,10 @@ def crossfit_nets(
     folds : int
     seed : int
     options : TauNetOptions
+    n_jobs : int, optional
+        Ensembles trained side by side; the numbers are the same.
+    checkpoint : Checkpoint
+        Where each ensemble is left as soon as it is trained, by the process that trained it.
 
     Returns
     -------
@@ -159,11 +173,24 @@ def crossfit_nets(
     kinds: list[tuple[Inputs, int]] = [("plain", options.plain), ("ramps", options.ramps)]
     kinds = [(kind, number) for kind, number in kinds if number]
     jobs = [(k, kind, number) for k in range(folds) for kind, number in kinds]
-    run = delayed(train)
-    found = Parallel()(
-        run(rows.at(rows.fold != k), z, kind, number, seed + 101 * k, options)
+    run = delayed(checkpoint.under(rows, z, seed, options).attempt)
+    done = Parallel(n_jobs=n_jobs)(
+        run(
+            f"network-{kind}-{k}",
+            ENSEMBLE,
+            train,
+            rows.at(rows.fold != k),
+            z,
+            kind,
+            number,
+            seed + 101 * k,
+            options,
+        )
         for k, kind, number in steps(jobs, "deep: networks")
     )
+    for _, trouble in done:
+        checkpoint.say(trouble)
+    found = [ensemble for ensemble, _ in done]
     return [[found[k * len(kinds) + j] for j in range(len(kinds))] for k in range(folds)]
 
 
