@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from hte_bridge.engines.deep.fit import DeepFit
+from hte_bridge.engines.deep.threads import threads
 from hte_bridge.errors import InvalidOption
 from hte_bridge.study import Folds, Study
 
@@ -114,7 +115,8 @@ class Deep:
             from hte_bridge.engines.deep.gram import fit_gram as fit
         else:
             from hte_bridge.engines.deep.kernel_branch import fit_kernel as fit
-        return DeepFit(self, study, folds, fit(study, folds, self))
+        with threads(1):  # more would move last bits; folds side by side (`n_jobs`) do not
+            return DeepFit(self, study, folds, fit(study, folds, self))
 
     def fit_path(
         self,
@@ -138,11 +140,12 @@ class Deep:
         """
         from hte_bridge.engines.deep import stream
 
-        return stream.fit_path(
-            self,
-            path,
-            outcome=outcome,
-            treatment=treatment,
-            covariates=covariates,
-            fixed_effects=fixed_effects,
-        )
+        with threads(1):
+            return stream.fit_path(
+                self,
+                path,
+                outcome=outcome,
+                treatment=treatment,
+                covariates=covariates,
+                fixed_effects=fixed_effects,
+            )

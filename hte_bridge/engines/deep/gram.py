@@ -73,7 +73,7 @@ def fit_gram(study: Study, folds: Folds, options: Deep) -> Branch:
     centred = time.perf_counter() - began
     made = design(study, folds, options, study.treatment - treatment.mean, checkpoint)
     trained = time.perf_counter() - began - centred
-    fitted = fit_last_layer(study, made, moving=False, checkpoint=checkpoint)
+    fitted = fit_last_layer(study, made, moving=False, n_jobs=options.n_jobs, checkpoint=checkpoint)
     heldout = replace(fitted.heldout, propensity=treatment.mean, treatment_variance=treatment.variance)
     seconds = {"treatment": round(centred, 2), "networks": round(trained, 2)} | fitted.info["seconds"]
     info = fitted.info | {"seconds": seconds}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from joblib import Parallel, delayed
 
 from hte_bridge.engine import HeldOut
 from hte_bridge.engines.deep.design import Design
@@ -46,7 +47,9 @@ class Functions:
     linear_drift: Array
 
 
-def crossfit(made: Design, parts: list[Sums], whole: Sums, moving: bool) -> tuple[HeldOut, dict[str, float]]:
+def crossfit(
+    made: Design, parts: list[Sums], whole: Sums, moving: bool, n_jobs: int | None = None
+) -> tuple[HeldOut, dict[str, float]]:
     """Held-out predictions of all rows, and the held-out losses.
 
     With effects the functions are those of the other folds, and the effects are swept out within the held-out rows
@@ -61,6 +64,8 @@ def crossfit(made: Design, parts: list[Sums], whole: Sums, moving: bool) -> tupl
         Their total.
     moving : bool
         Whether the treatment is still to be predicted (a panel); otherwise it is already T - e(X).
+    n_jobs : int, optional
+        Folds side by side.
 
     Returns
     -------
@@ -73,11 +78,14 @@ def crossfit(made: Design, parts: list[Sums], whole: Sums, moving: bool) -> tupl
     cate, mean, dose = np.zeros(rows.n), np.zeros(rows.n), np.zeros(rows.n)
     variance = np.ones(rows.n)
     loss = {"deep": 0.0, "linear": 0.0, "constant effect": 0.0}
-    for k, part in enumerate(steps(parts, "deep: held-out effect")):
+    fitted = Parallel(n_jobs=n_jobs, prefer="threads")(
+        delayed(functions)(made, whole - part, k, np.unique(rows.point[rows.fold == k]), moving)
+        for k, part in enumerate(steps(parts, "deep: held-out effect"))
+    )
+    for k, found in enumerate(fitted):
         held = np.flatnonzero(rows.fold == k)
         own = rows.at(held)
         points, place = np.unique(own.point, return_inverse=True)
-        found = functions(made, whole - part, k, points, moving)
         within = sweeper(own) if rows.sizes else lambda values: values
         t, y = own.treatment, own.outcome
         residual = within(y - found.drift[place] - found.beta[place] * t)

@@ -34,10 +34,8 @@ FEWEST_DRAWS = 8  # of a form that counts
 FULL_DRAWS = (
     1_000  # rows from which fewer draws are taken: the scales' posterior is narrower, and each draw dearer
 )
-COUNTS, COUNTS_ON_FEWER = (
-    0.01,
-    1e-6,
-)  # a form with less of the evidence is left out; on a subset the evidence is weaker
+COUNTS = 0.01  # a form with less of the evidence is left out
+COUNTS_ON_FEWER = 1e-6  # and on a subset, where the evidence is weaker, one with less than this
 POLISH = 15  # steps from the mode on a subset to that on all rows
 TOLERANCE = 1e-9  # of the search for the scales, in shares of the log posterior
 FOLD_TOLERANCE = 1e-5  # in a fold, where they serve a point prediction
@@ -55,11 +53,10 @@ def fit_kernel(study: Study, folds: Folds, options: Deep) -> Branch:
     """
     began = time.perf_counter()
     device_of(options)  # a device that is not there is refused, though the kernel itself runs on the CPU
-    with threads(1):
-        nets = NetOptions(hidden=options.hidden, epochs=options.epochs, n_nets=options.n_nets)
-        treatment = centre_treatment(study, folds, nets, options.seed, "cpu")
-        heldout, losses, notes = crossfit_surfaces(study, folds, treatment, options, nets)
-        posterior, info, converged = mixed_posterior(study, treatment.mean, options)
+    nets = NetOptions(hidden=options.hidden, epochs=options.epochs, n_nets=options.n_nets)
+    treatment = centre_treatment(study, folds, nets, options.seed, "cpu")
+    heldout, losses, notes = crossfit_surfaces(study, folds, treatment, options, nets)
+    posterior, info, converged = mixed_posterior(study, treatment.mean, options)
     info |= {"losses": losses, "seconds": round(time.perf_counter() - began, 2)}
     if treatment.crossfitted is not None:
         info["treatment_losses"] = dict(treatment.crossfitted.loss)

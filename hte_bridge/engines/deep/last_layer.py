@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from joblib import Parallel, delayed
 from scipy import sparse
 
 from hte_bridge.engine import HeldOut
@@ -56,7 +57,13 @@ class Solved:
     slopes: bool
 
 
-def fit_last_layer(study: Study, made: Design, moving: bool, checkpoint: Checkpoint = NOWHERE) -> Fitted:
+def fit_last_layer(
+    study: Study,
+    made: Design,
+    moving: bool,
+    n_jobs: int | None = None,
+    checkpoint: Checkpoint = NOWHERE,
+) -> Fitted:
     """One pass of sums by fold, then everything that the Gram matrix can say.
 
     Parameters
@@ -65,6 +72,8 @@ def fit_last_layer(study: Study, made: Design, moving: bool, checkpoint: Checkpo
     made : Design
     moving : bool
         Whether the treatment is still to be predicted (a panel).
+    n_jobs : int, optional
+        Folds side by side.
     checkpoint : Checkpoint
         Where each fold's sums are left.
     """
@@ -72,17 +81,17 @@ def fit_last_layer(study: Study, made: Design, moving: bool, checkpoint: Checkpo
     rows, basis, drift = made.rows, made.basis, made.drift
     folds = range(int(rows.fold.max()) + 1)
     kept = checkpoint.under(rows, basis, drift)
-    parts = [
-        kept.remember(f"sums-{k}", SUMS, sums, rows.at(rows.fold == k), basis, drift)
+    parts = Parallel(n_jobs=n_jobs, prefer="threads")(
+        delayed(kept.remember)(f"sums-{k}", SUMS, sums, rows.at(rows.fold == k), basis, drift)
         for k in steps(folds, "deep: Gram matrix")
-    ]
+    )
     whole = total(parts)
     summed = time.perf_counter()
     solved = settle(made, whole)
     spread = max(_spread(made, solved), 1e-300)
     surface, inflation = posterior(study, made, whole, solved)
     settled = time.perf_counter()
-    heldout, loss = crossfit(made, parts, whole, moving)
+    heldout, loss = crossfit(made, parts, whole, moving, n_jobs)
     info = _info(made, solved, loss, inflation)
     info["seconds"] = {
         "sums": round(summed - began, 2),

@@ -37,7 +37,7 @@ def fit_panel(study: Study, folds: Folds, options: Deep) -> Branch:
     study, folds, back = in_order(study, folds)
     made = design(study, folds, options, study.treatment, checkpoint)
     trained = time.perf_counter() - began
-    fitted = fit_last_layer(study, made, moving=True, checkpoint=checkpoint)
+    fitted = fit_last_layer(study, made, moving=True, n_jobs=options.n_jobs, checkpoint=checkpoint)
     info = fitted.info | {"seconds": {"networks": round(trained, 2)} | fitted.info["seconds"]}
     structure = {"importance": made.structure.importance, "pairs": made.structure.pairs}
     return Branch(
