@@ -74,6 +74,29 @@ def test_gradient_is_the_slope_of_the_value(form, clustered):
         assert slopes[j] == pytest.approx((ends[0] - ends[1]) / (2 * step), abs=1e-4)
 
 
+def test_a_component_knows_the_log_posterior_of_its_scales():
+    model, theta = example(ARMS, clustered=True)
+    both = [theta, theta + 0.2]
+    ours = [component(1.0, each, model).log_posterior for each in both]
+    theirs = [log_posterior(torch.as_tensor(each), model.rows, model.scales)[0] for each in both]
+    assert ours[0] - ours[1] == pytest.approx(theirs[0] - theirs[1], abs=1e-8)
+
+
+def test_more_rows_are_reached_by_newton_steps():
+    model, _ = example(n=160)
+    fewer = Model(model.form, model.rows.take(torch.arange(80)), model.scales)
+    laplace = Laplace.at(find_mode(fewer.rows, fewer.scales), fewer.rows, fewer.scales)
+    wide = laplace.on_more(model.rows, 2.0, model.scales)
+    best = find_mode(model.rows, model.scales, wide.mode.theta)
+    before = log_posterior(torch.as_tensor(laplace.mode.theta), model.rows, model.scales)[0]
+    assert before < wide.mode.value
+    assert (
+        best.value - wide.mode.value < 0.5 * (best.value - before) + 0.2
+    )  # most of the way, or all but there
+    inner, outer = (np.linalg.det(each.root) for each in (wide, laplace))
+    assert inner < outer  # twice the rows know the scales better
+
+
 def test_prior_is_a_density_of_the_logarithms():
     scales = CENTRED.scales(1, clustered=False)
     place, grid = scales.surfaces[1].matern, np.linspace(-25, 3, 4_001)

@@ -78,7 +78,7 @@ def crossfit(
     cate, mean, dose = np.zeros(rows.n), np.zeros(rows.n), np.zeros(rows.n)
     variance = np.ones(rows.n)
     loss = {"deep": 0.0, "linear": 0.0, "constant effect": 0.0}
-    fitted = Parallel(n_jobs=n_jobs, prefer="threads")(
+    fitted = Parallel(n_jobs=n_jobs, backend="threading")(
         delayed(functions)(made, whole - part, k, np.unique(rows.point[rows.fold == k]), moving)
         for k, part in enumerate(steps(parts, "deep: held-out effect"))
     )

@@ -15,9 +15,9 @@ from hte_bridge.engines.deep.candidates import Candidate, along_an_index, approx
 from hte_bridge.engines.deep.contract import Branch
 from hte_bridge.engines.deep.design import device_of
 from hte_bridge.engines.deep.forms import Form, forms
-from hte_bridge.engines.deep.kernel import Rows, log_posterior
+from hte_bridge.engines.deep.kernel import Rows
 from hte_bridge.engines.deep.kernel_posterior import Component, KernelPosterior, Units, component
-from hte_bridge.engines.deep.mixture import Laplace, effective, find_mode, hamiltonian, importance
+from hte_bridge.engines.deep.mixture import Laplace, effective, hamiltonian, importance
 from hte_bridge.engines.deep.nets import NetOptions, Standard
 from hte_bridge.engines.deep.nuisance import crossfit, stack, standard_learners
 from hte_bridge.engines.deep.threads import threads
@@ -35,8 +35,7 @@ FULL_DRAWS = (
     1_000  # rows from which fewer draws are taken: the scales' posterior is narrower, and each draw dearer
 )
 COUNTS = 0.01  # a form with less of the evidence is left out
-COUNTS_ON_FEWER = 1e-6  # and on a subset, where the evidence is weaker, one with less than this
-POLISH = 15  # steps from the mode on a subset to that on all rows
+COUNTS_ON_FEWER = 1e-4  # and on a subset, where the evidence is weaker, one with less than this
 TOLERANCE = 1e-9  # of the search for the scales, in shares of the log posterior
 FOLD_TOLERANCE = 1e-5  # in a fold, where they serve a point prediction
 
@@ -204,9 +203,8 @@ def mixed_posterior(
 def on_all(candidate: Candidate, laplace: Laplace, sample: Sample) -> tuple[Candidate, Laplace]:
     """A candidate found on a subset, at its mode on all rows; the curvature grows with the rows."""
     model = replace(candidate.model, rows=sample.rows(candidate.model.form))
-    mode = find_mode(model.rows, model.scales, candidate.mode.theta, POLISH, TOLERANCE)
-    ratio = model.rows.n / candidate.model.rows.n
-    return Candidate(model, mode), laplace.on_more(mode, ratio, model.scales)
+    wide = laplace.on_more(model.rows, model.rows.n / candidate.model.rows.n, model.scales)
+    return Candidate(model, wide.mode), wide
 
 
 def mixture_of(
@@ -219,19 +217,14 @@ def mixture_of(
     model = candidate.model
     number = max(FEWEST_DRAWS, round(options.draws * share * min(1.0, FULL_DRAWS / model.rows.n)))
     number = min(number, options.draws)
-    if whole:
-        thetas, _, _ = hamiltonian(laplace, model.rows, model.scales, number, options.seed)
-        weights = np.full(len(thetas), 1.0 / len(thetas))
-    else:
+    if not whole:
         thetas, density = laplace.draw(2 * number, options.seed)
-        target = [
-            log_posterior(torch.as_tensor(t), model.rows, model.scales, gradient=False)[0] for t in thetas
-        ]
-        weights = importance(np.array(target), density)
-    distinct, place = np.unique(
-        thetas, axis=0, return_inverse=True
-    )  # a trajectory not taken repeats the last
-    weights = np.bincount(place.reshape(-1), weights=share * weights)
+        parts = [component(share, theta, model) for theta in thetas]
+        weights = importance(np.array([each.log_posterior for each in parts]), density)
+        return [replace(each, weight=share * float(w)) for each, w in zip(parts, weights, strict=True)]
+    thetas, _, _ = hamiltonian(laplace, model.rows, model.scales, number, options.seed)
+    distinct, count = np.unique(thetas, axis=0, return_counts=True)  # a trajectory not taken repeats the last
+    weights = share * count / len(thetas)
     return [component(float(w), theta, model) for w, theta in zip(weights, distinct, strict=True)]
 
 

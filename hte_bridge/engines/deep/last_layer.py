@@ -81,7 +81,8 @@ def fit_last_layer(
     rows, basis, drift = made.rows, made.basis, made.drift
     folds = range(int(rows.fold.max()) + 1)
     kept = checkpoint.under(rows, basis, drift)
-    parts = Parallel(n_jobs=n_jobs, prefer="threads")(
+    # threads of this process, whatever the backend: the rows of a fold are too many to be sent elsewhere
+    parts = Parallel(n_jobs=n_jobs, backend="threading")(
         delayed(kept.remember)(f"sums-{k}", SUMS, sums, rows.at(rows.fold == k), basis, drift)
         for k in steps(folds, "deep: Gram matrix")
     )

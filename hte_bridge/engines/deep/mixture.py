@@ -14,6 +14,10 @@ from hte_bridge.engines.deep.scales import HIGHEST, LOWEST, Array, Scales
 
 STEP = 1e-3  # of the differences of gradients, in log scales
 FLOOR = 0.25  # of the Hessian's eigenvalues: a draw's sd is at most 2 in log scale
+MOST_STEPS, CLOSE = (
+    10,
+    0.2,
+)  # from a mode on fewer rows: at most, and gain in log posterior below which it is there
 LEAPS = 3  # of a Hamiltonian trajectory
 LEAP = 0.5  # in standard deviations of the normal approximation: a trajectory of 1.5 is a quarter turn
 WANTED = 0.8  # share of trajectories taken, towards which the leap is adapted in the warm-up
@@ -112,10 +116,30 @@ class Laplace:
         """At a mode of the posterior given ``rows``."""
         return cls.of(mode, curvature(mode.theta, rows, scales))
 
-    def on_more(self, mode: Mode, ratio: float, scales: Scales) -> Laplace:
-        """At the mode on ``ratio`` times as many rows of the same kind, which tell that many times as much beside the prior."""
+    def on_more(self, rows: Rows, ratio: float, scales: Scales) -> Laplace:
+        """On ``rows``, ``ratio`` times as many of the same kind, which tell that many times as much beside the prior.
+
+        The new mode is reached by Newton steps with that curvature, halved where one overshoots.
+        """
         prior = np.diag(scales.prior_curvature(self.mode.theta))
-        return Laplace.of(mode, prior + ratio * (self.curved - prior))
+        guess = Laplace.of(self.mode, prior + ratio * (self.curved - prior))
+
+        def at(theta: Array) -> tuple[float, Array]:
+            value, gradient = log_posterior(torch.as_tensor(theta, device=rows.x.device), rows, scales)
+            return value, gradient.cpu().numpy()
+
+        theta, evaluations, size = self.mode.theta, 1, 1.0
+        value, gradient = at(theta)
+        while evaluations < MOST_STEPS and (step := guess.root @ (guess.root @ gradient)) @ gradient > CLOSE:
+            new = np.clip(theta + size * step, LOWEST, HIGHEST)
+            new_value, new_gradient = at(new)
+            evaluations += 1
+            if new_value > value:
+                theta, value, gradient, size = new, new_value, new_gradient, 1.0
+            else:
+                size /= 2
+        found = Mode(theta, value, bool(np.isfinite(value)), evaluations)
+        return Laplace.of(found, guess.curved)
 
     def at_normal(self, z: Array) -> Array:
         """Scales at standard normal coordinates."""
