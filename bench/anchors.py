@@ -46,10 +46,10 @@ class Bcf:
         propensity = centre_treatment(study, folds, NetOptions(), self.seed, "cpu").mean
         model = BCFModel()
         model.sample(
-            X_train=study.filled,
-            Z_train=study.treatment,
-            y_train=study.outcome,
-            propensity_train=propensity,
+            X_train=study.filled.copy(),  # a study's arrays cannot be written to, and the package asks for ones that can
+            Z_train=study.treatment.copy(),
+            y_train=study.outcome.copy(),
+            propensity_train=propensity.copy(),
             num_gfr=10,
             num_burnin=200,
             num_mcmc=self.n_sweeps,

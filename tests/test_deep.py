@@ -11,7 +11,7 @@ import torch
 
 import hte_bridge as hb
 from hte_bridge.engines.deep.threads import threads
-from hte_bridge.errors import InvalidOption, NotIdentified, UnreadableFile
+from hte_bridge.errors import InvalidData, InvalidOption, NotIdentified, UnreadableFile
 from hte_bridge.simulate import clustered, dense, nie_wager
 
 QUICK = {
@@ -155,6 +155,34 @@ def test_diagnostics_and_structure_read_in_words(fit):
     assert forms["value"].sum() == pytest.approx(1.0, abs=1e-3)
     assert forms.iloc[0]["reading"].startswith("outcome mean")  # the design is Robinson's
     assert fit.structure()["importance"].is_monotonic_decreasing
+
+
+def test_structure_finds_the_pair_that_acts_together_and_says_how_sure_it_is():
+    rng = np.random.default_rng(3)
+    x, t = rng.normal(size=(400, 4)), rng.integers(0, 2, 400)
+    frame = pd.DataFrame(x, columns=list("abcd")).assign(
+        t=t, y=(t - 0.5) * (1 + 2 * x[:, 0] * x[:, 1]) + 0.5 * rng.normal(size=400)
+    )
+    for most in (3_000, 0):
+        study = hb.Study.from_frame(
+            frame, outcome="y", treatment="t", covariates=list("abcd"), propensity=0.5
+        )
+        found = hb.Deep(**QUICK, kernel_max_rows=most).fit(study).structure()
+        assert set(found.index[:2]) == {"a", "b"}
+        assert (found["std_error"] > 0).all()
+        pairs, spread = found.attrs["pairs"], found.attrs["pairs_std_error"]
+        others = pairs.to_numpy()[np.triu_indices(4, 1)][1:]
+        assert pairs.loc["a", "b"] > 5 * others.max()
+        assert spread.shape == (4, 4)
+        assert spread.loc["a", "b"] < pairs.loc["a", "b"]
+
+
+@pytest.mark.parametrize("column", ["y", "x2"])
+def test_values_whose_squares_overflow_are_refused(draw, column):
+    frame = draw.frame()
+    frame[column] *= 1e200
+    with pytest.raises(InvalidData, match=rf"`(outcome|covariate {column})` must be below 1e\+100 in size"):
+        hb.Deep(**QUICK).fit(hb.Study.from_frame(frame, outcome="y", treatment="t", covariates=draw.columns))
 
 
 def test_clusters_widen_the_average():

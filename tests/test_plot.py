@@ -87,6 +87,9 @@ DRAW = {
     ),
     "overlap": lambda ax: plot.overlap({"grf": 1 / (1 + np.exp(-X))}, (X > 0) + 0, ax),
     "importance": lambda ax: plot.importance(pd.Series(np.arange(4.0), NAMES), ax),
+    "importance, with errors": lambda ax: plot.importance(
+        pd.Series(np.arange(4.0), NAMES), ax, std_error=pd.Series(0.3, NAMES)
+    ),
     "pairs": lambda ax: plot.pairs(pd.DataFrame(np.eye(4), NAMES, NAMES), ax),
 }
 

@@ -57,11 +57,19 @@ def overlap(propensities: Mapping[str, Array] | Array, treatment: Array, ax: Axe
     return label(ax, x="propensity, held out", y="% of the arm")
 
 
-def importance(values: pd.Series, ax: Axes | None = None, *, top: int = 12) -> Axes:
-    """Importance of covariates for the CATE, largest first; ``values`` is indexed by covariate, any scale."""
+def importance(
+    values: pd.Series, ax: Axes | None = None, *, std_error: pd.Series | None = None, top: int = 12
+) -> Axes:
+    """Importance of covariates for the CATE, largest first; ``values`` is indexed by covariate, any scale.
+
+    With ``std_error``, of the same index, a line shows one standard error each way.
+    """
     shown = values.sort_values(ascending=False).head(top)
     ax = axes(ax, (COLUMN[0], 0.6 + 0.17 * len(shown)))
     ax.barh(range(len(shown)), shown.to_numpy(float), color="#0072B2", height=0.65)
+    if std_error is not None:
+        spread = std_error.reindex(shown.index).to_numpy(float)
+        ax.errorbar(shown.to_numpy(float), range(len(shown)), xerr=spread, fmt="none", ecolor="black", lw=0.8)
     ax.set_yticks(range(len(shown)), [str(name) for name in shown.index])
     ax.set_ylim(len(shown) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)

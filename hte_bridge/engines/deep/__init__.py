@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from hte_bridge.engines.deep.fit import DeepFit
+from hte_bridge.engines.deep.fit import DeepFit, check_size
 from hte_bridge.engines.deep.threads import threads
 from hte_bridge.errors import InvalidOption
 from hte_bridge.study import Folds, Study
@@ -105,9 +105,12 @@ class Deep:
         ------
         DidNotConverge
             If no usable fit was found, with what to look for.
+        InvalidData
+            If a value is so large that its square overflows.
         InvalidOption
             If the device asked for is not there.
         """
+        check_size(study)
         folds = folds or Folds.make(study, self.n_folds, self.seed)
         if study.fixed_effects.shape[1]:
             from hte_bridge.engines.deep.panel import fit_panel as fit

@@ -14,7 +14,7 @@ import pandas as pd
 from hte_bridge.engine import Array, HeldOut
 from hte_bridge.engines.deep.contract import Branch
 from hte_bridge.engines.deep.threads import threads
-from hte_bridge.errors import NotIdentified
+from hte_bridge.errors import InvalidData, NotIdentified
 from hte_bridge.frames import to_pandas
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate, check_level, interval
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hte_bridge.engines.deep import Deep
 
 BAND_DRAWS = 2_000
+LARGEST = 1e100
 NOT_CONVERGED = "The search for the scales did not converge, so no interval is offered. Try another seed, or rescale the covariates."
 
 
@@ -166,15 +167,27 @@ class DeepFit:
         return diagnostics(self)
 
     def structure(self) -> pd.DataFrame:
-        """Importance of each covariate for the effect, most important first; ``attrs['pairs']`` where pairs were sought."""
+        """Importance of each covariate for the effect, most important first, and how sure it is.
+
+        Returns
+        -------
+        DataFrame
+            ``importance``: root mean squared change of the effect over a step of .7 sd each way, in units of the outcome; ``std_error``: the
+            same of that change's posterior sd, so that noise alone makes the two alike. ``attrs["pairs"]`` and
+            ``attrs["pairs_std_error"]`` (q by q): mean squared mixed difference of each pair, and its spread between draws of the scales or
+            between networks of different folds.
+        """
+        from hte_bridge.engines.deep.importance import importance
+
         found = self.branch.structure
         names = list(self.study.filled_names)
-        values = {"importance": found.get("importance", np.full(len(names), np.nan))}
-        if "importance_sd" in found:
-            values["std_error"] = found["importance_sd"]
+        with threads(1):
+            size, error = importance(self)
+        values = {"importance": size, "std_error": error}
         frame = pd.DataFrame(values, index=pd.Index(names, name="covariate"))
-        if "pairs" in found:
-            frame.attrs["pairs"] = pd.DataFrame(found["pairs"], index=names, columns=names)
+        for name, key in (("pairs", "pairs"), ("pairs_std_error", "pairs_sd")):
+            if key in found:
+                frame.attrs[name] = pd.DataFrame(found[key], index=names, columns=names)
         return frame.sort_values("importance", ascending=False, kind="stable")
 
     def save(self, path: str | Path) -> Path:
@@ -201,6 +214,25 @@ class DeepFit:
         largest = (np.abs(paths - estimate) / np.where(std_error > 0, std_error, np.inf)).max(axis=1)
         margin = float(np.quantile(largest, level)) * std_error
         return estimate - margin, estimate + margin
+
+
+def check_size(study: Study) -> None:
+    """Refuse values whose squares overflow.
+
+    Raises
+    ------
+    InvalidData
+        With the column and the value.
+    """
+    named = {"outcome": study.outcome, "treatment": study.treatment}
+    named |= {f"covariate {name}": study.filled[:, j] for j, name in enumerate(study.filled_names)}
+    for name, column in named.items():
+        row = int(np.argmax(np.abs(column)))
+        if abs(column[row]) > LARGEST:
+            raise InvalidData(
+                f"`{name}` must be below {LARGEST:g} in size, so that sums of squares can be formed. The largest value is "
+                f"{column[row]:.3g}, in row {row}. Rescale it."
+            )
 
 
 def range_notes(study: Study, heldout: HeldOut) -> tuple[str, ...]:

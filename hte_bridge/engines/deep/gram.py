@@ -80,6 +80,13 @@ def fit_gram(study: Study, folds: Folds, options: Deep) -> Branch:
     if treatment.crossfitted is not None:
         info["treatment_losses"] = dict(treatment.crossfitted.loss)
         info["treatment_shares"] = dict(treatment.crossfitted.share)
-    structure = {"importance": made.structure.importance, "pairs": made.structure.pairs}
     notes = (*treatment.notes, *fitted.notes)
-    return Branch("gram", restored(heldout, back), fitted.surface, notes, info, fitted.converged, structure)
+    return Branch(
+        "gram",
+        restored(heldout, back),
+        fitted.surface,
+        notes,
+        info,
+        fitted.converged,
+        made.structure.arrays(),
+    )

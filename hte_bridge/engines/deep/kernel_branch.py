@@ -20,6 +20,7 @@ from hte_bridge.engines.deep.kernel_posterior import Component, KernelPosterior,
 from hte_bridge.engines.deep.mixture import Laplace, effective, hamiltonian, importance
 from hte_bridge.engines.deep.nets import NetOptions, Standard
 from hte_bridge.engines.deep.nuisance import crossfit, stack, standard_learners
+from hte_bridge.engines.deep.structure import average, probe
 from hte_bridge.engines.deep.threads import threads
 from hte_bridge.engines.deep.treatment import Treatment, centre_treatment
 from hte_bridge.progress import steps
@@ -28,7 +29,7 @@ from hte_bridge.study import Codes, Folds, Study
 if TYPE_CHECKING:
     from hte_bridge.engines.deep import Deep
 
-SLOPE_ROWS = 300
+PROBED, PROBED_ROWS = 6, 100  # draws of the scales, and units, at which the structure of tau is read
 LIGHTEST = 1e-3  # a draw of the scales with less weight is left out
 FEWEST_DRAWS = 8  # of a form that counts
 FULL_DRAWS = (
@@ -61,7 +62,13 @@ def fit_kernel(study: Study, folds: Folds, options: Deep) -> Branch:
         info["treatment_losses"] = dict(treatment.crossfitted.loss)
         info["treatment_shares"] = dict(treatment.crossfitted.share)
     return Branch(
-        "kernel", heldout, posterior, (*treatment.notes, *notes), info, converged, importance_of(posterior)
+        "kernel",
+        heldout,
+        posterior,
+        (*treatment.notes, *notes),
+        info,
+        converged,
+        structure_of(posterior, options.seed),
     )
 
 
@@ -228,9 +235,15 @@ def mixture_of(
     return [component(float(w), theta, model) for w, theta in zip(weights, distinct, strict=True)]
 
 
-def importance_of(posterior: KernelPosterior) -> dict[str, Array]:
-    """Sensitivity (q,) of tau to each covariate, root mean square slope per sd, and its spread between scales."""
-    slopes = posterior.slopes(posterior.rows.x[:SLOPE_ROWS])  # (components, q)
-    weight = np.array([each.weight for each in posterior.components])
-    mean = weight @ slopes
-    return {"importance": mean, "importance_sd": np.sqrt(weight @ (slopes - mean) ** 2)}
+def structure_of(posterior: KernelPosterior, seed: int) -> dict[str, Array]:
+    """Importance of each covariate for tau, and strength of pairs, with their spread between the heaviest draws of the scales."""
+    heaviest = sorted(posterior.components, key=lambda each: -each.weight)[:PROBED]
+    plain = Units(
+        np.zeros_like(posterior.units.centre),
+        np.ones_like(posterior.units.centre),
+        0.0,
+        posterior.units.outcome_sd,
+    )
+    z = posterior.rows.x.cpu().numpy()
+    alone = (KernelPosterior(plain, (replace(each, weight=1.0),)) for each in heaviest)
+    return average([probe(each.mean, z, seed, PROBED_ROWS) for each in alone]).arrays()

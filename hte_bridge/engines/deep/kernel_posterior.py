@@ -112,11 +112,6 @@ class KernelPosterior:
             found.append(torch.stack(parts).sum(0))
         return np.asarray(torch.cat(found).cpu().numpy() * self.units.outcome_sd + self.units.outcome_mean)
 
-    def slopes(self, x: torch.Tensor) -> Array:
-        """Root mean square slope (components, q) of the mean of tau over standardised rows x (m, q), per sd of each covariate."""
-        found = [gradients(each, x).square().mean(0).sqrt().cpu().numpy() for each in self.components]
-        return np.array(found) * self.units.outcome_sd
-
     def draws(self, covariates: Array, n_draws: int, seed: int) -> Array:
         """Joint draws (n_draws, m) of tau; the scales of each are drawn first."""
         rng = np.random.default_rng(seed)

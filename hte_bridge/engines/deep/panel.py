@@ -39,7 +39,6 @@ def fit_panel(study: Study, folds: Folds, options: Deep) -> Branch:
     trained = time.perf_counter() - began
     fitted = fit_last_layer(study, made, moving=True, n_jobs=options.n_jobs, checkpoint=checkpoint)
     info = fitted.info | {"seconds": {"networks": round(trained, 2)} | fitted.info["seconds"]}
-    structure = {"importance": made.structure.importance, "pairs": made.structure.pairs}
     return Branch(
         "panel",
         restored(fitted.heldout, back),
@@ -47,5 +46,5 @@ def fit_panel(study: Study, folds: Folds, options: Deep) -> Branch:
         fitted.notes,
         info,
         fitted.converged,
-        structure,
+        made.structure.arrays(),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import combinations
 from typing import Any
 
@@ -86,10 +86,19 @@ class Structure:
         Root mean squared change of the surface over a step of .7 sd each way.
     pairs : array (q, q)
         Mean squared mixed difference of the surface over such steps; symmetric, zero diagonal.
+    importance_sd, pairs_sd : array, optional
+        Spread of both between the surfaces that were averaged: networks of different folds, or draws of the scales.
     """
 
     importance: Array
     pairs: Array
+    importance_sd: Array | None = None
+    pairs_sd: Array | None = None
+
+    def arrays(self) -> dict[str, Array]:
+        """What is known, by name."""
+        named = ((each.name, getattr(self, each.name)) for each in fields(self))
+        return {name: value for name, value in named if value is not None}
 
     @property
     def sparse(self) -> bool:
@@ -117,12 +126,12 @@ class Structure:
         return [found[k] for k in np.argsort(-np.asarray(weakest), kind="stable")[:most]] if found else []
 
 
-def probe(surface: Surface, z: Array, seed: int) -> Structure:
+def probe(surface: Surface, z: Array, seed: int, probes: int = PROBES) -> Structure:
     """Sensitivities and mixed differences of a surface at standardised points (m, q).
 
     Friedman & Popescu (2008), Annals of Applied Statistics 2(3), for finite steps in place of partial dependence.
     """
-    chosen = np.random.default_rng(seed).permutation(len(z))[:PROBES]
+    chosen = np.random.default_rng(seed).permutation(len(z))[:probes]
     z = z[np.sort(chosen)]
     q = z.shape[1]
     up, down = ([surface(_moved(z, {j: sign * STEP})) for j in range(q)] for sign in (1, -1))
@@ -144,11 +153,10 @@ def _moved(z: Array, moves: dict[int, float]) -> Array:
 
 
 def average(parts: Sequence[Structure]) -> Structure:
-    """Mean of several structures."""
-    return Structure(
-        np.sqrt(np.mean([part.importance**2 for part in parts], axis=0)),
-        np.mean([part.pairs for part in parts], axis=0),
-    )
+    """Mean of several structures, and their spread where there are two or more."""
+    importance, pairs = ([getattr(part, name) for part in parts] for name in ("importance", "pairs"))
+    spread = (np.std(each, axis=0, ddof=1) if len(parts) > 1 else None for each in (importance, pairs))
+    return Structure(np.sqrt(np.mean(np.square(importance), axis=0)), np.mean(pairs, axis=0), *spread)
 
 
 def main_blocks(
