@@ -1,6 +1,6 @@
 """Turn the results under bench/results into docs/benchmarks.md, losses included.
 
-python -m bench.render [--cross bench/results/cross] [--panel bench/results] [--to docs/benchmarks.md]
+python -m bench.render [--cross bench/results/cross] [--panel bench/results] [--to docs/benchmarks.md] [--readme README.md]
 """
 
 from __future__ import annotations
@@ -163,6 +163,37 @@ def plain(rows: pd.DataFrame) -> str:
     return "\n".join([head, *("| " + " | ".join(row) + " |" for row in cells), ""])
 
 
+FRONT = {  # designs on the first page, in words
+    "nie_wager_A_500": "Nie and Wager A, n = 500",
+    "nie_wager_B_500": "Nie and Wager B, n = 500",
+    "nie_wager_D_500": "Nie and Wager D, n = 500",
+    "hahn_nonlinear_het_500": "Hahn, Murray and Carvalho, n = 500",
+    "dense_500": "one index of ten covariates, n = 500",
+    "wager_athey_28_500": "Wager and Athey (28), n = 500",
+    "grf_table1_800": "Athey, Tibshirani and Wager table 1, n = 800",
+    "clustered_800": "40 clusters, n = 800",
+    "grf_table3_additive_4000": "Athey, Tibshirani and Wager table 3, n = 4,000",
+}
+BESIDE = {"deep": "`deep`", "grf": "grf", "bcf": "BCF", "feols": "feols"}
+BEGIN, END = "<!-- intervals: made by bench/render.py -->", "<!-- end of intervals -->"
+
+
+def front(rows: pd.DataFrame) -> str:
+    """The first page's block: squared error, and coverage of 95 % intervals, of each engine on each design."""
+    lines = ["| design | " + " | ".join(BESIDE.values()) + " |", "|---" * (len(BESIDE) + 1) + "|"]
+    for design, words in FRONT.items():
+        own = rows[rows["design"] == design].set_index("engine")
+        cells = [cell(own.loc[name]) if name in own.index else "" for name in BESIDE]
+        if "deep" in own.index:
+            lines.append(f"| {words} | " + " | ".join(cells) + " |")
+    return "\n".join([BEGIN, *lines, END])
+
+
+def cell(row: pd.Series) -> str:
+    """Mean squared error / coverage (draws)."""
+    return f"{row['mse']:.3f} / {row['coverage']:.2f} ({row['draws']:.0f})"
+
+
 def render(cross: Path, panel: Path) -> str:
     """The page."""
     parts = [HEAD]
@@ -194,8 +225,13 @@ def main() -> None:
     parser.add_argument("--cross", type=Path, default=Path("bench/results/cross"))
     parser.add_argument("--panel", type=Path, default=Path("bench/results"))
     parser.add_argument("--to", type=Path, default=Path("docs/benchmarks.md"))
+    parser.add_argument(
+        "--readme", type=Path, default=Path("README.md"), help="page whose block is written anew"
+    )
     asked = parser.parse_args()
     asked.to.write_text(render(asked.cross, asked.panel))
+    before, rest = asked.readme.read_text().split(BEGIN)
+    asked.readme.write_text(before + front(table(merge(asked.cross))) + rest.split(END)[1])
 
 
 if __name__ == "__main__":

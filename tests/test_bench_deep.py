@@ -1,0 +1,83 @@
+"""Smoke of the deep engine's benches: small designs, loose bounds that a broken method fails, and the page made of them."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench import cross_section, panel, render
+from bench.metrics import judge, table
+from hte_bridge import simulate
+
+DESIGN = "nie_wager_B_500"  # a name that the page knows, here with few rows
+DRAWS = 2
+
+
+@pytest.fixture(scope="module")
+def small():
+    with pytest.MonkeyPatch.context() as patch:
+        one = {DESIGN: (partial(simulate.nie_wager, setup="B", d=5), 200)}
+        patch.setattr(cross_section, "designs", lambda: one)
+        patch.setattr(cross_section, "TEST_POINTS", 200)
+        yield
+
+
+@pytest.fixture(scope="module")
+def folder(small, tmp_path_factory):
+    out = tmp_path_factory.mktemp("cross")
+    for draw in range(DRAWS):
+        for engine in ("deep", "feols"):
+            cross_section.run_and_write(DESIGN, engine, draw, out)
+    return out
+
+
+def test_cross_section_beats_a_constant_effect_and_covers(folder):
+    rows = table(cross_section.merge(folder)).set_index("engine")
+    effect = simulate.nie_wager(2_000, seed=1, setup="B", d=5).cate
+    assert rows.loc["deep", "draws"] == DRAWS
+    assert rows.loc["deep", "mse"] < 0.6 * effect.var()
+    assert rows.loc["deep", "coverage"] > 0.85
+
+
+def test_an_interval_of_noise_alone_would_fail_that_bound():
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=500)
+    shrunk = 0.5 * truth + 0.2 * rng.normal(size=500)  # half of the miss is bias
+    assert judge(shrunk, np.full(500, 0.2), truth)["coverage"] < 0.85
+
+
+def test_a_run_is_resumed_and_its_files_merge_into_one(folder):
+    before = cross_section.merge(folder)
+    cross_section.compact(folder)
+    assert [path.name for path in folder.glob("*.parquet")] == ["results.parquet"]
+    after = cross_section.merge(folder)
+    pd.testing.assert_frame_equal(before, after)
+
+
+def test_the_page_says_what_is_met_and_the_front_page_shows_both_engines(folder):
+    text = render.render(folder, folder)
+    assert f"### {DESIGN}" in text
+    assert "Required: MSE" in text
+    block = render.front(table(cross_section.merge(folder)))
+    assert block.startswith(render.BEGIN)
+    assert block.count(f"({DRAWS})") == 2
+
+
+@pytest.mark.parametrize(("found", "word"), [(0.9, "meets"), (1.2, "**misses**")])
+def test_a_bound_against_an_anchor_is_a_ratio(found, word):
+    rows = pd.DataFrame({"engine": ["deep", "grf"], "mse": [found, 1.0]})
+    said = render.verdict({render.Against("mse", "grf"): (1.05, True)}, rows)
+    assert said == f"MSE over grf's {found:g} {word} 1.05"
+    assert render.verdict({render.Against("mse", "bcf"): (1.0, True)}, rows) == ""
+
+
+def test_panel_beats_linear_interactions_and_covers(tmp_path):
+    for engine in ("deep", "feols_linear"):
+        panel.run(("nonlinear_2k", engine, 1, tmp_path))
+    rows = panel.table(tmp_path).set_index("engine")
+    assert rows.loc["deep", "error"] < 0.8 * rows.loc["feols_linear", "error"]
+    assert rows.loc["deep", "coverage"] > 0.85
+    assert rows.loc["feols_linear", "coverage"] < 0.5  # its intervals know of noise alone: the bound can fail
