@@ -21,6 +21,7 @@ from hte_bridge.engines.deep.kernel_posterior import (
     restore,
 )
 from hte_bridge.engines.deep.mixture import Laplace, effective, find_mode, hamiltonian, importance
+from hte_bridge.errors import DidNotConverge
 
 N, P = 60, 3
 ROUNDING = 1e-8  # closed forms agree to this; covariances here have condition numbers near 1e6
@@ -178,6 +179,18 @@ def test_outcome_mean_and_effect_make_the_fitted_outcome(form):
     at = model.rows.x.numpy()
     fitted = fit.outcome_mean(at, np.full(N, 0.5))
     assert np.corrcoef(fitted, np.sin(at[:, 0]))[0, 1] > 0.9
+
+
+def test_a_covariance_that_rounding_left_indefinite_is_mended_or_named():
+    model, theta = example(n=80)
+    theta[0] = -12.0  # next to no noise ...
+    doubled = Model(
+        model.form, model.rows.take(torch.arange(80).repeat(2)), model.scales
+    )  # ... and every row twice
+    assert np.isfinite(posterior(doubled, [theta]).moments(np.zeros((1, P)))[1]).all()
+    broken = Rows(model.rows.x, model.rows.y, -1e12 * model.rows.noise, model.rows.loads)
+    with pytest.raises(DidNotConverge, match="must be positive definite"):
+        component(1.0, theta + 12.0 * (np.arange(len(theta)) == 0), Model(model.form, broken, model.scales))
 
 
 def test_mixture_adds_the_spread_between_scales():

@@ -12,7 +12,9 @@ import torch
 from hte_bridge.engines.deep.forms import Form
 from hte_bridge.engines.deep.kernel import Rows, covariance, pieces, surface_kernel, surface_variance
 from hte_bridge.engines.deep.scales import Array, Scales
+from hte_bridge.errors import DidNotConverge
 
+JITTER = 1e-8  # of the covariance's diagonal, where rounding left it indefinite
 CHUNK = 2_000  # new rows at a time, so that memory does not grow with them
 
 
@@ -44,9 +46,24 @@ class Component:
 
 
 def component(weight: float, theta: Array, model: Model) -> Component:
-    """Factor the covariance at one draw of the scales."""
+    """Factor the covariance at one draw of the scales.
+
+    Raises
+    ------
+    DidNotConverge
+        If it is not positive definite, even with a hundred-millionth of its diagonal more.
+    """
     at = torch.as_tensor(theta, device=model.rows.x.device)
-    factor = torch.linalg.cholesky(covariance(model.rows, at, model.scales)[0])
+    total = covariance(model.rows, at, model.scales)[0]
+    factor, failed = torch.linalg.cholesky_ex(total)
+    if int(failed):
+        total.diagonal().mul_(1.0 + JITTER)
+        factor, failed = torch.linalg.cholesky_ex(total)
+    if int(failed):
+        raise DidNotConverge(
+            f"The covariance of {model.rows.n:,} rows must be positive definite. It was not at scales that were drawn. "
+            "Look for a covariate or outcome with extreme values, and rescale or trim it."
+        )
     return Component(weight, at, factor, torch.cholesky_solve(model.rows.y[:, None], factor)[:, 0], model)
 
 

@@ -49,7 +49,7 @@ class Sizes:
     single: int = 12
     pair: int = 48
     mesh: int = 10
-    clique: int = 250
+    clique: int = 375
     everything: int = 150
     pairs: int = 6
     cliques: int = 2
@@ -70,7 +70,7 @@ class Sizes:
             single=int(np.clip(min(n_points // 200, each // 4), 2, 12)),
             pair=int(48 * wide),
             mesh=int(np.clip(12 * wide, 5, 10)),
-            clique=int(250 * wide),
+            clique=int(375 * wide),
             everything=int(150 * wide),
             pairs=6 if n_points > 10_000 else 4,
         )
