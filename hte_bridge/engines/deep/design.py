@@ -246,8 +246,8 @@ def layout(
     leading = [np.argsort(-each.importance, kind="stable")[:most] for each in (overall, *found)]
     blocks = main_blocks(z, names, absorbed, sizes, seed, [set(each.tolist()) for each in leading])
     blocks += everything_blocks(z.shape[1], sizes.everything, seed + 1_000)
-    plain = [not each.sparse for each in (overall, *found)]
-    if any(plain):  # no pair stands out: more features on all covariates in their place
+    plain = [each.crowded for each in (overall, *found)]
+    if any(plain):  # covariates act together and no pair stands out: more features on all of them
         more = everything_blocks(z.shape[1], int(WIDER * sizes.everything), seed + 1_500, "more ")
         blocks += [replace(block, folds=_folds(plain), main=plain[0]) for block in more]
     main = {*overall.strongest(sizes.pairs), *overall.cliques(sizes.cliques)}

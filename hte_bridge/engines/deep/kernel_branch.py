@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -53,8 +54,11 @@ def fit_kernel(study: Study, folds: Folds, options: Deep) -> Branch:
     device_of(options)  # a device that is not there is refused, though the kernel itself runs on the CPU
     nets = NetOptions(hidden=options.hidden, epochs=options.epochs, n_nets=options.n_nets)
     treatment = centre_treatment(study, folds, nets, options.seed, "cpu")
-    heldout, losses, notes = crossfit_surfaces(study, folds, treatment, options, nets)
-    posterior, info, converged = mixed_posterior(study, treatment.mean, options)
+    work = [delayed(mixed_posterior)(study, treatment.mean, options)]
+    work += [delayed(predict_fold)(study, train, test, treatment.mean, options) for train, test in folds]
+    side_by_side = Parallel(n_jobs=options.n_jobs, prefer="threads")
+    (posterior, info, converged), *predicted = side_by_side(steps(work, "deep: kernel fits", len(work)))
+    heldout, losses, notes = held_out(study, folds, treatment, predicted, options, nets)
     info |= {"losses": losses, "seconds": round(time.perf_counter() - began, 2)}
     if treatment.crossfitted is not None:
         info["treatment_losses"] = dict(treatment.crossfitted.loss)
@@ -111,8 +115,13 @@ class Sample:
         return replace(self, bare=fewer, treatment=self.treatment[chosen], propensity=self.propensity[chosen])
 
 
-def crossfit_surfaces(
-    study: Study, folds: Folds, treatment: Treatment, options: Deep, nets: NetOptions
+def held_out(
+    study: Study,
+    folds: Folds,
+    treatment: Treatment,
+    predicted: Sequence[tuple[Array, Array]],
+    options: Deep,
+    nets: NetOptions,
 ) -> tuple[HeldOut, dict[str, float], tuple[str, ...]]:
     """Effect and outcome mean of each fold from a kernel fit, at its most probable form and scales, of the others.
 
@@ -120,11 +129,7 @@ def crossfit_surfaces(
     """
     residual = study.treatment - treatment.mean
     cate, kernel_mean = np.zeros(study.n), np.zeros(study.n)
-    found = Parallel(n_jobs=options.n_jobs, prefer="threads")(
-        delayed(predict_fold)(study, train, test, treatment.mean, options)
-        for train, test in steps(folds, "deep: held-out effect", folds.n_folds)
-    )
-    for (_, test), (effect, mean) in zip(folds, found, strict=True):
+    for (_, test), (effect, mean) in zip(folds, predicted, strict=True):
         cate[test], kernel_mean[test] = effect, mean
     others = crossfit(
         study.filled,
@@ -176,6 +181,13 @@ def mixed_posterior(
 
     With many rows forms and scales are found on an even subset of ``scale_rows``, then moved to the mode on all rows.
     """
+    with threads(1):
+        return _mixed_posterior(study, propensity, options)
+
+
+def _mixed_posterior(
+    study: Study, propensity: Array, options: Deep
+) -> tuple[KernelPosterior, dict[str, Any], bool]:
     sample = Sample.of(study, propensity)
     small = sample.thinned(options.scale_rows, options.seed)
     tried = search(small.rows, forms(options.effect_rate, study.binary), TOLERANCE)

@@ -25,6 +25,7 @@ POINTS_PER_FEATURE = 16  # of functions of single covariates, all together
 WIDE = (
     12  # covariates beyond which the block on all of them is stretched, as distances grow with their number
 )
+TOGETHER = 0.01  # of the squared importance of a covariate: a weaker pair is the networks' noise
 SPARSE = 8.0  # the strongest pair is this many times the median where tau has a structure of few pairs
 CLIQUE_SHARE = 0.12
 
@@ -105,6 +106,11 @@ class Structure:
         """Whether some pair stands far out, so that a few pairs are the structure."""
         live = self.pairs[self.pairs > 0]
         return bool(len(live) and live.max() > SPARSE * np.median(live))
+
+    @property
+    def crowded(self) -> bool:
+        """Whether covariates act together, but no few pairs of them are the structure."""
+        return not self.sparse and bool(self.pairs.max() > TOGETHER * self.importance.max() ** 2)
 
     def strongest(self, most: int) -> list[tuple[int, int]]:
         """Pairs that stand out, strongest first."""
