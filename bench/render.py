@@ -140,13 +140,13 @@ def verdict(bounds: Bounds, rows: pd.DataFrame) -> str:
     return "; ".join(words)
 
 
-def section(design: str, rows: pd.DataFrame) -> str:
-    """Heading, verdict and table of one design."""
+def section(design: str, rows: pd.DataFrame, same: pd.DataFrame) -> str:
+    """Heading, verdict (on the draws that all engines share with ours) and table of one design."""
     used = [name for name in SHOWN if name in rows and rows[name].notna().any()]
     lines = [f"### {design}", ""]
     if design in PUBLISHED:
         lines += [f"Published: {PUBLISHED[design]}.", ""]
-    if said := verdict(MUST.get(design, {}), rows):
+    if said := verdict(MUST.get(design, {}), same):
         lines += [f"Required: {said}.", ""]
     lines += ["| engine | " + " | ".join(SHOWN[name] for name in used) + " |", "|---" * (len(used) + 1) + "|"]
     for _, row in rows.iterrows():
@@ -189,6 +189,12 @@ def front(rows: pd.DataFrame) -> str:
     return "\n".join([BEGIN, *lines, END])
 
 
+def shared(rows: pd.DataFrame) -> pd.DataFrame:
+    """Draws that our engine was run on: what is set against an anchor is set against it on the same draws."""
+    ours = rows.loc[rows["engine"] == "deep", ["design", "draw"]]
+    return rows.merge(ours, on=["design", "draw"])
+
+
 def cell(row: pd.Series) -> str:
     """Mean squared error / coverage (draws)."""
     return f"{row['mse']:.3f} / {row['coverage']:.2f} ({row['draws']:.0f})"
@@ -204,7 +210,9 @@ def render(cross: Path, panel: Path) -> str:
             "Machines: " + ", ".join(f"{name} ({count:,} fits)" for name, count in where.items()) + ".\n"
         )
         parts.append("## Cross-sections\n")
-        parts += [section(design, part) for design, part in table(rows).groupby("design", sort=False)]
+        same = table(shared(rows))
+        for design, part in table(rows).groupby("design", sort=False):
+            parts.append(section(str(design), part, same[same["design"] == design]))
     if any(panel.glob("panel-*.parquet")):
         from bench.panel import table as panel_table
 
@@ -231,7 +239,7 @@ def main() -> None:
     asked = parser.parse_args()
     asked.to.write_text(render(asked.cross, asked.panel))
     before, rest = asked.readme.read_text().split(BEGIN)
-    asked.readme.write_text(before + front(table(merge(asked.cross))) + rest.split(END)[1])
+    asked.readme.write_text(before + front(table(shared(merge(asked.cross)))) + rest.split(END)[1])
 
 
 if __name__ == "__main__":
