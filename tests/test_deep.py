@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import hte_bridge as hb
+from hte_bridge.engines.deep.structure import Structure
 from hte_bridge.engines.deep.threads import threads
 from hte_bridge.errors import InvalidData, InvalidOption, NotIdentified, UnreadableFile
 from hte_bridge.simulate import clustered, dense, nie_wager
@@ -175,6 +176,15 @@ def test_structure_finds_the_pair_that_acts_together_and_says_how_sure_it_is():
         assert pairs.loc["a", "b"] > 5 * others.max()
         assert spread.shape == (4, 4)
         assert spread.loc["a", "b"] < pairs.loc["a", "b"]
+
+
+@pytest.mark.parametrize(("loudest", "found"), [(0.0008, []), (0.05, [(0, 1)])])
+def test_pairs_that_networks_make_of_noise_are_left_out(loudest, found):
+    pairs = np.full((4, 4), 0.0002) * (1 - np.eye(4))
+    pairs[0, 1] = pairs[1, 0] = loudest
+    structure = Structure(np.array([1.0, 0.5, 0.1, 0.1]), pairs)
+    assert structure.strongest(6) == found
+    assert not structure.crowded
 
 
 @pytest.mark.parametrize("column", ["y", "x2"])

@@ -25,7 +25,8 @@ POINTS_PER_FEATURE = 16  # of functions of single covariates, all together
 WIDE = (
     12  # covariates beyond which the block on all of them is stretched, as distances grow with their number
 )
-TOGETHER = 0.01  # of the squared importance of a covariate: a weaker pair is the networks' noise
+AUDIBLE = 0.002  # of the squared importance of a covariate: weaker pairs are what networks make of noise
+TOGETHER = 0.01  # likewise, from where on covariates act together
 SPARSE = 8.0  # the strongest pair is this many times the median where tau has a structure of few pairs
 CLIQUE_SHARE = 0.12
 
@@ -119,6 +120,7 @@ class Structure:
         if not len(live):
             return []
         bar = max(PAIR_SHARE * live.max(), PAIR_STANDS_OUT * float(np.median(live)))
+        bar = max(bar, AUDIBLE * float(self.importance.max()) ** 2)
         order = np.argsort(-upper, axis=None, kind="stable")[:most]
         found = [(int(k // len(upper)), int(k % len(upper))) for k in order]
         return [(i, j) for i, j in found if upper[i, j] > bar]
