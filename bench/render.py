@@ -105,6 +105,8 @@ SHOWN = {
     "se_over_sd": "se / sd",
     "ate_covered": "ATE cov.",
     "ate_length": "ATE length",
+    "posterior_ate_covered": "posterior ATE cov.",
+    "posterior_ate_length": "posterior ATE length",
     "joint_rejects": "joint test",
     "seconds": "seconds",
 }
@@ -113,7 +115,8 @@ HEAD = """# Benchmarks
 Written by `python -m bench.render` from the files under `bench/results`; nothing here is typed by hand. Coverage is that of 95 % intervals of
 tau(x) over 1,000 test points, the same in every draw; the worst decile is the lowest coverage among deciles of the true effect, each averaged over draws.
 Size-adjusted length multiplies all half-widths by the one constant that makes mean coverage .95. Bias / sd and se / sd are means over forty test points.
-MC is the Monte-Carlo error, from the spread between draws. The joint test's column is how often heterogeneity is claimed at 5 %. Seconds are wall time per fit
+MC is the Monte-Carlo error, from the spread between draws. The ATE's columns are of the table's row, from held-out scores; those of the posterior's
+average (`fit.average`) stand beside them. The joint test's column is how often heterogeneity is claimed at 5 %. Seconds are wall time per fit
 with one thread, on machines that ran other work beside it or paused it. Rows are as of the commit that stored them: a file under `bench/results` that is
 removed is measured anew. Propensities are estimated unless the design is an experiment.
 """

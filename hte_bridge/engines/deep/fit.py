@@ -121,6 +121,9 @@ class DeepFit:
     def average(self, new: Any, groups: Any = None) -> pd.DataFrame:
         """Average posterior effect over the rows of ``new``, or over each of its groups.
 
+        Its error is the posterior's: coverage across the covariate points does not carry over to their mean, and on several designs this
+        covered less than it says (docs/benchmarks.md). For an average to report take the table's rows ``ate`` and ``gate``.
+
         Parameters
         ----------
         new : frame
