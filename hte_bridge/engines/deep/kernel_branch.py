@@ -18,9 +18,9 @@ from hte_bridge.engines.deep.design import device_of
 from hte_bridge.engines.deep.forms import Form, forms
 from hte_bridge.engines.deep.kernel import Rows
 from hte_bridge.engines.deep.kernel_posterior import Component, KernelPosterior, Units, component
-from hte_bridge.engines.deep.mixture import Laplace, effective, hamiltonian, importance
+from hte_bridge.engines.deep.mixture import Laplace, effective, hamiltonian
 from hte_bridge.engines.deep.nets import NetOptions, Standard
-from hte_bridge.engines.deep.nuisance import crossfit, stack, standard_learners
+from hte_bridge.engines.deep.nuisance import CrossFitted, crossfit, stack, standard_learners
 from hte_bridge.engines.deep.structure import average, probe
 from hte_bridge.engines.deep.threads import threads
 from hte_bridge.engines.deep.treatment import Treatment, centre_treatment
@@ -36,7 +36,7 @@ FEWEST_DRAWS = 8  # of a form that counts
 FULL_DRAWS = 1_000  # rows from which draws are fewer: each is dearer, and the scales are better known
 COUNTS = 0.01  # a form with less of the evidence is left out
 COUNTS_ON_FEWER = 1e-4  # and on a subset, where the evidence is weaker, one with less than this
-TOLERANCE = 1e-9  # of the search for the scales, in shares of the log posterior
+TOLERANCE = 1e-7  # of the search for the scales, in shares of the log posterior
 FOLD_TOLERANCE = 1e-5  # in a fold, where they serve a point prediction
 
 
@@ -55,10 +55,13 @@ def fit_kernel(study: Study, folds: Folds, options: Deep) -> Branch:
     nets = NetOptions(hidden=options.hidden, epochs=options.epochs, n_nets=options.n_nets)
     treatment = centre_treatment(study, folds, nets, options.seed, "cpu")
     work = [delayed(mixed_posterior)(study, treatment.mean, options)]
+    work += [delayed(other_means)(study, folds, options, nets)]
     work += [delayed(predict_fold)(study, train, test, treatment.mean, options) for train, test in folds]
     side_by_side = Parallel(n_jobs=options.n_jobs, prefer="threads")
-    (posterior, info, converged), *predicted = side_by_side(steps(work, "deep: kernel fits", len(work)))
-    heldout, losses, notes = held_out(study, folds, treatment, predicted, options, nets)
+    (posterior, info, converged), others, *predicted = side_by_side(
+        steps(work, "deep: kernel fits", len(work))
+    )
+    heldout, losses, notes = held_out(study, folds, treatment, predicted, others)
     info |= {"losses": losses, "seconds": round(time.perf_counter() - began, 2)}
     if treatment.crossfitted is not None:
         info["treatment_losses"] = dict(treatment.crossfitted.loss)
@@ -120,8 +123,7 @@ def held_out(
     folds: Folds,
     treatment: Treatment,
     predicted: Sequence[tuple[Array, Array]],
-    options: Deep,
-    nets: NetOptions,
+    others: CrossFitted,
 ) -> tuple[HeldOut, dict[str, float], tuple[str, ...]]:
     """Effect and outcome mean of each fold from a kernel fit, at its most probable form and scales, of the others.
 
@@ -131,15 +133,6 @@ def held_out(
     cate, kernel_mean = np.zeros(study.n), np.zeros(study.n)
     for (_, test), (effect, mean) in zip(folds, predicted, strict=True):
         cate[test], kernel_mean[test] = effect, mean
-    others = crossfit(
-        study.filled,
-        study.outcome,
-        folds.fold,
-        standard_learners("mean", nets),
-        weight=study.weight,
-        seed=options.seed + 2,
-        name="outcome",
-    )
     columns = np.column_stack([kernel_mean, *others.candidates.values()])
     share = stack(columns, study.outcome, study.weight)
     mean = columns @ share
@@ -154,6 +147,20 @@ def held_out(
     verdict = others.verdict("the outcome")
     heldout = HeldOut(cate, mean, treatment.mean, treatment.variance)
     return heldout, losses, (verdict,) if verdict else ()
+
+
+def other_means(study: Study, folds: Folds, options: Deep, nets: NetOptions) -> CrossFitted:
+    """The outcome's mean held out by a constant, the linear model and the network."""
+    with threads(1):
+        return crossfit(
+            study.filled,
+            study.outcome,
+            folds.fold,
+            standard_learners("mean", nets),
+            weight=study.weight,
+            seed=options.seed + 2,
+            name="outcome",
+        )
 
 
 def predict_fold(
@@ -198,7 +205,7 @@ def _mixed_posterior(
         chosen, share = weigh([on_all(each, laplace, sample) for each, laplace in chosen], COUNTS)
     parts: list[Component] = []
     for (candidate, laplace), own in zip(chosen, share.tolist(), strict=True):
-        parts += mixture_of(candidate, laplace, own, whole, options)
+        parts += mixture_of(candidate, laplace, own, options)
     total = sum(each.weight for each in parts)
     parts = [replace(each, weight=each.weight / total) for each in parts if each.weight >= LIGHTEST * total]
     weights = np.array([each.weight for each in parts])
@@ -224,21 +231,11 @@ def on_all(candidate: Candidate, laplace: Laplace, sample: Sample) -> tuple[Cand
     return Candidate(model, wide.mode), wide
 
 
-def mixture_of(
-    candidate: Candidate, laplace: Laplace, share: float, whole: bool, options: Deep
-) -> list[Component]:
-    """Draws of a form's scales, with weights that sum to the form's share.
-
-    By Hamiltonian Monte Carlo or, where that is dear, from the normal approximation with importance weights.
-    """
+def mixture_of(candidate: Candidate, laplace: Laplace, share: float, options: Deep) -> list[Component]:
+    """Draws of a form's scales by Hamiltonian Monte Carlo, with weights that sum to the form's share."""
     model = candidate.model
     number = max(FEWEST_DRAWS, round(options.draws * share * min(1.0, FULL_DRAWS / model.rows.n)))
     number = min(number, options.draws)
-    if not whole:
-        thetas, density = laplace.draw(2 * number, options.seed)
-        parts = [component(share, theta, model) for theta in thetas]
-        weights = importance(np.array([each.log_posterior for each in parts]), density)
-        return [replace(each, weight=share * float(w)) for each, w in zip(parts, weights, strict=True)]
     thetas, _, _ = hamiltonian(laplace, model.rows, model.scales, number, options.seed)
     distinct, count = np.unique(thetas, axis=0, return_counts=True)  # a trajectory not taken repeats the last
     weights = share * count / len(thetas)
