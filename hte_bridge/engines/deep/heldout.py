@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,9 @@ from joblib import Parallel, delayed
 from hte_bridge.engine import HeldOut
 from hte_bridge.engines.deep.design import Design
 from hte_bridge.engines.deep.evidence import fit
+from hte_bridge.engines.deep.nuisance import stack
 from hte_bridge.engines.deep.points import Rows
+from hte_bridge.engines.deep.products import Products
 from hte_bridge.engines.deep.sums import Sums, System, eliminate
 from hte_bridge.engines.deep.tau_nets import sweeper
 from hte_bridge.progress import steps
@@ -78,10 +80,13 @@ def crossfit(
     cate, mean, dose = np.zeros(rows.n), np.zeros(rows.n), np.zeros(rows.n)
     variance = np.ones(rows.n)
     loss = {"deep": 0.0, "linear": 0.0, "constant effect": 0.0}
+    products = None if rows.sizes else Products.of(rows.points[rows.point, : made.q], rows.weight)
     fitted = Parallel(n_jobs=n_jobs, backend="threading")(
-        delayed(functions)(made, whole - part, k, np.unique(rows.point[rows.fold == k]), moving)
+        delayed(functions)(made, whole - part, k, asked(rows, k, products is not None), moving)
         for k, part in enumerate(steps(parts, "deep: held-out effect"))
     )
+    if products is not None:
+        fitted = with_products(made.rows, fitted, products, n_jobs)
     for k, found in enumerate(fitted):
         held = np.flatnonzero(rows.fold == k)
         own = rows.at(held)
@@ -102,6 +107,38 @@ def crossfit(
         for name, miss in others.items():
             loss[name] += float((own.weight * miss**2).sum()) / rows.n
     return HeldOut(cate, mean, dose, variance if moving else None), loss
+
+
+def asked(rows: Rows, fold: int, everywhere: bool) -> Codes:
+    """Points at which the functions of a fold are wanted: its own, or all."""
+    return np.unique(rows.point if everywhere else rows.point[rows.fold == fold])
+
+
+def with_products(
+    rows: Rows, fitted: list[Functions], products: Products, n_jobs: int | None
+) -> list[Functions]:
+    """Functions at the points of their folds, mu stacked with regressions on squares and products by held-out loss.
+
+    The regressions see, of the other folds, the outcome less what those folds' own model gives to the treatment.
+    """
+    held = [np.flatnonzero(rows.fold == k) for k in range(len(fitted))]
+    less = [rows.outcome - found.beta[rows.point] * rows.treatment for found in fitted]
+    made = Parallel(n_jobs=n_jobs, backend="threading")(
+        delayed(products.predict)(test, target) for test, target in zip(held, less, strict=True)
+    )
+    columns, target = np.empty((rows.n, 1 + made[0].shape[1])), np.empty(rows.n)
+    for test, found, own, other in zip(held, fitted, less, made, strict=True):
+        columns[test] = np.column_stack([found.drift[rows.point[test]], other])
+        target[test] = own[test]
+    mean = columns @ stack(columns, target, rows.weight)
+    out = []
+    for test, found in zip(held, fitted, strict=True):
+        points, place = np.unique(rows.point[test], return_inverse=True)
+        drift = np.empty(len(points))
+        drift[place] = mean[test]  # rows with the same covariates have the same mean
+        narrow = {name: getattr(found, name)[points] for name in ("beta", "linear", "linear_drift")}
+        out.append(replace(found, drift=drift, **narrow))
+    return out
 
 
 def functions(made: Design, train: Sums, fold: int, points: Codes, moving: bool) -> Functions:
