@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -27,8 +28,8 @@ class LastLayer:
     Parameters
     ----------
     mean : array (P,)
-    root : array (P, P)
-        Upper triangular U with covariance ``inv(U'U)``, for the columns in ``live``; see ``covariance``.
+    factor : Factor
+        Of the coefficients' precision, for the columns in ``live``; ``covariance`` is its inverse.
     live : array
         Columns whose block has not been set aside; the others have mean and variance zero.
     variance : array (B,)
@@ -43,13 +44,81 @@ class LastLayer:
     """
 
     mean: Array
-    covariance: Array
+    factor: Factor
     live: Codes
     variance: Array
     noise: float
     freedom: Array
     steps: int
     converged: bool
+
+    @cached_property
+    def covariance(self) -> Array:
+        """Covariance (live, live) of the coefficients."""
+        return self.factor.inverse()
+
+
+@dataclass(frozen=True, eq=False)
+class Factor:
+    """Cholesky factor of ``A = gram / noise + diag(precision)``: ``A = S U'U S`` with S diagonal, so that U has no scale.
+
+    Parameters
+    ----------
+    upper : array (P, P)
+        U, zero below its diagonal.
+    size : array (P,)
+        The diagonal of S.
+    """
+
+    upper: Array
+    size: Array
+
+    @classmethod
+    def of(cls, gram: Array, precision: Array, noise: float) -> Factor:
+        """Factor, at need after a shift of up to 1e-10 of the diagonal.
+
+        Raises
+        ------
+        DidNotConverge
+            If the matrix is not positive definite even then.
+        """
+        size = np.sqrt(np.maximum(gram.diagonal() / noise + precision, 1e-300))
+        for shift in (0.0, 1e-12, 1e-10):
+            matrix = gram / (noise * size)
+            matrix /= size[:, None]
+            matrix[np.diag_indices_from(matrix)] = 1.0 + shift
+            upper, status = linalg.lapack.dpotrf(matrix.T, lower=0, overwrite_a=1)  # symmetric: .T is no copy
+            if status == 0:
+                return cls(upper, size)
+        raise DidNotConverge(
+            "The Gram matrix of the last layer must be positive definite. It is singular even after a shift of "
+            "1e-10. Drop covariates that repeat one another, or rescale the outcome."
+        )
+
+    def log_determinant(self) -> float:
+        """Of A."""
+        return 2 * float(np.log(self.upper.diagonal()).sum() + np.log(self.size).sum())
+
+    def solve(self, right: Array) -> Array:
+        """``inv(A) @ right`` for a vector."""
+        if not len(right):  # every block may have been set aside
+            return np.zeros(0)
+        found = linalg.lapack.dpotrs(self.upper, right / self.size, lower=0)[0]
+        return np.asarray(np.reshape(found, -1) / self.size)
+
+    def inverse_diagonal(self) -> Array:
+        """Diagonal of ``inv(A)``, for two thirds of the work of all of it."""
+        root, _ = linalg.lapack.dtrtri(self.upper, lower=0)
+        return np.asarray(np.einsum("ij,ij->i", root, root) / self.size**2)
+
+    def inverse(self) -> Array:
+        """``inv(A)``."""
+        inverse, _ = linalg.lapack.dpotri(self.upper, lower=0)
+        full = inverse + inverse.T  # what lies below the diagonal of `inverse` is zero
+        full[np.diag_indices_from(full)] = inverse.diagonal()
+        full /= self.size
+        full /= self.size[:, None]
+        return np.asarray(full)
 
 
 def solve(gram: Array, target: Array, precision: Array, noise: float) -> tuple[Array, Array, float]:
@@ -60,28 +129,9 @@ def solve(gram: Array, target: Array, precision: Array, noise: float) -> tuple[A
     DidNotConverge
         If the matrix is not positive definite even after a shift of 1e-10 of its diagonal.
     """
-    matrix = gram / noise
-    matrix[np.diag_indices_from(matrix)] += precision
-    size = np.sqrt(np.maximum(matrix.diagonal(), 1e-300))
-    matrix /= size
-    matrix /= size[:, None]
-    for shift in (0.0, 1e-12, 1e-10):
-        matrix[np.diag_indices_from(matrix)] = 1.0 + shift
-        factor, status = linalg.lapack.dpotrf(matrix, lower=0)
-        if status == 0:
-            break
-    else:
-        raise DidNotConverge(
-            "The Gram matrix of the last layer must be positive definite. It is singular even after a shift of "
-            "1e-10. Drop covariates that repeat one another, or rescale the outcome."
-        )
-    log_determinant = 2 * float(np.log(factor.diagonal()).sum() + np.log(size).sum())
-    inverse, _ = linalg.lapack.dpotri(factor, lower=0)
-    covariance = inverse + inverse.T  # what lies below the diagonal of `inverse` is zero
-    covariance[np.diag_indices_from(covariance)] = inverse.diagonal()
-    covariance /= size
-    covariance /= size[:, None]
-    return covariance @ (target / noise), covariance, log_determinant
+    factor = Factor.of(gram, precision, noise)
+    covariance = factor.inverse()
+    return covariance @ (target / noise), covariance, factor.log_determinant()
 
 
 def log_marginal(
@@ -91,9 +141,9 @@ def log_marginal(
 
     ``prior`` (P,) holds the prior variance of each coefficient. MacKay (1992), Neural Computation 4(3), eq. 14.
     """
-    mean, _, log_determinant = solve(gram, target, 1 / prior, noise)
-    quadratic = second / noise - float(target @ mean) / noise
-    spread = freedom * np.log(2 * np.pi * noise) + log_determinant + float(np.log(prior).sum())
+    factor = Factor.of(gram, 1 / prior, noise)
+    quadratic = second / noise - float(target @ factor.solve(target / noise)) / noise
+    spread = freedom * np.log(2 * np.pi * noise) + factor.log_determinant() + float(np.log(prior).sum())
     return -0.5 * (quadratic + spread)
 
 
@@ -127,17 +177,17 @@ def fit(
     state = _State.begin(gram, second, freedom, owner, free)
     before = -np.inf
     while True:
-        state.update(gram, target, second)
+        state.update(target, second)
         converged = state.step >= FEWEST_STEPS and abs(state.height - before) < CLOSE
         if converged or state.step >= max_steps:
             break
         before = state.height
-        state.move(gram, target, second)
+        state.move(target, second)
     full = np.zeros(len(owner))
     full[state.live] = state.mean
     return LastLayer(
         full,
-        state.covariance,
+        state.factor,
         state.live,
         state.variance,
         state.noise,
@@ -149,7 +199,7 @@ def fit(
 
 @dataclass(eq=False)
 class _State:
-    """Variances on their way: blocks (B,), live columns, and the posterior given them."""
+    """Variances on their way: blocks (B,), live columns and their normal equations, and the posterior given them."""
 
     owner: Codes
     fixed: npt.NDArray[np.bool_]
@@ -159,8 +209,9 @@ class _State:
     variance: Array
     noise: float
     live: Codes
+    gram: Array
     mean: Array
-    covariance: Array
+    factor: Factor
     gamma: Array
     height: float = -np.inf
     step: int = 0
@@ -180,31 +231,45 @@ class _State:
         variance[scale <= 1e-12 * max(scale.max(), 1e-300)] = 0.0
         noise, none = max(second / max(freedom, 1), 1e-300), np.zeros(0)
         live = np.flatnonzero(variance[owner] > 0)
+        own = gram if len(live) == len(gram) else gram[np.ix_(live, live)]
+        empty = Factor(np.zeros((0, 0)), none)
         return cls(
-            owner, fixed, size, scale.astype(np.float64), freedom, variance, noise, live, none, none, none
+            owner,
+            fixed,
+            size,
+            scale.astype(np.float64),
+            freedom,
+            variance,
+            noise,
+            live,
+            own,
+            none,
+            empty,
+            none,
         )
 
-    def update(self, gram: Array, target: Array, second: float) -> None:
+    def update(self, target: Array, second: float) -> None:
         """Posterior, degrees of freedom and log evidence (up to a constant) given the variances."""
         own, live = self.owner[self.live], self.live
-        self.mean, self.covariance, log_determinant = solve(
-            gram[np.ix_(live, live)], target[live], 1 / self.variance[own], self.noise
-        )
+        self.factor = Factor.of(self.gram, 1 / self.variance[own], self.noise)
+        self.mean = self.factor.solve(target[live] / self.noise)
         used = (self.variance > 0) & ~self.fixed
         quadratic = (second - float(target[live] @ self.mean)) / self.noise
         prior = float(self.size[used] @ np.log(self.variance[used]))
-        self.height = -0.5 * (quadratic + self.freedom * np.log(self.noise) + log_determinant + prior)
-        trace = np.bincount(own, weights=self.covariance.diagonal(), minlength=len(self.size))
+        self.height = -0.5 * (
+            quadratic + self.freedom * np.log(self.noise) + self.factor.log_determinant() + prior
+        )
+        trace = np.bincount(own, weights=self.factor.inverse_diagonal(), minlength=len(self.size))
         gamma = np.where(self.variance > 0, self.size, 0.0)
         gamma[used] -= trace[used] / self.variance[used]
         self.gamma = np.clip(gamma, 1e-12, self.size)
 
-    def move(self, gram: Array, target: Array, second: float) -> None:
+    def move(self, target: Array, second: float) -> None:
         """One long fixed-point step; blocks that are left with next to nothing are set aside."""
         own, live = self.owner[self.live], self.live
         square = np.bincount(own, weights=self.mean**2, minlength=len(self.size))
         residual = second - 2 * float(self.mean @ target[live])
-        residual += float(self.mean @ gram[np.ix_(live, live)] @ self.mean)
+        residual += float(self.mean @ (self.gram @ self.mean))
         spent = float(self.gamma[self.variance > 0].sum())
         self.noise = max(residual, 1e-12 * second) / max(self.freedom - spent, 1.0)
         used = (self.variance > 0) & ~self.fixed
@@ -212,7 +277,9 @@ class _State:
         self.variance = self.variance.copy()
         self.variance[used] *= np.exp(np.clip(STRIDE * np.log(ratio), -LONGEST, LONGEST))
         self.variance[used & (self.variance * self.scale < GONE * self.noise)] = 0.0
-        self.live = np.flatnonzero(self.variance[self.owner] > 0)
+        kept = np.flatnonzero(self.variance[own] > 0)
+        if len(kept) < len(live):
+            self.live, self.gram = live[kept], self.gram[np.ix_(kept, kept)]
         self.step += 1
 
 
