@@ -65,6 +65,8 @@ def deep(draw: Panel, cluster: str | None, seed: int) -> dict[str, Any]:
     """Our row: effect, average partial effect, recovered effects."""
     import hte_bridge as hb
     from hte_bridge.engines.deep.threads import threads
+    from hte_bridge.estimands.projection import projection
+    from hte_bridge.scores import scores
 
     study = hb.Study.from_frame(
         draw.frame(),
@@ -95,6 +97,8 @@ def deep(draw: Panel, cluster: str | None, seed: int) -> dict[str, Any]:
         "nugget": fit.info["nugget"],
         "inflation": fit.info["inflation"],
     }
+    rows = projection(scores(study, held), study.filled, list(study.filled_names))
+    found["joint_rejects"] = float(next(each for each in rows if each.term == "joint").p_value < 0.05)
     found["parts"] = json.dumps(fit.info["seconds"])
     keep = study.index.to_numpy()
     return found | recovered(draw, keep, fit.branch.posterior.effects)
