@@ -1,4 +1,4 @@
-"""Slow anchors of the cross-section bench: EconML's causal forest, and stochtree's BCF. Both are optional packages."""
+"""Slow anchors of the cross-section bench: EconML's causal forest and linear learner, and stochtree's BCF. Both are optional packages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 
 from hte_bridge.study import Study
 
-NAMES = ("econml", "bcf")
+NAMES = ("econml", "econml_linear", "bcf")
 
 
 def anchor(name: str, seed: int) -> Any:
@@ -24,6 +24,12 @@ def anchor(name: str, seed: int) -> Any:
 
         forest = CausalForestDML(n_estimators=2_000, discrete_treatment=True, random_state=seed, n_jobs=1)
         return Econml(forest, seed=seed)
+    if name == "econml_linear":
+        from econml.dml import LinearDML
+
+        from hte_bridge.engines.econml import Econml
+
+        return Econml(LinearDML(discrete_treatment=True, random_state=seed), seed=seed)
     raise SystemExit(f"The engines are deep, grf, feols, {', '.join(NAMES)}. `{name}` was asked for.")
 
 
