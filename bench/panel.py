@@ -90,7 +90,7 @@ def deep(draw: Panel, cluster: str | None, seed: int) -> dict[str, Any]:
     totals = np.bincount(study.cluster, weights=gamma - gamma.mean())
     ape_error = float(np.sqrt(totals @ totals) / study.n)
     truth = draw.beta_at(study.filled)
-    heldout = 100 * np.sqrt(np.mean((held.cate - truth) ** 2)) / max(truth.std(), 1e-12)
+    heldout = 100 * np.sqrt(np.mean((held.cate - truth) ** 2)) / (truth.std() if truth.std() > 1e-9 else 1.0)
     found |= {"ape_z": float((gamma.mean() - truth.mean()) / ape_error), "ape_se": ape_error}
     found |= {
         "heldout_error": float(heldout),

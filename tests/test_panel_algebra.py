@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -59,9 +60,11 @@ def within(values, design, weight):
     return (table - design @ found).reshape(values.shape)
 
 
-@pytest.mark.parametrize("sizes", [SIZES, (12, 7), (12,), ()])
+@pytest.mark.parametrize("sizes", [SIZES, (12, 7), (12,), (), "beside the constant"])
 def test_elimination_equals_explicit_dummies(sizes):
-    rows = make_rows(1, sizes=sizes)
+    rows = make_rows(1, sizes=() if isinstance(sizes, str) else sizes)
+    if isinstance(sizes, str):
+        rows, sizes = replace(rows, beside=np.random.default_rng(2).normal(size=rows.n) + rows.treatment), ()
     basis, drift = make_basis(rows)
     columns, design = explicit(rows, basis, drift)
     inside = within(columns, design, rows.weight)

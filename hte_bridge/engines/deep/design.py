@@ -154,7 +154,9 @@ def restored(heldout: HeldOut, back: Codes) -> HeldOut:
     )
 
 
-def rows_of(study: Study, folds: Folds, treatment: Array) -> tuple[Rows, SlopeGroups, list[int]]:
+def rows_of(
+    study: Study, folds: Folds, treatment: Array, beside: Array | None = None
+) -> tuple[Rows, SlopeGroups, list[int]]:
     """Rows with one point per distinct covariates and fold, slope groups, and the covariates that effects absorb."""
     x = study.filled
     first, place = distinct(x)
@@ -177,12 +179,18 @@ def rows_of(study: Study, folds: Folds, treatment: Array) -> tuple[Rows, SlopeGr
         point.reshape(-1),
         points,
         groups,
+        beside,
     )
     return rows, slopes, sorted({int(j) for each in fixed for j in each})
 
 
 def design(
-    study: Study, folds: Folds, options: Deep, treatment: Array, checkpoint: Checkpoint = NOWHERE
+    study: Study,
+    folds: Folds,
+    options: Deep,
+    treatment: Array,
+    checkpoint: Checkpoint = NOWHERE,
+    beside: Array | None = None,
 ) -> Design:
     """Train the networks, read their structure, and lay out the blocks.
 
@@ -195,8 +203,10 @@ def design(
         T, or T - e(X) in a cross-section.
     checkpoint : Checkpoint
         Where trained networks are left.
+    beside : array (n,), optional
+        Of a cross-section: a column of the outcome's mean whose coefficient has no prior.
     """
-    rows, slopes, absorbed = rows_of(study, folds, treatment)
+    rows, slopes, absorbed = rows_of(study, folds, treatment, beside)
     centre, scale = study.filled.mean(axis=0), study.filled.std(axis=0)
     scale = np.where(scale > 1e-12 * (1 + np.abs(centre)), scale, 1.0)
     z = (rows.points - centre) / scale
@@ -214,17 +224,7 @@ def design(
     blocks += net_blocks(wide_z, len(names))
     basis = Basis.fit(blocks, wide, centre, scale)
     drift = np.repeat([block.drift for block in blocks], [block.size for block in blocks])
-    rows = Rows(
-        rows.outcome,
-        rows.treatment,
-        rows.weight,
-        rows.effects,
-        rows.sizes,
-        rows.fold,
-        rows.point,
-        wide,
-        rows.groups,
-    )
+    rows = replace(rows, points=wide)
     return Design(rows, basis, drift, nets, overall, slopes, len(names))
 
 

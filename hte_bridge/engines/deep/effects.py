@@ -139,7 +139,7 @@ class Elimination:
 
 def _largest_first(sizes: Sequence[int], levels: int) -> tuple[Codes, int]:
     if not len(sizes):
-        return np.arange(levels), levels
+        return np.arange(levels), 1  # the constant
     start = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     big = int(np.argmax(sizes))
     front = np.arange(start[big], start[big + 1])

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from hte_bridge.engine import Array
 from hte_bridge.engines.deep.checkpoint import Checkpoint, Form, State
 from hte_bridge.engines.deep.contract import Branch
 from hte_bridge.engines.deep.design import design, device_of, in_order, restored
@@ -41,6 +44,18 @@ def treatment_restored(arrays: Mapping[str, Any], values: Mapping[str, Any]) -> 
 TREATMENT = Form(treatment_state, treatment_restored)
 
 
+def beside_constant(treatment: Treatment) -> Array | None:
+    """The estimated e(X), standardised: a column of the outcome's mean whose coefficient has no prior.
+
+    With e-hat in place of e, Y = mu + (T - e) tau + error is mu + (e-hat - e) tau + (T - e-hat) tau + error: the error of e-hat is noise that
+    goes with T - e-hat and shrinks an average effect towards zero, by tau Var(e-hat) / Var(T | X). A coefficient for e-hat takes
+    it up (the propensity as a covariate: Hahn, Murray and Carvalho, 2020, Bayesian Analysis 15(3), section 5). ``None`` where e is known.
+    """
+    if treatment.crossfitted is None or treatment.mean.std() <= 1e-6:
+        return None
+    return np.asarray((treatment.mean - treatment.mean.mean()) / treatment.mean.std())
+
+
 def fit_gram(study: Study, folds: Folds, options: Deep) -> Branch:
     """Fit a large cross-section: Y = mu(X) + (T - e(X)) tau(X) + error, with e cross-fitted.
 
@@ -71,7 +86,8 @@ def fit_gram(study: Study, folds: Folds, options: Deep) -> Branch:
     kept = checkpoint.under(seen, how)
     treatment = kept.remember("treatment", TREATMENT, centre_treatment, study, folds, *how)
     centred = time.perf_counter() - began
-    made = design(study, folds, options, study.treatment - treatment.mean, checkpoint)
+    moved = study.treatment - treatment.mean
+    made = design(study, folds, options, moved, checkpoint, beside_constant(treatment))
     trained = time.perf_counter() - began - centred
     fitted = fit_last_layer(study, made, moving=False, n_jobs=options.n_jobs, checkpoint=checkpoint)
     heldout = replace(fitted.heldout, propensity=treatment.mean, treatment_variance=treatment.variance)

@@ -39,6 +39,8 @@ class Functions:
         Effect under the model in which it does not vary.
     linear : array (m,)
         Effect under the linear model.
+    beside, linear_beside : float
+        Coefficient of the column beside the constant, under either model; zero where there is none.
     """
 
     beta: Array
@@ -47,6 +49,8 @@ class Functions:
     constant: float
     linear: Array
     linear_drift: Array
+    beside: float = 0.0
+    linear_beside: float = 0.0
 
 
 def crossfit(
@@ -93,7 +97,8 @@ def crossfit(
         points, place = np.unique(own.point, return_inverse=True)
         within = sweeper(own) if rows.sizes else lambda values: values
         t, y = own.treatment, own.outcome
-        residual = within(y - found.drift[place] - found.beta[place] * t)
+        extra = 0.0 if own.beside is None else own.beside
+        residual = within(y - found.drift[place] - found.beside * extra - found.beta[place] * t)
         moved = within(t - found.dose[place]) if moving else t
         cate[held], dose[held] = found.beta[place], t - moved
         mean[held] = y - moved * found.beta[place] - residual
@@ -101,8 +106,10 @@ def crossfit(
             variance[held] = held_out_variance(made, k, found, points, moved, place)
         others = {
             "deep": residual,
-            "linear": within(y - found.linear_drift[place] - found.linear[place] * t),
-            "constant effect": within(y - found.drift[place] - found.constant * t),
+            "linear": within(
+                y - found.linear_drift[place] - found.linear_beside * extra - found.linear[place] * t
+            ),
+            "constant effect": within(y - found.drift[place] - found.beside * extra - found.constant * t),
         }
         for name, miss in others.items():
             loss[name] += float((own.weight * miss**2).sum()) / rows.n
@@ -122,7 +129,8 @@ def with_products(
     The regressions see, of the other folds, the outcome less what those folds' own model gives to the treatment.
     """
     held = [np.flatnonzero(rows.fold == k) for k in range(len(fitted))]
-    less = [rows.outcome - found.beta[rows.point] * rows.treatment for found in fitted]
+    extra = np.zeros(rows.n) if rows.beside is None else rows.beside
+    less = [rows.outcome - found.beta[rows.point] * rows.treatment - found.beside * extra for found in fitted]
     made = Parallel(n_jobs=n_jobs, backend="threading")(
         delayed(products.predict)(test, target) for test, target in zip(held, less, strict=True)
     )
@@ -160,10 +168,19 @@ def functions(made: Design, train: Sums, fold: int, points: Codes, moving: bool)
     simple, linear = _linear(made, system, columns)
     coefficients = np.column_stack([layer.mean, linear])
     tau, mu = _evaluate(made, columns, np.column_stack([coefficients, _padded(dose, drifting)]), points)
-    base = np.zeros(3)
+    base = np.zeros((2, 2))  # constant and what is beside it, under this model and the linear one
     if not made.rows.sizes:
-        base[:2] = system.project_target[0, 0] - system.project[0] @ coefficients
-    return Functions(tau[:, 0], mu[:, 0] + base[0], mu[:, 2], simple, tau[:, 1], mu[:, 1] + base[1])
+        free = system.project_target[:, :1] - system.project @ coefficients
+        base[: len(free)] = free
+    return Functions(
+        tau[:, 0],
+        mu[:, 0] + base[0, 0],
+        mu[:, 2],
+        simple,
+        tau[:, 1],
+        mu[:, 1] + base[0, 1],
+        *base[1].tolist(),
+    )
 
 
 def _padded(values: Array, where: npt.NDArray[np.bool_]) -> Array:

@@ -50,6 +50,8 @@ class Rows:
         Distinct covariates.
     groups : tuple of array (m,)
         For each random slope, the group of each point.
+    beside : array (n,), optional
+        Without effects: a column whose coefficient, like the constant, has no prior.
     """
 
     outcome: Array
@@ -61,6 +63,7 @@ class Rows:
     point: Codes
     points: Array
     groups: tuple[Codes, ...] = ()
+    beside: Array | None = None
 
     @property
     def n(self) -> int:
@@ -69,8 +72,8 @@ class Rows:
 
     @property
     def levels(self) -> int:
-        """Number of dummies: all levels, or the one constant without effects."""
-        return int(sum(self.sizes)) if self.sizes else 1
+        """Number of dummies: all levels, or without effects the constant and what is beside it."""
+        return int(sum(self.sizes)) if self.sizes else 1 + (self.beside is not None)
 
     @property
     def group_sizes(self) -> tuple[int, ...]:
@@ -78,8 +81,11 @@ class Rows:
         return tuple(int(group.max()) + 1 for group in self.groups)
 
     def dummies(self) -> sparse.csr_array:
-        """Dummies of the effects (n, L)."""
-        return dummies(self.effects, self.sizes)
+        """Dummies of the effects (n, L), or without effects the constant and what is beside it."""
+        found = dummies(self.effects, self.sizes)
+        if self.beside is None:
+            return found
+        return sparse.csr_array(sparse.hstack([found, self.beside[:, None]], format="csr"))
 
     def slopes(self) -> sparse.csr_array:
         """Dummies of the random slopes (n, S), not yet times the treatment."""
@@ -97,6 +103,7 @@ class Rows:
             self.point[chosen],
             self.points,
             self.groups,
+            None if self.beside is None else self.beside[chosen],
         )
 
 

@@ -1,0 +1,40 @@
+"""The Gram form of a cross-section: errors of the estimated propensity stay out of the average effect."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+import hte_bridge as hb
+from hte_bridge.engines.deep import gram
+
+
+def large_effect(n=2_000, q=20, effect=60.0):
+    """A large constant effect and a propensity with 20 small slopes, estimated with an error of sd .05."""
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(n, q))
+    e = 1 / (1 + np.exp(-x @ rng.uniform(-0.2, 0.2, q)))
+    t = rng.binomial(1, e)
+    frame = pd.DataFrame(x, columns=[f"x{j}" for j in range(q)])
+    frame = frame.assign(t=t, y=x[:, 0] + effect * t + rng.normal(size=n))
+    return hb.Study.from_frame(frame, outcome="y", treatment="t", covariates=list(frame.columns[:q]))
+
+
+def misses(study):
+    """Miss over standard error of the posterior's average, and of the held-out row."""
+    options = hb.Deep(seed=1, kernel_max_rows=0, n_folds=2, hidden=(16,), n_nets=1, epochs=3)
+    table = hb.compare(study, engines=[options], seed=1)
+    row = table.rows[0]
+    assert row.estimand == "ate"
+    average = table.fits["deep"].average(study.frame).iloc[0]
+    return (average["estimate"] - 60.0) / average["std_error"], (row.estimate - 60.0) / row.std_error
+
+
+def test_an_estimated_propensity_does_not_shrink_a_large_average_effect(monkeypatch):
+    study = large_effect()
+    posterior, row = misses(study)
+    assert abs(posterior) < 3
+    assert abs(row) < 3
+    monkeypatch.setattr(gram, "beside_constant", lambda treatment: None)
+    posterior, _ = misses(study)
+    assert posterior < -4  # what the column beside the constant is for
