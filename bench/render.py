@@ -70,7 +70,8 @@ MUST: dict[str, Bounds] = {
     "clustered_constant_800": {"joint_rejects": (0.07, True)},
 }
 PANEL_MUST: dict[str, Bounds] = {
-    "linear_500k": {"error": (1.0, True), "user_ratio": (1.10, True)},
+    "linear_500k": {"error": (1.0, True), "user_ratio": (1.10, True), "vendor_ratio": (1.10, True)},
+    "constant_20k": {"joint_rejects": (0.07, True)},
     "nonlinear_500k": {
         "error": (2.0, True),
         "coverage": (0.93, False),
@@ -78,6 +79,7 @@ PANEL_MUST: dict[str, Bounds] = {
         "seconds": (300, True),
         "memory_gb": (4.0, True),
         "user_ratio": (1.5, True),
+        "vendor_ratio": (1.5, True),
     },
     "nonlinear_16k": {"error": (15, True), "coverage": (0.92, False)},
     "three_way_200k": {"error": (7, True), "coverage": (0.93, False), "worst_decile": (0.88, False)},

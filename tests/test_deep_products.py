@@ -10,7 +10,7 @@ from sklearn.preprocessing import PolynomialFeatures
 
 import hte_bridge as hb
 from hte_bridge.engines.deep import products
-from hte_bridge.engines.deep.products import NOISE_TO_SIGNAL, Products, terms
+from hte_bridge.engines.deep.products import NOISE_TO_SIGNAL, Products
 
 
 def quadratic(n, q, seed=0):
@@ -50,23 +50,23 @@ def test_a_unit_is_not_in_its_own_prediction():
 
 def test_too_many_terms_are_left_out(monkeypatch):
     x, _ = quadratic(50, 3)
-    monkeypatch.setattr(products, "MOST_WORK", 50 * terms(3) ** 2 - 1)
+    monkeypatch.setattr(products, "MOST_WORK", products.work(50, 3) - 1)
     assert Products.of(x, np.ones(50)) is None
 
 
 @pytest.mark.parametrize("offered", [True, False])
 def test_they_predict_what_no_selected_pair_can(monkeypatch, offered):
-    """Thirty covariates, 465 small products: the held-out mean of the Gram form needs them, its effect does not."""
+    """Forty covariates, 820 small products: the held-out mean of the Gram form needs them, its effect does not."""
     monkeypatch.setattr(products, "MOST_WORK", products.MOST_WORK if offered else 0)
-    x, base = quadratic(3_000, 30)
+    x, base = quadratic(3_000, 40)
     rng = np.random.default_rng(1)
     t = rng.binomial(1, 0.5, 3_000)
-    frame = pd.DataFrame(x, columns=[f"x{j}" for j in range(30)])
+    frame = pd.DataFrame(x, columns=[f"x{j}" for j in range(40)])
     frame = frame.assign(t=t, y=base + (1 + 0.5 * x[:, 0]) * t)
     study = hb.Study.from_frame(
-        frame, outcome="y", treatment="t", covariates=list(frame.columns[:30]), propensity=0.5
+        frame, outcome="y", treatment="t", covariates=list(frame.columns[:40]), propensity=0.5
     )
-    fit = hb.Deep(seed=1, kernel_max_rows=0, n_nets=1, epochs=5).fit(study)
+    fit = hb.Deep(seed=1, kernel_max_rows=0, n_folds=2, hidden=(16,), n_nets=1, epochs=3).fit(study)
     truth = base + 0.5 * (1 + 0.5 * x[:, 0])
     left = np.mean((truth - fit.heldout.outcome_mean) ** 2) / truth.var()
     assert (left < 0.5) == offered

@@ -18,10 +18,14 @@ Codes = npt.NDArray[np.int64]
 
 NOISE_TO_SIGNAL = (0.1, 0.4, 1.6)  # variance of the error over that of all products together: the candidates
 LIGHT = 1.0  # penalty of a covariate itself, in rows
-MOST_WORK = (
-    1e12  # rows times squared number of terms, above which they are left out: a minute or so on one core
-)
+MOST_WORK = 1e12  # steps of arithmetic above which they are left out: a minute on one core, a gigabyte for each fold at a time
+
 CHUNK = 1_000  # rows whose terms are in memory at once
+
+
+def work(n: int, q: int) -> float:
+    """Steps of arithmetic: sums over n rows, and the factors of five folds."""
+    return (n + 5.0 * terms(q)) * terms(q) ** 2
 
 
 def terms(q: int) -> int:
@@ -56,7 +60,7 @@ class Products:
     def of(cls, x: Array, weight: Array) -> Products | None:
         """From covariates (n, q); ``None`` where there are too many rows and terms for the time it takes."""
         n, q = x.shape
-        if n * float(terms(q)) ** 2 > MOST_WORK:
+        if work(n, q) > MOST_WORK:
             return None
         spread = x.std(axis=0)
         z = (x - x.mean(axis=0)) / np.where(spread > 0, spread, 1.0)

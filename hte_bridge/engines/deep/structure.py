@@ -28,6 +28,10 @@ WIDE = (
 AUDIBLE = 0.002  # of the squared importance of a covariate: weaker pairs are what networks make of noise
 TOGETHER = 0.01  # likewise, from where on covariates act together
 SPARSE = 8.0  # the strongest pair is this many times the median where tau has a structure of few pairs
+CLIQUE_SCALES = (
+    0.7,
+    1.7,
+)  # lengths, in sds: shorter than a pair's, as what three do together bends where all three do
 CLIQUE_SHARE = 0.12
 
 
@@ -261,5 +265,5 @@ def clique_blocks(
             trio,
             {"omega": frequencies(3, sizes.clique, np.full(3, scale), seed + k)},
         )
-        for k, scale in enumerate((1.0, 2.5))
+        for k, scale in enumerate(CLIQUE_SCALES)
     ]
