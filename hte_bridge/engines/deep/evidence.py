@@ -41,6 +41,8 @@ class LastLayer:
     steps : int
         Fixed-point steps taken.
     converged : bool
+    log_evidence : float
+        Log marginal likelihood at these variances, up to a constant that all models of the same rows share.
     """
 
     mean: Array
@@ -51,6 +53,7 @@ class LastLayer:
     freedom: Array
     steps: int
     converged: bool
+    log_evidence: float
 
     @cached_property
     def covariance(self) -> Array:
@@ -194,6 +197,7 @@ def fit(
         state.gamma,
         state.step,
         converged,
+        state.height,
     )
 
 

@@ -103,7 +103,7 @@ def fit_last_layer(
 
 
 def settle(made: Design, whole: Sums) -> Solved:
-    """Fit the blocks alone; where they leave much of tau unexplained, with network columns and random slopes too.
+    """Fit the blocks alone; where they leave much of tau unexplained, with network columns and random slopes too, if these are likelier.
 
     A network's column looks like a regressor with one coefficient, though it was fitted to the same outcomes: where
     the blocks suffice the evidence would trade them for it and be too sure (nie_wager B, n = 5,000: squared error of
@@ -113,7 +113,7 @@ def settle(made: Design, whole: Sums) -> Solved:
     if alone.nugget**0.5 <= UNEXPLAINED * max(_spread(made, alone), 1e-300):
         return alone
     wider = solve(made, whole, slopes=bool(made.rows.groups), networks=True)
-    return wider if wider.nugget < alone.nugget else alone
+    return wider if wider.layer.log_evidence > alone.layer.log_evidence else alone
 
 
 def solve(made: Design, whole: Sums, slopes: bool = False, networks: bool = False) -> Solved:

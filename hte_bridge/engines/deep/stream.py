@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[np.float64]
 
 SAMPLE = 100_000  # rows for the networks, the knots and the nugget
-BATCH = 250_000  # rows in memory at once
+BATCH = 100_000  # rows in memory at once
 STORED_EVERY = 120.0  # seconds between checkpoints of the sums
 
 
@@ -248,7 +248,7 @@ def stream_sums(
     for frame in steps(rest, "deep: sums over rows"):
         frame = frame.dropna(subset=needed)
         part = sums(rows_of_batch(frame, roles, levels, study, made), made.basis, made.drift)
-        running = Running(running.total + part, running.batches + 1) if running else Running(part, 1)
+        running = Running(running.total.take(part), running.batches + 1) if running else Running(part, 1)
         if time.monotonic() - stored >= STORED_EVERY:
             kept.say(kept.write("sums", RUNNING, running))
             stored = time.monotonic()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 
@@ -58,6 +58,13 @@ class Sums:
 
     def __sub__(self, other: Sums) -> Sums:
         return self._merge(other, -1)
+
+    def take(self, other: Sums) -> Sums:
+        """``self + other`` in the memory of ``self``, which is not to be used again: the large arrays are not copied."""
+        for name in ("dense", "cross", "target", "level_target", "second"):
+            mine = getattr(self, name)
+            mine += getattr(other, name)
+        return replace(self, levels=sparse.csr_array(self.levels + other.levels), n=self.n + other.n)
 
     def _merge(self, other: Sums, sign: int) -> Sums:
         return Sums(
