@@ -107,8 +107,8 @@ def sums(rows: Rows, basis: Basis, drift: npt.NDArray[np.bool_], chunk: int = CH
         dense[:width, :width] += _square(f, tt)
         dense[width:, width:] += _square(g, one)
         dense[:width, width:] += f.T @ (t[:, None] * g)
-        cross[:, :width] += side_t[:, here] @ f
-        cross[:, width:] += side_one[:, here] @ g
+        _add_product(cross[:, :width], side_t[:, here], f)
+        _add_product(cross[:, width:], side_one[:, here], g)
         target[:width] += f.T @ np.column_stack([ty, tt])
         target[width:] += g.T @ np.column_stack([y, t])
     dense[width:, :width] = dense[:width, width:].T
@@ -118,6 +118,13 @@ def sums(rows: Rows, basis: Basis, drift: npt.NDArray[np.bool_], chunk: int = CH
 def total(parts: list[Sums]) -> Sums:
     """Sum of the parts, in their order."""
     return reduce(add, parts)
+
+
+def _add_product(total: Array, side: sparse.csc_array, f: Array) -> None:
+    """Add ``side @ f`` in place, in the rows that have entries: a chunk of points meets few of many levels."""
+    rows = sparse.csr_array(side)
+    used = np.flatnonzero(np.diff(rows.indptr))
+    total[used] += rows[used] @ f
 
 
 def _square(f: Array, weight: Array) -> Array:
