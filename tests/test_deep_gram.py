@@ -35,6 +35,21 @@ def test_an_estimated_propensity_does_not_shrink_a_large_average_effect(monkeypa
     posterior, row = misses(study)
     assert abs(posterior) < 3
     assert abs(row) < 3
-    monkeypatch.setattr(gram, "beside_constant", lambda treatment: None)
+    monkeypatch.setattr(gram, "beside_constant", lambda *given: None)
     posterior, _ = misses(study)
     assert posterior < -4  # what the column beside the constant is for
+
+
+def test_a_propensity_that_is_one_number_for_each_fold_is_no_regressor():
+    """Where no covariate tells of the treatment, e-hat is the share treated elsewhere: high where a fold has few treated."""
+    rng = np.random.default_rng(2)
+    x = rng.uniform(size=(2_000, 4))
+    t = rng.binomial(1, 0.5, 2_000)
+    frame = pd.DataFrame(x, columns=list("abcd")).assign(
+        t=t, y=x[:, 0] + (1 + x[:, 1]) * t + rng.normal(size=2_000)
+    )
+    study = hb.Study.from_frame(frame, outcome="y", treatment="t", covariates=list("abcd"))
+    fit = hb.Deep(seed=1, kernel_max_rows=0, n_folds=5, hidden=(16,), n_nets=1, epochs=3).fit(study)
+    assert fit.heldout.propensity.std() < 0.01
+    truth = x[:, 0] + fit.heldout.propensity * (1 + x[:, 1])
+    assert np.sqrt(np.mean((fit.heldout.outcome_mean - truth) ** 2)) < 0.3

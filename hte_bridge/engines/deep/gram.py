@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hte_bridge.engines.deep import Deep
 
 NUISANCE_EPOCHS = 20
+VARIES = 0.02  # of the treatment's sd: an e-hat whose sd is less shrinks no effect by more than its square
 
 
 def treatment_state(made: Treatment) -> State:
@@ -44,16 +45,19 @@ def treatment_restored(arrays: Mapping[str, Any], values: Mapping[str, Any]) -> 
 TREATMENT = Form(treatment_state, treatment_restored)
 
 
-def beside_constant(treatment: Treatment) -> Array | None:
+def beside_constant(study: Study, folds: Folds, treatment: Treatment) -> Array | None:
     """The estimated e(X), standardised: a column of the outcome's mean whose coefficient has no prior.
 
     With e-hat in place of e, Y = mu + (T - e) tau + error is mu + (e-hat - e) tau + (T - e-hat) tau + error: the error of e-hat is noise that
     goes with T - e-hat and shrinks an average effect towards zero, by tau Var(e-hat) / Var(T | X). A coefficient for e-hat takes
-    it up (the propensity as a covariate: Hahn, Murray and Carvalho, 2020, Bayesian Analysis 15(3), section 5). ``None`` where e is known.
+    it up (the propensity as a covariate: Hahn, Murray and Carvalho, 2020, Bayesian Analysis 15(3), section 5). ``None`` where e is known, or
+    where e-hat hardly varies within folds: it is then one number for each fold, which runs against the outcomes of that fold.
     """
-    if treatment.crossfitted is None or treatment.mean.std() <= 1e-6:
+    e, fold = treatment.mean, folds.fold
+    within = e - (np.bincount(fold, e) / np.bincount(fold))[fold]
+    if treatment.crossfitted is None or within.std() < VARIES * study.treatment.std():
         return None
-    return np.asarray((treatment.mean - treatment.mean.mean()) / treatment.mean.std())
+    return np.asarray((e - e.mean()) / e.std())
 
 
 def fit_gram(study: Study, folds: Folds, options: Deep) -> Branch:
@@ -87,7 +91,7 @@ def fit_gram(study: Study, folds: Folds, options: Deep) -> Branch:
     treatment = kept.remember("treatment", TREATMENT, centre_treatment, study, folds, *how)
     centred = time.perf_counter() - began
     moved = study.treatment - treatment.mean
-    made = design(study, folds, options, moved, checkpoint, beside_constant(treatment))
+    made = design(study, folds, options, moved, checkpoint, beside_constant(study, folds, treatment))
     trained = time.perf_counter() - began - centred
     fitted = fit_last_layer(study, made, moving=False, n_jobs=options.n_jobs, checkpoint=checkpoint)
     heldout = replace(fitted.heldout, propensity=treatment.mean, treatment_variance=treatment.variance)
