@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pytest
 
 import hte_bridge as hb
 from hte_bridge.engines.deep import gram
+from hte_bridge.engines.deep.nuisance import CrossFitted
+from hte_bridge.engines.deep.treatment import Treatment
 
 
 def large_effect(n=2_000, q=20, effect=60.0):
@@ -40,16 +43,14 @@ def test_an_estimated_propensity_does_not_shrink_a_large_average_effect(monkeypa
     assert posterior < -4  # what the column beside the constant is for
 
 
-def test_a_propensity_that_is_one_number_for_each_fold_is_no_regressor():
+@pytest.mark.parametrize("slope", [0.0, 0.05])
+def test_a_propensity_that_is_one_number_for_each_fold_is_no_regressor(slope):
     """Where no covariate tells of the treatment, e-hat is the share treated elsewhere: high where a fold has few treated."""
-    rng = np.random.default_rng(2)
-    x = rng.uniform(size=(2_000, 4))
-    t = rng.binomial(1, 0.5, 2_000)
-    frame = pd.DataFrame(x, columns=list("abcd")).assign(
-        t=t, y=x[:, 0] + (1 + x[:, 1]) * t + rng.normal(size=2_000)
-    )
-    study = hb.Study.from_frame(frame, outcome="y", treatment="t", covariates=list("abcd"))
-    fit = hb.Deep(seed=1, kernel_max_rows=0, n_folds=5, hidden=(16,), n_nets=1, epochs=3).fit(study)
-    assert fit.heldout.propensity.std() < 0.01
-    truth = x[:, 0] + fit.heldout.propensity * (1 + x[:, 1])
-    assert np.sqrt(np.mean((fit.heldout.outcome_mean - truth) ** 2)) < 0.3
+    study = large_effect(n=500, q=2)
+    folds = hb.Folds.make(study, 5, seed=1)
+    treated = np.bincount(folds.fold, study.treatment) / np.bincount(folds.fold)
+    estimated = 0.5 - 0.25 * (treated[folds.fold] - 0.5) + slope * study.filled[:, 0]
+    candidates = CrossFitted(estimated, {}, {}, {})
+    found = gram.beside_constant(study, folds, Treatment(estimated, None, (), candidates))
+    assert (found is None) == (slope == 0.0)
+    assert gram.beside_constant(study, folds, Treatment(estimated, None)) is None  # known, not estimated
