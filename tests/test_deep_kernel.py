@@ -21,7 +21,7 @@ from hte_bridge.engines.deep.kernel_posterior import (
     gradients,
     restore,
 )
-from hte_bridge.engines.deep.mixture import Laplace, effective, find_mode, hamiltonian
+from hte_bridge.engines.deep.mixture import Laplace, effective, find_mode, hamiltonian, importance
 from hte_bridge.errors import DidNotConverge
 
 N, P = 60, 3
@@ -74,6 +74,14 @@ def test_gradient_is_the_slope_of_the_value(form, clustered):
             log_posterior(torch.as_tensor(theta + s * move), model.rows, model.scales)[0] for s in (1, -1)
         ]
         assert slopes[j] == pytest.approx((ends[0] - ends[1]) / (2 * step), abs=1e-4)
+
+
+def test_a_component_knows_the_log_posterior_of_its_scales():
+    model, theta = example(ARMS, clustered=True)
+    both = [theta, theta + 0.2]
+    ours = [component(1.0, each, model).log_posterior for each in both]
+    theirs = [log_posterior(torch.as_tensor(each), model.rows, model.scales)[0] for each in both]
+    assert ours[0] - ours[1] == pytest.approx(theirs[0] - theirs[1], abs=1e-8)
 
 
 def test_more_rows_are_reached_by_newton_steps():
@@ -329,6 +337,13 @@ def test_hamiltonian_draws_have_the_moments_of_a_long_run():
     again = hamiltonian(laplace, model.rows, model.scales, 400, seed=1)
     assert (again[0] == draws).all()
     assert (again[1] == values).all()
+
+
+def test_importance_weights_are_capped():
+    weights = importance(np.array([3.0, *np.zeros(15)]), np.zeros(16))
+    cap = 4 * (np.exp(3) + 15) / 16  # sqrt(16) times the mean
+    assert weights[0] == pytest.approx(cap / (cap + 15))
+    assert 1 <= effective(weights) <= 16
 
 
 def test_evidence_of_a_normal_posterior_is_exact():

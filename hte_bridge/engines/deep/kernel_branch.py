@@ -18,7 +18,7 @@ from hte_bridge.engines.deep.design import device_of
 from hte_bridge.engines.deep.forms import Form, forms
 from hte_bridge.engines.deep.kernel import Rows
 from hte_bridge.engines.deep.kernel_posterior import Component, KernelPosterior, Units, component
-from hte_bridge.engines.deep.mixture import Laplace, effective, hamiltonian
+from hte_bridge.engines.deep.mixture import Laplace, effective, hamiltonian, importance
 from hte_bridge.engines.deep.nets import NetOptions, Standard
 from hte_bridge.engines.deep.nuisance import CrossFitted, crossfit, stack, standard_learners
 from hte_bridge.engines.deep.structure import average, probe
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 PROBED, PROBED_ROWS = 6, 100  # draws of the scales, and units, at which the structure of tau is read
 LIGHTEST = 1e-3  # a draw of the scales with less weight is left out
 FEWEST_DRAWS = 8  # of a form that counts
+CHAIN_ROWS = 2_000  # up to which the scales are drawn by a chain: on 3,000 rows it takes several minutes
 FULL_DRAWS = 1_000  # rows from which draws are fewer: each is dearer, and the scales are better known
 COUNTS = 0.01  # a form with less of the evidence is left out
 COUNTS_ON_FEWER = 1e-4  # and on a subset, where the evidence is weaker, one with less than this
@@ -232,10 +233,18 @@ def on_all(candidate: Candidate, laplace: Laplace, sample: Sample) -> tuple[Cand
 
 
 def mixture_of(candidate: Candidate, laplace: Laplace, share: float, options: Deep) -> list[Component]:
-    """Draws of a form's scales by Hamiltonian Monte Carlo, with weights that sum to the form's share."""
+    """Draws of a form's scales, with weights that sum to the form's share.
+
+    By Hamiltonian Monte Carlo or, where that takes minutes, from the normal approximation with importance weights.
+    """
     model = candidate.model
     number = max(FEWEST_DRAWS, round(options.draws * share * min(1.0, FULL_DRAWS / model.rows.n)))
     number = min(number, options.draws)
+    if model.rows.n > CHAIN_ROWS:
+        thetas, density = laplace.draw(2 * number, options.seed)
+        parts = [component(share, theta, model) for theta in thetas]
+        weights = importance(np.array([each.log_posterior for each in parts]), density)
+        return [replace(each, weight=share * float(w)) for each, w in zip(parts, weights, strict=True)]
     thetas, _, _ = hamiltonian(laplace, model.rows, model.scales, number, options.seed)
     distinct, count = np.unique(thetas, axis=0, return_counts=True)  # a trajectory not taken repeats the last
     weights = share * count / len(thetas)

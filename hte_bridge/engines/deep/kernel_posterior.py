@@ -37,6 +37,13 @@ class Component:
     solved: torch.Tensor
     model: Model
 
+    @property
+    def log_posterior(self) -> float:
+        """Log posterior of these scales, up to a constant that all draws share."""
+        quadratic = float(self.model.rows.y @ self.solved)
+        likelihood = -0.5 * quadratic - float(torch.log(torch.diagonal(self.factor)).sum())
+        return likelihood + self.model.scales.prior(self.theta)[0]
+
 
 def component(weight: float, theta: Array, model: Model) -> Component:
     """Factor the covariance at one draw of the scales.

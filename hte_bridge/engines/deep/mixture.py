@@ -144,6 +144,12 @@ class Laplace:
         """Scales at standard normal coordinates."""
         return np.asarray(np.clip(self.mode.theta + self.root @ z, LOWEST, HIGHEST))
 
+    def draw(self, n_draws: int, seed: int) -> tuple[Array, Array]:
+        """Antithetic draws (n_draws, size) and their log density up to a constant (n_draws,)."""
+        half = np.random.default_rng(seed).normal(size=((n_draws + 1) // 2, len(self.root)))
+        normal = np.concatenate([half, -half])[:n_draws]
+        return np.array([self.at_normal(z) for z in normal]), -0.5 * (normal**2).sum(1)
+
 
 def hamiltonian(
     laplace: Laplace, rows: Rows, scales: Scales, n_draws: int, seed: int
@@ -191,6 +197,22 @@ def hamiltonian(
             draws.append(laplace.at_normal(z))
             values.append(value)
     return np.array(draws), np.array(values), accepted / (THIN * n_draws)
+
+
+def importance(log_target: Array, log_proposal: Array) -> Array:
+    """Weights proportional to target over proposal, capped at sqrt(draws) times their mean, summing to one.
+
+    Truncation: Ionides (2008), J. Computational and Graphical Statistics 17(2).
+
+    Examples
+    --------
+    >>> importance(np.zeros(4), np.zeros(4))
+    array([0.25, 0.25, 0.25, 0.25])
+    """
+    ratio = log_target - log_proposal
+    raw = np.exp(ratio - ratio.max())
+    capped = np.minimum(raw, np.sqrt(len(raw)) * raw.mean())
+    return np.asarray(capped / capped.sum())
 
 
 def effective(weights: Array) -> float:
