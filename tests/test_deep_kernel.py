@@ -12,7 +12,7 @@ from sklearn.gaussian_process.kernels import ConstantKernel, DotProduct, Matern
 
 from hte_bridge.engines.deep.candidates import along_an_index, approximate, search, weigh
 from hte_bridge.engines.deep.forms import ALONE, forms
-from hte_bridge.engines.deep.kernel import CONSTANT_VARIANCE, Rows, covariance, log_posterior
+from hte_bridge.engines.deep.kernel import CONSTANT_VARIANCE, LogPosterior, Rows, Space, Together, covariance
 from hte_bridge.engines.deep.kernel_posterior import (
     KernelPosterior,
     Model,
@@ -56,10 +56,10 @@ def posterior(model, thetas, weights=(1.0,)):
 def test_marginal_likelihood_is_the_normal_density():
     model, theta = example(clustered=True)
     at, rows = torch.as_tensor(theta), model.rows
-    density = stats.multivariate_normal(cov=covariance(rows, at, model.scales)[0].numpy()).logpdf(
-        rows.y.numpy()
-    )
-    value = log_posterior(at, rows, model.scales)[0] - model.scales.prior(at)[0]
+    density = stats.multivariate_normal(
+        cov=covariance(rows, at, model.scales.surfaces, model.scales.cluster, Space.of(rows)).numpy()
+    ).logpdf(rows.y.numpy())
+    value = LogPosterior(rows, model.scales)(theta)[0] - model.scales.prior(at)[0]
     assert value == pytest.approx(density, abs=1e-6)
 
 
@@ -67,12 +67,10 @@ def test_marginal_likelihood_is_the_normal_density():
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.label)
 def test_gradient_is_the_slope_of_the_value(form, clustered):
     model, theta = example(form, clustered=clustered)
-    step, slopes = 1e-5, log_posterior(torch.as_tensor(theta), model.rows, model.scales)[1].numpy()
+    step, slopes = 1e-5, LogPosterior(model.rows, model.scales)(theta)[1]
     for j in range(model.scales.size):
         move = step * (np.arange(model.scales.size) == j)
-        ends = [
-            log_posterior(torch.as_tensor(theta + s * move), model.rows, model.scales)[0] for s in (1, -1)
-        ]
+        ends = [LogPosterior(model.rows, model.scales)(theta + s * move)[0] for s in (1, -1)]
         assert slopes[j] == pytest.approx((ends[0] - ends[1]) / (2 * step), abs=1e-4)
 
 
@@ -80,7 +78,7 @@ def test_a_component_knows_the_log_posterior_of_its_scales():
     model, theta = example(ARMS, clustered=True)
     both = [theta, theta + 0.2]
     ours = [component(1.0, each, model).log_posterior for each in both]
-    theirs = [log_posterior(torch.as_tensor(each), model.rows, model.scales)[0] for each in both]
+    theirs = [LogPosterior(model.rows, model.scales)(each)[0] for each in both]
     assert ours[0] - ours[1] == pytest.approx(theirs[0] - theirs[1], abs=1e-8)
 
 
@@ -90,7 +88,7 @@ def test_more_rows_are_reached_by_newton_steps():
     laplace = Laplace.at(find_mode(fewer.rows, fewer.scales), fewer.rows, fewer.scales)
     wide = laplace.on_more(model.rows, 2.0, model.scales)
     best = find_mode(model.rows, model.scales, wide.mode.theta)
-    before = log_posterior(torch.as_tensor(laplace.mode.theta), model.rows, model.scales)[0]
+    before = LogPosterior(model.rows, model.scales)(laplace.mode.theta)[0]
     assert before < wide.mode.value
     assert (
         best.value - wide.mode.value < 0.5 * (best.value - before) + 0.2
@@ -259,8 +257,29 @@ def test_names_of_clusters_do_not_matter():
     model, theta = example(clustered=True)
     rows = model.rows
     renamed = Rows(rows.x, rows.y, rows.noise, rows.loads, 900 - 7 * rows.cluster)
-    at = torch.as_tensor(theta)
-    assert log_posterior(at, rows, model.scales)[0] == log_posterior(at, renamed, model.scales)[0]
+    ours, theirs = (LogPosterior(each, model.scales)(theta) for each in (rows, renamed))
+    assert ours[0] == theirs[0]
+    assert (ours[1] == theirs[1]).all()
+
+
+def test_arms_are_two_factors_with_the_same_sum():
+    model, theta = example(ARMS)
+    apart, whole = LogPosterior(model.rows, model.scales), LogPosterior(model.rows, model.scales)
+    assert len(apart.parts) == 2
+    whole.parts = [Together(model.rows, model.scales.surfaces, None, Space.of(model.rows))]
+    ours, theirs = apart(theta), whole(theta)
+    assert ours[0] == pytest.approx(theirs[0], abs=1e-9)
+    np.testing.assert_allclose(ours[1], theirs[1], atol=1e-8)
+
+
+def test_an_evaluation_leaves_nothing_for_the_next():
+    model, theta = example(ARMS, clustered=True)
+    density = LogPosterior(model.rows, model.scales)
+    first = density(theta)
+    density(theta + 0.5)
+    again = density(theta)
+    assert first[0] == again[0]
+    assert (first[1] == again[1]).all()
 
 
 def worlds(unrelated, n=160):
@@ -324,9 +343,8 @@ def test_hamiltonian_draws_have_the_moments_of_a_long_run():
     normal = np.random.default_rng(2).standard_t(5, size=(4_000, len(mode.theta)))
     heavy = stats.t(5).logpdf(normal).sum(axis=1)
     at = np.array([laplace.at_normal(z) for z in normal])
-    target = [
-        log_posterior(torch.as_tensor(each), model.rows, model.scales, gradient=False)[0] for each in at
-    ]
+    density = LogPosterior(model.rows, model.scales)
+    target = [density(each)[0] for each in at]
     weights = softmax(np.array(target) - heavy)
     noise = np.array(
         [draws[:, 0].mean(), weights @ at[:, 0]]
@@ -353,9 +371,8 @@ def test_evidence_of_a_normal_posterior_is_exact():
     laplace = Laplace.at(mode, model.rows, model.scales)
     normal = np.random.default_rng(0).normal(size=(2_000, len(mode.theta)))
     draws = np.array([laplace.at_normal(z) for z in normal])
-    target = [
-        log_posterior(torch.as_tensor(each), model.rows, model.scales, gradient=False)[0] for each in draws
-    ]
+    density = LogPosterior(model.rows, model.scales)
+    target = [density(each)[0] for each in draws]
     proposal = stats.norm.logpdf(normal).sum(axis=1) - np.linalg.slogdet(laplace.root)[1]
     sampled = np.log(np.mean(np.exp(np.array(target) - proposal - laplace.log_evidence)))
     assert abs(sampled) < 1.0  # nats by which Laplace's formula and importance sampling may part here

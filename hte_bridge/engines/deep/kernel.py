@@ -9,15 +9,17 @@ each row puts on them, is said in ``forms.py``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import log, pi
 
-import numpy as np
 import torch
 
-from hte_bridge.engines.deep.scales import Scales, Surface
+from hte_bridge.engines.deep.scales import Array, Scales, Surface
 
 CONSTANT_VARIANCE = 1e3  # of a surface's constant, in squared units of sd(Y): as good as no prior
 ROOT3 = 3.0**0.5
+LOG_2PI = log(2.0 * pi)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,22 +65,59 @@ class Pieces:
     decay: torch.Tensor  # exp(-sqrt(3) distance)
 
 
-def distance(a: torch.Tensor, b: torch.Tensor, theta: torch.Tensor, surface: Surface) -> torch.Tensor:
-    """Distance (n, m) between the rows of a (n, p) and b (m, p) in the surface's metric."""
+@dataclass(frozen=True, eq=False)
+class Space:
+    """Arrays (n, n) that evaluations write over one after the other: the system takes as long to hand out new ones as we to fill them.
+
+    Parameters
+    ----------
+    total, factor, slope : tensor (n, n)
+        The covariance, its Cholesky factor, and the derivative by it; the last two stored by columns, as LAPACK does.
+    parts : tuple of Pieces
+        Of each surface.
+    both : tuple of tensor (n, n)
+        For each surface the products of two units' loads; none where all loads are one.
+    """
+
+    total: torch.Tensor
+    factor: torch.Tensor
+    slope: torch.Tensor
+    parts: tuple[Pieces, ...]
+    both: tuple[torch.Tensor | None, ...]
+
+    @classmethod
+    def of(cls, rows: Rows) -> Space:
+        """Space for the covariance of ``rows``."""
+        total, factor, slope = (rows.x.new_empty(rows.n, rows.n) for _ in range(3))
+        parts = tuple(Pieces(torch.empty_like(total), torch.empty_like(total)) for _ in rows.loads)
+        both = (None if bool((load == 1.0).all()) else torch.outer(load, load) for load in rows.loads)
+        return cls(total, factor.T, slope.T, parts, tuple(both))
+
+
+def scaled_distance(
+    a: torch.Tensor, b: torch.Tensor, theta: torch.Tensor, surface: Surface, out: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Square root of three times the distance (n, m) between the rows of a (n, p) and b (m, p) in the surface's metric."""
     if surface.index:
-        weight = theta[surface.metric]
-        return ((a @ weight)[:, None] - (b @ weight)[None, :]).abs_()
-    inverse = torch.exp(-theta[surface.metric])
+        weight = ROOT3 * theta[surface.metric]
+        return torch.sub((a @ weight)[:, None], (b @ weight)[None, :], out=out).abs_()
+    inverse = ROOT3 * torch.exp(-theta[surface.metric])
     left, right = a * inverse, b * inverse
-    sums = (left * left).sum(1)[:, None] + (right * right).sum(1)[None, :]
-    return torch.addmm(sums, left, right.T, alpha=-2.0).clamp_(min=0.0).sqrt_()
+    ends = (left * left).sum(1, keepdim=True), (right * right).sum(1, keepdim=True)
+    # |l - r|^2 = |l|^2 + |r|^2 - 2 l'r as one product of matrices
+    left = torch.cat([left, ends[0], torch.ones_like(ends[0])], 1)
+    right = torch.cat([-2.0 * right, torch.ones_like(ends[1]), ends[1]], 1)
+    return torch.mm(left, right.T, out=out).clamp_(min=0.0).sqrt_()
 
 
-def pieces(a: torch.Tensor, b: torch.Tensor, theta: torch.Tensor, surface: Surface) -> Pieces:
-    """Matern-3/2 correlation between the rows of a (n, p) and b (m, p)."""
-    scaled = distance(a, b, theta, surface).mul_(ROOT3)
-    decay = torch.neg(scaled).exp_()
-    return Pieces(scaled.add_(1.0).mul_(decay), decay)
+def pieces(
+    a: torch.Tensor, b: torch.Tensor, theta: torch.Tensor, surface: Surface, into: Pieces | None = None
+) -> Pieces:
+    """Matern-3/2 correlation between the rows of a (n, p) and b (m, p), written ``into`` arrays that are there."""
+    first, second = (None, None) if into is None else (into.matern, into.decay)
+    scaled = scaled_distance(a, b, theta, surface, first)
+    decay = torch.neg(scaled, out=second).exp_()
+    return Pieces(torch.addcmul(decay, scaled, decay, out=scaled), decay)
 
 
 def straight(a: torch.Tensor, theta: torch.Tensor, surface: Surface) -> torch.Tensor:
@@ -100,53 +139,91 @@ def surface_variance(a: torch.Tensor, theta: torch.Tensor, surface: Surface) -> 
     return straight(a, theta, surface).square().sum(1) + torch.exp(2.0 * theta[surface.matern])
 
 
-def covariance(rows: Rows, theta: torch.Tensor, scales: Scales) -> tuple[torch.Tensor, list[Pieces]]:
-    """Covariance (n, n) of the outcome, noise included, and the pieces of each surface."""
-    surfaces = list(zip(scales.surfaces, rows.loads, strict=True))
-    columns = torch.cat([straight(rows.x, theta, surface) * load[:, None] for surface, load in surfaces], 1)
-    total = columns @ columns.T
-    parts = []
-    for surface, load in surfaces:
-        part = pieces(rows.x, rows.x, theta, surface)
-        sized = load * torch.exp(theta[surface.matern])
-        total.addcmul_(part.matern, torch.outer(sized, sized))
-        parts.append(part)
-    if scales.clustered and rows.cluster is not None:
-        total += torch.exp(2.0 * theta[scales.cluster]) * (rows.cluster[:, None] == rows.cluster[None, :])
-    total.diagonal().add_(torch.exp(2.0 * theta[0]) * rows.noise)
-    return total, parts
+def covariance(
+    rows: Rows, theta: torch.Tensor, surfaces: Sequence[Surface], cluster: int | None, space: Space
+) -> torch.Tensor:
+    """Covariance (n, n) of the outcome, noise included; it and the pieces of each surface are left in ``space``.
 
-
-def log_posterior(
-    theta: torch.Tensor, rows: Rows, scales: Scales, gradient: bool = True
-) -> tuple[float, torch.Tensor]:
-    """Log marginal likelihood plus log prior of the log scales, and the gradient (Rasmussen and Williams, eq. 5.9).
-
-    Returns
-    -------
-    value : float
-        Minus infinity where the covariance is not positive definite.
-    gradient : tensor (scales.size,)
+    ``cluster`` is the place of the clusters' log sd, where the model has it.
     """
-    total, parts = covariance(rows, theta, scales)
-    factor, failed = torch.linalg.cholesky_ex(total)
-    prior, slopes = scales.prior(theta)
-    if int(failed):
-        return -float("inf"), torch.zeros_like(theta)
-    weights = torch.cholesky_solve(rows.y[:, None], factor)[:, 0]
-    likelihood = -0.5 * float(rows.y @ weights) - float(torch.log(torch.diagonal(factor)).sum())
-    likelihood -= 0.5 * rows.n * float(np.log(2 * np.pi))
-    if not gradient:
-        return likelihood + prior, slopes
-    # the derivative by the covariance; symmetric, so its transpose, which is stored by rows
-    slope = torch.cholesky_inverse(factor).T.addr_(weights, weights, beta=-0.5, alpha=0.5)
-    slopes[0] += 2.0 * torch.exp(2.0 * theta[0]) * (torch.diagonal(slope) * rows.noise).sum()
-    for surface, part, load in zip(scales.surfaces, parts, rows.loads, strict=True):
-        add_surface_gradient(slopes, slope * torch.outer(load, load), part, rows.x, theta, surface)
-    if scales.clustered and rows.cluster is not None:
-        same = rows.cluster[:, None] == rows.cluster[None, :]
-        slopes[scales.cluster] += 2.0 * torch.exp(2.0 * theta[scales.cluster]) * slope[same].sum()
-    return likelihood + prior, slopes
+    columns = [
+        straight(rows.x, theta, surface) * load[:, None]
+        for surface, load in zip(surfaces, rows.loads, strict=True)
+    ]
+    lines = torch.cat(columns, 1)
+    total = torch.mm(lines, lines.T, out=space.total)
+    for surface, part, both in zip(surfaces, space.parts, space.both, strict=True):
+        matern = pieces(rows.x, rows.x, theta, surface, part).matern
+        variance = float(torch.exp(2.0 * theta[surface.matern]))
+        if both is None:
+            total.add_(matern, alpha=variance)
+        else:
+            total.addcmul_(matern, both, value=variance)
+    if cluster is not None and rows.cluster is not None:
+        total += torch.exp(2.0 * theta[cluster]) * (rows.cluster[:, None] == rows.cluster[None, :])
+    total.diagonal().add_(torch.exp(2.0 * theta[0]) * rows.noise)
+    return total
+
+
+@dataclass(frozen=True, eq=False)
+class Together:
+    """Units whose outcomes share surfaces, and the log density of these outcomes."""
+
+    rows: Rows
+    surfaces: tuple[Surface, ...]
+    cluster: int | None
+    space: Space
+
+    def add(self, theta: torch.Tensor, gradient: torch.Tensor) -> float:
+        """Log marginal likelihood (Rasmussen and Williams, eq. 5.8), whose slopes (eq. 5.9) are added to ``gradient``."""
+        rows, space = self.rows, self.space
+        total = covariance(rows, theta, self.surfaces, self.cluster, space)
+        failed = torch.empty((), dtype=torch.int32, device=theta.device)
+        torch.linalg.cholesky_ex(total, out=(space.factor, failed))
+        if int(failed):
+            return -float("inf")
+        half = torch.linalg.solve_triangular(space.factor, rows.y[:, None], upper=False)
+        value = -0.5 * float(half.square().sum()) - float(torch.log(torch.diagonal(space.factor)).sum())
+        weights = torch.linalg.solve_triangular(space.factor.T, half, upper=True)[:, 0]
+        # the derivative by the covariance; symmetric, so its transpose, which is stored by rows
+        torch.cholesky_inverse(space.factor, out=space.slope)
+        slope = space.slope.T.addr_(weights, weights, beta=-0.5, alpha=0.5)
+        gradient[0] += 2.0 * torch.exp(2.0 * theta[0]) * (torch.diagonal(slope) * rows.noise).sum()
+        if self.cluster is not None and rows.cluster is not None:
+            same = rows.cluster[:, None] == rows.cluster[None, :]
+            gradient[self.cluster] += 2.0 * torch.exp(2.0 * theta[self.cluster]) * slope[same].sum()
+        for surface, part, both in zip(self.surfaces, space.parts, space.both, strict=True):
+            own = slope if both is None else torch.mul(slope, both, out=total)
+            add_surface_gradient(gradient, own, part, rows.x, theta, surface)
+        return value - 0.5 * rows.n * LOG_2PI
+
+
+class LogPosterior:
+    """Log marginal likelihood plus log prior of the log scales given some rows, and its gradient.
+
+    Units that share no surface and no cluster (treated and controls, under ``arms``) are apart: two factors of half the size. It writes
+    over its own arrays: one thread at a time.
+    """
+
+    def __init__(self, rows: Rows, scales: Scales) -> None:
+        self.scales, self.device = scales, rows.x.device
+        cluster = scales.cluster if scales.clustered else None
+        used = rows.loads != 0.0
+        self.parts = []
+        if cluster is None and bool((used.sum(0) == 1).all()):
+            for surface, load, own in zip(scales.surfaces, rows.loads, used, strict=True):
+                seen = replace(rows, loads=load[None]).take(own.nonzero()[:, 0])
+                self.parts.append(Together(seen, (surface,), None, Space.of(seen)))
+        else:
+            self.parts.append(Together(rows, scales.surfaces, cluster, Space.of(rows)))
+
+    def __call__(self, theta: Array) -> tuple[float, Array]:
+        """Value, minus infinity where a covariance is not positive definite, and gradient (size,) at scales (size,)."""
+        at = torch.as_tensor(theta, device=self.device)
+        value, gradient = self.scales.prior(at)
+        for part in self.parts:
+            value += part.add(at, gradient)
+        return value, gradient.cpu().numpy()
 
 
 def add_surface_gradient(
@@ -157,12 +234,12 @@ def add_surface_gradient(
     theta: torch.Tensor,
     surface: Surface,
 ) -> None:
-    """Add a surface's part of the gradient; ``slope`` is the derivative by its kernel (n, n)."""
+    """Add a surface's part of the gradient; ``slope`` is the derivative by its kernel (n, n). The pieces' decay is written over."""
     variance = torch.exp(2.0 * theta[surface.matern])
     line = torch.exp(2.0 * theta[surface.linear]) / surface.p
     gradient[surface.linear] += 2.0 * line * ((slope @ x) * x).sum()
     gradient[surface.matern] += 2.0 * variance * torch.dot(slope.view(-1), part.matern.view(-1))
-    weight = slope.mul_(part.decay)
+    weight = part.decay.mul_(slope)
     total = weight.sum(1)
     if surface.index:  # d matern / d weight_j = -3 variance decay (u - u') (x_j - x_j'), u the index
         index = x @ theta[surface.metric]

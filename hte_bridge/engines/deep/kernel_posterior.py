@@ -10,7 +10,14 @@ import numpy as np
 import torch
 
 from hte_bridge.engines.deep.forms import Form
-from hte_bridge.engines.deep.kernel import Rows, covariance, pieces, surface_kernel, surface_variance
+from hte_bridge.engines.deep.kernel import (
+    Rows,
+    Space,
+    covariance,
+    pieces,
+    surface_kernel,
+    surface_variance,
+)
 from hte_bridge.engines.deep.scales import Array, Scales
 from hte_bridge.errors import DidNotConverge
 
@@ -54,7 +61,9 @@ def component(weight: float, theta: Array, model: Model) -> Component:
         If it is not positive definite, even with a hundred-millionth of its diagonal more.
     """
     at = torch.as_tensor(theta, device=model.rows.x.device)
-    total = covariance(model.rows, at, model.scales)[0]
+    rows, scales = model.rows, model.scales
+    place = scales.cluster if scales.clustered else None
+    total = covariance(rows, at, scales.surfaces, place, Space.of(rows))
     factor, failed = torch.linalg.cholesky_ex(total)
     if int(failed):
         total.diagonal().mul_(1.0 + JITTER)

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from scipy import optimize
 
-from hte_bridge.engines.deep.kernel import Rows, log_posterior
+from hte_bridge.engines.deep.kernel import LogPosterior, Rows
 from hte_bridge.engines.deep.scales import HIGHEST, LOWEST, Array, Scales
 
 STEP = 1e-3  # of the differences of gradients, in log scales
@@ -49,11 +48,11 @@ def find_mode(
 ) -> Mode:
     """Climb the log posterior by L-BFGS-B with analytic gradients."""
 
+    density = LogPosterior(rows, scales)
+
     def objective(theta: Array) -> tuple[float, Array]:
-        value, gradient = log_posterior(torch.as_tensor(theta, device=rows.x.device), rows, scales)
-        if not np.isfinite(value):
-            return 1e10, np.zeros_like(theta)
-        return -value, -gradient.cpu().numpy()
+        value, gradient = density(theta)
+        return (-value, -gradient) if np.isfinite(value) else (1e10, np.zeros_like(theta))
 
     found: Any = optimize.minimize(
         objective,
@@ -69,14 +68,9 @@ def find_mode(
 
 def curvature(mode: Array, rows: Rows, scales: Scales) -> Array:
     """Minus the Hessian of the log posterior at ``mode``, by differences of gradients, symmetric."""
-
-    def slope(theta: Array) -> Array:
-        return np.asarray(
-            log_posterior(torch.as_tensor(theta, device=rows.x.device), rows, scales)[1].cpu().numpy()
-        )
-
-    here = slope(mode)
-    hessian = np.array([here - slope(mode + STEP * each) for each in np.eye(len(mode))]) / STEP
+    density = LogPosterior(rows, scales)
+    here = density(mode)[1]
+    hessian = np.array([here - density(mode + STEP * each)[1] for each in np.eye(len(mode))]) / STEP
     return np.asarray((hessian + hessian.T) / 2)
 
 
@@ -122,16 +116,12 @@ class Laplace:
         """
         prior = np.diag(scales.prior_curvature(self.mode.theta))
         guess = Laplace.of(self.mode, prior + ratio * (self.curved - prior))
-
-        def at(theta: Array) -> tuple[float, Array]:
-            value, gradient = log_posterior(torch.as_tensor(theta, device=rows.x.device), rows, scales)
-            return value, gradient.cpu().numpy()
-
+        density = LogPosterior(rows, scales)
         theta, evaluations, size = self.mode.theta, 1, 1.0
-        value, gradient = at(theta)
+        value, gradient = density(theta)
         while evaluations < MOST_STEPS and (step := guess.root @ (guess.root @ gradient)) @ gradient > CLOSE:
             new = np.clip(theta + size * step, LOWEST, HIGHEST)
-            new_value, new_gradient = at(new)
+            new_value, new_gradient = density(new)
             evaluations += 1
             if new_value > value:
                 theta, value, gradient, size = new, new_value, new_gradient, 1.0
@@ -167,12 +157,11 @@ def hamiltonian(
     accepted : float
         Share of trajectories taken.
     """
-    rng = np.random.default_rng(seed)
+    rng, density = np.random.default_rng(seed), LogPosterior(rows, scales)
 
     def at(z: Array) -> tuple[float, Array]:
-        theta = torch.as_tensor(laplace.at_normal(z), device=rows.x.device)
-        value, gradient = log_posterior(theta, rows, scales)
-        return value, laplace.root.T @ gradient.cpu().numpy()
+        value, gradient = density(laplace.at_normal(z))
+        return value, laplace.root.T @ gradient
 
     z = np.zeros(len(laplace.root))
     value, gradient = at(z)

@@ -120,42 +120,56 @@ def linear_coefficients(x: Array, y: Array, weight: Array, scale: Scale) -> tupl
     return np.asarray(logit.coef_[0], dtype=np.float64), float(np.ravel(logit.intercept_)[0])
 
 
-def linear(x: Array, y: Array, weight: Array, scale: Scale) -> Predict:
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """Ridge or logistic regression on standardised covariates, as a prediction function."""
+
+    standard: Standard
+    slopes: Array
+    intercept: float
+    scale: Scale
+
+    def __call__(self, new: Array) -> Array:
+        index = self.standard(new) @ self.slopes + self.intercept
+        return np.asarray(index if self.scale == "mean" else 1.0 / (1.0 + np.exp(-index)))
+
+
+def linear(x: Array, y: Array, weight: Array, scale: Scale) -> Linear:
     """Ridge or logistic regression as a prediction function."""
     standard = Standard.of(x, weight)
-    slopes, intercept = linear_coefficients(standard(x), y, weight, scale)
-
-    def predict(new: Array) -> Array:
-        index = standard(new) @ slopes + intercept
-        return np.asarray(index if scale == "mean" else 1.0 / (1.0 + np.exp(-index)))
-
-    return predict
+    return Linear(standard, *linear_coefficients(standard(x), y, weight, scale), scale)
 
 
 def net(
-    x: Array, y: Array, weight: Array, scale: Scale, *, seed: int, options: NetOptions, device: str = "cpu"
+    x: Array,
+    y: Array,
+    weight: Array,
+    scale: Scale,
+    *,
+    seed: int,
+    options: NetOptions,
+    device: str = "cpu",
+    begin: Linear | None = None,
 ) -> Predict:
-    """Average of ``n_nets`` networks, each begun at the linear model and stopped by its own held-back rows.
+    """Average of ``n_nets`` networks, each begun at the linear model (``begin``, if it is there) and stopped by its own held-back rows.
 
     Raises
     ------
     DidNotConverge
         If the loss is not finite from any of three seeds.
     """
-    standard = Standard.of(x, weight)
-    inputs = standard(x)
+    begin = begin or linear(x, y, weight, scale)
+    standard = begin.standard
     centre, spread = (
         (float(np.average(y, weights=weight)), float(y.std()) or 1.0) if scale == "mean" else (0.0, 1.0)
     )
-    target = (y - centre) / spread
-    slopes, intercept = linear_coefficients(inputs, target, weight, scale)
     models = [
         _train(
-            inputs,
-            target,
+            standard(x),
+            (y - centre) / spread,
             weight / weight.mean(),
             scale,
-            (slopes, intercept),
+            (begin.slopes / spread, (begin.intercept - centre) / spread),
             seed + 7919 * k,
             options,
             device,

@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize
 
-from hte_bridge.engines.deep.nets import Array, NetOptions, Predict, Scale, linear, net
+from hte_bridge.engines.deep.nets import Array, Linear, NetOptions, Predict, Scale, linear, net
 from hte_bridge.progress import steps
 
-Learner = Callable[[Array, Array, Array, int], Predict]  # x (n, p), y (n,), weight (n,), seed -> predict
+# x (n, p), y (n,), weight (n,), seed, models of the same rows that were fitted before -> predict
+Learner = Callable[[Array, Array, Array, int, Mapping[str, Predict]], Predict]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,18 +66,24 @@ class CrossFitted:
         )
 
 
-def constant(x: Array, y: Array, weight: Array, seed: int) -> Predict:
+def constant(x: Array, y: Array, weight: Array, seed: int, before: Mapping[str, Predict]) -> Predict:
     """Predict the weighted mean, whatever x."""
     mean = float(np.average(y, weights=weight))
     return lambda new: np.full(len(new), mean)
 
 
 def standard_learners(scale: Scale, options: NetOptions, device: str = "cpu") -> dict[str, Learner]:
-    """Constant, linear (or logistic) model, and network."""
+    """Constant, linear (or logistic) model, and network, which begins at the linear model."""
+
+    def network(x: Array, y: Array, weight: Array, seed: int, before: Mapping[str, Predict]) -> Predict:
+        line = before.get("linear")
+        begin = line if isinstance(line, Linear) else None
+        return net(x, y, weight, scale, seed=seed, options=options, device=device, begin=begin)
+
     return {
         "constant": constant,
-        "linear": lambda x, y, weight, seed: linear(x, y, weight, scale),
-        "net": lambda x, y, weight, seed: net(x, y, weight, scale, seed=seed, options=options, device=device),
+        "linear": lambda x, y, weight, seed, before: linear(x, y, weight, scale),
+        "net": network,
     }
 
 
@@ -121,9 +128,10 @@ def crossfit(
     fitted: list[dict[str, Predict]] = []
     for k in steps(range(int(fold.max()) + 1), f"deep: {name}"):
         train, test = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
-        models = {each: make(x[train], y[train], weight[train], seed + k) for each, make in learners.items()}
-        for each, model in models.items():
-            candidates[each][test] = model(x[test])
+        models: dict[str, Predict] = {}
+        for each, make in learners.items():
+            models[each] = make(x[train], y[train], weight[train], seed + k, models)
+            candidates[each][test] = models[each](x[test])
         fitted.append(models)
     share = stack(np.column_stack(list(candidates.values())), y, weight)
     shares = dict(zip(candidates, share.tolist(), strict=True))

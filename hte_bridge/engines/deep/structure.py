@@ -146,13 +146,18 @@ def probe(surface: Surface, z: Array, seed: int, probes: int = PROBES) -> Struct
     chosen = np.random.default_rng(seed).permutation(len(z))[:probes]
     z = z[np.sort(chosen)]
     q = z.shape[1]
-    up, down = ([surface(_moved(z, {j: sign * STEP})) for j in range(q)] for sign in (1, -1))
-    importance = np.array([np.sqrt(np.mean((a - b) ** 2)) / 2 for a, b in zip(up, down, strict=True)])
+
+    def at(*moves: dict[int, float]) -> Array:
+        """The surface (moves, points) after each of some moves."""
+        return surface(np.concatenate([_moved(z, each) for each in moves])).reshape(len(moves), -1)
+
+    steps = (at({j: STEP}, {j: -STEP}) for j in range(q))
+    importance = np.array([np.sqrt(np.mean((up - down) ** 2)) / 2 for up, down in steps])
     pairs = np.zeros((q, q))
     leading = np.sort(np.argsort(-importance, kind="stable")[:PAIRED_COVARIATES])
     for i, j in combinations(leading.tolist(), 2):
-        mixed = surface(_moved(z, {i: STEP, j: STEP})) - surface(_moved(z, {i: STEP, j: -STEP}))
-        mixed = mixed - surface(_moved(z, {i: -STEP, j: STEP})) + surface(_moved(z, {i: -STEP, j: -STEP}))
+        corners = [{i: a * STEP, j: b * STEP} for a, b in ((1, 1), (1, -1), (-1, 1), (-1, -1))]
+        mixed = np.array([1.0, -1.0, -1.0, 1.0]) @ at(*corners)
         pairs[i, j] = pairs[j, i] = np.mean((mixed / 4) ** 2)
     return Structure(importance, pairs)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,7 +41,7 @@ class Treatment:
     crossfitted: CrossFitted | None = None
 
 
-def kernel_learner(x: Array, y: Array, weight: Array, seed: int) -> Predict:
+def kernel_learner(x: Array, y: Array, weight: Array, seed: int, before: Mapping[str, Predict]) -> Predict:
     """Gaussian process regression at the most probable scales, as a candidate for a nuisance."""
     standard = Standard.of(x, weight)
     centre = float(np.average(y, weights=weight))
