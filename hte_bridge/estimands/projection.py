@@ -42,17 +42,18 @@ def projection(
     Returns
     -------
     list of Estimate
-        ``(Intercept)``, each column, and ``joint``: F test that all slopes are zero.
+        ``(Intercept)``, each column, and ``joint``: F test that all slopes are zero. An effect that is constant has no slopes
+        under any weights, so the test weighs units by Var(T | x) as ``overlap`` does: with equal weights it leans on the
+        few units with a propensity near 0 or 1, and rejects too often (Nie and Wager's set-up C in docs/benchmarks.md).
 
     Raises
     ------
     NotIdentified
         If the columns are collinear.
     """
-    weight = scores.weight
-    if overlap and scores.heldout is not None:
-        weight = weight * variance_of_treatment(scores.heldout)
+    spread = np.ones(scores.n) if scores.heldout is None else variance_of_treatment(scores.heldout)
     x = np.column_stack([np.ones(scores.n), design])
+    weight = scores.weight * spread if overlap else scores.weight
     fit = least_squares(scores.gamma, x, weight, scores.cluster, vcov)
     clustered = scores.cluster_name is not None or fit.n_clusters < scores.n
     df = fit.n_clusters - 1 if clustered else scores.n - x.shape[1]
@@ -71,18 +72,18 @@ def projection(
         )
         for j, name in enumerate(["(Intercept)", *names])
     ]
-    test = joint_test(fit.coefficients[1:], fit.covariance[1:, 1:], df)
+    even = overlap or bool(np.ptp(spread) <= 1e-12 * spread.max())
+    tested = fit if even else least_squares(scores.gamma, x, scores.weight * spread, scores.cluster, vcov)
+    zero = f"all {len(names)} slopes are zero" if len(names) > 1 else "the slope is zero"
     joint = Estimate.missing(
         "projection",
-        f"F test that all {len(names)} slopes are zero"
-        if len(names) > 1
-        else "F test that the slope is zero",
+        f"F test that {zero}" + ("" if even else ", units weighted by Var(T | x)"),
         term="joint",
         level=level,
         df=df,
         vcov=label,
         n_obs=scores.n,
         n_clusters=fit.n_clusters,
-        test=test,
+        test=joint_test(tested.coefficients[1:], tested.covariance[1:, 1:], df),
     )
     return [*rows, joint]
