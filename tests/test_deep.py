@@ -10,6 +10,8 @@ import pytest
 import torch
 
 import hte_bridge as hb
+from hte_bridge.engines.deep.blocks import Block
+from hte_bridge.engines.deep.design import unheard_blocks
 from hte_bridge.engines.deep.structure import Structure
 from hte_bridge.engines.deep.threads import threads
 from hte_bridge.errors import InvalidData, InvalidOption, NotIdentified, UnreadableFile
@@ -185,6 +187,22 @@ def test_pairs_that_networks_make_of_noise_are_left_out(loudest, found):
     structure = Structure(np.array([1.0, 0.5, 0.1, 0.1]), pairs)
     assert structure.strongest(6) == found
     assert not structure.crowded
+
+
+def test_an_effect_with_few_levels_gets_tilts_of_pairs_that_no_network_heard():
+    z = np.random.default_rng(1).normal(
+        size=(400, 4)
+    )  # a and b are fixed within one effect, c and d within the other
+    loud, deaf = np.array([1.0, 0.8, 0.5, 0.05]), np.array([1.0, 0.02, 0.5, 0.3])
+    everyone, first, second = (Structure(each, np.zeros((4, 4))) for each in (loud, loud, deaf))
+    there = [Block("tilt b c", "tilt", (1, 2), {}, (0,), main=True)]
+    together = [np.array([0, 1]), np.array([2, 3])]
+    made = unheard_blocks(z, list("abcd"), [first, second], everyone, there, together)
+    found = {each.name: (each.main, each.folds) for each in made}
+    # b c was heard by the first fold; a d matters to the second alone; a b and c d are fixed within one effect
+    assert found == dict.fromkeys(["tilt a c", "tilt c a"], (True, (0, 1))) | dict.fromkeys(
+        ["tilt a d", "tilt d a"], (False, (1,))
+    )
 
 
 @pytest.mark.parametrize("column", ["y", "x2"])

@@ -208,15 +208,29 @@ def test_variance_of_centred_levels_is_that_of_the_explicit_inverse():
     rows = make_rows(10)
     design = rows.dummies()
     gram = sparse.csr_array(design.T @ design)
-    diagonal, wide = effects.Elimination.of(gram, SIZES).root()
     component = effects.components_of(gram, SIZES)[0]
-    found = effects.centred_variance(diagonal[:12], wide[:12], component, gram.diagonal()[:12])
+    elimination = effects.Elimination.of(gram, SIZES)
+    found = elimination.centred_variance(slice(0, 12), component, gram.diagonal()[:12])
     inverse = np.linalg.pinv(gram.toarray())[:12, :12]
     hollow = np.eye(12) - 1 / 12
     assert np.abs(found - np.diag(hollow @ inverse @ hollow)).max() < ROUNDING
     thin = effects.Elimination.of(gram, SIZES, dense_levels=0)
     sparse_way = thin.centred_variance(slice(0, 12), component, gram.diagonal()[:12])
     assert np.abs(sparse_way - found).max() < 1e-6  # the sparse factor's diagonal is moved by 1e-10
+
+
+def test_columns_solved_a_few_at_a_time_are_the_same(monkeypatch):
+    rows = make_rows(10)
+    design = rows.dummies()
+    gram = sparse.csr_array(design.T @ design)
+    right = design.T @ np.random.default_rng(10).normal(size=(rows.n, 7))
+    elimination, component = effects.Elimination.of(gram, SIZES), effects.components_of(gram, SIZES)[0]
+    span, weight = slice(0, 12), gram.diagonal()[:12]
+    before = elimination.solve(right), elimination.centred_variance(span, component, weight)
+    monkeypatch.setattr(effects, "SOLVED_COLUMNS", 3)
+    after = elimination.solve(right), elimination.centred_variance(span, component, weight)
+    for ours, theirs in zip(before, after, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=ROUNDING)
 
 
 def test_features_are_centred_scaled_and_rebuilt():

@@ -24,6 +24,7 @@ from hte_bridge.engines.deep.structure import (
     main_blocks,
     pair_blocks,
     probe,
+    tilt_blocks,
 )
 from hte_bridge.engines.deep.tau_nets import Ensemble, TauNetOptions, crossfit_nets
 from hte_bridge.errors import InvalidOption
@@ -38,6 +39,10 @@ Codes = npt.NDArray[np.int64]
 NET_BINS = 16
 FOLD_PAIRS = 4  # of each fold's own networks, for its held-out model
 MOST_GROUPS = 1_600  # random slopes beyond this number cost more than they explain
+FEW_GROUPS = (
+    100  # levels of an effect, as the covariates tell them apart, below which networks hear few pairs
+)
+UNHEARD = 24  # pairs at most that then get tilts without having been heard
 WIDER = 2.5  # the block on all covariates is this much wider where no pair stands out
 MOST_LEADING, POINTS_PER_LEADING = (
     60,
@@ -217,6 +222,8 @@ def design(
     overall = average(found)
     names = study.filled_names
     blocks = layout(z, names, absorbed, found, overall, options.seed)
+    if any(len(keys) < FEW_GROUPS for keys in slopes.keys):
+        blocks += unheard_blocks(z, names, found, overall, blocks, slopes.columns)
     extra = net_columns(nets, z, rows)
     wide = np.hstack([rows.points, extra])
     centre, scale = np.append(centre, extra.mean(axis=0)), np.append(scale, extra.std(axis=0) + 1e-9)
@@ -265,6 +272,33 @@ def layout(
             seed + 2_000 + 10 * int(np.ravel_multi_index(each, (z.shape[1],) * len(each))),
         )
         blocks += [replace(block, folds=tuple(holders), main=each in main) for block in made]
+    return blocks
+
+
+def unheard_blocks(
+    z: Array,
+    names: Sequence[str],
+    found: Sequence[Structure],
+    overall: Structure,
+    there: Sequence[Block],
+    together: Sequence[Codes],
+) -> list[Block]:
+    """Tilts of pairs across effects that no network heard, for an effect with few levels; the evidence decides on them.
+
+    With 30 users the networks of a fold see 24 values of each of their covariates and miss pairs that count (docs/benchmarks.md, few_users_20k).
+    """
+    sizes = Sizes.of(len(z), z.shape[1])
+    asked = [set(each.leading_pairs(UNHEARD, together)) for each in (overall, *found)]
+    blocks = []
+    for pair in sorted(set().union(*asked)):
+        heard = next((each for each in there if each.kind == "tilt" and set(each.columns) == set(pair)), None)
+        holds = [pair in own for own in asked]
+        if heard is not None:  # what has it already keeps its own
+            had = [heard.main, *(heard.folds is None or k in heard.folds for k in range(len(found)))]
+            holds = [new and not old for new, old in zip(holds, had, strict=True)]
+        if any(holds):
+            made = tilt_blocks(z, names, pair, sizes)
+            blocks += [replace(block, folds=_folds(holds), main=holds[0]) for block in made]
     return blocks
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -19,7 +19,7 @@ DENSE_LEVELS = 10_000  # beside the largest effect: two effects of 20,000 levels
 EIGEN_LEVELS = 3_000  # beyond, the rank comes from a pivoted Cholesky factor: an eigenbasis takes minutes
 RANK_TOLERANCE = 1e-9
 JITTER = 1e-10
-SOLVED_LEVELS = 256  # right-hand sides at once
+SOLVED_COLUMNS = 256  # right-hand sides at once
 
 
 def dummies(codes: Codes, sizes: Sequence[int]) -> sparse.csr_array:
@@ -93,29 +93,40 @@ class Elimination:
     def solve(self, right: Array) -> Array:
         """``pinv(D'D) @ right`` up to the null space of D, for right (L, k) or (L,) in the range of D'."""
         right = np.asarray(right, dtype=np.float64)
-        block = right.reshape(len(self.order), -1)[self.order]
-        if self.lu is not None:
-            solved = self.lu.solve(np.ascontiguousarray(block))
-        else:
-            top, bottom = block[: self.first], block[self.first :]
-            scaled = self.inverse[:, None] * top
-            assert self.complement is not None
-            lower = self.complement @ (self.complement.T @ (bottom - self.border.T @ scaled))
-            solved = np.vstack([scaled - self.inverse[:, None] * (self.border @ lower), lower])
-        out = np.empty_like(solved)
-        out[self.order] = solved
+        table = right.reshape(len(self.order), -1)
+        out = np.empty_like(table)
+        for start in range(0, table.shape[1], SOLVED_COLUMNS):
+            some = slice(start, start + SOLVED_COLUMNS)
+            out[self.order, some] = self._solve(table[self.order, some])
         return out.reshape(right.shape)
 
-    def root(self) -> tuple[Array, Array]:
-        """Inverse of D'D as ``diag(d) + R @ R.T``, rows in the order of the levels: d (L,) and R (L, r)."""
-        if self.complement is None:
+    def _solve(self, block: Array) -> Array:
+        """The same for some columns (L, k), rows in ``order``."""
+        if self.lu is not None:
+            return np.asarray(self.lu.solve(np.ascontiguousarray(block)))
+        top, bottom = block[: self.first], block[self.first :]
+        scaled = self.inverse[:, None] * top
+        assert self.complement is not None
+        lower = self.complement @ (self.complement.T @ (bottom - self.border.T @ scaled))
+        return np.vstack([scaled - self.inverse[:, None] * (self.border @ lower), lower])
+
+    def root(self) -> tuple[Array, Iterator[Array]]:
+        """Inverse of D'D as ``diag(d) + R @ R.T``, rows in the order of the levels: d (L,), and some columns (L, k) of R at a time."""
+        complement = self.complement
+        if complement is None:
             raise ValueError("A root needs the dense complement.")
         diagonal = np.zeros(len(self.order))
         diagonal[self.order[: self.first]] = self.inverse
-        wide = np.empty((len(self.order), self.complement.shape[1]))
-        wide[self.order[: self.first]] = -self.inverse[:, None] * (self.border @ self.complement)
-        wide[self.order[self.first :]] = self.complement
-        return diagonal, wide
+
+        def columns() -> Iterator[Array]:
+            for start in range(0, complement.shape[1], SOLVED_COLUMNS):
+                some = complement[:, start : start + SOLVED_COLUMNS]
+                wide = np.empty((len(self.order), some.shape[1]))
+                wide[self.order[: self.first]] = -self.inverse[:, None] * (self.border @ some)
+                wide[self.order[self.first :]] = some
+                yield wide
+
+        return diagonal, columns()
 
     def centred_variance(self, span: slice, component: Codes, weight: Array) -> Array:
         """Variances (size,) of the centred levels of one effect, for noise of variance one.
@@ -124,10 +135,10 @@ class Elimination:
         """
         if self.complement is not None:
             diagonal, wide = self.root()
-            return centred_variance(diagonal[span], wide[span], component, weight)
+            return centred_variance(diagonal[span], (part[span] for part in wide), component, weight)
         size, found = span.stop - span.start, np.zeros(span.stop - span.start)
-        for start in range(0, size, SOLVED_LEVELS):
-            chosen = np.arange(start, min(start + SOLVED_LEVELS, size))
+        for start in range(0, size, SOLVED_COLUMNS):
+            chosen = np.arange(start, min(start + SOLVED_COLUMNS, size))
             unit = np.zeros((size, len(chosen)))
             unit[chosen, np.arange(len(chosen))] = 1.0
             unit = centred(unit, component, weight)
@@ -208,10 +219,12 @@ def centred(values: Array, component: Codes, weight: Array) -> Array:
     return (table - means[component]).reshape(values.shape)
 
 
-def centred_variance(diagonal: Array, wide: Array, component: Codes, weight: Array) -> Array:
-    """Variances (L,) of centred levels whose covariance is ``diag(diagonal) + wide @ wide.T``."""
+def centred_variance(diagonal: Array, wide: Iterable[Array], component: Codes, weight: Array) -> Array:
+    """Variances (L,) of centred levels whose covariance is ``diag(diagonal)`` plus ``part @ part.T`` for each part (L, k) of ``wide``."""
     live = (weight > 0).astype(np.float64)
     count = np.maximum(np.bincount(component, weights=live), 1.0)[component]
     total = np.bincount(component, weights=diagonal * live)[component]
     own = diagonal * (1 - 2 / count) + total / count**2
-    return own + (centred(wide, component, weight) ** 2).sum(axis=1)
+    for part in wide:
+        own = own + (centred(part, component, weight) ** 2).sum(axis=1)
+    return np.asarray(own)

@@ -14,7 +14,7 @@ from scipy import sparse
 from hte_bridge.engine import HeldOut
 from hte_bridge.engines.deep.checkpoint import NOWHERE, SUMS, Checkpoint
 from hte_bridge.engines.deep.design import Design
-from hte_bridge.engines.deep.effects import centred, centred_variance, components_of
+from hte_bridge.engines.deep.effects import SOLVED_COLUMNS, centred, centred_variance, components_of
 from hte_bridge.engines.deep.evidence import LastLayer, fit, scale_uncertainty
 from hte_bridge.engines.deep.heldout import crossfit
 from hte_bridge.engines.deep.misfit import cluster_scores, clustered, nugget, residuals
@@ -189,13 +189,16 @@ def recover(
     project = system.project[:, live]
     values = system.project_target[:, 0] - project @ solved.layer.mean[live]
     eigen, vectors = np.linalg.eigh(covariance[np.ix_(is_tau, is_tau)])
-    spread = project @ (vectors * np.sqrt(np.maximum(eigen, 0)))
+    root = vectors * np.sqrt(np.maximum(eigen, 0))
     count, start, out = gram.diagonal(), 0, []
     for f, (size, component) in enumerate(zip(sizes, components_of(gram, sizes), strict=True)):
         noise = solved.layer.noise * design_effect(made, solved.residual, f, cluster)
         span = slice(start, start + size)
         variance = noise * system.elimination.centred_variance(span, component, count[span])
-        variance += centred_variance(np.zeros(size), spread[span], component, count[span])
+        spread = (
+            project[span] @ root[:, k : k + SOLVED_COLUMNS] for k in range(0, root.shape[1], SOLVED_COLUMNS)
+        )
+        variance += centred_variance(np.zeros(size), spread, component, count[span])
         out.append(
             (centred(values[span], component, count[span]), np.sqrt(np.maximum(variance, 0)), component)
         )

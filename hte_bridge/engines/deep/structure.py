@@ -26,6 +26,9 @@ WIDE = (
     12  # covariates beyond which the block on all of them is stretched, as distances grow with their number
 )
 AUDIBLE = 0.002  # of the squared importance of a covariate: weaker pairs are what networks make of noise
+LEADING_SHARE = (
+    0.1  # of the largest importance: from here on a covariate may have pairs that the networks do not hear
+)
 TOGETHER = 0.01  # likewise, from where on covariates act together
 SPARSE = 8.0  # the strongest pair is this many times the median where tau has a structure of few pairs
 CLIQUE_SCALES = (
@@ -128,6 +131,14 @@ class Structure:
         order = np.argsort(-upper, axis=None, kind="stable")[:most]
         found = [(int(k // len(upper)), int(k % len(upper))) for k in order]
         return [(i, j) for i, j in found if upper[i, j] > bar]
+
+    def leading_pairs(self, most: int, together: Sequence[Codes]) -> list[tuple[int, int]]:
+        """Pairs of covariates that matter each alone, but for those fixed ``together`` within one effect; by product of importances."""
+        share = self.importance / max(float(self.importance.max()), 1e-300)
+        sets = [set(each.tolist()) for each in together]
+        leading = combinations(np.flatnonzero(share > LEADING_SHARE).tolist(), 2)
+        found = [pair for pair in leading if not any(own.issuperset(pair) for own in sets)]
+        return sorted(found, key=lambda pair: -share[pair[0]] * share[pair[1]])[:most]
 
     def cliques(self, most: int) -> list[tuple[int, int, int]]:
         """Triples whose three pairs are all strong, strongest weakest pair first."""
@@ -246,15 +257,21 @@ def pair_blocks(
         )
         for k, scale in enumerate((1.0, 2.5))
     ]
-    for first, second in (pair, pair[::-1]):
-        at = knots(z[:, second], sizes.bins)
-        if len(at) > 2:
-            blocks.append(
-                Block(f"tilt {names[first]} {names[second]}", "tilt", (first, second), {"knots": at})
-            )
+    blocks += tilt_blocks(z, names, pair, sizes)
     left, right = knots(z[:, i], sizes.mesh), knots(z[:, j], sizes.mesh)
     if len(left) > 2 and len(right) > 2:
         blocks.append(Block(f"mesh {label}", "mesh", pair, {"knots": left, "other": right}))
+    return blocks
+
+
+def tilt_blocks(z: Array, names: Sequence[str], pair: tuple[int, int], sizes: Sizes) -> list[Block]:
+    """Each covariate of a pair times the ramps of the other."""
+    blocks = []
+    for first, second in (pair, pair[::-1]):
+        at = knots(z[:, second], sizes.bins)
+        if len(at) > 2:
+            label = f"tilt {names[first]} {names[second]}"
+            blocks.append(Block(label, "tilt", (first, second), {"knots": at}))
     return blocks
 
 
