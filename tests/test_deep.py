@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from joblib import parallel_config
 
 import hte_bridge as hb
+from hte_bridge.engines.deep import kernel_posterior
 from hte_bridge.engines.deep.blocks import Block
 from hte_bridge.engines.deep.design import unheard_blocks
 from hte_bridge.engines.deep.structure import Structure
@@ -75,6 +77,14 @@ def test_same_seed_same_numbers_whatever_the_threads(fit, draw):
         assert torch.get_num_threads() == 2
     assert (again.heldout.cate == fit.heldout.cate).all()
     assert (again.cate(draw.frame()) == fit.cate(draw.frame())).all(axis=None)
+
+
+def test_chunks_of_new_rows_side_by_side_change_no_bit(fit, draw, monkeypatch):
+    before = fit.cate(draw.frame())
+    monkeypatch.setattr(kernel_posterior, "CHUNK", 70)
+    with parallel_config(n_jobs=2):
+        after = fit.cate(draw.frame())
+    assert (before.to_numpy() == after.to_numpy()).all()
 
 
 def test_units_of_outcome_and_covariates_only_rescale(fit, draw):

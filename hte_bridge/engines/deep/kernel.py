@@ -128,10 +128,15 @@ def straight(a: torch.Tensor, theta: torch.Tensor, surface: Surface) -> torch.Te
     )
 
 
-def surface_kernel(a: torch.Tensor, b: torch.Tensor, theta: torch.Tensor, surface: Surface) -> torch.Tensor:
-    """Prior covariance (n, m) of a surface between the rows of a and b, its constant included."""
-    matern = pieces(a, b, theta, surface).matern.mul_(torch.exp(2.0 * theta[surface.matern]))
-    return matern.addmm_(straight(a, theta, surface), straight(b, theta, surface).T)
+def surface_kernel(
+    a: torch.Tensor, b: torch.Tensor, theta: torch.Tensor, surface: Surface, load: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Prior covariance (n, m) of a surface, times ``load`` (n,) at the rows of a, with the surface at the rows of b."""
+    variance, line = torch.exp(2.0 * theta[surface.matern]), straight(a, theta, surface)
+    if load is not None:
+        variance, line = (variance * load)[:, None], line * load[:, None]
+    matern = pieces(a, b, theta, surface).matern.mul_(variance)
+    return matern.addmm_(line, straight(b, theta, surface).T)
 
 
 def surface_variance(a: torch.Tensor, theta: torch.Tensor, surface: Surface) -> torch.Tensor:

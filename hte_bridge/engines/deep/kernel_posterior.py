@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from joblib import Parallel, delayed
 
 from hte_bridge.engines.deep.forms import Form
 from hte_bridge.engines.deep.kernel import (
@@ -22,7 +23,7 @@ from hte_bridge.engines.deep.scales import Array, Scales
 from hte_bridge.errors import DidNotConverge
 
 JITTER = 1e-8  # of the covariance's diagonal, where rounding left it indefinite
-CHUNK = 2_000  # new rows at a time, so that memory does not grow with them
+CHUNK = 500  # new rows at a time, so that memory does not grow with them and a chunk stays in the processor's cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,11 +108,12 @@ class KernelPosterior:
 
     def moments(self, covariates: Array) -> tuple[Array, Array]:
         """Mean and standard deviation of tau at the rows of ``covariates`` (m, q)."""
-        means, variances = [], []
-        for x in self._chunks(covariates):
-            mean, variance = self._mix(x)
-            means.append(mean)
-            variances.append(variance)
+        side_by_side = Parallel(
+            prefer="threads"
+        )  # as many as ``joblib.parallel_config`` says, by default one
+        means, variances = zip(
+            *side_by_side(delayed(self._mix)(x) for x in self._chunks(covariates)), strict=True
+        )
         sd = torch.cat(variances).clamp(min=0.0).sqrt().cpu().numpy()
         return torch.cat(means).cpu().numpy() * self.units.outcome_sd, sd * self.units.outcome_sd
 
@@ -183,7 +185,7 @@ class KernelPosterior:
             joint = cross(each.model, x, each.theta)
             mean = each.solved @ joint
             half = torch.linalg.solve_triangular(each.factor, joint, upper=False)
-            variance = -(half * half).sum(0)
+            variance = -half.square_().sum(0)
             for surface, _, share in active(each.model):
                 variance += share**2 * surface_variance(x, each.theta, surface)
             first += each.weight * mean
@@ -243,9 +245,11 @@ def cross(
     model: Model, x: torch.Tensor, theta: torch.Tensor, combination: torch.Tensor | None = None
 ) -> torch.Tensor:
     """Prior covariance (n, m) between the outcomes seen and a combination of surfaces at x (the effect by default)."""
-    total = torch.zeros(model.rows.n, len(x), dtype=x.dtype, device=x.device)
+    total = None
     for surface, load, share in active(model, combination):
-        total += surface_kernel(model.rows.x, x, theta, surface) * load[:, None] * share
+        own = surface_kernel(model.rows.x, x, theta, surface, load).mul_(share)
+        total = own if total is None else total.add_(own)
+    assert total is not None
     return total
 
 
