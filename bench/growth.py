@@ -26,6 +26,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pandas as pd
 import psutil
@@ -40,6 +41,7 @@ GRF_MOST = 100_000
 PIECE = 500_000  # rows of a panel that are made and written at once
 SCORED_FITS = {"kernel": 500, "gram": 5_000}  # branch of the fit that scores -> its rows
 MUST_SECONDS = 30.0  # to score 1,000,000 rows
+SCORING_JOBS = 2  # cores that score
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 KEY = ["part", "n", "engine"]
 QUICK = {
@@ -168,7 +170,8 @@ def score(job: Job) -> dict[str, Any]:
     new, _ = cross_section(job.scored, job.draw + 1_000_003)
     before = peak_gb()
     began = time.perf_counter()
-    found = fit.cate(new)
+    with joblib.parallel_config(n_jobs=SCORING_JOBS):
+        found = fit.cate(new)
     seconds = time.perf_counter() - began
     if len(found) != job.scored or not np.isfinite(found.to_numpy()).all():
         raise SystemExit(f"Each of {job.scored:,} rows must get an interval. Some did not.")

@@ -3,12 +3,15 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 import hte_bridge as hb
 from hte_bridge.engine import HeldOut
 from hte_bridge.errors import InvalidOption, TooFewClusters
 from hte_bridge.estimands.averages import ate
 from hte_bridge.estimands.groups import gate
+from hte_bridge.estimands.moments import cluster_totals
+from hte_bridge.estimands.projection import projection, score_test
 from hte_bridge.inference import adjusted, randomisation, wild_bootstrap, with_vcov
 from hte_bridge.scores import Scores
 from hte_bridge.table import Estimate
@@ -144,3 +147,27 @@ def test_a_comparison_gives_its_rows_other_errors(study):
     family = table.adjusted(table.gate("year", bins=3)).rows
     assert all("Romano-Wolf" in row.note for row in family[:3])
     assert "randomisation" in table.randomisation(draws=49).rows[0].vcov
+
+
+def test_score_test_of_slopes_is_hotellings_of_the_cluster_totals():
+    rng = np.random.default_rng(4)
+    x, weight, cluster = rng.normal(size=(90, 2)) * [1.0, 1e6], rng.uniform(0.5, 2, 90), np.arange(90) % 30
+    y = 0.3 * x[:, 0] + rng.normal(size=90)
+    alone = score_test(y, x[:, :1], weight, cluster)
+    share = weight / weight.sum()
+    totals = cluster_totals((weight * (y - share @ y))[:, None] * (x - share @ x), cluster)
+    twin = stats.ttest_1samp(totals[:, 0], 0.0)
+    assert alone == (pytest.approx(twin.statistic**2), pytest.approx(twin.pvalue), 29)
+    mean, spread = totals.mean(axis=0), np.cov(totals.T)
+    squared = 30 * mean @ np.linalg.solve(spread, mean)  # Hotelling (1931)
+    both = score_test(y, x, weight, cluster)
+    assert both[0] == pytest.approx(28 / (2 * 29) * squared)
+    assert both[1] == pytest.approx(stats.f.sf(both[0], 2, 28))
+
+
+def test_no_joint_test_of_slopes_without_clusters_enough():
+    rng = np.random.default_rng(5)
+    x, cluster = rng.normal(size=(40, 4)), np.arange(40) % 4
+    row = projection(Scores(rng.normal(size=40), cluster=cluster), x, list("abcd"), vcov="HC1")[-1]
+    assert np.isnan(row.p_value)
+    assert row.note == "no joint test: it needs more than 4 clusters, and there are 4"

@@ -20,6 +20,7 @@ SMOKE = (
     "gate: equality, clusters",
     "gates: highest - lowest, nothing there",
     "rate: Qini, nothing there",
+    "projection: joint test, weak overlap",
     "Romano-Wolf: any of ten",
     "wild bootstrap, ten clusters",
     "randomisation, clusters treated",
