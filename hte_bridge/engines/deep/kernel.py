@@ -77,6 +77,8 @@ class Space:
         Of each surface.
     both : tuple of tensor (n, n)
         For each surface the products of two units' loads; none where all loads are one.
+    same : tensor (n, n), optional
+        One where two units are of one cluster, else zero; none without clusters.
     """
 
     total: torch.Tensor
@@ -84,6 +86,7 @@ class Space:
     slope: torch.Tensor
     parts: tuple[Pieces, ...]
     both: tuple[torch.Tensor | None, ...]
+    same: torch.Tensor | None
 
     @classmethod
     def of(cls, rows: Rows) -> Space:
@@ -91,7 +94,9 @@ class Space:
         total, factor, slope = (rows.x.new_empty(rows.n, rows.n) for _ in range(3))
         parts = tuple(Pieces(torch.empty_like(total), torch.empty_like(total)) for _ in rows.loads)
         both = (None if bool((load == 1.0).all()) else torch.outer(load, load) for load in rows.loads)
-        return cls(total, factor.T, slope.T, parts, tuple(both))
+        of = rows.cluster
+        same = None if of is None else (of[:, None] == of[None, :]).to(total.dtype)
+        return cls(total, factor.T, slope.T, parts, tuple(both), same)
 
 
 def scaled_distance(
@@ -164,8 +169,8 @@ def covariance(
             total.add_(matern, alpha=variance)
         else:
             total.addcmul_(matern, both, value=variance)
-    if cluster is not None and rows.cluster is not None:
-        total += torch.exp(2.0 * theta[cluster]) * (rows.cluster[:, None] == rows.cluster[None, :])
+    if cluster is not None and space.same is not None:
+        total.add_(space.same, alpha=float(torch.exp(2.0 * theta[cluster])))
     total.diagonal().add_(torch.exp(2.0 * theta[0]) * rows.noise)
     return total
 
@@ -194,9 +199,9 @@ class Together:
         torch.cholesky_inverse(space.factor, out=space.slope)
         slope = space.slope.T.addr_(weights, weights, beta=-0.5, alpha=0.5)
         gradient[0] += 2.0 * torch.exp(2.0 * theta[0]) * (torch.diagonal(slope) * rows.noise).sum()
-        if self.cluster is not None and rows.cluster is not None:
-            same = rows.cluster[:, None] == rows.cluster[None, :]
-            gradient[self.cluster] += 2.0 * torch.exp(2.0 * theta[self.cluster]) * slope[same].sum()
+        if self.cluster is not None and space.same is not None:
+            inside = torch.dot(slope.view(-1), space.same.view(-1))
+            gradient[self.cluster] += 2.0 * torch.exp(2.0 * theta[self.cluster]) * inside
         for surface, part, both in zip(self.surfaces, space.parts, space.both, strict=True):
             own = slope if both is None else torch.mul(slope, both, out=total)
             add_surface_gradient(gradient, own, part, rows.x, theta, surface)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 PROBED, PROBED_ROWS = 6, 100  # draws of the scales, and units, at which the structure of tau is read
 LIGHTEST = 1e-3  # a draw of the scales with less weight is left out
 FEWEST_DRAWS = 8  # of a form that counts
-CHAIN_ROWS = 2_000  # up to which the scales are drawn by a chain: on 3,000 rows it takes several minutes
+CHAIN_ROWS = 3_000  # up to which the scales are drawn by a chain; beyond, where it takes many minutes, from the normal approximation
 FULL_DRAWS = 1_000  # rows from which draws are fewer: each is dearer, and the scales are better known
 COUNTS = 0.01  # a form with less of the evidence is left out
 COUNTS_ON_FEWER = 1e-4  # and on a subset, where the evidence is weaker, one with less than this

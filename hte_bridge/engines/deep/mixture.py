@@ -21,7 +21,10 @@ LEAPS = 3  # of a Hamiltonian trajectory
 LEAP = 0.5  # in standard deviations of the normal approximation: a trajectory of 1.5 is a quarter turn
 WANTED = 0.8  # share of trajectories taken, towards which the leap is adapted in the warm-up
 WARM_UP = 10
-THIN = 2  # trajectories between draws that are kept
+THIN, ALL_KEPT_ROWS = (
+    2,
+    2_000,
+)  # trajectories from a draw that is kept to the next, up to so many rows; beyond, where each takes seconds, all are
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,6 +161,7 @@ def hamiltonian(
         Share of trajectories taken.
     """
     rng, density = np.random.default_rng(seed), LogPosterior(rows, scales)
+    thin = THIN if rows.n <= ALL_KEPT_ROWS else 1
 
     def at(z: Array) -> tuple[float, Array]:
         value, gradient = density(laplace.at_normal(z))
@@ -166,7 +170,7 @@ def hamiltonian(
     z = np.zeros(len(laplace.root))
     value, gradient = at(z)
     draws, values, accepted, size = [], [], 0, LEAP
-    for k in range(WARM_UP + THIN * n_draws):
+    for k in range(WARM_UP + thin * n_draws):
         momentum = rng.normal(size=len(z))
         leap = size * rng.uniform(0.8, 1.2)
         new, new_value, new_gradient, speed = z, value, gradient, momentum
@@ -182,10 +186,10 @@ def hamiltonian(
         if rng.random() < chance:
             z, value, gradient = new, new_value, new_gradient
             accepted += k >= WARM_UP
-        if k >= WARM_UP and (k - WARM_UP) % THIN == THIN - 1:
+        if k >= WARM_UP and (k - WARM_UP) % thin == thin - 1:
             draws.append(laplace.at_normal(z))
             values.append(value)
-    return np.array(draws), np.array(values), accepted / (THIN * n_draws)
+    return np.array(draws), np.array(values), accepted / (thin * n_draws)
 
 
 def importance(log_target: Array, log_proposal: Array) -> Array:
