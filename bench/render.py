@@ -6,12 +6,16 @@ python -m bench.render [--cross bench/results/cross] [--panel bench/results] [--
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
 from bench.cross_section import merge
+from bench.growth import SCORING_JOBS, scoring
+from bench.growth import read as growth_rows
+from bench.growth import table as growth_table
 from bench.metrics import table
 
 PUBLISHED = {  # MSE of tau, or as said
@@ -131,12 +135,15 @@ def number(name: str, value: float) -> str:
     return f"{value:.0f}" if name == "draws" else f"{value:.3g}"
 
 
-def verdict(bounds: Bounds, rows: pd.DataFrame) -> str:
-    """Which required figures of a design our row meets and misses; empty where nothing is required or run."""
-    of = {row["engine"]: row for _, row in rows.iterrows()}
+def verdict(bounds: Bounds, rows: pd.DataFrame, paired: Mapping[str, pd.DataFrame] | None = None) -> str:
+    """Which required figures of a design our row meets and misses; empty where nothing is required or run.
+
+    ``paired`` holds, by anchor, the rows on the draws that it shares with us; what is set against an anchor is read there.
+    """
     words = []
     for measure, (bound, ceiling) in bounds.items():
         name, anchor = measure if isinstance(measure, Against) else (measure, "")
+        of = {row["engine"]: row for _, row in (paired or {}).get(anchor, rows).iterrows()}
         if "deep" not in of or (anchor and anchor not in of) or pd.isna(of["deep"].get(name)):
             continue
         found = of["deep"][name] / (of[anchor][name] if anchor else 1.0)
@@ -146,13 +153,15 @@ def verdict(bounds: Bounds, rows: pd.DataFrame) -> str:
     return "; ".join(words)
 
 
-def section(design: str, rows: pd.DataFrame, same: pd.DataFrame) -> str:
-    """Heading, verdict (on the draws that all engines share with ours) and table of one design."""
+def section(design: str, rows: pd.DataFrame, draws: pd.DataFrame) -> str:
+    """Heading, verdict and table of one design, whose single draws are ``draws``."""
     used = [name for name in SHOWN if name in rows and rows[name].notna().any()]
     lines = [f"### {design}", ""]
     if design in PUBLISHED:
         lines += [f"Published: {PUBLISHED[design]}.", ""]
-    if said := verdict(MUST.get(design, {}), same):
+    bounds = MUST.get(design, {})
+    anchors = {each.anchor for each in bounds if isinstance(each, Against)} & set(draws["engine"])
+    if said := verdict(bounds, rows, {anchor: table(shared(draws, anchor)) for anchor in anchors}):
         lines += [f"Required: {said}.", ""]
     lines += ["| engine | " + " | ".join(SHOWN[name] for name in used) + " |", "|---" * (len(used) + 1) + "|"]
     for _, row in rows.iterrows():
@@ -164,7 +173,8 @@ def plain(rows: pd.DataFrame) -> str:
     """A table as it is."""
     head = "| " + " | ".join(rows.columns) + " |\n" + "|---" * len(rows.columns) + "|"
     cells = [
-        [f"{v:.3g}" if isinstance(v, float) else str(v) for v in row] for row in rows.itertuples(index=False)
+        ["" if pd.isna(v) else f"{v:.3g}" if isinstance(v, float) else str(v) for v in row]
+        for row in rows.itertuples(index=False)
     ]
     return "\n".join([head, *("| " + " | ".join(row) + " |" for row in cells), ""])
 
@@ -181,6 +191,8 @@ FRONT = {  # designs on the first page, in words
     "grf_table3_additive_4000": "Athey, Tibshirani and Wager table 3, n = 4,000",
 }
 BESIDE = {"deep": "`deep`", "grf": "grf", "bcf": "BCF", "feols": "feols"}
+NOTHING = ("constant", "zero", "nie_wager_C")  # in the names of designs whose effect is constant
+SIZE = 0.07  # of a test at 5 % where there is nothing to find
 BEGIN, END = "<!-- intervals: made by bench/render.py -->", "<!-- end of intervals -->"
 
 
@@ -195,10 +207,41 @@ def front(rows: pd.DataFrame) -> str:
     return "\n".join([BEGIN, *lines, END])
 
 
-def shared(rows: pd.DataFrame) -> pd.DataFrame:
-    """Draws that our engine was run on: what is set against an anchor is set against it on the same draws."""
-    ours = rows.loc[rows["engine"] == "deep", ["design", "draw"]]
-    return rows.merge(ours, on=["design", "draw"])
+def shared(rows: pd.DataFrame, anchor: str | None = None) -> pd.DataFrame:
+    """Rows on the draws that our engine was run on and, if an ``anchor`` is named, rows of both on the draws that both were run on."""
+    kept = rows.merge(rows.loc[rows["engine"] == "deep", ["design", "draw"]], on=["design", "draw"])
+    if anchor is None:
+        return kept
+    both = kept[kept["engine"].isin(["deep", anchor])]
+    return both.merge(both.loc[both["engine"] == anchor, ["design", "draw"]], on=["design", "draw"])
+
+
+def nothing_to_find(rows: pd.DataFrame) -> str:
+    """How often our joint test claims heterogeneity over all designs whose effect is constant."""
+    designs = {name for name in rows["design"] if any(word in name for word in NOTHING)}
+    own = rows.loc[(rows["engine"] == "deep") & rows["design"].isin(designs), "joint_rejects"].dropna()
+    if own.empty:
+        return ""
+    share, met = own.mean(), "meets" if own.mean() <= SIZE else "**misses**"
+    return (
+        f"Nothing to find: over the {len(designs)} designs with a constant effect the joint test of slopes claims heterogeneity in "
+        f"{own.sum():.0f} of {len(own)} draws, {share:.3g} (MC {(share * (1 - share) / len(own)) ** 0.5:.2g}), which {met} {SIZE:g}.\n"
+    )
+
+
+def growth(folder: Path) -> list[str]:
+    """Time and memory against rows, the ratio to grf, and new rows scored, from the files of `bench.growth`."""
+    rows = growth_rows(folder)
+    if rows.empty:
+        return []
+    parts = [
+        "## Time and memory\n",
+        "One fit, one thread (`python -m bench.growth`):\n",
+        plain(growth_table(rows)),
+    ]
+    if (rows["part"] == "scoring").any():
+        parts += [f"New rows scored with intervals, {SCORING_JOBS} cores:\n", plain(scoring(rows))]
+    return [*parts, "![Seconds and peak memory of one fit against its rows](growth.png)\n"]
 
 
 def cell(row: pd.Series) -> str:
@@ -216,9 +259,9 @@ def render(cross: Path, panel: Path) -> str:
             "Machines: " + ", ".join(f"{name} ({count:,} fits)" for name, count in where.items()) + ".\n"
         )
         parts.append("## Cross-sections\n")
-        same = table(shared(rows))
+        parts.append(nothing_to_find(rows))
         for design, part in table(rows).groupby("design", sort=False):
-            parts.append(section(str(design), part, same[same["design"] == design]))
+            parts.append(section(str(design), part, rows[rows["design"] == design]))
     if any(panel.glob("panel-*.parquet")):
         from bench.panel import table as panel_table
 
@@ -228,6 +271,7 @@ def render(cross: Path, panel: Path) -> str:
             if said := verdict(PANEL_MUST.get(str(design), {}), own):
                 parts.append(f"* {design}: {said}.")
         parts += ["", plain(panels)]
+    parts += growth(panel)
     return "\n".join(parts)
 
 

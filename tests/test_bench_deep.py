@@ -74,6 +74,19 @@ def test_a_bound_against_an_anchor_is_a_ratio(found, word):
     assert render.verdict({render.Against("mse", "bcf"): (1.0, True)}, rows) == ""
 
 
+def test_what_is_set_against_an_anchor_shares_its_draws():
+    rows = pd.DataFrame({"design": "d", "draw": [0, 1, 2, 1, 2, 3], "engine": ["deep"] * 3 + ["bcf"] * 3})
+    assert sorted(render.shared(rows, "bcf")["draw"]) == [1, 1, 2, 2]
+
+
+def test_claims_where_there_is_nothing_to_find_are_pooled():
+    rows = pd.DataFrame({"design": ["nie_wager_C_500", "grf_table1_zero_800", "dense_500"] * 2})
+    rows = rows.assign(engine="deep", joint_rejects=[1.0, 0.0, 1.0, 0.0, 0.0, 1.0])
+    said = render.nothing_to_find(rows)
+    assert "over the 2 designs" in said
+    assert "in 1 of 4 draws, 0.25 (MC 0.22), which **misses** 0.07" in said
+
+
 def test_panel_beats_linear_interactions_and_covers(tmp_path):
     for engine in ("deep", "feols_linear"):
         panel.run(("nonlinear_2k", engine, 1, tmp_path))
