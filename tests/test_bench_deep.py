@@ -69,9 +69,14 @@ def test_the_page_says_what_is_met_and_the_front_page_shows_both_engines(folder)
 @pytest.mark.parametrize(("found", "word"), [(0.9, "meets"), (1.2, "**misses**")])
 def test_a_bound_against_an_anchor_is_a_ratio(found, word):
     rows = pd.DataFrame({"engine": ["deep", "grf"], "mse": [found, 1.0]})
-    said = render.verdict({render.Against("mse", "grf"): (1.05, True)}, rows)
+    said = render.verdict({render.Against("mse", "grf"): render.at_most(1.05)}, rows)
     assert said == f"MSE over grf's {found:g} {word} 1.05"
-    assert render.verdict({render.Against("mse", "bcf"): (1.0, True)}, rows) == ""
+    assert render.verdict({render.Against("mse", "bcf"): render.at_most(1.0)}, rows) == ""
+
+
+def test_intervals_that_cover_too_much_miss_a_range():
+    rows = pd.DataFrame({"engine": ["deep"], "coverage": [0.99]})
+    assert render.verdict({"coverage": (0.92, 0.97)}, rows) == "coverage 0.99 **misses** 0.92 to 0.97"
 
 
 def test_what_is_set_against_an_anchor_shares_its_draws():
