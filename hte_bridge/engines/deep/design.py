@@ -39,9 +39,7 @@ Codes = npt.NDArray[np.int64]
 NET_BINS = 16
 FOLD_PAIRS = 4  # of each fold's own networks, for its held-out model
 MOST_GROUPS = 1_600  # random slopes beyond this number cost more than they explain
-FEW_GROUPS = (
-    100  # levels of an effect, as the covariates tell them apart, below which networks hear few pairs
-)
+FEW_GROUPS = 100  # distinct covariates of an effect's levels, below which networks hear few pairs
 UNHEARD = 24  # pairs at most that then get tilts without having been heard
 WIDER = 2.5  # the block on all covariates is this much wider where no pair stands out
 MOST_LEADING, POINTS_PER_LEADING = (

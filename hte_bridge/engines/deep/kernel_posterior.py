@@ -108,9 +108,7 @@ class KernelPosterior:
 
     def moments(self, covariates: Array) -> tuple[Array, Array]:
         """Mean and standard deviation of tau at the rows of ``covariates`` (m, q)."""
-        side_by_side = Parallel(
-            prefer="threads"
-        )  # as many as ``joblib.parallel_config`` says, by default one
+        side_by_side = Parallel(backend="threading")  # by default one thread
         means, variances = zip(
             *side_by_side(delayed(self._mix)(x) for x in self._chunks(covariates)), strict=True
         )

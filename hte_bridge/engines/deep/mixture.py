@@ -21,10 +21,8 @@ LEAPS = 3  # of a Hamiltonian trajectory
 LEAP = 0.5  # in standard deviations of the normal approximation: a trajectory of 1.5 is a quarter turn
 WANTED = 0.8  # share of trajectories taken, towards which the leap is adapted in the warm-up
 WARM_UP = 10
-THIN, ALL_KEPT_ROWS = (
-    2,
-    2_000,
-)  # trajectories from a draw that is kept to the next, up to so many rows; beyond, where each takes seconds, all are
+THIN = 2  # trajectories from a draw that is kept to the next
+ALL_KEPT_ROWS = 2_000  # beyond, where a trajectory takes seconds, the end of each is kept
 
 
 @dataclass(frozen=True, eq=False)
