@@ -47,6 +47,7 @@ def designs() -> dict[str, tuple[Design, int]]:
                 found[name] = (partial(sim.hahn_murray_carvalho, nonlinear=shape, heterogeneous=varies), n)
     found["dense_500"] = (sim.dense, 500)
     found["dense_2000"] = (sim.dense, 2_000)
+    found["dense_2400"] = (sim.dense, 2_400)
     found["wager_athey_28_500"] = (sim.wager_athey_28, 500)
     found["wager_athey_28_5000"] = (sim.wager_athey_28, 5_000)
     found["grf_table1_800"] = (sim.grf_table1, 800)
