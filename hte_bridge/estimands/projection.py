@@ -76,7 +76,7 @@ def projection(
     statistic, p_value, left = score_test(scores.gamma, design, scores.weight * spread, scores.cluster)
     zero = f"all {len(names)} slopes are zero" if len(names) > 1 else "the slope is zero"
     even = bool(np.ptp(spread) <= 1e-12 * spread.max())
-    said = f"F test ({len(names)} and {left} df) that {zero}, by scores under that hypothesis"
+    said = f"Score test (F, {len(names)} and {left} df) that {zero}"
     joint = Estimate.missing(
         "projection",
         said + ("" if even else ", units weighted by Var(T | x)")
