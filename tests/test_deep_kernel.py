@@ -111,6 +111,23 @@ def test_prior_is_a_density_of_the_logarithms():
     assert np.trapezoid(np.exp(np.array(values) - rest), grid) == pytest.approx(1.0, abs=1e-4)
 
 
+def test_prior_of_an_effects_log_length_is_a_density_with_most_of_it_on_long_ones():
+    scales = CENTRED.scales(1, clustered=False)
+    surface, grid = scales.surfaces[1], np.linspace(-12, 30, 4_001)
+    assert (scales.surfaces[0].sparse, surface.sparse) == (False, True)
+    values = []
+    for each in grid:
+        theta = torch.as_tensor(scales.start())
+        theta[surface.metric] = each
+        values.append(scales.prior(theta)[0])
+    theta[surface.metric] = surface.metric_centre
+    height = 2.0 / (np.sqrt(2.0 * np.pi) * sum(surface.metric_sds))  # Wallis (2014), the density at its mode
+    density = np.exp(np.array(values) - scales.prior(theta)[0]) * height
+    long = grid > surface.metric_centre
+    assert np.trapezoid(density, grid) == pytest.approx(1.0, abs=1e-4)
+    assert np.trapezoid(density[long], grid[long]) == pytest.approx(4.47 / (4.47 + 1.29), abs=0.01)
+
+
 def test_one_surface_equals_scikit_learns_gaussian_process():
     model, theta = example(ALONE)
     rows, mu = model.rows, model.scales.surfaces[0]

@@ -84,8 +84,9 @@ class Form:
 
     def scales(self, p: int, clustered: bool) -> Scales:
         """Layout of the scales with p covariates."""
-        kinds = tuple(self.index and share != 0.0 for share in self.effect)
-        return Scales(p, self.rates, self.shapes, kinds, clustered)
+        along = tuple(self.index and share != 0.0 for share in self.effect)
+        sparse = tuple(self.name != "alone" and share != 0.0 for share in self.effect)
+        return Scales(p, self.rates, self.shapes, along, sparse, clustered)
 
     def along_an_index(self) -> Form:
         """The same form whose effect bends along one index."""

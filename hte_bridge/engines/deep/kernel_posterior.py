@@ -291,7 +291,8 @@ def restore(arrays: dict[str, Array], values: dict[str, Any]) -> KernelPosterior
     models = []
     for k, each in enumerate(values["models"]):
         form: dict[str, Any] = {**each["form"], **tuples(each["form"], "effect", "rates", "shapes")}
-        scales: dict[str, Any] = {**each["scales"], **tuples(each["scales"], "rates", "shapes", "index")}
+        scales: dict[str, Any] = {"sparse": (), **each["scales"]}  # files of before have none
+        scales |= tuples(scales, "rates", "shapes", "index", "sparse")
         rows = Rows(**kept, loads=torch.as_tensor(arrays[f"loads{k}"]))
         models.append(Model(Form(**form), rows, Scales(**scales)))
     chosen = zip(arrays["weights"], arrays["model"], strict=True)

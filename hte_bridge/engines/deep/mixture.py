@@ -9,10 +9,10 @@ import numpy as np
 from scipy import optimize
 
 from hte_bridge.engines.deep.kernel import LogPosterior, Rows
-from hte_bridge.engines.deep.scales import HIGHEST, LOWEST, Array, Scales
+from hte_bridge.engines.deep.scales import HIGHEST, LONG_SD, LOWEST, Array, Scales
 
 STEP = 1e-3  # of the differences of gradients, in log scales
-FLOOR = 0.25  # of the Hessian's eigenvalues: a draw's sd is at most 2 in log scale
+FLOOR = LONG_SD**-2  # of the Hessian's eigenvalues: nothing is wider than the widest prior
 MOST_STEPS, CLOSE = (
     10,
     0.2,

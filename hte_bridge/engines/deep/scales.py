@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import lgamma, log
+from math import lgamma, log, pi
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +11,10 @@ import torch
 
 Array = npt.NDArray[np.float64]
 
-LENGTH_PRECISION = 0.6  # of log lengths, about log(2 sqrt p) for standardised covariates
+LENGTH_SD = 0.6**-0.5  # of log lengths, about log(2 sqrt p) for standardised covariates
+LONG_SD = 20.0**0.5  # of those beyond it for an effect, which most covariates are thought not to bend
 CLUSTER_RATE = 1.0  # of the exponential prior on the sd of a cluster's effect, in units of 1 / sd(Y)
-LOWEST, HIGHEST = -12.0, 6.0  # logs beyond these are the same model to machine precision
+LOWEST, HIGHEST = -12.0, 12.0  # logs beyond these are the same model to machine precision
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,9 @@ class Surface:
     The sd of the linear part has an exponential prior with ``rate``, that of the Matern part a gamma one with ``rate`` and ``shape``. The
     metric of the Matern part is a log length per covariate or, with ``index``, the weights of one index: the distance of two
     units is then that of their indices.
+
+    Log lengths have a normal prior; with ``sparse`` a two-piece normal one (Wallis, 2014, Statistical Science 29(1)), wide
+    towards long ones, under which a covariate is likely to be all but left out of the Matern part.
     """
 
     start: int
@@ -30,6 +34,7 @@ class Surface:
     rate: float
     shape: float = 1.0
     index: bool = False
+    sparse: bool = False
 
     @property
     def linear(self) -> int:
@@ -57,9 +62,16 @@ class Surface:
         return 0.0 if self.index else float(np.log(2.0 * np.sqrt(self.p)))
 
     @property
-    def metric_precision(self) -> float:
-        """Prior precision of a log length; that of a weight gives the index a standard deviation of about one."""
-        return float(self.p) if self.index else LENGTH_PRECISION
+    def metric_sds(self) -> tuple[float, float]:
+        """Prior sds of the metric's numbers below and above their centre; those of weights give the index an sd of about one."""
+        if self.index:
+            return self.p**-0.5, self.p**-0.5
+        return LENGTH_SD, LONG_SD if self.sparse else LENGTH_SD
+
+    def metric_precision(self, off: torch.Tensor) -> torch.Tensor:
+        """Prior precision (p,) of the metric's numbers that are ``off`` (p,) their centre."""
+        below, above = self.metric_sds
+        return torch.where(off > 0.0, off.new_tensor(above**-2), off.new_tensor(below**-2))
 
 
 @dataclass(frozen=True)
@@ -74,8 +86,8 @@ class Scales:
         Of each surface: the rate of the priors on the sds of its parts, in units of 1 / sd(Y).
     shapes : tuple of float
         Of each surface: the shape of the gamma prior on the sd of its Matern part; one, an exponential, by default.
-    index : tuple of bool
-        Of each surface: whether its metric is one index; none is by default.
+    index, sparse : tuple of bool
+        Of each surface: whether its metric is one index, and whether its lengths are likely to be long; none is by default.
     clustered : bool
         Whether the model has a random effect per cluster.
 
@@ -89,13 +101,15 @@ class Scales:
     rates: tuple[float, ...]
     shapes: tuple[float, ...] = ()
     index: tuple[bool, ...] = ()
+    sparse: tuple[bool, ...] = ()
     clustered: bool = False
 
     @property
     def surfaces(self) -> tuple[Surface, ...]:
         """The surfaces, in the order of ``rates``."""
-        shapes, kinds = self.shapes or (1.0,) * len(self.rates), self.index or (False,) * len(self.rates)
-        parts = enumerate(zip(self.rates, shapes, kinds, strict=True))
+        none = (False,) * len(self.rates)
+        shapes = self.shapes or (1.0,) * len(self.rates)
+        parts = enumerate(zip(self.rates, shapes, self.index or none, self.sparse or none, strict=True))
         return tuple(Surface(1 + k * (self.p + 2), self.p, *part) for k, part in parts)
 
     @property
@@ -138,10 +152,11 @@ class Scales:
             value += shape * (log(rate) + float(theta[place])) - rate * sd - lgamma(shape)
             gradient[place] = shape - rate * sd
         for surface in self.surfaces:
-            off, precision = theta[surface.metric] - surface.metric_centre, surface.metric_precision
-            value -= 0.5 * precision * float(off @ off)
-            value += 0.5 * surface.p * float(np.log(precision / (2 * np.pi)))
-            gradient[surface.metric] = -precision * off
+            off = theta[surface.metric] - surface.metric_centre
+            slope = surface.metric_precision(off) * off
+            value -= 0.5 * float(slope @ off)
+            value -= surface.p * (log(sum(surface.metric_sds) / 2.0) + 0.5 * log(2.0 * pi))
+            gradient[surface.metric] = -slope
         return value, gradient
 
     def prior_curvature(self, theta: Array) -> Array:
@@ -149,7 +164,8 @@ class Scales:
         curved = np.zeros(self.size)
         for surface in self.surfaces:
             curved[surface.deviations] = surface.rate * np.exp(theta[surface.deviations])
-            curved[surface.metric] = surface.metric_precision
+            off = torch.as_tensor(theta[surface.metric] - surface.metric_centre)
+            curved[surface.metric] = surface.metric_precision(off).numpy()
         if self.clustered:
             curved[self.cluster] = CLUSTER_RATE * np.exp(theta[self.cluster])
         return curved
