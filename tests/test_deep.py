@@ -196,7 +196,13 @@ def test_pairs_that_networks_make_of_noise_are_left_out(loudest, found):
     pairs[0, 1] = pairs[1, 0] = loudest
     structure = Structure(np.array([1.0, 0.5, 0.1, 0.1]), pairs)
     assert structure.strongest(6) == found
-    assert not structure.crowded
+    assert not structure.crowded(worth=1e6)
+
+
+@pytest.mark.parametrize(("worth", "crowded"), [(1e4, True), (10.0, False)])
+def test_covariates_act_together_only_where_the_effect_is_more_than_noise(worth, crowded):
+    structure = Structure(np.full(4, 0.5), np.full((4, 4), 0.01) * (1 - np.eye(4)))
+    assert structure.crowded(worth) == crowded
 
 
 def test_an_effect_with_few_levels_gets_tilts_of_pairs_that_no_network_heard():

@@ -219,7 +219,8 @@ def design(
     found = [average([probe(net.tau, z, options.seed + k) for net in fold]) for k, fold in enumerate(nets)]
     overall = average(found)
     names = study.filled_names
-    blocks = layout(z, names, absorbed, found, overall, options.seed)
+    worth = study.n * float(np.var(treatment) / np.var(study.outcome))
+    blocks = layout(z, names, absorbed, found, overall, worth, options.seed)
     if any(len(keys) < FEW_GROUPS for keys in slopes.keys):
         blocks += unheard_blocks(z, names, found, overall, blocks, slopes.columns)
     extra = net_columns(nets, z, rows)
@@ -239,10 +240,12 @@ def layout(
     absorbed: Sequence[int],
     found: Sequence[Structure],
     overall: Structure,
+    worth: float,
     seed: int,
 ) -> list[Block]:
     """Blocks that the structure asks for: those of all networks for the model of all rows, and each fold's own.
 
+    ``worth`` is rows * Var(T) / Var(Y), which says how loud an effect must be to be heard.
     A held-out model uses what the networks of its fold asked for and nothing else, so that no outcome of the fold
     has a say in its own prediction.
     """
@@ -251,7 +254,7 @@ def layout(
     leading = [np.argsort(-each.importance, kind="stable")[:most] for each in (overall, *found)]
     blocks = main_blocks(z, names, absorbed, sizes, seed, [set(each.tolist()) for each in leading])
     blocks += everything_blocks(z.shape[1], sizes.everything, seed + 1_000)
-    plain = [each.crowded for each in (overall, *found)]
+    plain = [each.crowded(worth) for each in (overall, *found)]
     if any(plain):  # covariates act together and no pair stands out: more features on all of them
         more = everything_blocks(z.shape[1], int(WIDER * sizes.everything), seed + 1_500, "more ")
         blocks += [replace(block, folds=_folds(plain), main=plain[0]) for block in more]

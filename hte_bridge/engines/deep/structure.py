@@ -30,6 +30,7 @@ LEADING_SHARE = (
     0.1  # of the largest importance: from here on a covariate may have pairs that the networks do not hear
 )
 TOGETHER = 0.01  # likewise, from where on covariates act together
+LOUD = 30.0  # chi-squared of the changes of tau over all covariates from where on they are more than noise
 SPARSE = 8.0  # the strongest pair is this many times the median where tau has a structure of few pairs
 CLIQUE_SCALES = (
     0.7,
@@ -115,10 +116,13 @@ class Structure:
         live = self.pairs[self.pairs > 0]
         return bool(len(live) and live.max() > SPARSE * np.median(live))
 
-    @property
-    def crowded(self) -> bool:
-        """Whether covariates act together, but no few pairs of them are the structure."""
-        return not self.sparse and bool(self.pairs.max() > TOGETHER * self.importance.max() ** 2)
+    def crowded(self, worth: float) -> bool:
+        """Whether covariates act together, but no few pairs of them are the structure.
+
+        ``worth`` is rows * Var(T) / Var(Y): what the networks of a constant effect make of noise is not listened to.
+        """
+        heard = worth * float(self.importance @ self.importance) > LOUD
+        return heard and not self.sparse and bool(self.pairs.max() > TOGETHER * self.importance.max() ** 2)
 
     def strongest(self, most: int) -> list[tuple[int, int]]:
         """Pairs that stand out, strongest first."""
