@@ -13,7 +13,7 @@ from joblib import parallel_config
 import hte_bridge as hb
 from hte_bridge.engines.deep import kernel_posterior
 from hte_bridge.engines.deep.blocks import Block
-from hte_bridge.engines.deep.design import unheard_blocks
+from hte_bridge.engines.deep.design import layout, unheard_blocks
 from hte_bridge.engines.deep.structure import Structure
 from hte_bridge.engines.deep.threads import threads
 from hte_bridge.errors import InvalidData, InvalidOption, NotIdentified, UnreadableFile
@@ -196,13 +196,17 @@ def test_pairs_that_networks_make_of_noise_are_left_out(loudest, found):
     pairs[0, 1] = pairs[1, 0] = loudest
     structure = Structure(np.array([1.0, 0.5, 0.1, 0.1]), pairs)
     assert structure.strongest(6) == found
-    assert not structure.crowded(worth=1e6)
+    assert not structure.crowded
 
 
-@pytest.mark.parametrize(("worth", "crowded"), [(1e4, True), (10.0, False)])
-def test_covariates_act_together_only_where_the_effect_is_more_than_noise(worth, crowded):
-    structure = Structure(np.full(4, 0.5), np.full((4, 4), 0.01) * (1 - np.eye(4)))
-    assert structure.crowded(worth) == crowded
+@pytest.mark.parametrize(("worth", "asked"), [(1e4, True), (10.0, False)])
+def test_pairs_are_asked_for_only_where_the_effect_is_more_than_noise(worth, asked):
+    z = np.random.default_rng(1).normal(size=(400, 3))
+    pairs = np.full((3, 3), 0.0002) * (1 - np.eye(3))
+    pairs[0, 1] = pairs[1, 0] = 0.1
+    structure = Structure(np.full(3, 0.5), pairs)
+    blocks = layout(z, list("abc"), [], [structure, structure], structure, worth, seed=1)
+    assert any(block.kind == "tilt" for block in blocks) == asked
 
 
 def test_an_effect_with_few_levels_gets_tilts_of_pairs_that_no_network_heard():

@@ -245,7 +245,7 @@ def layout(
 ) -> list[Block]:
     """Blocks that the structure asks for: those of all networks for the model of all rows, and each fold's own.
 
-    ``worth`` is rows * Var(T) / Var(Y), which says how loud an effect must be to be heard.
+    ``worth`` is rows * Var(T) / Var(Y): pairs of an effect that is not ``loud`` are not asked for.
     A held-out model uses what the networks of its fold asked for and nothing else, so that no outcome of the fold
     has a say in its own prediction.
     """
@@ -254,14 +254,15 @@ def layout(
     leading = [np.argsort(-each.importance, kind="stable")[:most] for each in (overall, *found)]
     blocks = main_blocks(z, names, absorbed, sizes, seed, [set(each.tolist()) for each in leading])
     blocks += everything_blocks(z.shape[1], sizes.everything, seed + 1_000)
-    plain = [each.crowded(worth) for each in (overall, *found)]
+    loud = [each.loud(worth) for each in (overall, *found)]
+    plain = [each.crowded and heard for each, heard in zip((overall, *found), loud, strict=True)]
     if any(plain):  # covariates act together and no pair stands out: more features on all of them
         more = everything_blocks(z.shape[1], int(WIDER * sizes.everything), seed + 1_500, "more ")
         blocks += [replace(block, folds=_folds(plain), main=plain[0]) for block in more]
-    main = {*overall.strongest(sizes.pairs), *overall.cliques(sizes.cliques)}
+    main = {*overall.strongest(sizes.pairs), *overall.cliques(sizes.cliques)} if loud[0] else set()
     wanted: dict[Any, list[int]] = {each: [] for each in main}
     for fold, own in enumerate(found):
-        for each in [*own.strongest(FOLD_PAIRS), *own.cliques(1)]:
+        for each in [*own.strongest(FOLD_PAIRS), *own.cliques(1)] if loud[fold + 1] else []:
             wanted.setdefault(each, []).append(fold)
     for each, holders in sorted(wanted.items()):
         make = pair_blocks if len(each) == 2 else clique_blocks

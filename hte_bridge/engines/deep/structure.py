@@ -116,13 +116,14 @@ class Structure:
         live = self.pairs[self.pairs > 0]
         return bool(len(live) and live.max() > SPARSE * np.median(live))
 
-    def crowded(self, worth: float) -> bool:
-        """Whether covariates act together, but no few pairs of them are the structure.
+    @property
+    def crowded(self) -> bool:
+        """Whether covariates act together, but no few pairs of them are the structure."""
+        return not self.sparse and bool(self.pairs.max() > TOGETHER * self.importance.max() ** 2)
 
-        ``worth`` is rows * Var(T) / Var(Y): what the networks of a constant effect make of noise is not listened to.
-        """
-        heard = worth * float(self.importance @ self.importance) > LOUD
-        return heard and not self.sparse and bool(self.pairs.max() > TOGETHER * self.importance.max() ** 2)
+    def loud(self, worth: float) -> bool:
+        """Whether tau changes with the covariates by more than what networks make of noise; ``worth`` is rows * Var(T) / Var(Y)."""
+        return worth * float(self.importance @ self.importance) > LOUD
 
     def strongest(self, most: int) -> list[tuple[int, int]]:
         """Pairs that stand out, strongest first."""
