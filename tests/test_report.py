@@ -12,6 +12,7 @@ from hte_bridge.errors import UnwritableFolder
 from hte_bridge.plot import agreement, toc
 from hte_bridge.report import report
 from hte_bridge.report.citations import WORKS, bibtex, works
+from hte_bridge.report.methods import methods
 from hte_bridge.report.reading import average, blocks
 from hte_bridge.table import Estimate, Table
 
@@ -197,11 +198,30 @@ def test_citations_are_those_of_the_rows():
     assert "YadlowskyEtAl2025" not in keys
 
 
+@pytest.mark.parametrize(
+    ("kind", "said", "cited"),
+    [
+        ("kernel", "Gaussian process", "RasmussenWilliams2006"),
+        ("panel", "features that neural networks found", "FarrellLiangMisra2021"),
+    ],
+)
+def test_the_methods_name_the_model_that_the_deep_engine_took(kind, said, cited):
+    made = Table(
+        (Estimate("ate", 1.0, engine="deep"),),
+        {"engines": {"deep": {"kind": kind}}},
+    )
+    others = {"RasmussenWilliams2006", "FarrellLiangMisra2021"} - {cited}
+    keys = {work.key for work in works(made)}
+    assert said in methods(made)
+    assert cited in keys
+    assert not others & keys
+
+
 @pytest.mark.parametrize("work", WORKS.values(), ids=WORKS)
 def test_bibtex_is_balanced(work):
     text = bibtex([work])
     assert text.count("{") == text.count("}")
-    assert re.match(r"@(article|manual|misc)\{\w+,\n  author = \{", text)
+    assert re.match(r"@(article|book|inproceedings|manual|misc)\{\w+,\n  author = \{", text)
 
 
 # a real browser -------------------------------------------------------------------------------------------------

@@ -59,6 +59,29 @@ WORKS = {
         "Farrell, Max H. and Liang, Tengyuan and Misra, Sanjog",
         "Deep Neural Networks for Estimation and Inference", "Econometrica", "89(1)", "181--213", 2021,
     ),
+    "kernel": Work("book", "RasmussenWilliams2006", "Rasmussen and Williams (2006)", {
+        "author": "Rasmussen, Carl Edward and Williams, Christopher K. I.",
+        "title": "Gaussian Processes for Machine Learning", "publisher": "MIT Press", "year": "2006",
+    }),
+    "arms": Work("inproceedings", "AlaaVanDerSchaar2017", "Alaa and van der Schaar (2017)", {
+        "author": "Alaa, Ahmed M. and van der Schaar, Mihaela",
+        "title": "Bayesian Inference of Individualized Treatment Effects using Multi-task {Gaussian} Processes",
+        "booktitle": "Advances in Neural Information Processing Systems", "volume": "30", "year": "2017",
+    }),
+    "evidence": article(
+        "MacKay1992", "MacKay (1992)", "MacKay, David J. C.", "Bayesian Interpolation", "Neural Computation", "4(3)",
+        "415--447", 1992,
+    ),
+    "wahba": article(
+        "Wahba1983", "Wahba (1983)", "Wahba, Grace",
+        "Bayesian ``Confidence Intervals'' for the Cross-validated Smoothing Spline",
+        "Journal of the Royal Statistical Society. Series B", "45(1)", "133--150", 1983,
+    ),
+    "score_test": article(
+        "Wooldridge1991", "Wooldridge (1991)", "Wooldridge, Jeffrey M.",
+        "On the Application of Robust, Regression-based Diagnostics to Models of Conditional Means and Conditional "
+        "Variances", "Journal of Econometrics", "47(1)", "5--46", 1991,
+    ),
     "rlearner": article(
         "NieWager2021", "Nie and Wager (2021)", "Nie, Xinkun and Wager, Stefan",
         "Quasi-Oracle Estimation of Heterogeneous Treatment Effects", "Biometrika", "108(2)", "299--319", 2021,
@@ -99,8 +122,14 @@ WORKS = {
 BY_ENGINE = {
     "feols": ("pyfixest", "angrist"),
     "grf": ("forest", "grf"),
-    "deep": ("deep", "rlearner"),
+    "deep": ("deep", "rlearner", "evidence", "wahba"),
 }
+KERNEL = (
+    "kernel",
+    "rlearner",
+    "arms",
+    "wahba",
+)  # in place of those of "deep" where its model was the exact kernel
 BY_ESTIMAND = {"ato": "overlap", "projection": "projection", "autoc": "rate", "qini": "rate", "rate": "rate"}
 SCORED = ("ate", "att", "atc", "ato", "ape", "projection", "gate", "gates")
 
@@ -108,13 +137,22 @@ SCORED = ("ate", "att", "atc", "ato", "ape", "projection", "gate", "gates")
 def works(table: Table) -> list[Work]:
     """What the table leans on, each work once."""
     estimands = dict.fromkeys(row.estimand for row in table.rows)
-    keys: list[str] = [key for row in table.rows for key in BY_ENGINE.get(row.engine, ())]
+    own = BY_ENGINE | ({"deep": KERNEL} if is_kernel(table) else {})
+    keys: list[str] = [key for row in table.rows for key in own.get(row.engine, ())]
     if any(name in SCORED for name in estimands):
         keys += ["scores", "crossfit"]
     keys += [BY_ESTIMAND[name] for name in estimands if name in BY_ESTIMAND]
+    if any(row.term == "joint" for row in table.rows):
+        keys.append("score_test")
     if table.meta.get("n_clusters"):
         keys.append("clusters")
     return [WORKS[key] for key in dict.fromkeys(keys)]
+
+
+def is_kernel(table: Table) -> bool:
+    """Whether the deep rows come from the exact kernel, whose effect is a Gaussian process and no network."""
+    info = (table.meta.get("engines") or {}).get("deep") or {}
+    return info.get("kind") == "kernel"
 
 
 def bibtex(chosen: Iterable[Work]) -> str:

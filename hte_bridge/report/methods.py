@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hte_bridge.format.layout import listed
-from hte_bridge.report.citations import SCORED, works
+from hte_bridge.report.citations import SCORED, is_kernel, works
 from hte_bridge.table import Table
 
 ENGINES = {
     "feols": "a linear regression (feols)",
     "grf": "a causal forest (grf)",
-    "deep": "neural networks (deep)",
+    "deep": "a Bayesian model of features that neural networks found, with variances from the marginal likelihood (deep)",
 }
+KERNEL = "a Gaussian process with all scales integrated over, beside neural networks for the nuisances (deep)"
 LISTED = 10  # covariates named before the rest is counted
 
 
@@ -23,7 +24,7 @@ def methods(table: Table) -> str:
     engines = list(dict.fromkeys(row.engine for row in table.rows if row.engine))
     said = [_question(names, meta)]
     if engines:
-        said.append(f"Effects come from {listed([ENGINES.get(name, name) for name in engines])}")
+        said.append(f"Effects come from {listed([_engine(name, table) for name in engines])}")
     estimands = {row.estimand for row in table.rows}
     if estimands & set(SCORED):
         whole = ", which keep clusters whole," if meta.get("n_clusters") else ""
@@ -44,6 +45,10 @@ def methods(table: Table) -> str:
     cited = [work.short for work in works(table)]
     said.append(f"Methods follow {listed(cited)}" if cited else "")
     return " ".join(f"{each}." for each in said if each)
+
+
+def _engine(name: str, table: Table) -> str:
+    return KERNEL if name == "deep" and is_kernel(table) else ENGINES.get(name, name)
 
 
 def _question(names: Mapping[str, Any], meta: Mapping[str, Any]) -> str:
