@@ -234,6 +234,12 @@ def design(
     return Design(rows, basis, drift, nets, overall, slopes, len(names))
 
 
+def room(z: Array) -> tuple[int, Sizes]:
+    """How many covariates get functions of their own at points (m, q), and how large blocks are."""
+    most = int(np.clip(len(z) // POINTS_PER_LEADING, WIDE, MOST_LEADING))
+    return most, Sizes.of(len(z), min(most, z.shape[1]))
+
+
 def layout(
     z: Array,
     names: Sequence[str],
@@ -249,8 +255,7 @@ def layout(
     A held-out model uses what the networks of its fold asked for and nothing else, so that no outcome of the fold
     has a say in its own prediction.
     """
-    most = int(np.clip(len(z) // POINTS_PER_LEADING, WIDE, MOST_LEADING))
-    sizes = Sizes.of(len(z), min(most, z.shape[1]))
+    most, sizes = room(z)
     leading = [np.argsort(-each.importance, kind="stable")[:most] for each in (overall, *found)]
     blocks = main_blocks(z, names, absorbed, sizes, seed, [set(each.tolist()) for each in leading])
     blocks += everything_blocks(z.shape[1], sizes.everything, seed + 1_000)
@@ -289,7 +294,7 @@ def unheard_blocks(
 
     With 30 users the networks of a fold see 24 values of each of their covariates and miss pairs that count (docs/benchmarks.md, few_users_20k).
     """
-    sizes = Sizes.of(len(z), z.shape[1])
+    _, sizes = room(z)
     asked = [set(each.leading_pairs(UNHEARD, together)) for each in (overall, *found)]
     blocks = []
     for pair in sorted(set().union(*asked)):
