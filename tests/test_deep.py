@@ -14,7 +14,7 @@ import hte_bridge as hb
 from hte_bridge.engines.deep import kernel_posterior
 from hte_bridge.engines.deep.blocks import Block
 from hte_bridge.engines.deep.design import layout, unheard_blocks
-from hte_bridge.engines.deep.structure import Structure
+from hte_bridge.engines.deep.structure import Sizes, Structure, tilt_blocks
 from hte_bridge.engines.deep.threads import threads
 from hte_bridge.errors import InvalidData, InvalidOption, NotIdentified, UnreadableFile
 from hte_bridge.simulate import clustered, dense, nie_wager
@@ -207,6 +207,21 @@ def test_pairs_are_asked_for_only_where_the_effect_is_more_than_noise(worth, ask
     structure = Structure(np.full(3, 0.5), pairs)
     blocks = layout(z, list("abc"), [], [structure, structure], structure, worth, seed=1)
     assert any(block.kind == "tilt" for block in blocks) == asked
+
+
+def test_a_slope_that_jumps_between_two_values_is_followed_where_each_is_seen_often():
+    rng = np.random.default_rng(1)
+    values = np.sort(rng.normal(size=60))
+    z = np.column_stack([rng.normal(size=30_000), rng.choice(values, 30_000)])
+    jumps = z[:, 0] * (z[:, 1] > values[30])
+    left = {}
+    for block in tilt_blocks(z, ["a", "b"], (0, 1), Sizes.of(len(z), 2)):
+        if block.columns == (0, 1):
+            made = block.raw(z.astype(np.float32)).astype(float)
+            left[block.name] = np.mean((jumps - made @ np.linalg.lstsq(made, jumps)[0]) ** 2)
+    assert left["walk a b"] < 1e-6 < left["tilt a b"]
+    few = tilt_blocks(z[:1_000], ["a", "b"], (0, 1), Sizes.of(1_000, 2))
+    assert not any(block.name.startswith("walk") for block in few)
 
 
 def test_an_effect_with_few_levels_gets_tilts_of_pairs_that_no_network_heard():

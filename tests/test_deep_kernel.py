@@ -125,7 +125,7 @@ def test_prior_of_an_effects_log_length_is_a_density_with_most_of_it_on_long_one
     density = np.exp(np.array(values) - scales.prior(theta)[0]) * height
     long = grid > surface.metric_centre
     assert np.trapezoid(density, grid) == pytest.approx(1.0, abs=1e-4)
-    assert np.trapezoid(density[long], grid[long]) == pytest.approx(4.47 / (4.47 + 1.29), abs=0.01)
+    assert np.trapezoid(density[long], grid[long]) == pytest.approx(2.236 / (2.236 + 1.291), abs=0.01)
 
 
 def test_one_surface_equals_scikit_learns_gaussian_process():

@@ -30,6 +30,8 @@ LEADING_SHARE = (
     0.1  # of the largest importance: from here on a covariate may have pairs that the networks do not hear
 )
 TOGETHER = 0.01  # likewise, from where on covariates act together
+WALKED, POINTS_PER_STEP = 256, 500  # most values that a slope walks along; fewest points of each
+CLOSEST = 1e-3  # standard deviations from one of these values to the next
 LOUD = 30.0  # chi-squared of the changes of tau over all covariates from where on they are more than noise
 SPARSE = 8.0  # the strongest pair is this many times the median where tau has a structure of few pairs
 CLIQUE_SCALES = (
@@ -270,14 +272,35 @@ def pair_blocks(
 
 
 def tilt_blocks(z: Array, names: Sequence[str], pair: tuple[int, int], sizes: Sizes) -> list[Block]:
-    """Each covariate of a pair times the ramps of the other."""
+    """Each covariate of a pair times the ramps of the other.
+
+    Where the other has few values and each is seen often, also times ramps from value to value: a random walk, which follows a jump
+    that lies between two of them.
+    """
     blocks = []
     for first, second in (pair, pair[::-1]):
         at = knots(z[:, second], sizes.bins)
         if len(at) > 2:
             label = f"tilt {names[first]} {names[second]}"
             blocks.append(Block(label, "tilt", (first, second), {"knots": at}))
+        every = np.unique(z[:, second])
+        if 2 * len(at) < len(every) <= min(WALKED, len(z) // POINTS_PER_STEP):
+            label = f"walk {names[first]} {names[second]}"
+            blocks.append(Block(label, "tilt", (first, second), {"knots": steps_of(every, at)}))
     return blocks
+
+
+def steps_of(values: Array, at: Array) -> Array:
+    """Knots at sorted distinct values, a thousandth of an sd apart, between the coarser outer bins of ``at``, beyond which ramps go on.
+
+    Examples
+    --------
+    >>> steps_of(np.array([0.0, 1.0, 2.0, 2.0001, 3.0, 4.0]), np.array([0.0, 1.0, 3.0, 4.0])).tolist()
+    [0.0, 1.0, 2.0, 3.0, 4.0]
+    """
+    inner = values[(values > at[1]) & (values < at[-2])]
+    found = np.concatenate([at[:2], inner, at[-2:]])
+    return found[np.diff(found, prepend=-np.inf) > CLOSEST]
 
 
 def clique_blocks(
