@@ -219,7 +219,8 @@ def design(
     found = [average([probe(net.tau, z, options.seed + k) for net in fold]) for k, fold in enumerate(nets)]
     overall = average(found)
     names = study.filled_names
-    worth = study.n * float(np.var(treatment) / np.var(study.outcome))
+    seen = [slice(None), *(folds.fold != k for k in range(folds.n_folds))]
+    worth = [study.n * float(np.var(treatment[each]) / np.var(study.outcome[each])) for each in seen]
     blocks = layout(z, names, absorbed, found, overall, worth, options.seed)
     if any(len(keys) < FEW_GROUPS for keys in slopes.keys):
         blocks += unheard_blocks(z, names, found, overall, blocks, slopes.columns)
@@ -246,12 +247,12 @@ def layout(
     absorbed: Sequence[int],
     found: Sequence[Structure],
     overall: Structure,
-    worth: float,
+    worth: Sequence[float],
     seed: int,
 ) -> list[Block]:
     """Blocks that the structure asks for: those of all networks for the model of all rows, and each fold's own.
 
-    ``worth`` is rows * Var(T) / Var(Y): pairs of an effect that is not ``loud`` are not asked for.
+    ``worth`` is rows * Var(T) / Var(Y) on all rows, then without each fold: pairs of an effect that is not ``loud`` are not asked for.
     A held-out model uses what the networks of its fold asked for and nothing else, so that no outcome of the fold
     has a say in its own prediction.
     """
@@ -259,7 +260,7 @@ def layout(
     leading = [np.argsort(-each.importance, kind="stable")[:most] for each in (overall, *found)]
     blocks = main_blocks(z, names, absorbed, sizes, seed, [set(each.tolist()) for each in leading])
     blocks += everything_blocks(z.shape[1], sizes.everything, seed + 1_000)
-    loud = [each.loud(worth) for each in (overall, *found)]
+    loud = [each.loud(own) for each, own in zip((overall, *found), worth, strict=True)]
     plain = [each.crowded and heard for each, heard in zip((overall, *found), loud, strict=True)]
     if any(plain):  # covariates act together and no pair stands out: more features on all of them
         more = everything_blocks(z.shape[1], int(WIDER * sizes.everything), seed + 1_500, "more ")

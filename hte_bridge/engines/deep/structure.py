@@ -32,7 +32,7 @@ LEADING_SHARE = (
 TOGETHER = 0.01  # likewise, from where on covariates act together
 WALKED, POINTS_PER_STEP = 256, 500  # most values that a slope walks along; fewest points of each
 CLOSEST = 1e-3  # standard deviations from one of these values to the next
-LOUD = 30.0  # chi-squared of the changes of tau over all covariates from where on they are more than noise
+LOUD = 3.0  # share of Var(Y) that tau's changes explain, times rows: from here on they are more than noise
 SPARSE = 8.0  # the strongest pair is this many times the median where tau has a structure of few pairs
 CLIQUE_SCALES = (
     0.7,
