@@ -202,7 +202,7 @@ def test_citations_are_those_of_the_rows():
     ("kind", "said", "cited"),
     [
         ("kernel", "Gaussian process", "RasmussenWilliams2006"),
-        ("panel", "features that neural networks found", "FarrellLiangMisra2021"),
+        ("panel", "features, some of which neural networks found", "FarrellLiangMisra2021"),
     ],
 )
 def test_the_methods_name_the_model_that_the_deep_engine_took(kind, said, cited):

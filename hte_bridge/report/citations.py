@@ -124,12 +124,8 @@ BY_ENGINE = {
     "grf": ("forest", "grf"),
     "deep": ("deep", "rlearner", "evidence", "wahba"),
 }
-KERNEL = (
-    "kernel",
-    "rlearner",
-    "arms",
-    "wahba",
-)  # in place of those of "deep" where its model was the exact kernel
+# in place of those of "deep" where its model was the exact kernel
+KERNEL = ("kernel", "rlearner", "arms", "wahba")
 BY_ESTIMAND = {"ato": "overlap", "projection": "projection", "autoc": "rate", "qini": "rate", "rate": "rate"}
 SCORED = ("ate", "att", "atc", "ato", "ape", "projection", "gate", "gates")
 

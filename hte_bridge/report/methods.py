@@ -12,9 +12,9 @@ from hte_bridge.table import Table
 ENGINES = {
     "feols": "a linear regression (feols)",
     "grf": "a causal forest (grf)",
-    "deep": "a Bayesian model of features that neural networks found, with variances from the marginal likelihood (deep)",
+    "deep": "a Bayesian linear model of features, some of which neural networks found (deep)",
 }
-KERNEL = "a Gaussian process with all scales integrated over, beside neural networks for the nuisances (deep)"
+KERNEL = "a Gaussian process, with nuisances stacked from Gaussian processes, linear models and neural networks (deep)"
 LISTED = 10  # covariates named before the rest is counted
 
 

@@ -219,8 +219,9 @@ def design(
     found = [average([probe(net.tau, z, options.seed + k) for net in fold]) for k, fold in enumerate(nets)]
     overall = average(found)
     names = study.filled_names
-    seen = [slice(None), *(folds.fold != k for k in range(folds.n_folds))]
-    worth = [study.n * float(np.var(treatment[each]) / np.var(study.outcome[each])) for each in seen]
+    # a fold's own outcomes have no say in the blocks of its held-out model
+    seen = [folds.fold != k for k in (-1, *range(folds.n_folds))]
+    worth = [float(each.sum() * np.var(treatment[each]) / np.var(study.outcome[each])) for each in seen]
     blocks = layout(z, names, absorbed, found, overall, worth, options.seed)
     if any(len(keys) < FEW_GROUPS for keys in slopes.keys):
         blocks += unheard_blocks(z, names, found, overall, blocks, slopes.columns)

@@ -30,9 +30,10 @@ LEADING_SHARE = (
     0.1  # of the largest importance: from here on a covariate may have pairs that the networks do not hear
 )
 TOGETHER = 0.01  # likewise, from where on covariates act together
-WALKED, POINTS_PER_STEP = 256, 500  # most values that a slope walks along; fewest points of each
+WALKED = 256  # values of a covariate, at most, that a slope walks along
+POINTS_PER_STEP = 500  # points to such a value, at least, on average
 CLOSEST = 1e-3  # standard deviations from one of these values to the next
-LOUD = 3.0  # share of Var(Y) that tau's changes explain, times rows: from here on they are more than noise
+LOUD = 3.0  # rows times the share of Var(Y) that tau's changes explain; networks of a constant effect reach .3 to .4
 SPARSE = 8.0  # the strongest pair is this many times the median where tau has a structure of few pairs
 CLIQUE_SCALES = (
     0.7,
@@ -274,7 +275,7 @@ def pair_blocks(
 def tilt_blocks(z: Array, names: Sequence[str], pair: tuple[int, int], sizes: Sizes) -> list[Block]:
     """Each covariate of a pair times the ramps of the other.
 
-    Where the other has few values and each is seen often, also times ramps from value to value: a random walk, which follows a jump
+    Where the other has few values with many points to each, also times ramps from value to value: a random walk, which follows a jump
     that lies between two of them.
     """
     blocks = []
