@@ -13,7 +13,7 @@ from hte_bridge.plot import agreement, toc
 from hte_bridge.report import report
 from hte_bridge.report.citations import WORKS, bibtex, works
 from hte_bridge.report.methods import methods
-from hte_bridge.report.reading import average, blocks
+from hte_bridge.report.reading import average, blocks, intervals
 from hte_bridge.table import Estimate, Table
 
 ENGINES = ("feols", "grf", "deep")
@@ -215,6 +215,18 @@ def test_the_methods_name_the_model_that_the_deep_engine_took(kind, said, cited)
     assert said in methods(made)
     assert cited in keys
     assert not others & keys
+
+
+def test_an_engine_with_dashes_alone_is_neither_named_nor_cited():
+    rows = (Estimate("ape", 1.0, 0.1, engine="feols"), Estimate.missing("ape", "no effects", engine="grf"))
+    assert "grf" not in methods(Table(rows))
+    assert "grf" not in {work.key for work in works(Table(rows))}
+
+
+def test_bands_of_cates_are_explained_by_engine_where_they_are_drawn(tmp_path):
+    made = report(table(), tmp_path / "a.html", more={"CATE along age": lambda ax: toc(curve(), ax)})
+    assert "on average over the units&#39; covariates and not at each point" in made.read_text("utf8")
+    assert not any("Bands" in said for said in intervals(table().rows))
 
 
 @pytest.mark.parametrize("work", WORKS.values(), ids=WORKS)

@@ -98,7 +98,7 @@ def render(table: Table, *, title: str | None, more: Mapping[str, Any]) -> str:
         warnings=[sentence(each) for each in table.meta.get("warnings") or ()],
         blocks=[(each, layout(Table(each.rows, {"notes": table.meta.get("notes") or {}}))) for each in asked],
         pictures=[(name, Markup(drawing)) for name, drawing in drawn],
-        intervals=intervals(table.rows),
+        intervals=intervals(table.rows, bands=any(name.startswith("CATE ") for name in more)),
         notes=[note for note in layout(table).notes if not note.startswith("Warning")],
         methods=methods(table),
         bibtex=bibtex(works(table)),

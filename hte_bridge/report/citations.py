@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -134,7 +135,7 @@ def works(table: Table) -> list[Work]:
     """What the table leans on, each work once."""
     estimands = dict.fromkeys(row.estimand for row in table.rows)
     own = BY_ENGINE | ({"deep": KERNEL} if is_kernel(table) else {})
-    keys: list[str] = [key for row in table.rows for key in own.get(row.engine, ())]
+    keys: list[str] = [key for name in giving(table) for key in own.get(name, ())]
     if any(name in SCORED for name in estimands):
         keys += ["scores", "crossfit"]
     keys += [BY_ESTIMAND[name] for name in estimands if name in BY_ESTIMAND]
@@ -143,6 +144,12 @@ def works(table: Table) -> list[Work]:
     if table.meta.get("n_clusters"):
         keys.append("clusters")
     return [WORKS[key] for key in dict.fromkeys(keys)]
+
+
+def giving(table: Table) -> list[str]:
+    """Engines that gave the table an estimate or a test, in its order; one with dashes alone is not leaned on."""
+    found = (row.engine for row in table.rows if math.isfinite(row.estimate) or row.test is not None)
+    return [name for name in dict.fromkeys(found) if name]
 
 
 def is_kernel(table: Table) -> bool:

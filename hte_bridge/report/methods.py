@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hte_bridge.format.layout import listed
-from hte_bridge.report.citations import SCORED, is_kernel, works
+from hte_bridge.report.citations import SCORED, giving, is_kernel, works
 from hte_bridge.table import Table
 
 ENGINES = {
@@ -21,7 +21,7 @@ LISTED = 10  # covariates named before the rest is counted
 def methods(table: Table) -> str:
     """What was done, in the order of the work, with the sources in brackets."""
     meta, names = table.meta, table.meta.get("names") or {}
-    engines = list(dict.fromkeys(row.engine for row in table.rows if row.engine))
+    engines = giving(table)
     said = [_question(names, meta)]
     if engines:
         said.append(f"Effects come from {listed([_engine(name, table) for name in engines])}")

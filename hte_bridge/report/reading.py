@@ -234,8 +234,15 @@ def _slopes(row: Estimate) -> str:
     )
 
 
-def intervals(rows: Sequence[Estimate]) -> list[str]:
-    """What the intervals of these rows mean, by how they were formed."""
+BANDS = {
+    "feols": "those of feols hold if the effect is linear in the covariates",
+    "grf": "those of grf contain sampling noise but not the forest's bias, and cover less than they say where effects vary",
+    "deep": "those of deep are posterior, made to cover on average over the units' covariates and not at each point, and lean on a prior",
+}
+
+
+def intervals(rows: Sequence[Estimate], bands: bool = False) -> list[str]:
+    """What the intervals of these rows mean, by how they were formed; with ``bands`` also those drawn around CATEs."""
     labels = {row.vcov.split(" ")[0].lower() for row in rows if row.vcov and row.std_error > 0}
     levels = sorted({row.level for row in rows})
     said = [
@@ -253,6 +260,9 @@ def intervals(rows: Sequence[Estimate]) -> list[str]:
         said.append(
             "Posterior intervals come from the engine's own model of the effect and lean on its prior."
         )
+    engines = dict.fromkeys(row.engine for row in rows if math.isfinite(row.estimate) and row.engine in BANDS)
+    if bands and engines:
+        said.append(f"Bands around CATEs are pointwise: {'; '.join(BANDS[name] for name in engines)}.")
     if any(not math.isfinite(row.std_error) and row.test is None for row in rows):
         said.append("A dash stands where no interval can be defended; the footnote says why.")
     return said
