@@ -81,10 +81,17 @@ def test_same_seed_same_numbers_whatever_the_threads(fit, draw):
 
 def test_chunks_of_new_rows_side_by_side_change_no_bit(fit, draw, monkeypatch):
     before = fit.cate(draw.frame())
-    monkeypatch.setattr(kernel_posterior, "CHUNK", 70)
+    monkeypatch.setattr(kernel_posterior, "CHUNK", 2 * kernel_posterior.TILE)
     with parallel_config(n_jobs=2):
         after = fit.cate(draw.frame())
     assert (before.to_numpy() == after.to_numpy()).all()
+
+
+def test_a_row_has_the_same_bits_whatever_its_company(fit, draw):
+    frame = draw.frame()
+    together = fit.cate(frame)
+    for rows in (slice(0, 1), slice(17, 60), slice(150, None)):
+        assert (fit.cate(frame[rows]).to_numpy() == together[rows].to_numpy()).all()
 
 
 def test_units_of_outcome_and_covariates_only_rescale(fit, draw):

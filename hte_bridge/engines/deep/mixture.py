@@ -17,12 +17,16 @@ MOST_STEPS, CLOSE = (
     10,
     0.2,
 )  # from a mode on fewer rows: at most, and gain in log posterior below which it is there
-LEAPS = 3  # of a Hamiltonian trajectory
-LEAP = 0.5  # in standard deviations of the normal approximation: a trajectory of 1.5 is a quarter turn
+LEAP = 0.5  # in standard deviations of the normal approximation
+SHARE_OF_LEAP = (
+    0.4,
+    1.1,
+)  # drawn for each trajectory: where the posterior is narrow a chain with one leap would be stuck
+LEAPS, FEW_LEAPS = 7, 4  # of a trajectory: the posterior has directions several times as wide as at its mode
+WARM_UP, SHORT_WARM_UP = 8, 5  # trajectories
+SHORT_ROWS = 2_000  # beyond, where a leap takes a second, there are fewer
 WANTED = 0.8  # share of trajectories taken, towards which the leap is adapted in the warm-up
-WARM_UP = 10
-THIN = 2  # trajectories from a draw that is kept to the next
-ALL_KEPT_ROWS = 2_000  # beyond, where a trajectory takes seconds, the end of each is kept
+OUTLYING = 3.0  # nats per scale below the mode at which a chain does not begin
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,8 +151,9 @@ def hamiltonian(
 ) -> tuple[Array, Array, float]:
     """Draws from the scales' posterior by Hamiltonian Monte Carlo in the coordinates of the normal approximation.
 
-    In these coordinates the posterior is near a standard normal, so that one trajectory of a quarter turn makes a draw almost
-    independent of the last (Neal, 2011, Handbook of Markov Chain Monte Carlo, ch. 5).
+    It begins at a draw from that approximation, not at the mode, of which a short chain would keep the memory: the mode is at lengths that
+    fit, and most of the posterior at longer ones. Trajectories are long enough to reach them (Neal, 2011, Handbook of Markov Chain Monte
+    Carlo, ch. 5); the end of each is a draw.
 
     Returns
     -------
@@ -159,35 +164,38 @@ def hamiltonian(
         Share of trajectories taken.
     """
     rng, density = np.random.default_rng(seed), LogPosterior(rows, scales)
-    thin = THIN if rows.n <= ALL_KEPT_ROWS else 1
+    leaps, warm_up = (LEAPS, WARM_UP) if rows.n <= SHORT_ROWS else (FEW_LEAPS, SHORT_WARM_UP)
 
     def at(z: Array) -> tuple[float, Array]:
         value, gradient = density(laplace.at_normal(z))
         return value, laplace.root.T @ gradient
 
-    z = np.zeros(len(laplace.root))
+    z = rng.normal(size=len(laplace.root))
     value, gradient = at(z)
+    while not value > laplace.mode.value - OUTLYING * len(z) and np.abs(z).max() > STEP:
+        z = 0.7 * z
+        value, gradient = at(z)
     draws, values, accepted, size = [], [], 0, LEAP
-    for k in range(WARM_UP + thin * n_draws):
+    for k in range(warm_up + n_draws):
         momentum = rng.normal(size=len(z))
-        leap = size * rng.uniform(0.8, 1.2)
+        leap = size * rng.uniform(*SHARE_OF_LEAP)
         new, new_value, new_gradient, speed = z, value, gradient, momentum
-        for _ in range(LEAPS):
+        for _ in range(leaps):
             speed = speed + 0.5 * leap * new_gradient
             new = new + leap * speed
             new_value, new_gradient = at(new)
             speed = speed + 0.5 * leap * new_gradient
         gain = float(new_value - 0.5 * speed @ speed - value + 0.5 * momentum @ momentum)
         chance = float(np.exp(min(gain, 0.0))) if np.isfinite(gain) else 0.0
-        if k < WARM_UP:
+        if k < warm_up:
             size = min(size * float(np.exp(0.5 * (chance - WANTED))), LEAP)
         if rng.random() < chance:
             z, value, gradient = new, new_value, new_gradient
-            accepted += k >= WARM_UP
-        if k >= WARM_UP and (k - WARM_UP) % thin == thin - 1:
+            accepted += k >= warm_up
+        if k >= warm_up:
             draws.append(laplace.at_normal(z))
             values.append(value)
-    return np.array(draws), np.array(values), accepted / (thin * n_draws)
+    return np.array(draws), np.array(values), accepted / n_draws
 
 
 def importance(log_target: Array, log_proposal: Array) -> Array:

@@ -1,0 +1,121 @@
+"""Scores for very many new rows: the kernel posterior in single precision, with what decides the last digits taken out first.
+
+At one draw of the scales the variance of tau at x is c(x) - k(x)' S^-1 k(x), S the outcomes' covariance. Two things make it unfit for single
+precision as it stands, and slow. The surfaces' constants, whose variance is as good as infinite, cancel between the two terms: linear parts
+and constants enter k = M + F h through few columns F, and their part of the variance is found in double precision once. And S^-1 costs n^2
+for each row, where the Matern parts M(x) vary in few directions: with S = L L' only those in which L^-1 M moves over the units are kept.
+What is left out can only make an interval longer (``DROPPED``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from hte_bridge.engines.deep.kernel import Rows, pieces, straight
+from hte_bridge.engines.deep.scales import Surface
+
+DROPPED = 1e-3  # share of the posterior variance that the directions left out add, on average over the units
+Part = tuple[Surface, torch.Tensor, float]  # a surface, its loads (n,), and its share in the effect
+
+
+@dataclass(frozen=True, eq=False)
+class Bent:
+    """A surface's Matern part as new rows meet it.
+
+    Parameters
+    ----------
+    surface : Surface
+    seen : tensor (n_s, p)
+        Units that carry the surface.
+    onto : tensor (r + q + 1, n_s)
+        Takes correlations with these units to r directions of L^-1 M, to q numbers that meet h, and to the mean.
+    """
+
+    surface: Surface
+    seen: torch.Tensor
+    onto: torch.Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Scorer:
+    """Mean and variance of tau at new rows, at one draw of the scales.
+
+    Parameters
+    ----------
+    theta : tensor (size,)
+        Log scales.
+    bent : tuple of Bent
+        Of the surfaces that make the effect.
+    rank : int
+        Number of directions.
+    slopes : tensor (q,)
+        Mean of the coefficients of h.
+    spread : tensor (q, q)
+        What h'Ah adds to the variance.
+    variance : float
+        Of the Matern parts, before the data.
+    """
+
+    theta: torch.Tensor
+    bent: tuple[Bent, ...]
+    rank: int
+    slopes: torch.Tensor
+    spread: torch.Tensor
+    variance: float
+
+    @classmethod
+    def of(
+        cls,
+        rows: Rows,
+        parts: Sequence[Part],
+        theta: torch.Tensor,
+        factor: torch.Tensor,
+        solved: torch.Tensor,
+    ) -> Scorer:
+        """From the rows, the surfaces of the effect, and the covariance's factor and its inverse times the outcomes, all in double precision."""
+        loads = [share * load * torch.exp(2.0 * theta[surface.matern]) for surface, load, share in parts]
+        lines = torch.cat(
+            [straight(rows.x, theta, surface) * (share * load)[:, None] for surface, load, share in parts], 1
+        )
+        prior = torch.cat([torch.full((rows.x.shape[1] + 1,), share**2) for _, _, share in parts]).to(lines)
+        variance = float(
+            sum(share**2 * torch.exp(2.0 * theta[surface.matern]) for surface, _, share in parts)
+        )
+        weights = torch.cholesky_solve(lines, factor)
+        spread = torch.diag(prior) - lines.T @ weights
+        bends = sum(
+            load[:, None] * pieces(rows.x, rows.x, theta, surface).matern
+            for (surface, _, _), load in zip(parts, loads, strict=True)
+        )
+        assert isinstance(bends, torch.Tensor)
+        heard = torch.linalg.solve_triangular(factor, bends, upper=False)
+        values, vectors = torch.linalg.eigh(heard @ heard.T / rows.n)
+        own = torch.cat([straight(rows.x, theta, surface) for surface, _, _ in parts], 1)
+        posterior = variance - heard.square().sum(0) + ((own @ spread) * own).sum(1)
+        posterior -= 2.0 * (own * (bends.T @ weights)).sum(1)
+        kept = torch.cumsum(values.clamp(min=0.0), 0) > DROPPED * posterior.mean()
+        # directions' @ L^-1, without the inverse
+        onto = torch.linalg.solve_triangular(factor.T, vectors[:, kept], upper=True)
+        onto = torch.cat([onto, weights, solved[:, None]], 1).T
+        bent = []
+        for (surface, _, _), load in zip(parts, loads, strict=True):
+            carried = load != 0.0
+            bent.append(
+                Bent(surface, rows.x[carried].float(), (onto * load)[:, carried].float().contiguous())
+            )
+        slopes = (lines.T @ solved).float()
+        return cls(theta.float(), tuple(bent), int(kept.sum()), slopes, spread.float(), variance)
+
+    def __call__(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and variance (m,) at standardised rows (m, p) in single precision."""
+        ends = torch.cat([straight(x, self.theta, each.surface) for each in self.bent], 1)
+        found = torch.zeros(len(self.bent[0].onto), len(x))
+        for each in self.bent:
+            found.addmm_(each.onto, pieces(each.seen, x, self.theta, each.surface).matern)
+        directions, crossed, mean = found[: self.rank], found[self.rank : -1], found[-1]
+        lines = ends @ self.spread - 2.0 * crossed.T
+        variance = self.variance + (lines * ends).sum(1) - directions.square_().sum(0)
+        return mean + ends @ self.slopes, variance
