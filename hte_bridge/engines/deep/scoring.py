@@ -80,7 +80,8 @@ class Scorer:
         lines = torch.cat(
             [straight(rows.x, theta, surface) * (share * load)[:, None] for surface, load, share in parts], 1
         )
-        prior = torch.cat([torch.full((rows.x.shape[1] + 1,), share**2) for _, _, share in parts]).to(lines)
+        ones = torch.ones(rows.x.shape[1] + 1, dtype=lines.dtype)
+        prior = torch.cat([share**2 * ones for _, _, share in parts])
         variance = float(
             sum(share**2 * torch.exp(2.0 * theta[surface.matern]) for surface, _, share in parts)
         )
@@ -97,7 +98,7 @@ class Scorer:
         posterior = variance - heard.square().sum(0) + ((own @ spread) * own).sum(1)
         posterior -= 2.0 * (own * (bends.T @ weights)).sum(1)
         kept = torch.cumsum(values.clamp(min=0.0), 0) > DROPPED * posterior.mean()
-        # directions' @ L^-1, without the inverse
+        # the directions' transpose times L^-1, without the inverse
         onto = torch.linalg.solve_triangular(factor.T, vectors[:, kept], upper=True)
         onto = torch.cat([onto, weights, solved[:, None]], 1).T
         bent = []
@@ -112,7 +113,7 @@ class Scorer:
     def __call__(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and variance (m,) at standardised rows (m, p) in single precision."""
         ends = torch.cat([straight(x, self.theta, each.surface) for each in self.bent], 1)
-        found = torch.zeros(len(self.bent[0].onto), len(x))
+        found = torch.zeros(len(self.bent[0].onto), len(x), dtype=x.dtype)
         for each in self.bent:
             found.addmm_(each.onto, pieces(each.seen, x, self.theta, each.surface).matern)
         directions, crossed, mean = found[: self.rank], found[self.rank : -1], found[-1]
