@@ -15,6 +15,7 @@ from scipy import sparse, stats
 from hte_bridge.engines.deep import effects, evidence, misfit
 from hte_bridge.engines.deep.blocks import Basis, Block, frequencies, knots, ramps
 from hte_bridge.engines.deep.points import Rows, SlopeGroups, constant_columns, distinct
+from hte_bridge.engines.deep.structure import Sizes, clique_blocks
 from hte_bridge.engines.deep.sums import eliminate, sums, total
 
 ROUNDING = 1e-8  # double precision, condition numbers up to 1e6, features in single precision on both sides
@@ -246,6 +247,25 @@ def test_features_are_centred_scaled_and_rebuilt():
     assert np.array_equal(again.features(rows.points), f)
     small = basis.keep([0, 3])
     assert np.array_equal(small.features(rows.points), f[:, np.isin(basis.owner, [0, 3])])
+
+
+def test_functions_of_a_product_follow_what_functions_of_all_three_do_not():
+    """A bent product of three covariates: by least squares on other points, with and without the blocks of the product."""
+    rng = np.random.default_rng(0)
+    z, new = rng.normal(size=(6_000, 3)), rng.normal(size=(2_000, 3))
+    blocks = clique_blocks(z, ["a", "b", "c"], (0, 1, 2), Sizes(clique=150), seed=1)
+
+    def error(chosen):
+        basis = Basis.fit(chosen, z, np.zeros(3), np.ones(3))
+        (seen, truth), (unseen, target) = (
+            (basis.features(each).astype(float), np.tanh(1.2 * each.prod(axis=1))) for each in (z, new)
+        )
+        gram = seen.T @ seen + 1e-6 * len(z) * np.eye(basis.size) / basis.size
+        return np.std(unseen @ np.linalg.solve(gram, seen.T @ truth) - target) / np.std(target)
+
+    smooth = [each for each in blocks if each.kind == "fourier"]
+    assert error(blocks) < 0.05
+    assert error(smooth) > 0.15  # so the bound above is able to fail
 
 
 def test_outer_ramps_go_on_beyond_the_support():

@@ -17,7 +17,9 @@ from scipy.stats import chi2, qmc
 
 Array = npt.NDArray[np.float64]
 Single = npt.NDArray[np.float32]
-Kind = Literal["constant", "linear", "products", "ramp", "fourier", "tilt", "mesh"]
+Kind = Literal[
+    "constant", "linear", "products", "ramp", "fourier", "tilt", "mesh", "product ramp", "product fourier"
+]
 
 TAIL_DF = 5.0  # Student-t frequencies with 2 nu degrees of freedom are those of a Matern kernel with nu = 5/2
 NORMALISING_POINTS = 4_000
@@ -34,7 +36,7 @@ class Block:
     kind : str
         ``linear``; ``products`` of pairs of columns; ``ramp``, piecewise linear in one column; ``fourier``,
         cosines and sines of projections; ``tilt``, one column times the ramps of another; ``mesh``, ramps of one
-        times ramps of another.
+        times ramps of another; ``product ramp`` and ``product fourier``, functions of the product of all columns.
     columns : tuple of int
         Columns of the standardised points.
     arrays : mapping
@@ -232,6 +234,17 @@ def _mesh(block: Block, z: Single) -> Single:
     return (left[:, :, None] * right[:, None, :]).reshape(len(z), -1)
 
 
+def _product_ramp(block: Block, z: Single) -> Single:
+    return ramps(z[:, list(block.columns)].prod(axis=1), block.arrays["knots"])
+
+
+def _product_fourier(block: Block, z: Single) -> Single:
+    # the product of three has long tails, on which cosines of it would turn over and over
+    product = np.arcsinh(z[:, list(block.columns)].prod(axis=1, keepdims=True))
+    phase = product @ block.arrays["omega"].astype(np.float32)
+    return np.hstack([np.cos(phase), np.sin(phase)])
+
+
 _RAW: dict[str, Callable[[Block, Single], Single]] = {
     "constant": _constant,
     "linear": _linear,
@@ -240,6 +253,8 @@ _RAW: dict[str, Callable[[Block, Single], Single]] = {
     "fourier": _fourier,
     "tilt": _tilt,
     "mesh": _mesh,
+    "product ramp": _product_ramp,
+    "product fourier": _product_fourier,
 }
 _SIZE: dict[str, Callable[[Block], int]] = {
     "constant": lambda block: 1,
@@ -249,4 +264,6 @@ _SIZE: dict[str, Callable[[Block], int]] = {
     "fourier": lambda block: 2 * block.arrays["omega"].shape[1],
     "tilt": lambda block: len(block.arrays["knots"]) - 1,
     "mesh": lambda block: (len(block.arrays["knots"]) - 1) * (len(block.arrays["other"]) - 1),
+    "product ramp": lambda block: len(block.arrays["knots"]) - 1,
+    "product fourier": lambda block: 2 * block.arrays["omega"].shape[1],
 }

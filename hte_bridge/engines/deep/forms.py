@@ -9,7 +9,7 @@ simpler than the outcome's mean, and errors in e and m reach it only through the
 30). It is the better account where treated and controls have little in common, so that their difference is no simpler than either.
 
 The last two lean on the prior of mu0 under confounding (Hahn, Murray and Carvalho, 2020, Bayesian Analysis 15(3), section 4), the first does
-not: they are taken up only on very strong evidence, which is what ``LOG_ODDS`` says (Kass and Raftery, 1995, JASA 90(430), 2 log B > 10).
+not: they count as much only on very strong evidence, which is what ``LOG_ODDS`` says (Kass and Raftery, 1995, JASA 90(430), 2 log B > 10).
 """
 
 from __future__ import annotations

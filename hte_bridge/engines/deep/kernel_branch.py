@@ -34,7 +34,10 @@ PROBED, PROBED_ROWS = 6, 100  # draws of the scales, and units, at which the str
 LIGHTEST = 1e-3  # a draw of the scales with less weight is left out
 FIRST_ROWS = 250  # on which the search for forms and scales begins
 TRAILING = 7.5  # log posterior there by which a form may trail: with twice the rows it is twice as much
-FEWEST_DRAWS = 8  # of a form that counts
+FEWEST_DRAWS, FEWEST_OF_MANY = (
+    8,
+    4,
+)  # of a form that counts, with up to and with more than ``FULL_DRAWS`` rows
 CHAIN_ROWS = 3_000  # up to which the scales are drawn by a chain; beyond, where it takes many minutes, from the normal approximation
 FULL_DRAWS = 1_000  # rows from which draws are fewer: each is dearer, and the scales are better known
 COUNTS = 0.02  # a form with a smaller share is left out
@@ -249,7 +252,8 @@ def mixture_of(candidate: Candidate, laplace: Laplace, share: float, options: De
     By Hamiltonian Monte Carlo or, where that takes minutes, from the normal approximation with importance weights.
     """
     model = candidate.model
-    number = max(FEWEST_DRAWS, round(options.draws * share * min(1.0, FULL_DRAWS / model.rows.n)))
+    fewest = FEWEST_DRAWS if model.rows.n <= FULL_DRAWS else FEWEST_OF_MANY
+    number = max(fewest, round(options.draws * share * min(1.0, FULL_DRAWS / model.rows.n)))
     number = min(number, options.draws)
     if model.rows.n > CHAIN_ROWS:
         thetas, density = laplace.draw(2 * number, options.seed)

@@ -35,6 +35,9 @@ POINTS_PER_STEP = 500  # points to such a value, at least, on average
 CLOSEST = 1e-3  # standard deviations from one of these values to the next
 LOUD = 3.0  # rows times the share of Var(Y) that tau's changes explain; networks of a constant effect reach .3 to .4
 SPARSE = 8.0  # the strongest pair is this many times the median where tau has a structure of few pairs
+PRODUCT_SCALE = (
+    0.5  # of functions of the product of a clique's covariates, in units of its inverse hyperbolic sine
+)
 CLIQUE_SCALES = (
     0.7,
     1.7,
@@ -307,9 +310,13 @@ def steps_of(values: Array, at: Array) -> Array:
 def clique_blocks(
     z: Array, names: Sequence[str], trio: tuple[int, int, int], sizes: Sizes, seed: int
 ) -> list[Block]:
-    """Smooth functions of three covariates at two scales."""
+    """Smooth functions of three covariates at two scales, and functions of their product.
+
+    What three covariates do together is often a bent product, one of them scaling what two others do; along it one dimension is enough,
+    where a function of all three needs many features. Where it is something else the evidence leaves these blocks out.
+    """
     label = " ".join(names[j] for j in trio)
-    return [
+    blocks = [
         Block(
             f"smooth {label} ({scale:g})",
             "fourier",
@@ -318,3 +325,9 @@ def clique_blocks(
         )
         for k, scale in enumerate(CLIQUE_SCALES)
     ]
+    at = knots(z[:, list(trio)].prod(axis=1), sizes.bins)
+    if len(at) > 6:
+        omega = frequencies(1, 2 * sizes.single, np.full(1, PRODUCT_SCALE), seed + len(CLIQUE_SCALES))
+        blocks.append(Block(f"product ramp {label}", "product ramp", trio, {"knots": at}))
+        blocks.append(Block(f"product smooth {label}", "product fourier", trio, {"omega": omega}))
+    return blocks
