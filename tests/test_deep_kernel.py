@@ -10,7 +10,6 @@ from scipy.special import softmax
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, DotProduct, Matern
 
-from hte_bridge.engines.deep.candidates import COARSE, along_an_index, approximate, search, weigh
 from hte_bridge.engines.deep.forms import ALONE, forms
 from hte_bridge.engines.deep.kernel import CONSTANT_VARIANCE, LogPosterior, Rows, Space, Together, covariance
 from hte_bridge.engines.deep.kernel_posterior import (
@@ -297,58 +296,6 @@ def test_an_evaluation_leaves_nothing_for_the_next():
     again = density(theta)
     assert first[0] == again[0]
     assert (first[1] == again[1]).all()
-
-
-def worlds(unrelated, n=160):
-    """Outcomes under two accounts: arms that share nothing, or one steep baseline with a plain effect."""
-    rng = np.random.default_rng(4)
-    x, t = rng.normal(size=(n, P)), rng.integers(0, 2, size=n) * 1.0
-    arms = np.where(t == 1, 2 * np.sin(2 * x[:, 0]), 2 * np.cos(2 * x[:, 1]))
-    shared = 2 * np.sin(2 * x[:, 0]) + np.cos(2 * x[:, 1]) + (t - 0.5) * x[:, 2]
-    y = (arms if unrelated else shared) + 0.5 * rng.normal(size=n)
-
-    def rows_of(form):
-        return Rows(
-            tensor(x),
-            tensor((y - y.mean()) / y.std()),
-            torch.ones(n).double(),
-            form.loads(t, np.full(n, 0.5)),
-        )
-
-    return rows_of
-
-
-@pytest.mark.parametrize(("unrelated", "named"), [(True, "arms"), (False, "centred")])
-def test_evidence_finds_the_form_that_made_the_outcomes(unrelated, named):
-    found = search(worlds(unrelated), [CENTRED, BASELINE, ARMS], 1e-7)
-    chosen, share = weigh([(each, approximate(each)) for each in found], 0.01)
-    best = chosen[int(np.argmax(share))][0].model.form
-    assert share.sum() == pytest.approx(1.0)
-    assert best.name == named
-    evidence = share**COARSE  # shares are its cube root
-    assert evidence.max() / evidence.sum() > 0.9
-
-
-def test_an_index_is_found_from_the_gradient_of_the_effect():
-    rng = np.random.default_rng(5)
-    x, t = rng.normal(size=(250, P)), rng.integers(0, 2, size=250) * 1.0
-    weights = np.array([0.6, -0.7, 0.4])
-    y = (t - 0.5) * 3 * np.sin(2 * (x @ weights)) + 0.3 * rng.normal(size=250)
-
-    def rows_of(form):
-        return Rows(
-            tensor(x),
-            tensor((y - y.mean()) / y.std()),
-            torch.ones(250).double(),
-            form.loads(t, np.full(250, 0.5)),
-        )
-
-    best = search(rows_of, [CENTRED], 1e-7)[0]
-    along = along_an_index(best, 1e-7)
-    found = along.mode.theta[along.model.scales.surfaces[1].metric]
-    assert abs(found @ weights) / np.linalg.norm(found) / np.linalg.norm(weights) > 0.99
-    chosen, share = weigh([(each, approximate(each)) for each in (best, along)], 0.01)
-    assert chosen[int(np.argmax(share))][0].model.form.index
 
 
 def test_hamiltonian_draws_have_the_moments_of_a_long_run():
