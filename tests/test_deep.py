@@ -171,7 +171,7 @@ def test_diagnostics_and_structure_read_in_words(fit):
     table = fit.diagnostics()
     assert {"rows", "held-out loss", "held-out loss, linear", "converged"} <= set(table["diagnostic"])
     assert table["reading"].str.len().min() > 5
-    forms = table[table["diagnostic"].str.startswith("probability of the form")]
+    forms = table[table["diagnostic"].str.startswith("share of the form")]
     assert forms["value"].sum() == pytest.approx(1.0, abs=1e-3)
     assert forms.iloc[0]["reading"].startswith("outcome mean")  # the design is Robinson's
     assert fit.structure()["importance"].is_monotonic_decreasing

@@ -109,13 +109,13 @@ ACCOUNTS = {
 
 
 def accounts(fit: DeepFit) -> list[Line]:
-    """Posterior probability of each form of the kernel model."""
+    """Share of each form of the kernel model in the answer."""
     shares = dict(fit.branch.info.get("forms", {}))
     lines = []
     for name, share in sorted(shares.items(), key=lambda pair: -pair[1]):
         first, _, index = name.partition(", ")
         reading = ACCOUNTS[first] + ("; the effect bends along one index of the covariates" if index else "")
-        lines.append((f"probability of the form: {name}", float(share), reading))
+        lines.append((f"share of the form: {name}", float(share), reading))
     return lines
 
 

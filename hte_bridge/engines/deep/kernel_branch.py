@@ -12,7 +12,7 @@ import torch
 from joblib import Parallel, delayed
 
 from hte_bridge.engine import Array, HeldOut
-from hte_bridge.engines.deep.candidates import Candidate, along_an_index, approximate, search, weigh
+from hte_bridge.engines.deep.candidates import HOPELESS, Candidate, along_an_index, approximate, search, weigh
 from hte_bridge.engines.deep.contract import Branch
 from hte_bridge.engines.deep.design import device_of
 from hte_bridge.engines.deep.forms import Form, forms
@@ -33,11 +33,7 @@ if TYPE_CHECKING:
 PROBED, PROBED_ROWS = 6, 100  # draws of the scales, and units, at which the structure of tau is read
 LIGHTEST = 1e-3  # a draw of the scales with less weight is left out
 FIRST_ROWS = 250  # on which the search for forms and scales begins
-TRAILING = 7.5  # log posterior there by which a form may trail: with twice the rows it is twice as much
-FEWEST_DRAWS, FEWEST_OF_MANY = (
-    8,
-    4,
-)  # of a form that counts, with up to and with more than ``FULL_DRAWS`` rows
+FEWEST_DRAWS, FEWEST_OF_MANY = 8, 4  # of a form, with up to and with more than ``FULL_DRAWS`` rows
 CHAIN_ROWS = 3_000  # up to which the scales are drawn by a chain; beyond, where it takes many minutes, from the normal approximation
 FULL_DRAWS = 1_000  # rows from which draws are fewer: each is dearer, and the scales are better known
 COUNTS = 0.02  # a form with a smaller share is left out
@@ -233,10 +229,14 @@ def _mixed_posterior(
 
 
 def first_search(sample: Sample, options: Deep, binary: bool) -> dict[Form, Array]:
-    """Scales of each form on few rows, where a search takes a tenth of the time; forms that trail far even there are left out."""
+    """Scales of each form on few rows, where a search takes a tenth of the time; forms that trail far even there are left out.
+
+    On half of the rows a form trails by half as much, and with fewer yet chance has too large a part to leave out more.
+    """
     few = sample.thinned(FIRST_ROWS, options.seed)
     found = search(few.rows, forms(options.effect_rate, binary), FOLD_TOLERANCE)
-    return {each.model.form: each.mode.theta for each in found if each.value > found[0].value - TRAILING}
+    trailing = HOPELESS * max(0.5, few.bare.n / sample.bare.n)
+    return {each.model.form: each.mode.theta for each in found if each.value > found[0].value - trailing}
 
 
 def on_all(candidate: Candidate, laplace: Laplace, sample: Sample) -> tuple[Candidate, Laplace]:

@@ -112,7 +112,7 @@ class KernelPosterior:
     def moments(self, covariates: Array) -> tuple[Array, Array]:
         """Mean and standard deviation of tau at the rows of ``covariates`` (m, q).
 
-        From ``MANY`` rows on in single precision (``scoring.py``): to about four digits the same.
+        From ``MANY`` rows on in single precision (``scoring.py``): the same to about three digits.
         """
         mix = self._quick() if len(covariates) >= MANY else self._mix
         side_by_side = Parallel(backend="threading")  # by default one thread
