@@ -25,8 +25,8 @@ def test_many_rows_are_scored_with_the_same_moments(form, clustered, monkeypatch
     np.testing.assert_allclose(quick_mean, mean, atol=1e-4)
     longer = (quick_sd / sd) ** 2 - 1
     assert longer.min() > -1e-4  # directions that are left out only add
-    assert longer.mean() < 10 * DROPPED  # the promise is for the units seen; these are others
-    assert longer.max() < 0.02
+    assert longer.mean() < 2 * DROPPED  # the promise is for the units seen; these are others
+    assert longer.max() < 5 * DROPPED
 
 
 def test_single_precision_alone_would_not_do():

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 import torch
 
-from hte_bridge.engines.deep.kernel import Rows, pieces, straight
+from hte_bridge.engines.deep.kernel import Pieces, Rows, pieces, straight
 from hte_bridge.engines.deep.scales import Surface
 
-DROPPED = 1e-3  # share of the posterior variance that the directions left out add, on average over the units
+DROPPED = 1e-2  # share of the posterior variance that the directions left out add, on average over the units
 Part = tuple[Surface, torch.Tensor, float]  # a surface, its loads (n,), and its share in the effect
 
 
@@ -110,12 +110,13 @@ class Scorer:
         slopes = (lines.T @ solved).float()
         return cls(theta.float(), tuple(bent), int(kept.sum()), slopes, spread.float(), variance)
 
-    def __call__(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and variance (m,) at standardised rows (m, p) in single precision."""
+    def __call__(self, x: torch.Tensor, space: Pieces) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and variance (m,) at standardised rows (m, p) in single precision; ``space`` (n, m) is written over."""
         ends = torch.cat([straight(x, self.theta, each.surface) for each in self.bent], 1)
         found = torch.zeros(len(self.bent[0].onto), len(x), dtype=x.dtype)
         for each in self.bent:
-            found.addmm_(each.onto, pieces(each.seen, x, self.theta, each.surface).matern)
+            own = Pieces(space.matern[: len(each.seen)], space.decay[: len(each.seen)])
+            found.addmm_(each.onto, pieces(each.seen, x, self.theta, each.surface, own).matern)
         directions, crossed, mean = found[: self.rank], found[self.rank : -1], found[-1]
         lines = ends @ self.spread - 2.0 * crossed.T
         variance = self.variance + (lines * ends).sum(1) - directions.square_().sum(0)
