@@ -40,12 +40,12 @@ def losses(fit: DeepFit) -> list[Line]:
     slope = np.average(residual * left, weights=study.weight) / np.average(residual**2, weights=study.weight)
     flat = float(np.average((left - residual * slope) ** 2, weights=study.weight))
     better = (
-        "the varying effect predicts held-out outcomes better"
+        "the varying effect predicts held-out outcomes better than a constant one"
         if ours < flat
-        else ("a constant effect predicts held-out outcomes as well: do not read much into the variation")
+        else "a constant effect predicts held-out outcomes as well: do not read much into the variation"
     )
     lines = [
-        ("held-out loss", ours, f"mean squared error; {better} than a constant one ({flat:.4g})"),
+        ("held-out loss", ours, f"mean squared error; {better} ({flat:.4g})"),
         ("held-out loss, constant effect", flat, "the loss with one effect for all"),
     ]
     if not study.fixed_effects.shape[1]:

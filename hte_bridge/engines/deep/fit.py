@@ -84,7 +84,8 @@ class DeepFit:
         """Effect at each row of ``new``: posterior mean, sd and interval.
 
         Coverage is meant *across the covariate points*: of the points of ``new``, about ``level`` have their effect in the interval
-        (Wahba, 1983; Nychka, 1988), not each point in repeated samples.
+        (Wahba, 1983; Nychka, 1988), not each point in repeated samples. From 50,000 rows on a kernel fit scores in single precision; intervals
+        are then up to half a per cent longer.
 
         Parameters
         ----------
