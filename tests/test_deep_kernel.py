@@ -26,7 +26,7 @@ from hte_bridge.errors import DidNotConverge
 N, P = 60, 3
 ROUNDING = 1e-8  # closed forms agree to this; covariances here have condition numbers near 1e6
 CENTRED, BASELINE, ARMS = forms(10.0, binary=True)
-FORMS = [ALONE, CENTRED, BASELINE, ARMS, CENTRED.along_an_index(), ARMS.along_an_index()]
+FORMS = [ALONE, CENTRED, BASELINE, ARMS, CENTRED.along_an_index(), ARMS.along_an_index(), BASELINE.as_a_sum()]
 
 
 def tensor(values):

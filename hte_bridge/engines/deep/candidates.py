@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from hte_bridge.engines.deep.forms import Form
 from hte_bridge.engines.deep.kernel import Rows
 from hte_bridge.engines.deep.kernel_posterior import Model, component, gradients
 from hte_bridge.engines.deep.mixture import Laplace, Mode, find_mode
-from hte_bridge.engines.deep.scales import Array
+from hte_bridge.engines.deep.scales import Array, Scales
 from hte_bridge.errors import DidNotConverge
 
 HOPELESS = (
@@ -82,9 +83,30 @@ def along_an_index(best: Candidate, tolerance: float) -> Candidate:
     return Candidate(Model(form, rows, scales), mode)
 
 
+def as_a_sum(best: Candidate, tolerance: float) -> Candidate:
+    """The same form whose effect is a sum of functions of one covariate each, searched from the outcome's scales already found."""
+    form, rows = best.model.form.as_a_sum(), best.model.rows
+    scales = form.scales(rows.x.shape[1], rows.cluster is not None)
+    start = np.where(alike(scales), best.mode.theta, scales.start())
+    return Candidate(Model(form, rows, scales), find_mode(rows, scales, start, tolerance=tolerance))
+
+
+def alike(scales: Scales) -> npt.NDArray[np.bool_]:
+    """Whether each place (size,) holds a scale that a form with the same loads has too: it is of no additive surface."""
+    same = np.ones(scales.size, dtype=bool)
+    for surface in scales.surfaces:
+        same[surface.start : surface.metric.stop] = not surface.additive
+    return same
+
+
 def approximate(candidate: Candidate) -> Laplace:
     """Normal approximation of the posterior of a candidate's scales."""
     return Laplace.at(candidate.mode, candidate.model.rows, candidate.model.scales)
+
+
+def height(pair: tuple[Candidate, Laplace]) -> float:
+    """Log evidence of a candidate, with the form's prior odds."""
+    return pair[1].log_evidence + pair[0].model.form.log_odds
 
 
 def weigh(
@@ -98,7 +120,7 @@ def weigh(
     scales is as wide as here. A power below one is a posterior given that the data are only near the model's (Miller and Dunson, 2019, JASA
     114(527)).
     """
-    height = np.array([laplace.log_evidence + each.model.form.log_odds for each, laplace in pairs])
-    share = np.exp((height - height.max()) / COARSE)
+    heights = np.array([height(pair) for pair in pairs])
+    share = np.exp((heights - heights.max()) / COARSE)
     kept = np.flatnonzero(share / share.sum() >= least)
     return [pairs[k] for k in kept.tolist()], share[kept] / share[kept].sum()

@@ -107,14 +107,20 @@ ACCOUNTS = {
     "arms": "an outcome surface for each arm, unrelated",
 }
 
+BENDS = {
+    "": "",
+    "index": "; the effect bends along one index of the covariates",
+    "additive": "; the effect is a sum of functions of one covariate each",
+}
+
 
 def accounts(fit: DeepFit) -> list[Line]:
     """Share of each form of the kernel model in the answer."""
     shares = dict(fit.branch.info.get("forms", {}))
     lines = []
     for name, share in sorted(shares.items(), key=lambda pair: -pair[1]):
-        first, _, index = name.partition(", ")
-        reading = ACCOUNTS[first] + ("; the effect bends along one index of the covariates" if index else "")
+        first, _, bend = name.partition(", ")
+        reading = ACCOUNTS[first] + BENDS[bend]
         lines.append((f"share of the form: {name}", float(share), reading))
     return lines
 

@@ -8,6 +8,8 @@ simpler than the outcome's mean, and errors in e and m reach it only through the
 ``arms``: Y = (1 - T) mu0(x) + T mu1(x) + error with independent surfaces, for a binary treatment (Alaa and van der Schaar, 2017, NeurIPS
 30). It is the better account where treated and controls have little in common, so that their difference is no simpler than either.
 
+Each of the first two may have an effect that bends along one index, or one that is a sum of functions of one covariate each.
+
 The last two lean on the prior of mu0 under confounding (Hahn, Murray and Carvalho, 2020, Bayesian Analysis 15(3), section 4), the first does
 not: they count as much only on very strong evidence, which is what ``LOG_ODDS`` says (Kass and Raftery, 1995, JASA 90(430), 2 log B > 10).
 """
@@ -25,6 +27,7 @@ from hte_bridge.engines.deep.scales import Array, Scales
 OUTCOME_RATE = 1.0  # of the exponential prior on the sds of a surface of outcomes, in units of 1 / sd(Y)
 EFFECT_SHAPE = 2.0  # of the gamma prior on the sd of the effect's Matern part: an effect that bends not at all is not what it begins at
 LOG_ODDS = -5.0  # before the data, of each form but the centred one
+SUM_LOG_ODDS = -3.0  # of an additive effect, which allows no interactions: strong evidence makes up for it
 Name = Literal["centred", "baseline", "arms", "alone"]
 
 
@@ -42,6 +45,8 @@ class Form:
         Of the priors on each surface's sds.
     index : bool
         Whether the surfaces that make the effect bend along one index of the covariates (Garnett, Osborne and Hennig, 2014, UAI 30).
+    additive : bool
+        Whether they are sums of functions of one covariate each (Hastie and Tibshirani, 1990, Generalized Additive Models).
 
     Examples
     --------
@@ -56,16 +61,18 @@ class Form:
     rates: tuple[float, ...]
     shapes: tuple[float, ...]
     index: bool = False
+    additive: bool = False
 
     @property
     def label(self) -> str:
         """Name for a reader."""
-        return f"{self.name}, index" if self.index else self.name
+        return self.name + ", index" * self.index + ", additive" * self.additive
 
     @property
     def log_odds(self) -> float:
-        """Log prior odds against the centred form."""
-        return 0.0 if self.name in ("centred", "alone") else LOG_ODDS
+        """Log prior odds against the centred form whose effect may bend as it likes."""
+        own = 0.0 if self.name in ("centred", "alone") else LOG_ODDS
+        return own + SUM_LOG_ODDS * self.additive
 
     def loads(self, treatment: Array, propensity: Array) -> torch.Tensor:
         """What the surfaces are multiplied by in the outcomes of these units (s, n)."""
@@ -86,11 +93,16 @@ class Form:
         """Layout of the scales with p covariates."""
         along = tuple(self.index and share != 0.0 for share in self.effect)
         sparse = tuple(self.name != "alone" and share != 0.0 for share in self.effect)
-        return Scales(p, self.rates, self.shapes, along, sparse, clustered)
+        additive = tuple(self.additive and share != 0.0 for share in self.effect)
+        return Scales(p, self.rates, self.shapes, along, sparse, clustered, additive)
 
     def along_an_index(self) -> Form:
         """The same form whose effect bends along one index."""
         return replace(self, index=True)
+
+    def as_a_sum(self) -> Form:
+        """The same form whose effect is a sum of functions of one covariate each."""
+        return replace(self, additive=True)
 
 
 def forms(effect_rate: float, binary: bool) -> list[Form]:

@@ -3,8 +3,8 @@
     y = sum over surfaces of load * surface(x) + cluster effect + error
 
 A surface is a Gaussian process: a constant of large variance, a linear part, and a Matern-3/2 part with one length per covariate
-(Rasmussen and Williams, 2006, Gaussian Processes for Machine Learning, eqs. 4.17 and 5.9). Which surfaces there are, and what loads
-each row puts on them, is said in ``forms.py``.
+(Rasmussen and Williams, 2006, Gaussian Processes for Machine Learning, eqs. 4.17 and 5.9); an additive one has a spline of each
+covariate in place of the last. Which surfaces there are, and what loads each row puts on them, is said in ``forms.py``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from math import log, pi
 import torch
 
 from hte_bridge.engines.deep.scales import Array, Scales, Surface
+from hte_bridge.engines.deep.splines import PER_COVARIATE, functions
 
 CONSTANT_VARIANCE = 1e3  # of a surface's constant, in squared units of sd(Y): as good as no prior
 ROOT3 = 3.0**0.5
@@ -126,11 +127,19 @@ def pieces(
 
 
 def straight(a: torch.Tensor, theta: torch.Tensor, surface: Surface) -> torch.Tensor:
-    """Columns (n, p + 1) whose products are the covariance of a surface's linear part and constant."""
-    slope = torch.exp(theta[surface.linear]) * surface.p**-0.5
-    return torch.cat(
-        [a * slope, torch.full((len(a), 1), CONSTANT_VARIANCE**0.5, dtype=a.dtype, device=a.device)], 1
-    )
+    """Columns (n, q) whose products are the covariance of a surface's linear part and constant, or of an additive surface."""
+    if surface.additive:
+        own = (functions(a) * additive_sds(theta, surface).to(a.dtype)).flatten(1)
+    else:
+        own = a * (torch.exp(theta[surface.linear]) * surface.p**-0.5)
+    constant = torch.full((len(a), 1), CONSTANT_VARIANCE**0.5, dtype=a.dtype, device=a.device)
+    return torch.cat([own, constant], 1)
+
+
+def additive_sds(theta: torch.Tensor, surface: Surface) -> torch.Tensor:
+    """Prior sds (p, ``PER_COVARIATE``) of the coefficients of an additive surface's functions."""
+    common = theta[surface.deviations].repeat_interleave(torch.tensor([1, PER_COVARIATE - 1]))
+    return torch.exp(theta[surface.metric][:, None] + common)
 
 
 def surface_kernel(
@@ -140,13 +149,16 @@ def surface_kernel(
     variance, line = torch.exp(2.0 * theta[surface.matern]), straight(a, theta, surface)
     if load is not None:
         variance, line = (variance * load)[:, None], line * load[:, None]
+    if surface.additive:
+        return line @ straight(b, theta, surface).T
     matern = pieces(a, b, theta, surface).matern.mul_(variance)
     return matern.addmm_(line, straight(b, theta, surface).T)
 
 
 def surface_variance(a: torch.Tensor, theta: torch.Tensor, surface: Surface) -> torch.Tensor:
     """Prior variance (n,) of a surface at the rows of a."""
-    return straight(a, theta, surface).square().sum(1) + torch.exp(2.0 * theta[surface.matern])
+    bent = 0.0 if surface.additive else torch.exp(2.0 * theta[surface.matern])
+    return straight(a, theta, surface).square().sum(1) + bent
 
 
 def covariance(
@@ -163,6 +175,8 @@ def covariance(
     lines = torch.cat(columns, 1)
     total = torch.mm(lines, lines.T, out=space.total)
     for surface, part, both in zip(surfaces, space.parts, space.both, strict=True):
+        if surface.additive:
+            continue
         matern = pieces(rows.x, rows.x, theta, surface, part).matern
         variance = float(torch.exp(2.0 * theta[surface.matern]))
         if both is None:
@@ -204,7 +218,10 @@ class Together:
             gradient[self.cluster] += 2.0 * torch.exp(2.0 * theta[self.cluster]) * inside
         for surface, part, both in zip(self.surfaces, space.parts, space.both, strict=True):
             own = slope if both is None else torch.mul(slope, both, out=total)
-            add_surface_gradient(gradient, own, part, rows.x, theta, surface)
+            if surface.additive:
+                add_additive_gradient(gradient, own, rows.x, theta, surface)
+            else:
+                add_surface_gradient(gradient, own, part, rows.x, theta, surface)
         return value - 0.5 * rows.n * LOG_2PI
 
 
@@ -258,3 +275,14 @@ def add_surface_gradient(
     # d matern / d log length_j = 3 variance decay (x_j - x_j')^2 / length_j^2, summed as two matrix products
     spread = 2.0 * (total @ (x * x) - (x * (weight @ x)).sum(0))
     gradient[surface.metric] += 3.0 * variance * spread * torch.exp(-2.0 * theta[surface.metric])
+
+
+def add_additive_gradient(
+    gradient: torch.Tensor, slope: torch.Tensor, x: torch.Tensor, theta: torch.Tensor, surface: Surface
+) -> None:
+    """Add an additive surface's part of the gradient; ``slope`` is the derivative by its kernel (n, n)."""
+    columns = (functions(x) * additive_sds(theta, surface)).flatten(1)
+    each = 2.0 * (columns * (slope @ columns)).sum(0).view(surface.p, PER_COVARIATE)
+    gradient[surface.linear] += each[:, 0].sum()
+    gradient[surface.matern] += each[:, 1:].sum()
+    gradient[surface.metric] += each.sum(1)

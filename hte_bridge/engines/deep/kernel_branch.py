@@ -12,7 +12,16 @@ import torch
 from joblib import Parallel, delayed
 
 from hte_bridge.engine import Array, HeldOut
-from hte_bridge.engines.deep.candidates import HOPELESS, Candidate, along_an_index, approximate, search, weigh
+from hte_bridge.engines.deep.candidates import (
+    HOPELESS,
+    Candidate,
+    along_an_index,
+    approximate,
+    as_a_sum,
+    height,
+    search,
+    weigh,
+)
 from hte_bridge.engines.deep.contract import Branch
 from hte_bridge.engines.deep.design import device_of
 from hte_bridge.engines.deep.forms import Form, forms
@@ -21,6 +30,7 @@ from hte_bridge.engines.deep.kernel_posterior import Component, KernelPosterior,
 from hte_bridge.engines.deep.mixture import Laplace, effective, hamiltonian, importance
 from hte_bridge.engines.deep.nets import NetOptions, Standard
 from hte_bridge.engines.deep.nuisance import CrossFitted, crossfit, stack, standard_learners
+from hte_bridge.engines.deep.splines import PER_COVARIATE
 from hte_bridge.engines.deep.structure import average, probe
 from hte_bridge.engines.deep.threads import threads
 from hte_bridge.engines.deep.treatment import Treatment, centre_treatment
@@ -36,9 +46,10 @@ FIRST_ROWS = 250  # on which the search for forms and scales begins
 FEWEST_DRAWS, FEWEST_OF_MANY = 8, 4  # of a form, with up to and with more than ``FULL_DRAWS`` rows
 CHAIN_ROWS = 3_000  # up to which the scales are drawn by a chain; beyond, where it takes many minutes, from the normal approximation
 FULL_DRAWS = 1_000  # rows from which draws are fewer: each is dearer, and the scales are better known
-COUNTS = 0.02  # a form with a smaller share is left out
+MOST_FUNCTIONS = 0.5  # of additive effects, as a share of the rows
+COUNTS = 0.05  # a form with a smaller share is left out
 COUNTS_ON_FEWER = 0.005  # and on a subset, where the evidence is weaker, one with less than this
-TOLERANCE = 1e-7  # of the search for the scales, in shares of the log posterior
+TOLERANCE = 1e-6  # of the search for the scales, in shares of the log posterior
 FOLD_TOLERANCE = 1e-5  # in a fold, where they serve a point prediction
 
 
@@ -201,10 +212,12 @@ def _mixed_posterior(
     sample = Sample.of(study, propensity)
     small = sample.thinned(options.scale_rows, options.seed)
     begin = first_search(small, options, study.binary)
-    tried = search(small.rows, list(begin), TOLERANCE, begin)
-    tried.append(along_an_index(tried[0], TOLERANCE))
+    pairs = [(each, approximate(each)) for each in search(small.rows, list(begin), TOLERANCE, begin)]
+    tried = [each for each, _ in sorted(pairs, key=height, reverse=True)]
+    bent = [along_an_index(tried[0], TOLERANCE), *sums(tried)]
+    pairs += [(each, approximate(each)) for each in bent]
     whole = small.bare.n == study.n
-    chosen, share = weigh([(each, approximate(each)) for each in tried], COUNTS if whole else COUNTS_ON_FEWER)
+    chosen, share = weigh(pairs, COUNTS if whole else COUNTS_ON_FEWER)
     if not whole:
         chosen, share = weigh([on_all(each, laplace, sample) for each, laplace in chosen], COUNTS)
     parts: list[Component] = []
@@ -216,7 +229,7 @@ def _mixed_posterior(
     noise = weights @ np.array([np.exp(2 * float(each.theta[0])) for each in parts])
     info = {
         "scale_rows": small.bare.n,
-        "evaluations": sum(each.mode.evaluations for each in tried),
+        "evaluations": sum(each.mode.evaluations for each, _ in pairs),
         "forms": {
             each.model.form.label: round(float(own), 4) for (each, _), own in zip(chosen, share, strict=True)
         },
@@ -237,6 +250,17 @@ def first_search(sample: Sample, options: Deep, binary: bool) -> dict[Form, Arra
     found = search(few.rows, forms(options.effect_rate, binary), FOLD_TOLERANCE)
     trailing = HOPELESS * max(0.5, few.bare.n / sample.bare.n)
     return {each.model.form: each.mode.theta for each in found if each.value > found[0].value - trailing}
+
+
+def sums(tried: Sequence[Candidate]) -> list[Candidate]:
+    """The first of the forms that give the effect a surface of its own, with an additive effect.
+
+    None where covariates are so many that the functions are too, or where only independent arms are left.
+    """
+    rows = tried[0].model.rows
+    own = [each for each in tried if each.model.form.name != "arms"]
+    few = PER_COVARIATE * rows.x.shape[1] <= MOST_FUNCTIONS * rows.n
+    return [as_a_sum(own[0], TOLERANCE)] if own and few else []
 
 
 def on_all(candidate: Candidate, laplace: Laplace, sample: Sample) -> tuple[Candidate, Laplace]:

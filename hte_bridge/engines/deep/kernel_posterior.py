@@ -15,6 +15,7 @@ from hte_bridge.engines.deep.kernel import (
     Pieces,
     Rows,
     Space,
+    additive_sds,
     covariance,
     pieces,
     surface_kernel,
@@ -22,6 +23,7 @@ from hte_bridge.engines.deep.kernel import (
 )
 from hte_bridge.engines.deep.scales import Array, Scales
 from hte_bridge.engines.deep.scoring import Scorer
+from hte_bridge.engines.deep.splines import functions, slopes
 from hte_bridge.errors import DidNotConverge
 
 JITTER = 1e-8  # of the covariance's diagonal, where rounding left it indefinite
@@ -291,6 +293,10 @@ def gradients(at: Component, x: torch.Tensor, alone: int | None = None) -> torch
     chosen = None if alone is None else [float(k == alone) for k in range(len(at.model.scales.rates))]
     for surface, load, share in active(at.model, chosen):
         own = at.solved * load * share
+        if surface.additive:
+            sds = additive_sds(at.theta, surface)
+            total += (slopes(x) * sds**2 * torch.einsum("n,npk->pk", own, functions(seen))).sum(-1)
+            continue
         decay = pieces(seen, x, at.theta, surface).decay * own[:, None]
         factor = 3.0 * torch.exp(2.0 * at.theta[surface.matern])
         metric = at.theta[surface.metric]
@@ -325,8 +331,8 @@ def restore(arrays: dict[str, Array], values: dict[str, Any]) -> KernelPosterior
     models = []
     for k, each in enumerate(values["models"]):
         form: dict[str, Any] = {**each["form"], **tuples(each["form"], "effect", "rates", "shapes")}
-        scales: dict[str, Any] = {"sparse": (), **each["scales"]}  # files of before have none
-        scales |= tuples(scales, "rates", "shapes", "index", "sparse")
+        scales: dict[str, Any] = {"sparse": (), "additive": (), **each["scales"]}  # files of before have none
+        scales |= tuples(scales, "rates", "shapes", "index", "sparse", "additive")
         rows = Rows(**kept, loads=torch.as_tensor(arrays[f"loads{k}"]))
         models.append(Model(Form(**form), rows, Scales(**scales)))
     chosen = zip(arrays["weights"], arrays["model"], strict=True)

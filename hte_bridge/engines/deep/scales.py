@@ -13,6 +13,10 @@ Array = npt.NDArray[np.float64]
 
 LENGTH_SD = 0.6**-0.5  # of log lengths, about log(2 sqrt p) for standardised covariates
 LONG_SD = 0.2**-0.5  # of those beyond it for an effect, which most covariates are thought not to bend
+FAINT_SD, STRONG_SD = (
+    LONG_SD,
+    0.7,
+)  # of log weights of an additive effect, about -log(p) / 2: most are thought to be near none
 CLUSTER_RATE = 1.0  # of the exponential prior on the sd of a cluster's effect, in units of 1 / sd(Y)
 LOWEST, HIGHEST = -12.0, 12.0  # logs beyond these are the same model to machine precision
 
@@ -27,6 +31,9 @@ class Surface:
 
     Log lengths have a normal prior; with ``sparse`` a two-piece normal one (Wallis, 2014, Statistical Science 29(1)), wide
     towards long ones, under which a covariate is likely to be all but left out of the Matern part.
+
+    With ``additive`` the surface is a sum of functions of one covariate each (``splines.py``): the first two numbers are the log sds
+    that their linear and their curved parts have in common, the metric the log weights of the covariates, two-piece normal too.
     """
 
     start: int
@@ -35,6 +42,7 @@ class Surface:
     shape: float = 1.0
     index: bool = False
     sparse: bool = False
+    additive: bool = False
 
     @property
     def linear(self) -> int:
@@ -43,7 +51,7 @@ class Surface:
 
     @property
     def matern(self) -> int:
-        """Place of the log sd of the Matern part."""
+        """Place of the log sd of the Matern part, or of the curved part."""
         return self.start + 1
 
     @property
@@ -53,12 +61,14 @@ class Surface:
 
     @property
     def metric(self) -> slice:
-        """Places of the p log lengths, or of the index's weights."""
+        """Places of the p log lengths, of the index's weights, or of an additive surface's log weights."""
         return slice(self.start + 2, self.start + 2 + self.p)
 
     @property
     def metric_centre(self) -> float:
-        """Prior mean of a log length, or of a weight."""
+        """Prior mean of a log length, of an index's weight, or of a log weight."""
+        if self.additive:
+            return -0.5 * float(np.log(self.p))
         return 0.0 if self.index else float(np.log(2.0 * np.sqrt(self.p)))
 
     @property
@@ -66,6 +76,8 @@ class Surface:
         """Prior sds of the metric's numbers below and above their centre; those of weights give the index an sd of about one."""
         if self.index:
             return self.p**-0.5, self.p**-0.5
+        if self.additive:
+            return FAINT_SD, STRONG_SD
         return LENGTH_SD, LONG_SD if self.sparse else LENGTH_SD
 
     def metric_precision(self, off: torch.Tensor) -> torch.Tensor:
@@ -90,6 +102,8 @@ class Scales:
         Of each surface: whether its metric is one index, and whether its lengths are likely to be long; none is by default.
     clustered : bool
         Whether the model has a random effect per cluster.
+    additive : tuple of bool
+        Of each surface: whether it is a sum of functions of one covariate each; none is by default.
 
     Examples
     --------
@@ -103,13 +117,15 @@ class Scales:
     index: tuple[bool, ...] = ()
     sparse: tuple[bool, ...] = ()
     clustered: bool = False
+    additive: tuple[bool, ...] = ()
 
     @property
     def surfaces(self) -> tuple[Surface, ...]:
         """The surfaces, in the order of ``rates``."""
         none = (False,) * len(self.rates)
         shapes = self.shapes or (1.0,) * len(self.rates)
-        parts = enumerate(zip(self.rates, shapes, self.index or none, self.sparse or none, strict=True))
+        kinds = self.index or none, self.sparse or none, self.additive or none
+        parts = enumerate(zip(self.rates, shapes, *kinds, strict=True))
         return tuple(Surface(1 + k * (self.p + 2), self.p, *part) for k, part in parts)
 
     @property

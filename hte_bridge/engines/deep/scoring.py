@@ -23,7 +23,7 @@ Part = tuple[Surface, torch.Tensor, float]  # a surface, its loads (n,), and its
 
 @dataclass(frozen=True, eq=False)
 class Bent:
-    """A surface's Matern part as new rows meet it.
+    """A surface's Matern part as new rows meet it; an additive surface has none.
 
     Parameters
     ----------
@@ -47,8 +47,10 @@ class Scorer:
     ----------
     theta : tensor (size,)
         Log scales.
+    surfaces : tuple of Surface
+        That make the effect.
     bent : tuple of Bent
-        Of the surfaces that make the effect.
+        Of those with a Matern part.
     rank : int
         Number of directions.
     slopes : tensor (q,)
@@ -60,6 +62,7 @@ class Scorer:
     """
 
     theta: torch.Tensor
+    surfaces: tuple[Surface, ...]
     bent: tuple[Bent, ...]
     rank: int
     slopes: torch.Tensor
@@ -76,25 +79,32 @@ class Scorer:
         solved: torch.Tensor,
     ) -> Scorer:
         """From the rows, the surfaces of the effect, and the covariance's factor and its inverse times the outcomes, all in double precision."""
-        loads = [share * load * torch.exp(2.0 * theta[surface.matern]) for surface, load, share in parts]
+        ends = [straight(rows.x, theta, surface) for surface, _, _ in parts]
         lines = torch.cat(
-            [straight(rows.x, theta, surface) * (share * load)[:, None] for surface, load, share in parts], 1
+            [each * (share * load)[:, None] for each, (_, load, share) in zip(ends, parts, strict=True)], 1
         )
-        ones = torch.ones(rows.x.shape[1] + 1, dtype=lines.dtype)
-        prior = torch.cat([share**2 * ones for _, _, share in parts])
-        variance = float(
-            sum(share**2 * torch.exp(2.0 * theta[surface.matern]) for surface, _, share in parts)
+        prior = torch.cat(
+            [
+                each.new_full((each.shape[1],), share**2)
+                for each, (_, _, share) in zip(ends, parts, strict=True)
+            ]
         )
         weights = torch.cholesky_solve(lines, factor)
         spread = torch.diag(prior) - lines.T @ weights
-        bends = sum(
-            load[:, None] * pieces(rows.x, rows.x, theta, surface).matern
-            for (surface, _, _), load in zip(parts, loads, strict=True)
+        curved = [
+            (surface, share * load * torch.exp(2.0 * theta[surface.matern]), share)
+            for surface, load, share in parts
+            if not surface.additive
+        ]
+        variance = float(
+            sum(share**2 * torch.exp(2.0 * theta[surface.matern]) for surface, _, share in curved)
         )
-        assert isinstance(bends, torch.Tensor)
+        bends = torch.zeros_like(factor)
+        for surface, load, _ in curved:
+            bends += load[:, None] * pieces(rows.x, rows.x, theta, surface).matern
         heard = torch.linalg.solve_triangular(factor, bends, upper=False)
         values, vectors = torch.linalg.eigh(heard @ heard.T / rows.n)
-        own = torch.cat([straight(rows.x, theta, surface) for surface, _, _ in parts], 1)
+        own = torch.cat(ends, 1)
         posterior = variance - heard.square().sum(0) + ((own @ spread) * own).sum(1)
         posterior -= 2.0 * (own * (bends.T @ weights)).sum(1)
         kept = torch.cumsum(values.clamp(min=0.0), 0) > DROPPED * posterior.mean()
@@ -102,18 +112,19 @@ class Scorer:
         onto = torch.linalg.solve_triangular(factor.T, vectors[:, kept], upper=True)
         onto = torch.cat([onto, weights, solved[:, None]], 1).T
         bent = []
-        for (surface, _, _), load in zip(parts, loads, strict=True):
+        for surface, load, _ in curved:
             carried = load != 0.0
             bent.append(
                 Bent(surface, rows.x[carried].float(), (onto * load)[:, carried].float().contiguous())
             )
         slopes = (lines.T @ solved).float()
-        return cls(theta.float(), tuple(bent), int(kept.sum()), slopes, spread.float(), variance)
+        surfaces = tuple(surface for surface, _, _ in parts)
+        return cls(theta.float(), surfaces, tuple(bent), int(kept.sum()), slopes, spread.float(), variance)
 
     def __call__(self, x: torch.Tensor, space: Pieces) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and variance (m,) at standardised rows (m, p) in single precision; ``space`` (n, m) is written over."""
-        ends = torch.cat([straight(x, self.theta, each.surface) for each in self.bent], 1)
-        found = torch.zeros(len(self.bent[0].onto), len(x), dtype=x.dtype)
+        ends = torch.cat([straight(x, self.theta, surface) for surface in self.surfaces], 1)
+        found = torch.zeros(self.rank + len(self.spread) + 1, len(x), dtype=x.dtype)
         for each in self.bent:
             own = Pieces(space.matern[: len(each.seen)], space.decay[: len(each.seen)])
             found.addmm_(each.onto, pieces(each.seen, x, self.theta, each.surface, own).matern)
