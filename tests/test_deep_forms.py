@@ -13,6 +13,16 @@ from hte_bridge.engines.deep.kernel import Rows
 from tests.test_deep_kernel import ARMS, BASELINE, CENTRED, P, tensor
 
 
+def rows_of(x, t, y):
+    """The rows under a form, of an experiment with halves treated."""
+
+    def under(form):
+        loads = form.loads(t, np.full(len(y), 0.5))
+        return Rows(tensor(x), tensor((y - y.mean()) / y.std()), torch.ones(len(y)).double(), loads)
+
+    return under
+
+
 def worlds(unrelated, n=160):
     """Outcomes under two accounts: arms that share nothing, or one steep baseline with a plain effect."""
     rng = np.random.default_rng(4)
@@ -20,16 +30,7 @@ def worlds(unrelated, n=160):
     arms = np.where(t == 1, 2 * np.sin(2 * x[:, 0]), 2 * np.cos(2 * x[:, 1]))
     shared = 2 * np.sin(2 * x[:, 0]) + np.cos(2 * x[:, 1]) + (t - 0.5) * x[:, 2]
     y = (arms if unrelated else shared) + 0.5 * rng.normal(size=n)
-
-    def rows_of(form):
-        return Rows(
-            tensor(x),
-            tensor((y - y.mean()) / y.std()),
-            torch.ones(n).double(),
-            form.loads(t, np.full(n, 0.5)),
-        )
-
-    return rows_of
+    return rows_of(x, t, y)
 
 
 @pytest.mark.parametrize(("unrelated", "named"), [(True, "arms"), (False, "centred")])
@@ -55,9 +56,9 @@ def test_shares_are_the_cube_root_of_evidence_and_odds():
 
 
 def test_a_search_that_begins_at_the_scales_of_fewer_rows_ends_where_the_other_does():
-    rows_of = worlds(False)
-    few = search(lambda form: rows_of(form).take(torch.arange(80)), [CENTRED], 1e-7)[0]
-    plain, begun = (search(rows_of, [CENTRED], 1e-9, begin)[0] for begin in (None, {CENTRED: few.mode.theta}))
+    full = worlds(False)
+    few = search(lambda form: full(form).take(torch.arange(80)), [CENTRED], 1e-7)[0]
+    plain, begun = (search(full, [CENTRED], 1e-9, begin)[0] for begin in (None, {CENTRED: few.mode.theta}))
     assert begun.mode.value == pytest.approx(plain.mode.value, abs=1e-3)
     assert abs(few.mode.value - plain.mode.value) > 1.0  # the two are not the same problem
 
@@ -67,16 +68,7 @@ def test_an_index_is_found_from_the_gradient_of_the_effect():
     x, t = rng.normal(size=(250, P)), rng.integers(0, 2, size=250) * 1.0
     weights = np.array([0.6, -0.7, 0.4])
     y = (t - 0.5) * 3 * np.sin(2 * (x @ weights)) + 0.3 * rng.normal(size=250)
-
-    def rows_of(form):
-        return Rows(
-            tensor(x),
-            tensor((y - y.mean()) / y.std()),
-            torch.ones(250).double(),
-            form.loads(t, np.full(250, 0.5)),
-        )
-
-    best = search(rows_of, [CENTRED], 1e-7)[0]
+    best = search(rows_of(x, t, y), [CENTRED], 1e-7)[0]
     along = along_an_index(best, 1e-7)
     found = along.mode.theta[along.model.scales.surfaces[1].metric]
     assert abs(found @ weights) / np.linalg.norm(found) / np.linalg.norm(weights) > 0.99

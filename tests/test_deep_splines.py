@@ -14,6 +14,7 @@ from hte_bridge.engines.deep.kernel_branch import sums
 from hte_bridge.engines.deep.kernel_posterior import KernelPosterior, Model, Units, component
 from hte_bridge.engines.deep.scales import Scales
 from hte_bridge.engines.deep.splines import KNOTS, PER_COVARIATE, SCALE
+from tests.test_deep_forms import rows_of
 from tests.test_deep_kernel import ARMS, CENTRED, P, tensor
 
 
@@ -40,16 +41,7 @@ def rows_where(effect, n=240):
     rng = np.random.default_rng(6)
     x, t = rng.normal(size=(n, P)), rng.integers(0, 2, size=n) * 1.0
     y = x[:, 2] + (t - 0.5) * effect(x) + 0.4 * rng.normal(size=n)
-
-    def rows_of(form):
-        return Rows(
-            tensor(x),
-            tensor((y - y.mean()) / y.std()),
-            torch.ones(n).double(),
-            form.loads(t, np.full(n, 0.5)),
-        )
-
-    return rows_of
+    return rows_of(x, t, y)
 
 
 @pytest.mark.parametrize(
