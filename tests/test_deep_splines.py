@@ -10,12 +10,14 @@ from scipy.interpolate import make_smoothing_spline
 from hte_bridge.engines.deep.candidates import approximate, as_a_sum, search, weigh
 from hte_bridge.engines.deep.forms import ALONE
 from hte_bridge.engines.deep.kernel import Rows
-from hte_bridge.engines.deep.kernel_branch import sums
+from hte_bridge.engines.deep.kernel_branch import bent
 from hte_bridge.engines.deep.kernel_posterior import KernelPosterior, Model, Units, component
 from hte_bridge.engines.deep.scales import Scales
 from hte_bridge.engines.deep.splines import KNOTS, PER_COVARIATE, SCALE
 from tests.test_deep_forms import rows_of
-from tests.test_deep_kernel import ARMS, CENTRED, P, tensor
+from tests.test_deep_kernel import ARMS, BASELINE, CENTRED, P, tensor
+
+PLAIN = [CENTRED, BASELINE, ARMS]
 
 
 def test_an_additive_surface_of_one_covariate_is_the_cubic_smoothing_spline():
@@ -60,13 +62,25 @@ def test_evidence_wants_an_additive_effect_where_it_is_one(effect, wanted):
     assert (share[1] < 0.05) == (not wanted)
 
 
+def labels(candidates):
+    return [each.model.form.label for each in candidates]
+
+
+def test_the_best_form_and_the_centred_one_are_bent():
+    found = {each.model.form: each for each in search(rows_where(lambda x: x[:, 0], n=60), PLAIN, 1e-3)}
+    centred, baseline, arms = (found[form] for form in PLAIN)
+    assert labels(bent([centred, baseline, arms])) == ["centred, index", "centred, additive"]
+    both = ["baseline, index", "centred, index", "baseline, additive", "centred, additive"]
+    assert labels(bent([baseline, arms, centred])) == both
+    assert labels(bent([baseline])) == ["baseline, index", "baseline, additive"]
+
+
 def test_arms_are_not_made_additive_nor_functions_nearly_as_many_as_rows():
     found = search(rows_where(lambda x: x[:, 0], n=60), [CENTRED, ARMS], 1e-3)
-    arms = [each for each in found if each.model.form == ARMS]
-    assert [each.model.form.label for each in sums(found)] == ["centred, additive"]
-    assert sums(arms) == []
+    arms_first = sorted(found, key=lambda each: each.model.form != ARMS)
+    assert labels(bent(arms_first)) == ["arms, index", "centred, index", "centred, additive"]
     few = search(rows_where(lambda x: x[:, 0], n=2 * P * PER_COVARIATE - 1), [CENTRED], 1e-3)
-    assert sums(few) == []
+    assert labels(bent(few)) == ["centred, index"]
 
 
 def test_an_additive_interval_grows_beyond_the_support():

@@ -214,8 +214,7 @@ def _mixed_posterior(
     begin = first_search(small, options, study.binary)
     pairs = [(each, approximate(each)) for each in search(small.rows, list(begin), TOLERANCE, begin)]
     tried = [each for each, _ in sorted(pairs, key=height, reverse=True)]
-    bent = [along_an_index(tried[0], TOLERANCE), *sums(tried)]
-    pairs += [(each, approximate(each)) for each in bent]
+    pairs += [(each, approximate(each)) for each in bent(tried)]
     whole = small.bare.n == study.n
     chosen, share = weigh(pairs, COUNTS if whole else COUNTS_ON_FEWER)
     if not whole:
@@ -252,15 +251,18 @@ def first_search(sample: Sample, options: Deep, binary: bool) -> dict[Form, Arra
     return {each.model.form: each.mode.theta for each in found if each.value > found[0].value - trailing}
 
 
-def sums(tried: Sequence[Candidate]) -> list[Candidate]:
-    """The first of the forms that give the effect a surface of its own, with an additive effect.
+def bent(tried: Sequence[Candidate]) -> list[Candidate]:
+    """The first form, and the centred one where that is another, with an effect along one index and with an additive one.
 
-    None where covariates are so many that the functions are too, or where only independent arms are left.
+    Independent arms have no additive effect, and none has where covariates are so many that the functions are too.
     """
     rows = tried[0].model.rows
-    own = [each for each in tried if each.model.form.name != "arms"]
+    plain = [each for each in tried if each is tried[0] or each.model.form.name == "centred"]
     few = PER_COVARIATE * rows.x.shape[1] <= MOST_FUNCTIONS * rows.n
-    return [as_a_sum(own[0], TOLERANCE)] if own and few else []
+    summed = [each for each in plain if few and each.model.form.name != "arms"]
+    return [along_an_index(each, TOLERANCE) for each in plain] + [
+        as_a_sum(each, TOLERANCE) for each in summed
+    ]
 
 
 def on_all(candidate: Candidate, laplace: Laplace, sample: Sample) -> tuple[Candidate, Laplace]:
