@@ -8,7 +8,7 @@ simpler than the outcome's mean, and errors in e and m reach it only through the
 ``arms``: Y = (1 - T) mu0(x) + T mu1(x) + error with independent surfaces, for a binary treatment (Alaa and van der Schaar, 2017, NeurIPS
 30). It is the better account where treated and controls have little in common, so that their difference is no simpler than either.
 
-Each of the first two may have an effect that bends along one index, or one that is a sum of functions of one covariate each.
+Each may have an effect that bends along one index, the first two also one that is a sum of functions of one covariate each.
 
 The last two lean on the prior of mu0 under confounding (Hahn, Murray and Carvalho, 2020, Bayesian Analysis 15(3), section 4), the first does
 not: they count as much only on very strong evidence, which is what ``LOG_ODDS`` says (Kass and Raftery, 1995, JASA 90(430), 2 log B > 10).

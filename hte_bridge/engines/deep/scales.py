@@ -13,10 +13,8 @@ Array = npt.NDArray[np.float64]
 
 LENGTH_SD = 0.6**-0.5  # of log lengths, about log(2 sqrt p) for standardised covariates
 LONG_SD = 0.2**-0.5  # of those beyond it for an effect, which most covariates are thought not to bend
-FAINT_SD, STRONG_SD = (
-    LONG_SD,
-    0.7,
-)  # of log weights of an additive effect, about -log(p) / 2: most are thought to be near none
+FAINT_SD = LONG_SD  # of log weights of an additive effect below -log(p) / 2: most are thought to be near none
+STRONG_SD = 0.7  # and of those above
 CLUSTER_RATE = 1.0  # of the exponential prior on the sd of a cluster's effect, in units of 1 / sd(Y)
 LOWEST, HIGHEST = -12.0, 12.0  # logs beyond these are the same model to machine precision
 
