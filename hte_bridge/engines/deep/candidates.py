@@ -87,11 +87,11 @@ def as_a_sum(best: Candidate, tolerance: float) -> Candidate:
     """The same form whose effect is a sum of functions of one covariate each, searched from the outcome's scales already found."""
     form, rows = best.model.form.as_a_sum(), best.model.rows
     scales = form.scales(rows.x.shape[1], rows.cluster is not None)
-    start = np.where(alike(scales), best.mode.theta, scales.start())
+    start = np.where(shared_scales(scales), best.mode.theta, scales.start())
     return Candidate(Model(form, rows, scales), find_mode(rows, scales, start, tolerance=tolerance))
 
 
-def alike(scales: Scales) -> npt.NDArray[np.bool_]:
+def shared_scales(scales: Scales) -> npt.NDArray[np.bool_]:
     """Whether each place (size,) holds a scale that a form with the same loads has too: it is of no additive surface."""
     same = np.ones(scales.size, dtype=bool)
     for surface in scales.surfaces:

@@ -126,7 +126,7 @@ def pieces(
     return Pieces(torch.addcmul(decay, scaled, decay, out=scaled), decay)
 
 
-def straight(a: torch.Tensor, theta: torch.Tensor, surface: Surface) -> torch.Tensor:
+def explicit_columns(a: torch.Tensor, theta: torch.Tensor, surface: Surface) -> torch.Tensor:
     """Columns (n, q) whose products are the covariance of a surface's linear part and constant, or of an additive surface."""
     if surface.additive:
         own = (functions(a) * additive_sds(theta, surface).to(a.dtype)).flatten(1)
@@ -146,19 +146,19 @@ def surface_kernel(
     a: torch.Tensor, b: torch.Tensor, theta: torch.Tensor, surface: Surface, load: torch.Tensor | None = None
 ) -> torch.Tensor:
     """Prior covariance (n, m) of a surface, times ``load`` (n,) at the rows of a, with the surface at the rows of b."""
-    variance, line = torch.exp(2.0 * theta[surface.matern]), straight(a, theta, surface)
+    variance, line = torch.exp(2.0 * theta[surface.matern]), explicit_columns(a, theta, surface)
     if load is not None:
         variance, line = (variance * load)[:, None], line * load[:, None]
     if surface.additive:
-        return line @ straight(b, theta, surface).T
+        return line @ explicit_columns(b, theta, surface).T
     matern = pieces(a, b, theta, surface).matern.mul_(variance)
-    return matern.addmm_(line, straight(b, theta, surface).T)
+    return matern.addmm_(line, explicit_columns(b, theta, surface).T)
 
 
 def surface_variance(a: torch.Tensor, theta: torch.Tensor, surface: Surface) -> torch.Tensor:
     """Prior variance (n,) of a surface at the rows of a."""
     bent = 0.0 if surface.additive else torch.exp(2.0 * theta[surface.matern])
-    return straight(a, theta, surface).square().sum(1) + bent
+    return explicit_columns(a, theta, surface).square().sum(1) + bent
 
 
 def covariance(
@@ -169,7 +169,7 @@ def covariance(
     ``cluster`` is the place of the clusters' log sd, where the model has it.
     """
     columns = [
-        straight(rows.x, theta, surface) * load[:, None]
+        explicit_columns(rows.x, theta, surface) * load[:, None]
         for surface, load in zip(surfaces, rows.loads, strict=True)
     ]
     lines = torch.cat(columns, 1)

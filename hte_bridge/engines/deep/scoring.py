@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import torch
 
-from hte_bridge.engines.deep.kernel import Pieces, Rows, pieces, straight
+from hte_bridge.engines.deep.kernel import Pieces, Rows, explicit_columns, pieces
 from hte_bridge.engines.deep.scales import Surface
 
 DROPPED = 1e-2  # share of the posterior variance that the directions left out add, on average over the units
@@ -79,7 +79,7 @@ class Scorer:
         solved: torch.Tensor,
     ) -> Scorer:
         """From the rows, the surfaces of the effect, and the covariance's factor and its inverse times the outcomes, all in double precision."""
-        ends = [straight(rows.x, theta, surface) for surface, _, _ in parts]
+        ends = [explicit_columns(rows.x, theta, surface) for surface, _, _ in parts]
         lines = torch.cat(
             [each * (share * load)[:, None] for each, (_, load, share) in zip(ends, parts, strict=True)], 1
         )
@@ -123,7 +123,7 @@ class Scorer:
 
     def __call__(self, x: torch.Tensor, space: Pieces) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and variance (m,) at standardised rows (m, p) in single precision; ``space`` (n, m) is written over."""
-        ends = torch.cat([straight(x, self.theta, surface) for surface in self.surfaces], 1)
+        ends = torch.cat([explicit_columns(x, self.theta, surface) for surface in self.surfaces], 1)
         found = torch.zeros(self.rank + len(self.spread) + 1, len(x), dtype=x.dtype)
         for each in self.bent:
             own = Pieces(space.matern[: len(each.seen)], space.decay[: len(each.seen)])
