@@ -54,9 +54,9 @@ def posterior(model, thetas, weights=(1.0,)):
 
 def test_marginal_likelihood_is_the_normal_density():
     model, theta = example(clustered=True)
-    at, rows = torch.as_tensor(theta), model.rows
+    at, rows, surfaces = torch.as_tensor(theta), model.rows, model.scales.surfaces
     density = stats.multivariate_normal(
-        cov=covariance(rows, at, model.scales.surfaces, model.scales.cluster, Space.of(rows)).numpy()
+        cov=covariance(rows, at, surfaces, model.scales.cluster, Space.of(rows, surfaces)).numpy()
     ).logpdf(rows.y.numpy())
     value = LogPosterior(rows, model.scales)(theta)[0] - model.scales.prior(at)[0]
     assert value == pytest.approx(density, abs=1e-6)
@@ -282,7 +282,8 @@ def test_arms_are_two_factors_with_the_same_sum():
     model, theta = example(ARMS)
     apart, whole = LogPosterior(model.rows, model.scales), LogPosterior(model.rows, model.scales)
     assert len(apart.parts) == 2
-    whole.parts = [Together(model.rows, model.scales.surfaces, None, Space.of(model.rows))]
+    rows, surfaces = model.rows, model.scales.surfaces
+    whole.parts = [Together(rows, surfaces, None, Space.of(rows, surfaces))]
     ours, theirs = apart(theta), whole(theta)
     assert ours[0] == pytest.approx(theirs[0], abs=1e-9)
     np.testing.assert_allclose(ours[1], theirs[1], atol=1e-8)

@@ -75,7 +75,9 @@ class Space:
     total, factor, slope : tensor (n, n)
         The covariance, its Cholesky factor, and the derivative by it; the last two stored by columns, as LAPACK does.
     parts : tuple of Pieces
-        Of each surface.
+        Of each surface that bends; an additive one has none.
+    shapes : tuple of tensor (n, p, ``PER_COVARIATE``)
+        Of each additive surface, its functions at the rows; none of the others.
     both : tuple of tensor (n, n)
         For each surface the products of two units' loads; none where all loads are one.
     same : tensor (n, n), optional
@@ -85,19 +87,24 @@ class Space:
     total: torch.Tensor
     factor: torch.Tensor
     slope: torch.Tensor
-    parts: tuple[Pieces, ...]
+    parts: tuple[Pieces | None, ...]
+    shapes: tuple[torch.Tensor | None, ...]
     both: tuple[torch.Tensor | None, ...]
     same: torch.Tensor | None
 
     @classmethod
-    def of(cls, rows: Rows) -> Space:
-        """Space for the covariance of ``rows``."""
+    def of(cls, rows: Rows, surfaces: Sequence[Surface]) -> Space:
+        """Space for the covariance of ``rows`` with one surface per load."""
         total, factor, slope = (rows.x.new_empty(rows.n, rows.n) for _ in range(3))
-        parts = tuple(Pieces(torch.empty_like(total), torch.empty_like(total)) for _ in rows.loads)
+        parts = tuple(
+            None if each.additive else Pieces(torch.empty_like(total), torch.empty_like(total))
+            for each in surfaces
+        )
+        shapes = tuple(functions(rows.x) if each.additive else None for each in surfaces)
         both = (None if bool((load == 1.0).all()) else torch.outer(load, load) for load in rows.loads)
         of = rows.cluster
         same = None if of is None else (of[:, None] == of[None, :]).to(total.dtype)
-        return cls(total, factor.T, slope.T, parts, tuple(both), same)
+        return cls(total, factor.T, slope.T, parts, shapes, tuple(both), same)
 
 
 def scaled_distance(
@@ -126,10 +133,16 @@ def pieces(
     return Pieces(torch.addcmul(decay, scaled, decay, out=scaled), decay)
 
 
-def explicit_columns(a: torch.Tensor, theta: torch.Tensor, surface: Surface) -> torch.Tensor:
-    """Columns (n, q) whose products are the covariance of a surface's linear part and constant, or of an additive surface."""
+def explicit_columns(
+    a: torch.Tensor, theta: torch.Tensor, surface: Surface, shapes: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Columns (n, q) whose products are the covariance of a surface's linear part and constant, or of an additive surface.
+
+    ``shapes`` are the additive surface's functions at the rows of a (n, p), where they are there.
+    """
     if surface.additive:
-        own = (functions(a) * additive_sds(theta, surface).to(a.dtype)).flatten(1)
+        shapes = functions(a) if shapes is None else shapes
+        own = (shapes * additive_sds(theta, surface).to(a.dtype)).flatten(1)
     else:
         own = a * (torch.exp(theta[surface.linear]) * surface.p**-0.5)
     constant = torch.full((len(a), 1), CONSTANT_VARIANCE**0.5, dtype=a.dtype, device=a.device)
@@ -169,13 +182,13 @@ def covariance(
     ``cluster`` is the place of the clusters' log sd, where the model has it.
     """
     columns = [
-        explicit_columns(rows.x, theta, surface) * load[:, None]
-        for surface, load in zip(surfaces, rows.loads, strict=True)
+        explicit_columns(rows.x, theta, surface, shapes) * load[:, None]
+        for surface, shapes, load in zip(surfaces, space.shapes, rows.loads, strict=True)
     ]
     lines = torch.cat(columns, 1)
     total = torch.mm(lines, lines.T, out=space.total)
     for surface, part, both in zip(surfaces, space.parts, space.both, strict=True):
-        if surface.additive:
+        if part is None:
             continue
         matern = pieces(rows.x, rows.x, theta, surface, part).matern
         variance = float(torch.exp(2.0 * theta[surface.matern]))
@@ -216,11 +229,12 @@ class Together:
         if self.cluster is not None and space.same is not None:
             inside = torch.dot(slope.view(-1), space.same.view(-1))
             gradient[self.cluster] += 2.0 * torch.exp(2.0 * theta[self.cluster]) * inside
-        for surface, part, both in zip(self.surfaces, space.parts, space.both, strict=True):
+        kept = zip(self.surfaces, space.parts, space.shapes, space.both, strict=True)
+        for surface, part, shapes, both in kept:
             own = slope if both is None else torch.mul(slope, both, out=total)
-            if surface.additive:
-                add_additive_gradient(gradient, own, rows.x, theta, surface)
-            else:
+            if shapes is not None:
+                add_additive_gradient(gradient, own, shapes, theta, surface)
+            elif part is not None:
                 add_surface_gradient(gradient, own, part, rows.x, theta, surface)
         return value - 0.5 * rows.n * LOG_2PI
 
@@ -240,9 +254,10 @@ class LogPosterior:
         if cluster is None and bool((used.sum(0) == 1).all()):
             for surface, load, own in zip(scales.surfaces, rows.loads, used, strict=True):
                 seen = replace(rows, loads=load[None]).take(own.nonzero()[:, 0])
-                self.parts.append(Together(seen, (surface,), None, Space.of(seen)))
+                self.parts.append(Together(seen, (surface,), None, Space.of(seen, (surface,))))
         else:
-            self.parts.append(Together(rows, scales.surfaces, cluster, Space.of(rows)))
+            space = Space.of(rows, scales.surfaces)
+            self.parts.append(Together(rows, scales.surfaces, cluster, space))
 
     def __call__(self, theta: Array) -> tuple[float, Array]:
         """Value, minus infinity where a covariance is not positive definite, and gradient (size,) at scales (size,)."""
@@ -278,10 +293,10 @@ def add_surface_gradient(
 
 
 def add_additive_gradient(
-    gradient: torch.Tensor, slope: torch.Tensor, x: torch.Tensor, theta: torch.Tensor, surface: Surface
+    gradient: torch.Tensor, slope: torch.Tensor, shapes: torch.Tensor, theta: torch.Tensor, surface: Surface
 ) -> None:
-    """Add an additive surface's part of the gradient; ``slope`` is the derivative by its kernel (n, n)."""
-    columns = (functions(x) * additive_sds(theta, surface)).flatten(1)
+    """Add an additive surface's part of the gradient; ``slope`` is the derivative by its kernel (n, n), ``shapes`` its functions."""
+    columns = (shapes * additive_sds(theta, surface)).flatten(1)
     each = 2.0 * (columns * (slope @ columns)).sum(0).view(surface.p, PER_COVARIATE)
     gradient[surface.linear] += each[:, 0].sum()
     gradient[surface.matern] += each[:, 1:].sum()

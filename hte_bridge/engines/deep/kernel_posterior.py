@@ -70,7 +70,7 @@ def component(weight: float, theta: Array, model: Model) -> Component:
     at = torch.as_tensor(theta, device=model.rows.x.device)
     rows, scales = model.rows, model.scales
     place = scales.cluster if scales.clustered else None
-    total = covariance(rows, at, scales.surfaces, place, Space.of(rows))
+    total = covariance(rows, at, scales.surfaces, place, Space.of(rows, scales.surfaces))
     factor, failed = torch.linalg.cholesky_ex(total)
     if int(failed):
         total.diagonal().mul_(1.0 + JITTER)
