@@ -19,14 +19,15 @@ from hte_bridge.errors import HteBridgeError, InvalidData, InvalidOption, neares
 from hte_bridge.estimands.registry import MAKERS, check_names, usual
 from hte_bridge.progress import steps
 from hte_bridge.scores import Scores, overlap_warning
+from hte_bridge.shown import Fitted
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate, check_level
 
 ENGINES = ("feols", "grf", "deep")
 
 
-@dataclass(frozen=True, eq=False)
-class NoFit:
+@dataclass(frozen=True, eq=False, repr=False)
+class NoFit(Fitted):
     """An engine that could not run: every row of it says why."""
 
     engine: str

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from hte_bridge.between.compared import Reading
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Comparison(Table):
     """What ``compare`` returns: a ``Table`` that keeps its study, folds and fits.
 

@@ -13,6 +13,7 @@ import pandas as pd
 from hte_bridge.engine import HeldOut
 from hte_bridge.errors import InvalidData
 from hte_bridge.frames import to_pandas
+from hte_bridge.shown import Fitted
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate, check_level, interval
 
@@ -79,8 +80,8 @@ def boosting(seed: int) -> Any:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class PredictedFit:
+@dataclass(frozen=True, eq=False, repr=False)
+class PredictedFit(Fitted):
     """A fit that is held-out predictions and a way to predict new rows; it has no rows of its own.
 
     Parameters

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hte_bridge.errors import InvalidData
+from hte_bridge.shown import Arrays
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 Array = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class HeldOut:
+@dataclass(frozen=True, eq=False, repr=False)
+class HeldOut(Arrays):
     """Predictions for each unit by models that did not see it, in the study's order.
 
     Parameters

@@ -9,14 +9,15 @@ import numpy.typing as npt
 
 from hte_bridge.engine import HeldOut
 from hte_bridge.errors import NotIdentified
+from hte_bridge.shown import Arrays
 from hte_bridge.study import Study
 
 Array = npt.NDArray[np.float64]
 EXTREME = 0.05  # a propensity beyond this is where overlap is said to be weak (Crump et al. 2009 use 0.1)
 
 
-@dataclass(frozen=True, eq=False)
-class Scores:
+@dataclass(frozen=True, eq=False, repr=False)
+class Scores(Arrays):
     """A score for each unit whose mean is the effect, with weights and clusters.
 
     Parameters

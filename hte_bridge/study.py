@@ -13,8 +13,10 @@ import pandas as pd
 
 from hte_bridge import checks
 from hte_bridge.encode import Encoder, MeanFill
-from hte_bridge.errors import InvalidData, InvalidOption
+from hte_bridge.errors import InvalidData
 from hte_bridge.frames import to_pandas
+from hte_bridge.options import whole
+from hte_bridge.shown import Arrays, study_text
 
 Array = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
@@ -159,6 +161,9 @@ class Study:
         checks.identified(study)
         return study
 
+    def __repr__(self) -> str:
+        return study_text(self)
+
     @property
     def n(self) -> int:
         """Number of units."""
@@ -241,8 +246,8 @@ class Study:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class Folds:
+@dataclass(frozen=True, eq=False, repr=False)
+class Folds(Arrays):
     """Which fold holds each unit out; a cluster never straddles two folds.
 
     Examples
@@ -269,12 +274,8 @@ class Folds:
         InvalidData
             If there are fewer clusters, or units of an arm, than folds.
         """
-        if seed < 0 or int(seed) != seed:
-            raise InvalidOption(
-                f"`seed` must be a whole number, 0 or more. {seed} was given. Choose another."
-            )
-        if n_folds < 2:
-            raise InvalidOption(f"`n_folds` must be 2 or more. {n_folds} was given. Five is usual.")
+        whole("seed", seed, 0)
+        whole("n_folds", n_folds, 2, advice="Five is usual.")
         rng = np.random.default_rng(seed)
         checks.enough_for_folds(study, n_folds)
         if study.clustered:

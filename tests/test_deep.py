@@ -16,7 +16,7 @@ from hte_bridge.engines.deep.blocks import Block
 from hte_bridge.engines.deep.design import layout, unheard_blocks
 from hte_bridge.engines.deep.structure import Sizes, Structure, tilt_blocks
 from hte_bridge.engines.deep.threads import threads
-from hte_bridge.errors import InvalidData, InvalidOption, NotIdentified, UnreadableFile
+from hte_bridge.errors import InvalidData, InvalidNewData, InvalidOption, NotIdentified, UnreadableFile
 from hte_bridge.simulate import clustered, dense, nie_wager
 
 QUICK = {
@@ -324,10 +324,46 @@ def test_a_device_that_is_not_there_is_refused(draw):
     [
         ({"device": "tpu"}, "`device` must be auto"),
         ({"seed": -1}, "`seed` must be a whole number"),
-        ({"draws": 0}, "`draws` must be 1 or more"),
-        ({"n_folds": 1}, "`n_folds` must be 2 or more"),
+        ({"draws": 0}, "`draws` must be a whole number, 1 or more"),
+        ({"n_folds": 1}, "`n_folds` must be a whole number, 2 or more"),
+        ({"seed": "a"}, "`seed` must be a whole number, 0 or more. 'a' was given"),
+        ({"draws": 2.5}, "`draws` must be a whole number"),
+        ({"effect_rate": np.inf}, "`effect_rate` must be above 0 and finite"),
+        ({"hidden": 64}, "`hidden` must be the widths of the networks' layers"),
+        ({"hidden": (64, 0)}, "`hidden` must be a whole number, 1 or more. 0 was given"),
+        ({"n_jobs": 0}, "`n_jobs` must be a number of folds"),
+        ({"checkpoint": 5}, "`checkpoint` must be the path of a folder"),
     ],
 )
 def test_options_are_checked(options, sentence):
     with pytest.raises(InvalidOption, match=sentence):
         hb.Deep(**options)
+
+
+@pytest.mark.parametrize(
+    ("asked", "error", "sentence"),
+    [
+        (
+            lambda fit, new: fit.posterior(new, draws=0),
+            InvalidOption,
+            "`draws` must be a whole number, 1 or more",
+        ),
+        (lambda fit, new: fit.posterior(new, seed=-1), InvalidOption, "`seed` must be a whole number"),
+        (lambda fit, new: fit.average(new.head(0)), InvalidNewData, "`new` has none"),
+        (lambda fit, new: fit.average(new, groups=["a"]), InvalidNewData, "1 labels for 220 rows"),
+        (
+            lambda fit, new: fit.average(new, groups=[1.0] * 7 + [None] * 213),
+            InvalidNewData,
+            "That of row 7 is missing",
+        ),
+    ],
+)
+def test_questions_are_checked(fit, draw, asked, error, sentence):
+    with pytest.raises(error, match=sentence):
+        asked(fit, draw.frame())
+
+
+def test_no_rows_have_no_effects(fit, draw):
+    none = draw.frame().head(0)
+    assert fit.cate(none, simultaneous=True).shape == (0, 4)
+    assert fit.posterior(none, draws=3).shape == (3, 0)

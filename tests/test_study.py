@@ -253,7 +253,7 @@ def test_folds_hold_out_each_unit_once_with_both_arms():
     ("error", "change", "n_folds", "seed", "says"),
     [
         (InvalidOption, {}, 5, -1, "`seed` must be a whole number, 0 or more"),
-        (InvalidOption, {}, 1, 0, "`n_folds` must be 2 or more"),
+        (InvalidOption, {}, 1, 0, "`n_folds` must be a whole number, 2 or more"),
         (InvalidData, {}, 40, 0, "40 folds need at least 80 rows. 60 found"),
         (InvalidData, {"cluster": "unit"}, 20, 0, "20 folds need at least 20 clusters. 15 found"),
     ],

@@ -12,9 +12,10 @@ from sklearn.tree import DecisionTreeRegressor
 
 from hte_bridge.between.compared import Compared, Reading, able, read, study_scores
 from hte_bridge.engine import HeldOut
-from hte_bridge.errors import HteBridgeError, InvalidOption, TooFewClusters
+from hte_bridge.errors import HteBridgeError, TooFewClusters
 from hte_bridge.estimands.averages import ate
 from hte_bridge.estimands.moments import row_from_influence
+from hte_bridge.options import whole
 from hte_bridge.scores import Scores
 from hte_bridge.study import Study
 from hte_bridge.table import Estimate, check_level
@@ -53,10 +54,7 @@ def agreement(table: Compared, *, depth: int = 2, level: float | None = None) ->
         If fewer than two engines have held-out predictions, or the depth is not a positive whole number.
     """
     level = check_level(table.level if level is None else level)
-    if depth < 1 or int(depth) != depth:
-        raise InvalidOption(
-            f"`depth` must be a whole number, 1 or more. {depth} was given. Two is easy to read."
-        )
+    whole("depth", depth, advice="Two is easy to read.")
     held = {name: fit.heldout for name, fit in able(table).items() if fit.heldout is not None}
     rows: list[Estimate] = []
     said: list[str] = []

@@ -47,7 +47,7 @@ class Compared(Protocol):
         """Doubly robust scores of one engine."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Reading(Table):
     """A table with a paragraph under it, ``reading``: what its rows say, in words."""
 

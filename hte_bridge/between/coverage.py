@@ -18,6 +18,7 @@ from hte_bridge.engine import Engine, Fit, HeldOut
 from hte_bridge.errors import HteBridgeError, InvalidOption, NotIdentified, UnreadableFile
 from hte_bridge.estimands.averages import ate
 from hte_bridge.files import whole_file
+from hte_bridge.options import whole
 from hte_bridge.progress import steps
 from hte_bridge.scores import scores
 from hte_bridge.study import Folds, Study
@@ -97,10 +98,7 @@ def _check(engines: Sequence[Engine], shapes: Sequence[str], draws: int, level: 
         raise InvalidOption(
             f"`shapes` must be some of {', '.join(SHAPES)}. {unknown or 'None'} was given. Choose from these."
         )
-    if draws < 2 or int(draws) != draws:
-        raise InvalidOption(
-            f"`draws` must be a whole number, 2 or more. {draws} was given. A hundred is usual."
-        )
+    whole("draws", draws, 2, advice="A hundred is usual.")
     names = [each.name for each in engines]
     if not names or len(set(names)) < len(names):
         raise InvalidOption(

@@ -15,8 +15,10 @@ import pandas as pd
 from hte_bridge.engine import HeldOut
 from hte_bridge.errors import InvalidOption, NotIdentified
 from hte_bridge.frames import to_pandas
+from hte_bridge.options import between, whole
 from hte_bridge.rlink import client, memory
 from hte_bridge.rlink.kept import Kept
+from hte_bridge.shown import Fitted
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate, interval
 
@@ -121,7 +123,7 @@ class CausalForest:
     memory_override: bool = False
 
     def __post_init__(self) -> None:
-        whole = (
+        counts = (
             "num_trees",
             "min_node_size",
             "ci_group_size",
@@ -129,37 +131,25 @@ class CausalForest:
             "tune_num_reps",
             "tune_num_draws",
         )
-        for name in whole:
-            self._whole(name, 1)
-        self._whole("seed", 0, LARGEST_SEED)
+        for name in counts:
+            whole(name, getattr(self, name))
+        whole("seed", self.seed, 0, LARGEST_SEED)
         for name in ("mtry", "num_threads"):
             if getattr(self, name) is not None:
-                self._whole(name, 1)
+                whole(name, getattr(self, name))
         most = 0.5 if self.ci_group_size > 1 else 1.0
-        self._between("sample_fraction", 0, most, f"above 0 and at most {most:g}", ends=(False, True))
-        self._between("honesty_fraction", 0, 1, "strictly between 0 and 1", ends=(False, False))
-        self._between("alpha", 0, 0.5, "at least 0 and below 0.5", ends=(True, False))
-        self._between("imbalance_penalty", 0, np.inf, "at least 0 and finite", ends=(True, False))
+        spans = {
+            "sample_fraction": (0, most, f"above 0 and at most {most:g}", (False, True)),
+            "honesty_fraction": (0, 1, "strictly between 0 and 1", (False, False)),
+            "alpha": (0, 0.5, "at least 0 and below 0.5", (True, False)),
+            "imbalance_penalty": (0, np.inf, "at least 0 and finite", (True, False)),
+        }
+        for name, span in spans.items():
+            between(name, getattr(self, name), *span)
         for name in ("honesty", "honesty_prune_leaves", "stabilize_splits", "equalize_cluster_weights"):
             if not isinstance(getattr(self, name), bool):
                 raise InvalidOption(f"`{name}` must be True or False. {getattr(self, name)!r} was given.")
         self._check_tuning()
-
-    def _whole(self, name: str, least: int, most: int | None = None) -> None:
-        value = getattr(self, name)
-        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-        if not whole or value < least or (most is not None and value > most):
-            range_ = f"{least} or more" if most is None else f"{least} to {most:,}"
-            raise InvalidOption(
-                f"`{name}` must be a whole number, {range_}. {value!r} was given. Choose another."
-            )
-
-    def _between(self, name: str, low: float, high: float, words: str, ends: tuple[bool, bool]) -> None:
-        value = getattr(self, name)
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        inside = number and (low < value < high or (value == low and ends[0]) or (value == high and ends[1]))
-        if not inside:
-            raise InvalidOption(f"`{name}` must be {words}. {value!r} was given. Choose another.")
 
     def _check_tuning(self) -> None:
         if self.tune_parameters in ("none", "all"):
@@ -262,8 +252,8 @@ class CausalForest:
         return info | ({"tuned": made["tuned"]} if made["tuned"] else {})
 
 
-@dataclass(frozen=True, eq=False)
-class CausalForestFit:
+@dataclass(frozen=True, eq=False, repr=False)
+class CausalForestFit(Fitted):
     """A grown forest: held-out predictions here, the trees in R.
 
     The trees are grown again from the same seed, to the same numbers, where R's process has ended meanwhile or the

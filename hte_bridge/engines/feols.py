@@ -18,6 +18,7 @@ from hte_bridge.engine import HeldOut
 from hte_bridge.engines.linear import interacted, nuisances
 from hte_bridge.errors import InvalidOption, NotIdentified
 from hte_bridge.frames import to_pandas
+from hte_bridge.shown import Fitted
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate, interval
 
@@ -140,8 +141,8 @@ def _regress(study: Study, frame: pd.DataFrame, regressors: Sequence[str], vcov:
     return Regression(tidy, np.asarray(model._vcov), influence, float(df), label, study.n, note)
 
 
-@dataclass(frozen=True, eq=False)
-class FeolsFit:
+@dataclass(frozen=True, eq=False, repr=False)
+class FeolsFit(Fitted):
     """Regressions of a study, and held-out predictions of the interacted linear model."""
 
     options: Feols

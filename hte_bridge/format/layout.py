@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hte_bridge.shown import first_names
+
 if TYPE_CHECKING:
     from hte_bridge.table import Estimate, Table
 
@@ -198,10 +200,8 @@ def _model(names: Mapping[str, Any]) -> str:
         return ""
     parts = [f"outcome {names.get('outcome')}, treatment {names.get('treatment')}"]
     for role, word in (("covariates", "covariates"), ("fixed_effects", "fixed effects")):
-        listed = list(names.get(role) or ())
-        if listed:
-            more = f" and {len(listed) - 8} more" if len(listed) > 8 else ""
-            parts.append(f"{word} {', '.join(listed[:8])}{more}")
+        if named := list(names.get(role) or ()):
+            parts.append(f"{word} {first_names(named)}")
     parts += [f"{role} {names[role]}" for role in ("weight", "propensity") if names.get(role)]
     return "; ".join(parts)
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
+from hte_bridge.shown import Arrays
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -18,8 +20,8 @@ Base = Literal["linear", "nonlinear", "interaction"]
 COVARIATES = ("a", "b", "U0", "U1", "U2", "U3", "U4", "V0", "V1", "V2", "V3", "V4")
 
 
-@dataclass(frozen=True, eq=False)
-class Panel:
+@dataclass(frozen=True, eq=False, repr=False)
+class Panel(Arrays):
     """One draw of a panel that knows its own effect.
 
     Parameters

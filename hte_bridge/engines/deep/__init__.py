@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from hte_bridge.engines.deep.fit import DeepFit, check_size
 from hte_bridge.engines.deep.threads import threads
 from hte_bridge.errors import InvalidOption
+from hte_bridge.options import between, whole
 from hte_bridge.study import Folds, Study
 
 if TYPE_CHECKING:
@@ -23,6 +25,15 @@ if TYPE_CHECKING:
 __all__ = ["Deep", "DeepFit"]
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
+LEAST = {  # of options that are whole numbers
+    "seed": 0,
+    "n_folds": 2,
+    "kernel_max_rows": 0,
+    "scale_rows": 50,
+    "draws": 1,
+    "n_nets": 1,
+    "epochs": 1,
+}
 
 
 @dataclass(frozen=True)
@@ -78,20 +89,21 @@ class Deep:
     def __post_init__(self) -> None:
         if self.device not in ("auto", "cpu", "cuda", "mps"):
             raise InvalidOption(f"`device` must be auto, cpu, cuda or mps. {self.device!r} was given.")
-        if self.seed < 0 or int(self.seed) != self.seed:
+        for name, least in LEAST.items():
+            whole(name, getattr(self, name), least)
+        between("effect_rate", self.effect_rate, 0, inf, "above 0 and finite", (False, False))
+        if isinstance(self.hidden, str | int) or not self.hidden:
             raise InvalidOption(
-                f"`seed` must be a whole number, 0 or more. {self.seed} was given. Choose another."
+                f"`hidden` must be the widths of the networks' layers, such as (64, 64). {self.hidden!r} was given."
             )
-        least = {"n_folds": 2, "kernel_max_rows": 0, "scale_rows": 50, "draws": 1, "n_nets": 1, "epochs": 1}
-        if not self.effect_rate > 0:
+        for width in self.hidden:
+            whole("hidden", width)
+        if self.n_jobs == 0 or not isinstance(self.n_jobs, int | None):
             raise InvalidOption(
-                f"`effect_rate` must be above 0. {self.effect_rate} was given. The default is 10."
+                f"`n_jobs` must be a number of folds to fit side by side, or -1 for all cores. {self.n_jobs!r} was given."
             )
-        for name, bound in least.items():
-            if getattr(self, name) < bound:
-                raise InvalidOption(
-                    f"`{name}` must be {bound} or more. {getattr(self, name)} was given. Raise it, or leave it out."
-                )
+        if not isinstance(self.checkpoint, str | Path | None):
+            raise InvalidOption(f"`checkpoint` must be the path of a folder. {self.checkpoint!r} was given.")
 
     @property
     def name(self) -> str:

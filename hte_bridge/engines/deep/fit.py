@@ -14,9 +14,11 @@ import pandas as pd
 from hte_bridge.engine import Array, HeldOut
 from hte_bridge.engines.deep.contract import Branch
 from hte_bridge.engines.deep.threads import threads
-from hte_bridge.errors import InvalidData, NotIdentified
+from hte_bridge.errors import InvalidData, InvalidNewData, NotIdentified
 from hte_bridge.frames import to_pandas
-from hte_bridge.study import Folds, Study
+from hte_bridge.options import whole
+from hte_bridge.shown import Fitted
+from hte_bridge.study import Codes, Folds, Study
 from hte_bridge.table import Estimate, check_level, interval
 
 if TYPE_CHECKING:
@@ -27,8 +29,8 @@ LARGEST = 1e100
 NOT_CONVERGED = "The search for the scales did not converge, so no interval is offered. Try another seed, or rescale the covariates."
 
 
-@dataclass(frozen=True, eq=False)
-class DeepFit:
+@dataclass(frozen=True, eq=False, repr=False)
+class DeepFit(Fitted):
     """What the deep engine found.
 
     Parameters
@@ -107,17 +109,18 @@ class DeepFit:
         if not self.branch.converged:
             std_error = np.full_like(estimate, np.nan)
         low, high = interval(estimate, std_error, check_level(level))
-        if simultaneous and self.branch.converged:
+        if simultaneous and self.branch.converged and len(x):
             low, high = self._band(x, estimate, std_error, level)
         values = {"estimate": estimate, "std_error": std_error, "conf_low": low, "conf_high": high}
         return pd.DataFrame(values, index=frame.index)
 
     def posterior(self, new: Any, draws: int = 1_000, seed: int | None = None) -> Array:
         """Joint draws (draws, m) of the effect at the rows of ``new``."""
+        x, seed = self.encode(new), self.options.seed if seed is None else whole("seed", seed, 0)
+        if not len(x):
+            return np.empty((whole("draws", draws), 0))
         with threads(1):
-            return self.branch.posterior.draws(
-                self.encode(new), draws, self.options.seed if seed is None else seed
-            )
+            return self.branch.posterior.draws(x, whole("draws", draws), seed)
 
     def average(self, new: Any, groups: Any = None) -> pd.DataFrame:
         """Average posterior effect over the rows of ``new``, or over each of its groups.
@@ -130,9 +133,14 @@ class DeepFit:
         new : frame
         groups : array (m,), optional
             Labels; one average for each, with ``covariance`` in the frame's ``attrs``.
+
+        Raises
+        ------
+        InvalidNewData
+            If ``new`` has no rows, or ``groups`` not one label for each.
         """
         x = self.encode(new)
-        labels, codes = np.unique(np.zeros(len(x), int) if groups is None else groups, return_inverse=True)
+        labels, codes = group_codes(groups, len(x))
         weights = (codes[None, :] == np.arange(len(labels))[:, None]).astype(np.float64)
         with threads(1):
             mean, covariance = self.branch.posterior.average(x, weights / weights.sum(1, keepdims=True))
@@ -218,6 +226,32 @@ class DeepFit:
         largest = (np.abs(paths - estimate) / np.where(std_error > 0, std_error, np.inf)).max(axis=1)
         margin = float(np.quantile(largest, level)) * std_error
         return estimate - margin, estimate + margin
+
+
+def group_codes(groups: Any, n: int) -> tuple[pd.Index, Codes]:
+    """Labels (g,) and codes (n,) of the rows' groups; all rows are one group, 0, where none are named.
+
+    Raises
+    ------
+    InvalidNewData
+        If there are no rows, or not one label for each.
+    """
+    if not n:
+        raise InvalidNewData("An average needs at least one row. `new` has none. Widen its condition.")
+    if groups is None:
+        return pd.Index([0]), np.zeros(n, dtype=np.int64)
+    codes, labels = pd.factorize(pd.Series(groups), sort=True)
+    missing = np.flatnonzero(codes < 0)
+    if len(codes) != n or len(missing):
+        found = (
+            f"{len(codes):,} labels for {n:,} rows"
+            if len(codes) != n
+            else f"That of row {missing[0]} is missing"
+        )
+        raise InvalidNewData(
+            f"`groups` must have one label for each row of `new`. {found}. Hand over a column of `new`."
+        )
+    return labels, codes
 
 
 def check_size(study: Study) -> None:

@@ -71,6 +71,13 @@ class StreamFit:
     levels: tuple[npt.NDArray[Any], ...]
     info: dict[str, Any]
 
+    def __repr__(self) -> str:
+        names = self.study.names
+        return (
+            f"Deep, fitted to {self.info['rows']:,} rows of files: effect of {names.treatment} on {names.outcome}\n"
+            f"  structure found on a sample of {self.study.n:,}, {self.info['features']:,} features"
+        )
+
     def cate(self, new: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
         """``estimate std_error conf_low conf_high`` for each row of ``new``."""
         x = self.study.fill(self.study.encoder.transform(new))

@@ -1,0 +1,138 @@
+"""How studies, fits and what holds arrays read at a prompt: what they are, not every number that they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import MISSING, Field, fields
+from textwrap import wrap
+from typing import Any
+
+import numpy as np
+
+WIDTH = 100
+NAMED = 8  # columns that are named before "and 4 more"
+
+
+class Fitted:
+    """A fit whose ``repr`` is ``fit_text``."""
+
+    def __repr__(self) -> str:
+        return fit_text(self)
+
+
+class Arrays:
+    """A dataclass whose ``repr`` is ``arrays_text``."""
+
+    def __repr__(self) -> str:
+        return arrays_text(self)
+
+
+def study_text(study: Any) -> str:
+    """A ``Study`` in some lines: effect of what on what, covariates, effects, clusters, and what was dropped."""
+    names = study.names
+    lines = [f"Study of {study.n:,} units: effect of {names.treatment} on {names.outcome}"]
+    lines += [f"  covariates: {first_names(names.covariates)}"]
+    if names.fixed_effects:
+        sizes = [
+            f"{len(levels):,} of {name}"
+            for name, levels in zip(names.fixed_effects, study.effect_levels, strict=True)
+        ]
+        lines += [f"  fixed effects: {first_names(sizes)}"]
+    if study.clustered:
+        lines += [f"  {study.n_clusters:,} clusters of {names.cluster}"]
+    if study.binary:
+        lines += [f"  treated: {np.average(study.treatment, weights=study.weight):.1%}"]
+    if study.weighted:
+        lines += [f"  weights: {names.weight}"]
+    if study.propensity is not None:
+        lines += [f"  known propensity: {study.propensity.min():.3g} to {study.propensity.max():.3g}"]
+    return "\n".join(
+        [*lines, *(f"  dropped, {reason}: {rows:,} rows" for reason, rows in study.dropped.items())]
+    )
+
+
+def fit_text(fit: Any) -> str:
+    """A fit in some lines: the call that made it, its study, quartiles of the held-out effects, its notes or reasons."""
+    options, study = getattr(fit, "options", None), fit.study
+    made = fit.engine if options is None else call_text(options)
+    lines = [
+        f"{made}, fitted to {study.n:,} units: effect of {study.names.treatment} on {study.names.outcome}"
+    ]
+    kind = fit.info.get("kind") if options is not None else None
+    lines += [f"kind: {kind}"] if kind else []
+    if fit.heldout is not None:
+        quartiles = np.quantile(fit.heldout.cate, (0.25, 0.5, 0.75))
+        lines += [
+            f"held-out effects of the units: quartiles {', '.join(f'{each:.4g}' for each in quartiles)}"
+        ]
+    lines += [
+        f"not for {estimand}: {why}" if estimand != "*" else why for estimand, why in fit.reasons.items()
+    ]
+    lines += [f"note: {each}" for each in fit.notes]
+    inner = [wrap(line, WIDTH, initial_indent="  ", subsequent_indent="    ") for line in lines[1:]]
+    return "\n".join([lines[0], *(line for each in inner for line in each)])
+
+
+def call_text(options: Any) -> str:
+    """Options as the call that makes them, defaults left out.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> @dataclass
+    ... class Forest:
+    ...     num_trees: int = 2_000
+    ...     seed: int = 0
+    >>> call_text(Forest(seed=1))
+    'Forest(seed=1)'
+    """
+    given = [
+        f"{each.name}={value_text(getattr(options, each.name))}"
+        for each in fields(options)
+        if each.init and value_text(getattr(options, each.name)) != value_text(_default(each))
+    ]
+    return f"{type(options).__name__}({', '.join(given)})"
+
+
+def arrays_text(held: Any) -> str:
+    """A dataclass with the shapes of its arrays in place of their numbers.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> @dataclass
+    ... class Draw:
+    ...     y: np.ndarray
+    ...     name: str
+    >>> arrays_text(Draw(np.zeros(3), "dense"))
+    "Draw(y=array (3,), name='dense')"
+    """
+    shown = [f"{each.name}={value_text(getattr(held, each.name))}" for each in fields(held) if each.repr]
+    return f"{type(held).__name__}({', '.join(shown)})"
+
+
+def value_text(value: Any) -> str:
+    """A value, or the shape of one that is an array or a frame."""
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"array {tuple(value.shape)}"
+    if hasattr(value, "shape") and hasattr(value, "columns"):
+        return f"frame {tuple(value.shape)}"
+    return repr(value)
+
+
+def first_names(names: Sequence[str]) -> str:
+    """Names with commas, the first ``NAMED`` where they are more.
+
+    Examples
+    --------
+    >>> first_names("abcdefghijk")
+    'a, b, c, d, e, f, g, h and 3 more'
+    """
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
+def _default(each: Field[Any]) -> Any:
+    if each.default_factory is not MISSING:
+        return each.default_factory()
+    return None if each.default is MISSING else each.default
