@@ -55,6 +55,19 @@ def test_intervals_cover_across_the_points_and_beat_the_linear_model(draw, study
     assert fit.branch.converged
 
 
+def test_a_moderator_that_the_effects_absorb_moves_the_effect(draw, capfd):
+    """The effect may vary with what is constant within users, though nothing is left of it in the outcome's own part."""
+    frame = draw.frame()
+    frame["y"] = frame["t"] * (1 + frame["U0"]) + np.random.default_rng(1).normal(size=len(frame))
+    study = hb.Study.from_frame(frame, **(ROLES | {"covariates": ["U0"]}))
+    found = hb.Deep(**OPTIONS).fit(study).cate(frame)
+    truth = 1 + frame["U0"]
+    hit = (found["conf_low"] <= truth) & (truth <= found["conf_high"])
+    assert np.sqrt(np.mean((found["estimate"] - truth) ** 2)) < 0.2 * truth.std()
+    assert hit.mean() > 0.8
+    assert "DTRTRI" not in "".join(capfd.readouterr())  # LAPACK on an empty matrix
+
+
 def test_structure_finds_the_true_pair(fit):
     pairs = fit.branch.structure["pairs"]
     strongest = np.unravel_index(np.argmax(np.triu(pairs, 1)), pairs.shape)

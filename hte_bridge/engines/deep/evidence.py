@@ -111,11 +111,15 @@ class Factor:
 
     def inverse_diagonal(self) -> Array:
         """Diagonal of ``inv(A)``, for two thirds of the work of all of it."""
+        if not len(self.size):  # LAPACK would complain on the screen
+            return np.zeros(0)
         root, _ = linalg.lapack.dtrtri(self.upper, lower=0)
         return np.asarray(np.einsum("ij,ij->i", root, root) / self.size**2)
 
     def inverse(self) -> Array:
         """``inv(A)``."""
+        if not len(self.size):
+            return np.zeros((0, 0))
         inverse, _ = linalg.lapack.dpotri(self.upper, lower=0)
         full = inverse + inverse.T  # what lies below the diagonal of `inverse` is zero
         full[np.diag_indices_from(full)] = inverse.diagonal()

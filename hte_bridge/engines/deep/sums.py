@@ -19,6 +19,7 @@ Array = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 
 CHUNK_POINTS = 2_048  # features of a chunk in double precision stay under 64 MB
+ABSORBED = 1e-10  # of a column's sum of squares: what the effects leave of a column in their span is rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,7 +200,7 @@ def eliminate(
 ) -> System:
     """Take the effects out: G - (D'F)' pinv(D'D) (D'F), for the features ``columns`` and, if asked, the slopes.
 
-    Frisch & Waugh (1933), Lovell (1963), for all columns at once.
+    Frisch & Waugh (1933), Lovell (1963), for all columns at once. Columns that the effects absorb are exactly zero.
     """
     edge = part.n_levels
     count = part.cross.shape[0] if slopes else edge
@@ -216,10 +217,14 @@ def eliminate(
     target = np.vstack([part.target[columns], part.level_target[edge:count]])
     project = elimination.solve(between)
     project_target = elimination.solve(part.level_target[:edge])
+    size = gram.diagonal().copy()
     gram -= between.T @ project
+    gram, target = (gram + gram.T) / 2, target - between.T @ project_target
+    absorbed = gram.diagonal() <= ABSORBED * size
+    gram[absorbed], gram[:, absorbed], target[absorbed] = 0.0, 0.0, 0.0
     return System(
-        (gram + gram.T) / 2,
-        target - between.T @ project_target,
+        gram,
+        target,
         part.second - part.level_target[:edge].T @ project_target,
         part.n - elimination.rank,
         elimination,
