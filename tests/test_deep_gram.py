@@ -43,6 +43,23 @@ def test_an_estimated_propensity_does_not_shrink_a_large_average_effect(monkeypa
     assert posterior < -4  # what the column beside the constant is for
 
 
+def test_a_known_propensity_of_one_half_lengthens_no_interval():
+    """An experiment: intervals are no longer than where the same propensity is estimated, and no misfit is claimed."""
+    rng = np.random.default_rng(2)
+    x, t = rng.normal(size=1_500), rng.integers(0, 2, 1_500)
+    frame = pd.DataFrame({"x": x, "t": t, "y": x + t * (1 + x) + rng.normal(size=1_500)})
+    options = hb.Deep(seed=1, kernel_max_rows=0, n_folds=2, hidden=(16,), n_nets=1, epochs=3)
+    errors = []
+    for propensity in (0.5, None):
+        study = hb.Study.from_frame(
+            frame, outcome="y", treatment="t", covariates=["x"], propensity=propensity
+        )
+        fit = options.fit(study)
+        assert not any("no block explains" in note for note in fit.notes)
+        errors.append(fit.cate(frame)["std_error"].mean())
+    assert errors[0] < 1.2 * errors[1]
+
+
 @pytest.mark.parametrize("slope", [0.0, 0.05])
 def test_a_propensity_that_is_one_number_for_each_fold_is_no_regressor(slope):
     """Where no covariate tells of the treatment, e-hat is the share treated elsewhere: high where a fold has few treated."""

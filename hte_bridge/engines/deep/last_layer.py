@@ -126,7 +126,7 @@ def solve(made: Design, whole: Sums, slopes: bool = False, networks: bool = Fals
     residual = residual * np.sqrt(
         made.rows.n / max(system.freedom - layer.freedom[layer.variance > 0].sum(), 1)
     )
-    spare, noise = nugget(residual, made.rows.treatment, made.rows.weight)
+    spare, noise = nugget(residual, made.rows.treatment, made.rows.weight, made.rows.arm)
     return Solved(system, layer, columns, owner, names, residual, spare, noise, slopes)
 
 

@@ -17,6 +17,8 @@ Codes = npt.NDArray[np.int64]
 
 ROUNDS = 4
 CHUNK_POINTS = 8_192
+EXPECTED = 0.1  # of the noise: what an unexplained part of the effect adds to the outcome's variance, before the data
+ALIKE = 1e-9  # variance of T^2 over its mean square, below which all T are alike in size
 
 
 def residuals(made: Design, system: System, mean: Array, columns: Codes, slopes: bool) -> Array:
@@ -34,13 +36,26 @@ def residuals(made: Design, system: System, mean: Array, columns: Codes, slopes:
     return np.asarray(rows.outcome - effect * rows.treatment - mu[rows.point] - rows.dummies() @ fixed)
 
 
-def nugget(residual: Array, treatment: Array, weight: Array) -> tuple[float, float]:
+def nugget(residual: Array, treatment: Array, weight: Array, arm: Codes | None = None) -> tuple[float, float]:
     """Variance of tau that no block explains, and of the noise: squared residuals on T^2 and a constant.
 
     The square of T is not centred: on the square of T within the effects the same regression sees nothing. Weights
     are 1 / (noise + nugget T^2)^2, renewed four times. What is found, f with standard error s, is shrunk to
-    ``f (1 - s^2 / f^2)``, none below s (James & Stein, 1961, one at a time). Noise whose variance grows with T looks the same, and only
-    lengthens the interval.
+    ``f (1 - s^2 / f^2)``, none below s (James & Stein, 1961, one at a time), and by more where it is larger than was to be expected:
+    to ``f - s^2 / v``, the posterior mode under an exponential prior with mean v, ``EXPECTED`` of the noise. Where T^2 hardly varies s is
+    large, and there is no nugget; where it does not vary none can be told from noise. Noise whose variance grows with T looks like a nugget,
+    and only lengthens the interval.
+
+    Parameters
+    ----------
+    residual, treatment, weight : array (n,)
+    arm : array (n,), optional
+        Of a binary treatment less its propensity: treated units differ in their own effects, so that each arm has a noise of its own. A
+        nugget is then what goes with (T - e)^2 inside an arm.
+
+    Returns
+    -------
+    nugget, noise : float
 
     Examples
     --------
@@ -49,21 +64,34 @@ def nugget(residual: Array, treatment: Array, weight: Array) -> tuple[float, flo
     >>> made = rng.normal(size=20_000) + 0.5 * t * rng.normal(size=20_000)
     >>> bool(abs(nugget(made, t, np.ones(20_000))[0] - 0.25) < 0.03)
     True
+    >>> nugget(made, np.where(t > 0, 0.5, -0.5), np.ones(20_000))[0]
+    0.0
     """
-    square, columns = residual**2, np.column_stack([np.ones(len(treatment)), treatment**2])
-    noise, found = float(np.average(square, weights=weight)), 0.0
+    square, lever = residual**2, treatment**2
+    arm = np.zeros(len(square), dtype=np.int64) if arm is None else arm
+    noise, found, error = _means(square, weight, arm), 0.0, np.inf
     for _ in range(ROUNDS):
-        by = weight / np.maximum(noise + found * treatment**2, 1e-300) ** 2
+        by = weight / np.maximum(noise + found * lever, 1e-300) ** 2
         by = by / by.mean()
-        gram = columns.T @ (by[:, None] * columns)
-        gram[np.diag_indices(2)] *= 1 + 1e-12
-        fresh, found = np.linalg.solve(gram, columns.T @ (by * square)).tolist()
-        found = max(found, 0.0)
-        noise = fresh if fresh > 0 else noise
-    spread = 2 * (noise + found * treatment**2) ** 2  # of a squared normal residual
-    half = np.linalg.solve(gram, columns.T * by) * np.sqrt(spread)
-    error = float(half[1] @ half[1]) ** 0.5
-    return (found * (1 - (error / found) ** 2) if found > error else 0.0), noise
+        off = lever - _means(lever, by, arm)
+        moved = float(by @ off**2)
+        if moved <= ALIKE * float(by @ lever**2):
+            return 0.0, float(np.average(square, weights=weight))
+        slope = float(by @ (off * square)) / moved
+        found = max(slope, 0.0)
+        fresh = _means(square - slope * lever, by, arm)
+        noise = np.where(fresh > 0, fresh, noise)
+        spread = 2 * (noise + found * lever) ** 2  # of a squared normal residual
+        error = float((by * off) ** 2 @ spread) ** 0.5 / moved
+    common = float(np.average(noise, weights=weight))
+    expected = EXPECTED * common / float(np.average(lever, weights=weight))
+    shrunk = found - error**2 / min(found, expected) if found > error else 0.0
+    return max(shrunk, 0.0), common
+
+
+def _means(values: Array, weight: Array, arm: Codes) -> Array:
+    """Weighted mean (n,) of each unit's arm."""
+    return np.asarray((np.bincount(arm, weight * values) / np.bincount(arm, weight))[arm])
 
 
 @dataclass(frozen=True, eq=False)

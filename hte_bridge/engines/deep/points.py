@@ -52,6 +52,8 @@ class Rows:
         For each random slope, the group of each point.
     beside : array (n,), optional
         Without effects: a column whose coefficient, like the constant, has no prior.
+    arm : array (n,), optional
+        Of a binary treatment without effects: one for treated units, zero for controls.
     """
 
     outcome: Array
@@ -64,6 +66,7 @@ class Rows:
     points: Array
     groups: tuple[Codes, ...] = ()
     beside: Array | None = None
+    arm: Codes | None = None
 
     @property
     def n(self) -> int:
@@ -104,6 +107,7 @@ class Rows:
             self.points,
             self.groups,
             None if self.beside is None else self.beside[chosen],
+            None if self.arm is None else self.arm[chosen],
         )
 
 
