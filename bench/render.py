@@ -218,6 +218,8 @@ FRONT = {  # designs on the first page, in words
     "grf_table1_800": "Athey, Tibshirani and Wager table 1, n = 800",
     "clustered_800": "40 clusters, n = 800",
     "grf_table3_additive_4000": "Athey, Tibshirani and Wager table 3, n = 4,000",
+    "uneven_treatment_500": "treated units vary more, n = 500",
+    "uneven_covariate_500": "errors that vary with a covariate, n = 500",
 }
 BESIDE = {"deep": "`deep`", "grf": "grf", "bcf": "BCF", "feols": "feols"}
 NOTHING = ("constant", "zero", "nie_wager_C")  # in the names of designs whose effect is constant

@@ -28,6 +28,8 @@ DESIGNS = [
     sim.athey_imbens,
     partial(sim.athey_imbens, design=3),
     sim.clustered,
+    sim.uneven_errors,
+    partial(sim.uneven_errors, by="covariate"),
 ]
 N = 20_000
 ERRORS = 5.0  # standard errors allowed between a sample mean and what it estimates
@@ -100,3 +102,14 @@ def test_judge_scores_an_honest_interval_and_catches_a_short_one():
         honest["length"], rel=0.06
     )  # multiples are five per cent apart
     assert found["mse"] == pytest.approx(0.25, rel=0.1)
+
+
+def test_uneven_errors_vary_by_treatment_or_by_a_covariate():
+    by_arm, by_x = (sim.uneven_errors(N, seed=1, by=by) for by in ("treatment", "covariate"))
+    left = by_arm.outcome - (by_arm.outcome_mean + (by_arm.treatment - by_arm.propensity) * by_arm.cate)
+    treated = by_arm.treatment == 1
+    assert abs(left[treated].var() - 3.25) < 0.2
+    assert abs(left[~treated].var() - 1) < 0.1
+    left = by_x.outcome - (by_x.outcome_mean + (by_x.treatment - by_x.propensity) * by_x.cate)
+    assert abs(left.var() - 1) < 0.2
+    assert left[by_x.covariates[:, 2] > 1].var() > 4 * left[by_x.covariates[:, 2] < 0].var()

@@ -12,6 +12,7 @@ from hte_bridge.simulate.cross_section import (
     grf_table3,
     hahn_murray_carvalho,
     nie_wager,
+    uneven_errors,
     wager_athey_28,
 )
 from hte_bridge.simulate.sample import CrossSection
@@ -27,5 +28,6 @@ __all__ = [
     "grf_table3",
     "hahn_murray_carvalho",
     "nie_wager",
+    "uneven_errors",
     "wager_athey_28",
 ]

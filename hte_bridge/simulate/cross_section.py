@@ -289,3 +289,36 @@ def clustered(
         noise=errors,
         cluster=cluster.astype(np.int64),
     )
+
+
+def uneven_errors(
+    n: int = 500, *, seed: int, by: Literal["treatment", "covariate"] = "treatment", p: int = 6
+) -> CrossSection:
+    """Units whose outcomes vary more than others'; ours, as in most data on incomes, spending or sales.
+
+    tau(x) = (1 + x1 + 1{x2 > 0}) / 2, e = logistic(x1 / 2), Y = x1 + |x2| + W (tau + own effect) + error. By treatment: own effects have sd
+    3/2 and errors sd one, so that treated units vary more. By covariate: no own effects, and errors of sd exp(.7 x3), scaled to one.
+
+    Examples
+    --------
+    >>> uneven_errors(80, seed=1).covariates.shape
+    (80, 6)
+    """
+    rng = np.random.default_rng(seed)
+    x, own, errors = rng.normal(size=(n, p)), rng.normal(size=n), rng.normal(size=n)
+    tau, e = 0.5 * (1 + x[:, 0] + (x[:, 1] > 0)), logistic(0.5 * x[:, 0])
+    treated = rng.random(n) < e
+    if by == "treatment":
+        errors = errors + 1.5 * treated * own
+    else:
+        errors = errors * np.exp(0.7 * x[:, 2] - 0.49)  # E exp(1.4 x) = exp(.98)
+    base = x[:, 0] + np.abs(x[:, 1])
+    return CrossSection(
+        name=f"uneven_{by}",
+        covariates=x,
+        treatment=treated.astype(np.float64),
+        outcome=base + treated * tau + errors,
+        cate=tau,
+        propensity=e,
+        outcome_mean=base + e * tau,
+    )

@@ -93,11 +93,12 @@ def mixture(fit: DeepFit) -> list[Line]:
         if draws >= FEW_DRAWS
         else "few scales carry the mixture: raise `draws`"
     )
-    noise = float(fit.branch.info["noise_sd"])
+    noise, errors = float(fit.branch.info["noise_sd"]), fit.branch.info.get("error_variance", "constant")
     return [
         *accounts(fit),
         ("effective draws of the scales", float(draws), reading),
         ("noise sd", noise, "of the outcome's error, in its units"),
+        ("errors of unequal variance", float(errors != "constant"), f"the variance of the errors is {errors}"),
     ]
 
 

@@ -24,6 +24,7 @@ from hte_bridge.engines.deep.candidates import (
 )
 from hte_bridge.engines.deep.contract import Branch
 from hte_bridge.engines.deep.design import device_of
+from hte_bridge.engines.deep.error_variance import ErrorVariance, error_variance
 from hte_bridge.engines.deep.forms import Form, forms
 from hte_bridge.engines.deep.kernel import Rows
 from hte_bridge.engines.deep.kernel_posterior import Component, KernelPosterior, Units, component
@@ -181,9 +182,7 @@ def predict_fold(
 ) -> tuple[Array, Array]:
     """Effect and outcome mean of the units of ``test`` from those of ``train``."""
     with threads(1):
-        sample = Sample.of(study, propensity, train)
-        small = sample.thinned(options.scale_rows, options.seed)
-        begin = first_search(small, options, study.binary)
+        sample, small, begin, _ = begun(Sample.of(study, propensity, train), options, study.binary)
         best = search(small.rows, list(begin), FOLD_TOLERANCE, begin)[0]
         model = replace(best.model, rows=sample.rows(best.model.form))
         post = KernelPosterior(sample.units, (component(1.0, best.mode.theta, model),))
@@ -210,8 +209,7 @@ def _mixed_posterior(
     study: Study, propensity: Array, options: Deep
 ) -> tuple[KernelPosterior, dict[str, Any], bool]:
     sample = Sample.of(study, propensity)
-    small = sample.thinned(options.scale_rows, options.seed)
-    begin = first_search(small, options, study.binary)
+    sample, small, begin, errors = begun(sample, options, study.binary)
     pairs = [(each, approximate(each)) for each in search(small.rows, list(begin), TOLERANCE, begin)]
     tried = [each for each, _ in sorted(pairs, key=height, reverse=True)]
     pairs += [(each, approximate(each)) for each in bent(tried)]
@@ -235,9 +233,23 @@ def _mixed_posterior(
         "draws": len(parts),
         "effective_draws": round(effective(weights), 2),
         "noise_sd": float(np.sqrt(noise) * sample.units.outcome_sd),
+        "error_variance": "constant" if errors is None else f"not constant: it moves with {errors.label}",
     }
     converged = all(each.mode.converged for each, _ in chosen)
     return KernelPosterior(sample.units, tuple(parts)), info, converged
+
+
+def begun(
+    sample: Sample, options: Deep, binary: bool
+) -> tuple[Sample, Sample, dict[Form, Array], ErrorVariance | None]:
+    """The sample with its errors' variances, a subset of it, scales of each form found on a few rows, and how the variances move."""
+    small = sample.thinned(options.scale_rows, options.seed)
+    begin = first_search(small, options, binary)
+    errors = error_variance(small, begin, binary)
+    if errors is not None:
+        sample, small = errors.applied(sample), errors.applied(small)
+        begin = first_search(small, options, binary)
+    return sample, small, begin, errors
 
 
 def first_search(sample: Sample, options: Deep, binary: bool) -> dict[Form, Array]:

@@ -1,0 +1,88 @@
+"""Errors that vary: found where they do, nowhere else, and intervals as short as the errors allow."""
+
+import numpy as np
+import pytest
+
+import hte_bridge as hb
+from hte_bridge.engines.deep import kernel_branch
+from hte_bridge.engines.deep.error_variance import error_variance, left_out_squares, screened
+from hte_bridge.engines.deep.kernel_posterior import Model, component
+from hte_bridge.simulate import dense, uneven_errors
+
+OPTIONS = hb.Deep(seed=1, draws=8, n_folds=2, epochs=5, hidden=(16,))
+
+
+def study_of(draw):
+    return hb.Study.from_frame(draw.frame(), outcome="y", treatment="t", covariates=draw.columns)
+
+
+def begun(draw, binary=True):
+    sample = kernel_branch.Sample.of(study_of(draw), draw.propensity)
+    return sample, kernel_branch.first_search(sample, OPTIONS, binary)
+
+
+def judged(draw, test):
+    found = OPTIONS.fit(study_of(draw)).cate(test.frame())
+    hit = (found["conf_low"] <= test.cate) & (test.cate <= found["conf_high"])
+    length = float((found["conf_high"] - found["conf_low"]).mean())
+    return hit.mean(), length, float(np.mean((found["estimate"] - test.cate) ** 2))
+
+
+@pytest.mark.parametrize("by", ["treatment", "covariate"])
+def test_intervals_are_for_the_mean_effect_not_for_single_units(by, monkeypatch):
+    draw, test = uneven_errors(400, seed=2, by=by), uneven_errors(500, seed=3, by=by)
+    covered, length, error = judged(draw, test)
+    monkeypatch.setattr(kernel_branch, "error_variance", lambda *given: None)
+    _, before, worse = judged(draw, test)
+    assert covered > 0.85
+    assert length < 0.7 * before
+    assert error < worse
+
+
+def test_what_moves_the_variance_is_named():
+    by_arm, by_x = (
+        error_variance(*begun(uneven_errors(400, seed=2, by=by)), binary=True)
+        for by in ("treatment", "covariate")
+    )
+    assert by_arm.label == "the treatment"
+    assert 0.7 < by_arm.slopes[0] < 1.7  # log 3.25 = 1.18
+    assert by_x.label == "the treatment and the covariates"
+    assert int(np.argmax(np.abs(by_x.slopes))) == 3  # the treatment comes first, then x1, x2, x3
+
+
+def test_even_errors_are_left_alone():
+    found = [error_variance(*begun(dense(200, seed=seed, p=4)), binary=True) for seed in range(6)]
+    assert found == [None] * 6
+
+
+def test_a_dose_may_move_the_variance_by_its_distance():
+    rng = np.random.default_rng(1)
+    x, dose = rng.normal(size=(400, 2)), rng.normal(size=400)
+    frame = dense(400, seed=1, p=2).frame().assign(t=dose, x1=x[:, 0], x2=x[:, 1])
+    frame["y"] = x[:, 0] + dose + np.exp(0.5 * dose) * rng.normal(size=400)
+    study = hb.Study.from_frame(frame, outcome="y", treatment="t", covariates=["x1", "x2"])
+    sample = kernel_branch.Sample.of(study, np.zeros(400))
+    found = error_variance(sample, kernel_branch.first_search(sample, OPTIONS, binary=False), binary=False)
+    assert found is not None
+    assert found.slopes[0] > 0.5
+
+
+def test_left_out_residuals_are_those_of_fits_without_the_unit():
+    sample, begin = begun(dense(60, seed=1, p=2))
+    whole = left_out_squares(sample, begin)
+    form, theta = next(iter(begin.items()))
+    rows = sample.rows(form)
+    scales = form.scales(2, clustered=False)
+    model = component(1.0, theta, Model(form, rows, scales))
+    covariance = (model.factor @ model.factor.T).numpy()
+    others = np.arange(1, 60)
+    y = rows.y.numpy()
+    alone = y[0] - covariance[0, others] @ np.linalg.solve(covariance[np.ix_(others, others)], y[others])
+    assert whole[0] == pytest.approx(alone**2, rel=1e-6)
+
+
+def test_the_first_test_holds_its_size_with_heavy_tails():
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(300, 3))
+    p_values = [screened(x, rng.standard_t(5, size=300) ** 2) for _ in range(400)]
+    assert np.mean(np.array(p_values) < 0.05) < 0.08
