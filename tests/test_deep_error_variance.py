@@ -6,6 +6,7 @@ import pytest
 import hte_bridge as hb
 from hte_bridge.engines.deep import kernel_branch
 from hte_bridge.engines.deep.error_variance import error_variance, left_out_squares, screened
+from hte_bridge.engines.deep.forms import forms
 from hte_bridge.engines.deep.kernel_posterior import Model, component
 from hte_bridge.simulate import dense, uneven_errors
 
@@ -18,7 +19,7 @@ def study_of(draw):
 
 def begun(draw, binary=True):
     sample = kernel_branch.Sample.of(study_of(draw), draw.propensity)
-    return sample, kernel_branch.first_search(sample, OPTIONS, binary)
+    return sample, kernel_branch.first_search(sample, OPTIONS, binary), forms(OPTIONS.effect_rate, binary)
 
 
 def judged(draw, test):
@@ -37,6 +38,19 @@ def test_intervals_are_for_the_mean_effect_not_for_single_units(by, monkeypatch)
     assert covered > 0.85
     assert length < 0.7 * before
     assert error < worse
+
+
+def test_units_that_were_fitted_one_by_one_are_not():
+    """Treated units whose own effects have thirty times the errors' variance: one error variance followed each of them."""
+    rng = np.random.default_rng(1)
+    draw = dense(200, seed=1, p=3)
+    frame = draw.frame()
+    frame["y"] = frame["x1"] + frame["t"] * (1 + 3 * rng.normal(size=200)) + 0.3 * rng.normal(size=200)
+    fit = OPTIONS.fit(hb.Study.from_frame(frame, outcome="y", treatment="t", covariates=draw.columns))
+    found = fit.cate(frame)
+    assert fit.info["error_variance"] != "constant"
+    assert ((found["conf_low"] <= 1) & (found["conf_high"] >= 1)).mean() > 0.8
+    assert found["estimate"].std() < 1
 
 
 def test_what_moves_the_variance_is_named():
@@ -62,23 +76,21 @@ def test_a_dose_may_move_the_variance_by_its_distance():
     frame["y"] = x[:, 0] + dose + np.exp(0.5 * dose) * rng.normal(size=400)
     study = hb.Study.from_frame(frame, outcome="y", treatment="t", covariates=["x1", "x2"])
     sample = kernel_branch.Sample.of(study, np.zeros(400))
-    found = error_variance(sample, kernel_branch.first_search(sample, OPTIONS, binary=False), binary=False)
+    begin = kernel_branch.first_search(sample, OPTIONS, binary=False)
+    found = error_variance(sample, begin, forms(OPTIONS.effect_rate, binary=False), binary=False)
     assert found is not None
     assert found.slopes[0] > 0.5
 
 
 def test_left_out_residuals_are_those_of_fits_without_the_unit():
-    sample, begin = begun(dense(60, seed=1, p=2))
-    whole = left_out_squares(sample, begin)
+    sample, begin, _ = begun(dense(60, seed=1, p=2))
     form, theta = next(iter(begin.items()))
     rows = sample.rows(form)
-    scales = form.scales(2, clustered=False)
-    model = component(1.0, theta, Model(form, rows, scales))
-    covariance = (model.factor @ model.factor.T).numpy()
-    others = np.arange(1, 60)
-    y = rows.y.numpy()
+    model = Model(form, rows, form.scales(2, clustered=False))
+    factor, y, others = component(1.0, theta, model).factor, rows.y.numpy(), np.arange(1, 60)
+    covariance = (factor @ factor.T).numpy()
     alone = y[0] - covariance[0, others] @ np.linalg.solve(covariance[np.ix_(others, others)], y[others])
-    assert whole[0] == pytest.approx(alone**2, rel=1e-6)
+    assert left_out_squares(model, theta)[0] == pytest.approx(alone**2, rel=1e-6)
 
 
 def test_the_first_test_holds_its_size_with_heavy_tails():

@@ -98,7 +98,11 @@ def mixture(fit: DeepFit) -> list[Line]:
         *accounts(fit),
         ("effective draws of the scales", float(draws), reading),
         ("noise sd", noise, "of the outcome's error, in its units"),
-        ("errors of unequal variance", float(errors != "constant"), f"the variance of the errors is {errors}"),
+        (
+            "errors of unequal variance",
+            float(errors != "constant"),
+            f"the variance of the errors is {errors}",
+        ),
     ]
 
 

@@ -6,7 +6,7 @@ that bends everywhere: its lengths shrink, and its intervals grow by what single
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from scipy import stats
 
+from hte_bridge.engines.deep.candidates import Candidate, search
 from hte_bridge.engines.deep.forms import Form
 from hte_bridge.engines.deep.heldout import log_linear
 from hte_bridge.engines.deep.kernel_posterior import Model, component
-from hte_bridge.engines.deep.mixture import find_mode
 from hte_bridge.engines.deep.scales import Array
 
 if TYPE_CHECKING:
@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 
 SCREEN = 0.01  # level of the test that comes first, as the evidence takes a second
 LEAST_GAIN = 3.0  # nats, beyond one for each slope, from which the errors are taken to vary
+LEAST_LOSS = 1.0  # nats that the evidence may lose instead, where the errors take over what was an effect on single units:
+TAKEN_OVER = 1.5  # where their mean variance is so many times as large
 FARTHEST = 3.0  # sds of a covariate, beyond which the variance stays as it is there
-LARGEST = 3.0  # log of a variance over the geometric mean
+LARGEST = 6.0  # log of a variance over the mean one, either way
 TOLERANCE = 1e-5
 
 
@@ -48,6 +50,12 @@ class ErrorVariance:
     binary: bool
     middle: float
 
+    @classmethod
+    def fitted(cls, x: Array, square: Array, wide: bool, binary: bool) -> ErrorVariance:
+        """From squared residuals (n,) and what they may move with (n, k)."""
+        slopes = log_linear(np.column_stack([np.ones(len(x)), x]), square, np.ones(len(x)))[1:]
+        return cls(slopes, wide, binary, float(np.log(np.exp(x @ slopes).mean())))
+
     def applied(self, sample: Sample) -> Sample:
         """The sample with each unit's error variance multiplied."""
         line = _columns(sample, self.wide, self.binary) @ self.slopes - self.middle
@@ -60,7 +68,9 @@ class ErrorVariance:
         return "the treatment and the covariates" if self.wide else "the treatment"
 
 
-def error_variance(sample: Sample, begin: Mapping[Form, Array], binary: bool) -> ErrorVariance | None:
+def error_variance(
+    sample: Sample, begin: Mapping[Form, Array], choices: Sequence[Form], binary: bool
+) -> ErrorVariance | None:
     """How the errors' variance moves; ``None`` where the evidence for that is not strong.
 
     The squares of leave-one-out residuals (Rasmussen and Williams, 2006, eq. 5.12) are regressed on treatment and covariates: first a test
@@ -68,52 +78,64 @@ def error_variance(sample: Sample, begin: Mapping[Form, Array], binary: bool) ->
     Econometrica 44(3)). It is taken if the evidence of the model, at its most probable scales, grows by ``LEAST_GAIN`` nats and one for each
     slope (Akaike): with errors of one variance that is once in some hundred samples.
 
+    An effect that jumps from unit to unit and errors that vary fit equally well where no two units are alike, and only what is
+    thought of them beforehand tells them apart: that units differ by chance. So it is also taken where the evidence is as good and the errors
+    then hold what the effect held.
+
     Parameters
     ----------
     sample : Sample
     begin : mapping of Form to array
-        Most probable scales of each form on few rows, the best form first.
+        Most probable scales of each form that counts on few rows, the best form first.
+    choices : sequence of Form
+        All forms.
     binary : bool
     """
-    square = left_out_squares(sample, begin)
-    before: float | None = None
-    best: tuple[float, ErrorVariance | None] = (0.0, None)
+    form, theta = next(iter(begin.items()))
+    rows = sample.rows(form)
+    square = left_out_squares(
+        Model(form, rows, form.scales(rows.x.shape[1], rows.cluster is not None)), theta
+    )
+    before: Candidate | None = None
+    best: tuple[float, ErrorVariance | None] = (-np.inf, None)
     for wide in (False, True):
         x = _columns(sample, wide, binary)
         if 4 * x.shape[1] > len(x) or screened(x, square) > SCREEN:
             continue
-        slopes = log_linear(np.column_stack([np.ones(len(x)), x]), square, np.ones(len(x)))[1:]
-        line = x @ slopes
-        found = ErrorVariance(slopes, wide, binary, float(np.log(np.exp(line).mean())))
-        before = evidence(sample, begin) if before is None else before
-        gain = evidence(found.applied(sample), begin) - before - LEAST_GAIN - len(slopes)
-        best = max(best, (gain, found), key=lambda pair: pair[0])
+        found = ErrorVariance.fitted(x, square, wide, binary)
+        before = best_form(sample, list(begin), begin) if before is None else before
+        after = best_form(found.applied(sample), choices, begin)
+        gain = after.value - before.value - x.shape[1]
+        taken_over = mean_variance(after) > TAKEN_OVER * mean_variance(before)
+        if gain > max(best[0], -LEAST_LOSS if taken_over else LEAST_GAIN):
+            best = (gain, found)
     return best[1]
 
 
-def left_out_squares(sample: Sample, begin: Mapping[Form, Array]) -> Array:
-    """Squared residuals (n,) of each unit from the others, at the most probable scales, times the unit's weight."""
-    form, theta = next(iter(begin.items()))
-    rows = sample.rows(form)
-    at = component(1.0, theta, Model(form, rows, form.scales(rows.x.shape[1], rows.cluster is not None)))
+def left_out_squares(model: Model, theta: Array) -> Array:
+    """Squared residuals (n,) of each unit from the others, as a multiple of the error variance that the model thinks it has."""
+    at = component(1.0, theta, model)
     alone = at.solved / torch.diagonal(torch.cholesky_inverse(at.factor))
-    return np.asarray((alone**2 / rows.noise).cpu().numpy())
+    return np.asarray((alone**2 / model.rows.noise).cpu().numpy())
 
 
 def screened(x: Array, square: Array) -> float:
     """Koenker's p-value of the regression of ``square`` (n,) on x (n, k) and a constant."""
     full = np.column_stack([np.ones(len(x)), x])
     left = square - full @ np.linalg.lstsq(full, square, rcond=None)[0]
-    explained = 1.0 - float(left @ left) / float(np.sum((square - square.mean()) ** 2))
+    explained = 1.0 - float(left @ left) / max(float(np.sum((square - square.mean()) ** 2)), 1e-300)
     return float(stats.chi2.sf(len(x) * explained, x.shape[1]))
 
 
-def evidence(sample: Sample, begin: Mapping[Form, Array]) -> float:
-    """Log posterior of the best form at its most probable scales, searched from those found and from the prior's centre."""
-    form, theta = next(iter(begin.items()))
-    rows = sample.rows(form)
-    scales = form.scales(rows.x.shape[1], rows.cluster is not None)
-    return max(find_mode(rows, scales, start, tolerance=TOLERANCE).value for start in (theta, None))
+def best_form(sample: Sample, choices: Sequence[Form], begin: Mapping[Form, Array]) -> Candidate:
+    """The best of some forms, each searched from the scales found before and from the prior's centre."""
+    found = [search(sample.rows, choices, TOLERANCE, start)[0] for start in (begin, None)]
+    return max(found, key=lambda each: each.value)
+
+
+def mean_variance(candidate: Candidate) -> float:
+    """Mean variance of the errors at the most probable scales, in units of Var(Y)."""
+    return float(np.exp(2 * candidate.mode.theta[0])) * float(candidate.model.rows.noise.mean())
 
 
 def _columns(sample: Sample, wide: bool, binary: bool) -> Array:

@@ -245,7 +245,7 @@ def begun(
     """The sample with its errors' variances, a subset of it, scales of each form found on a few rows, and how the variances move."""
     small = sample.thinned(options.scale_rows, options.seed)
     begin = first_search(small, options, binary)
-    errors = error_variance(small, begin, binary)
+    errors = error_variance(small, begin, forms(options.effect_rate, binary), binary)
     if errors is not None:
         sample, small = errors.applied(sample), errors.applied(small)
         begin = first_search(small, options, binary)
