@@ -1,10 +1,12 @@
 """Errors that vary: found where they do, nowhere else, and intervals as short as the errors allow."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import hte_bridge as hb
-from hte_bridge.engines.deep import kernel_branch
+from hte_bridge.engines.deep import gram, kernel_branch
 from hte_bridge.engines.deep.error_variance import error_variance, left_out_squares, screened
 from hte_bridge.engines.deep.forms import forms
 from hte_bridge.engines.deep.kernel_posterior import Model, component
@@ -40,6 +42,16 @@ def test_intervals_are_for_the_mean_effect_not_for_single_units(by, monkeypatch)
     assert error < worse
 
 
+def test_large_samples_weigh_rows_by_their_errors(monkeypatch):
+    draw, test = (uneven_errors(1_500, seed=seed, by="covariate") for seed in (0, 1))
+    found = []
+    for _ in range(2):
+        fit = replace(OPTIONS, kernel_max_rows=0).fit(study_of(draw))
+        found.append(float(np.mean((fit.cate(test.frame())["estimate"] - test.cate) ** 2)))
+        monkeypatch.setattr(gram, "row_precision", lambda *given: (None, "constant"))
+    assert found[0] < 0.5 * found[1]
+
+
 def test_units_that_were_fitted_one_by_one_are_not():
     """Treated units whose own effects have thirty times the errors' variance: one error variance followed each of them."""
     rng = np.random.default_rng(1)
@@ -58,9 +70,9 @@ def test_what_moves_the_variance_is_named():
         error_variance(*begun(uneven_errors(400, seed=2, by=by)), binary=True)
         for by in ("treatment", "covariate")
     )
-    assert by_arm.label == "the treatment"
+    assert by_arm.text == "not constant: it moves with the treatment"
     assert 0.7 < by_arm.slopes[0] < 1.7  # log 3.25 = 1.18
-    assert by_x.label == "the treatment and the covariates"
+    assert by_x.text.endswith("with the treatment and the covariates")
     assert int(np.argmax(np.abs(by_x.slopes))) == 3  # the treatment comes first, then x1, x2, x3
 
 

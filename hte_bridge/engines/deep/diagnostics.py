@@ -17,7 +17,8 @@ Line = tuple[str, float, str]
 
 def diagnostics(fit: DeepFit) -> pd.DataFrame:
     """Lines ``diagnostic value reading``; see ``DeepFit.diagnostics``."""
-    lines = [switch(fit), *losses(fit), *overlap(fit), *mixture(fit), *layer(fit), convergence(fit)]
+    lines = [switch(fit), *losses(fit), *overlap(fit), *mixture(fit), *layer(fit)]
+    lines += [*errors(fit), convergence(fit)]
     return pd.DataFrame(lines, columns=["diagnostic", "value", "reading"])
 
 
@@ -93,16 +94,21 @@ def mixture(fit: DeepFit) -> list[Line]:
         if draws >= FEW_DRAWS
         else "few scales carry the mixture: raise `draws`"
     )
-    noise, errors = float(fit.branch.info["noise_sd"]), fit.branch.info.get("error_variance", "constant")
+    noise = float(fit.branch.info["noise_sd"])
     return [
         *accounts(fit),
         ("effective draws of the scales", float(draws), reading),
         ("noise sd", noise, "of the outcome's error, in its units"),
-        (
-            "errors of unequal variance",
-            float(errors != "constant"),
-            f"the variance of the errors is {errors}",
-        ),
+    ]
+
+
+def errors(fit: DeepFit) -> list[Line]:
+    """Whether the variance of the errors was found to move, and with what; not asked in a panel."""
+    said = fit.branch.info.get("error_variance")
+    if said is None:
+        return []
+    return [
+        ("errors of unequal variance", float(said != "constant"), f"the variance of the errors is {said}")
     ]
 
 

@@ -63,9 +63,9 @@ class ErrorVariance:
         return replace(sample, bare=replace(sample.bare, noise=sample.bare.noise * multiple))
 
     @property
-    def label(self) -> str:
+    def text(self) -> str:
         """What moves the variance, for a reader."""
-        return "the treatment and the covariates" if self.wide else "the treatment"
+        return f"not constant: it moves with the treatment{' and the covariates' * self.wide}"
 
 
 def error_variance(

@@ -13,6 +13,7 @@ from hte_bridge.engine import Array
 from hte_bridge.engines.deep.checkpoint import Checkpoint, Form, State
 from hte_bridge.engines.deep.contract import Branch
 from hte_bridge.engines.deep.design import design, device_of, in_order, restored
+from hte_bridge.engines.deep.kernel_branch import Sample, begun
 from hte_bridge.engines.deep.last_layer import fit_last_layer
 from hte_bridge.engines.deep.nets import NetOptions
 from hte_bridge.engines.deep.nuisance import CrossFitted
@@ -60,6 +61,22 @@ def beside_constant(study: Study, folds: Folds, treatment: Treatment) -> Array |
     return np.asarray((e - e.mean()) / e.std())
 
 
+def row_precision(study: Study, treatment: Treatment, options: Deep) -> tuple[Array | None, str]:
+    """One over each row's error variance, up to scale, and how it moves in words; ``None`` where it does not, or rows have weights.
+
+    As the exact kernel finds it (``error_variance.py``), on ``scale_rows`` of the rows: noise that is large where a covariate is looks
+    like an effect that moves there.
+    """
+    if study.weighted:
+        return None, "constant"
+    sample = Sample.of(study, treatment.mean)
+    _, _, _, errors = begun(sample, options, study.binary)
+    if errors is None:
+        return None, "constant"
+    multiple = errors.applied(sample).bare.noise / sample.bare.noise
+    return 1.0 / np.asarray(multiple.cpu().numpy()), errors.text
+
+
 def fit_gram(study: Study, folds: Folds, options: Deep) -> Branch:
     """Fit a large cross-section: Y = mu(X) + (T - e(X)) tau(X) + error, with e cross-fitted.
 
@@ -92,11 +109,12 @@ def fit_gram(study: Study, folds: Folds, options: Deep) -> Branch:
     centred = time.perf_counter() - began
     moved = study.treatment - treatment.mean
     made = design(study, folds, options, moved, checkpoint, beside_constant(study, folds, treatment))
+    precision, errors = row_precision(study, treatment, options)
     trained = time.perf_counter() - began - centred
-    fitted = fit_last_layer(study, made, moving=False, n_jobs=options.n_jobs, checkpoint=checkpoint)
+    fitted = fit_last_layer(study, made, False, options.n_jobs, checkpoint, precision)
     heldout = replace(fitted.heldout, propensity=treatment.mean, treatment_variance=treatment.variance)
     seconds = {"treatment": round(centred, 2), "networks": round(trained, 2)} | fitted.info["seconds"]
-    info = fitted.info | {"seconds": seconds}
+    info = fitted.info | {"seconds": seconds, "error_variance": errors}
     if treatment.crossfitted is not None:
         info["treatment_losses"] = dict(treatment.crossfitted.loss)
         info["treatment_shares"] = dict(treatment.crossfitted.share)

@@ -233,7 +233,7 @@ def _mixed_posterior(
         "draws": len(parts),
         "effective_draws": round(effective(weights), 2),
         "noise_sd": float(np.sqrt(noise) * sample.units.outcome_sd),
-        "error_variance": "constant" if errors is None else f"not constant: it moves with {errors.label}",
+        "error_variance": "constant" if errors is None else errors.text,
     }
     converged = all(each.mode.converged for each, _ in chosen)
     return KernelPosterior(sample.units, tuple(parts)), info, converged

@@ -18,6 +18,7 @@ from hte_bridge.engines.deep.effects import SOLVED_COLUMNS, centred, centred_var
 from hte_bridge.engines.deep.evidence import LastLayer, fit, scale_uncertainty
 from hte_bridge.engines.deep.heldout import crossfit
 from hte_bridge.engines.deep.misfit import cluster_scores, clustered, nugget, residuals
+from hte_bridge.engines.deep.points import Rows
 from hte_bridge.engines.deep.sums import Sums, System, eliminate, sums, total
 from hte_bridge.engines.deep.surface import Surface, surface_of
 from hte_bridge.progress import steps
@@ -63,6 +64,7 @@ def fit_last_layer(
     moving: bool,
     n_jobs: int | None = None,
     checkpoint: Checkpoint = NOWHERE,
+    precision: Array | None = None,
 ) -> Fitted:
     """One pass of sums by fold, then everything that the Gram matrix can say.
 
@@ -76,23 +78,32 @@ def fit_last_layer(
         Folds side by side.
     checkpoint : Checkpoint
         Where each fold's sums are left.
+    precision : array (n,), optional
+        One over each row's error variance, up to scale, for the posterior. Held-out models leave it aside: it was read off all outcomes.
     """
     began = time.perf_counter()
     rows, basis, drift = made.rows, made.basis, made.drift
     folds = range(int(rows.fold.max()) + 1)
-    kept = checkpoint.under(rows, basis, drift)
-    # threads of this process, whatever the backend: the rows of a fold are too many to be sent elsewhere
-    parts = Parallel(n_jobs=n_jobs, backend="threading")(
-        delayed(kept.remember)(f"sums-{k}", SUMS, sums, rows.at(rows.fold == k), basis, drift)
-        for k in steps(folds, "deep: Gram matrix")
-    )
-    whole = total(parts)
+
+    def by_fold(own: Rows) -> list[Sums]:
+        kept = checkpoint.under(own, basis, drift)
+        # threads of this process, whatever the backend: the rows of a fold are too many to be sent elsewhere
+        return Parallel(n_jobs=n_jobs, backend="threading")(
+            delayed(kept.remember)(f"sums-{k}", SUMS, sums, own.at(own.fold == k), basis, drift)
+            for k in steps(folds, "deep: Gram matrix")
+        )
+
+    parts = by_fold(rows)
+    whole, even = total(parts), made
+    if precision is not None:
+        made = replace(made, rows=replace(rows, weight=precision / precision.mean(), precise=True))
+    weighed = whole if precision is None else total(by_fold(made.rows))
     summed = time.perf_counter()
-    solved = settle(made, whole)
+    solved = settle(made, weighed)
     spread = max(_spread(made, solved), 1e-300)
-    surface, inflation = posterior(study, made, whole, solved)
+    surface, inflation = posterior(study, made, weighed, solved)
     settled = time.perf_counter()
-    heldout, loss = crossfit(made, parts, whole, moving, n_jobs)
+    heldout, loss = crossfit(even, parts, whole, moving, n_jobs)
     info = _info(made, solved, loss, inflation)
     info["seconds"] = {
         "sums": round(summed - began, 2),
@@ -126,7 +137,9 @@ def solve(made: Design, whole: Sums, slopes: bool = False, networks: bool = Fals
     residual = residual * np.sqrt(
         made.rows.n / max(system.freedom - layer.freedom[layer.variance > 0].sum(), 1)
     )
-    spare, noise = nugget(residual, made.rows.treatment, made.rows.weight, made.rows.arm)
+    rows = made.rows
+    root = np.sqrt(rows.weight) if rows.precise else np.ones(rows.n)  # to errors of one variance
+    spare, noise = nugget(root * residual, root * rows.treatment, rows.weight / root**2, rows.arm)
     return Solved(system, layer, columns, owner, names, residual, spare, noise, slopes)
 
 

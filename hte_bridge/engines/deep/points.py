@@ -54,6 +54,8 @@ class Rows:
         Without effects: a column whose coefficient, like the constant, has no prior.
     arm : array (n,), optional
         Of a binary treatment without effects: one for treated units, zero for controls.
+    precise : bool
+        Whether ``weight`` is one over the variance of each row's error, and not how many units it stands for.
     """
 
     outcome: Array
@@ -67,6 +69,7 @@ class Rows:
     groups: tuple[Codes, ...] = ()
     beside: Array | None = None
     arm: Codes | None = None
+    precise: bool = False
 
     @property
     def n(self) -> int:
@@ -108,6 +111,7 @@ class Rows:
             self.groups,
             None if self.beside is None else self.beside[chosen],
             None if self.arm is None else self.arm[chosen],
+            self.precise,
         )
 
 
