@@ -30,6 +30,7 @@ TAKEN_OVER = 1.5  # where their mean variance is so many times as large
 FARTHEST = 3.0  # sds of a covariate, beyond which the variance stays as it is there
 LARGEST = 6.0  # log of a variance over the mean one, either way
 TOLERANCE = 1e-5
+MOST_ROWS = 500  # on which the evidence is asked
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +97,7 @@ def error_variance(
     square = left_out_squares(
         Model(form, rows, form.scales(rows.x.shape[1], rows.cluster is not None)), theta
     )
+    few = sample.thinned(MOST_ROWS, seed=0)
     before: Candidate | None = None
     best: tuple[float, ErrorVariance | None] = (-np.inf, None)
     for wide in (False, True):
@@ -103,8 +105,8 @@ def error_variance(
         if 4 * x.shape[1] > len(x) or screened(x, square) > SCREEN:
             continue
         found = ErrorVariance.fitted(x, square, wide, binary)
-        before = best_form(sample, list(begin), begin) if before is None else before
-        after = best_form(found.applied(sample), choices, begin)
+        before = search(few.rows, list(begin), TOLERANCE, begin)[0] if before is None else before
+        after = search(found.applied(few).rows, choices, TOLERANCE)[0]
         gain = after.value - before.value - x.shape[1]
         taken_over = mean_variance(after) > TAKEN_OVER * mean_variance(before)
         if gain > max(best[0], -LEAST_LOSS if taken_over else LEAST_GAIN):
@@ -125,12 +127,6 @@ def screened(x: Array, square: Array) -> float:
     left = square - full @ np.linalg.lstsq(full, square, rcond=None)[0]
     explained = 1.0 - float(left @ left) / max(float(np.sum((square - square.mean()) ** 2)), 1e-300)
     return float(stats.chi2.sf(len(x) * explained, x.shape[1]))
-
-
-def best_form(sample: Sample, choices: Sequence[Form], begin: Mapping[Form, Array]) -> Candidate:
-    """The best of some forms, each searched from the scales found before and from the prior's centre."""
-    found = [search(sample.rows, choices, TOLERANCE, start)[0] for start in (begin, None)]
-    return max(found, key=lambda each: each.value)
 
 
 def mean_variance(candidate: Candidate) -> float:
