@@ -40,28 +40,34 @@ class ErrorVariance:
     Parameters
     ----------
     slopes : array (k,)
-    wide, binary : bool
-        Whether the covariates count, and whether the treatment is binary: a dose counts by its distance from E[T | x] and the square.
+    wide : bool
+        Whether the covariates count.
+    step : float
+        Of a dose: the root mean square of T - E[T | x]. A dose counts by that distance and its square. Zero for a binary treatment.
     middle : float
         Taken off the line, so that the multiples' mean is one on the rows that it was fitted to.
     """
 
     slopes: Array
     wide: bool
-    binary: bool
+    step: float
     middle: float
 
     @classmethod
-    def fitted(cls, x: Array, square: Array, wide: bool, binary: bool) -> ErrorVariance:
+    def fitted(cls, x: Array, square: Array, wide: bool, step: float) -> ErrorVariance:
         """From squared residuals (n,) and what they may move with (n, k)."""
         slopes = log_linear(np.column_stack([np.ones(len(x)), x]), square, np.ones(len(x)))[1:]
-        return cls(slopes, wide, binary, float(np.log(np.exp(x @ slopes).mean())))
+        return cls(slopes, wide, step, float(np.log(np.exp(x @ slopes).mean())))
+
+    def multiples(self, x: Array, treatment: Array, propensity: Array) -> Array:
+        """Multiples (m,) at covariates (m, q) in the units of the sample, treatments (m,) and their means (m,)."""
+        line = columns(x, treatment, propensity, self.wide, self.step) @ self.slopes - self.middle
+        return np.asarray(np.exp(np.clip(line, -LARGEST, LARGEST)))
 
     def applied(self, sample: Sample) -> Sample:
         """The sample with each unit's error variance multiplied."""
-        line = _columns(sample, self.wide, self.binary) @ self.slopes - self.middle
-        multiple = torch.as_tensor(np.exp(np.clip(line, -LARGEST, LARGEST)))
-        return replace(sample, bare=replace(sample.bare, noise=sample.bare.noise * multiple))
+        own = self.multiples(sample.bare.x.cpu().numpy(), sample.treatment, sample.propensity)
+        return replace(sample, bare=replace(sample.bare, noise=sample.bare.noise * torch.as_tensor(own)))
 
     @property
     def text(self) -> str:
@@ -98,13 +104,14 @@ def error_variance(
         Model(form, rows, form.scales(rows.x.shape[1], rows.cluster is not None)), theta
     )
     few = sample.thinned(MOST_ROWS, seed=0)
+    step = 0.0 if binary else float(np.sqrt(np.mean((sample.treatment - sample.propensity) ** 2)))
     before: Candidate | None = None
     best: tuple[float, ErrorVariance | None] = (-np.inf, None)
     for wide in (False, True):
-        x = _columns(sample, wide, binary)
+        x = columns(sample.bare.x.cpu().numpy(), sample.treatment, sample.propensity, wide, step)
         if 4 * x.shape[1] > len(x) or screened(x, square) > SCREEN:
             continue
-        found = ErrorVariance.fitted(x, square, wide, binary)
+        found = ErrorVariance.fitted(x, square, wide, step)
         before = search(few.rows, list(begin), TOLERANCE, begin)[0] if before is None else before
         after = search(found.applied(few).rows, choices, TOLERANCE)[0]
         gain = after.value - before.value - x.shape[1]
@@ -134,13 +141,10 @@ def mean_variance(candidate: Candidate) -> float:
     return float(np.exp(2 * candidate.mode.theta[0])) * float(candidate.model.rows.noise.mean())
 
 
-def _columns(sample: Sample, wide: bool, binary: bool) -> Array:
-    """What the variance may move with (n, k)."""
-    if binary:
-        treatment = sample.treatment[:, None]
-    else:
-        off = sample.treatment - sample.propensity
-        off = np.clip(off / np.sqrt(np.mean(off**2)), -FARTHEST, FARTHEST)
-        treatment = np.column_stack([off, off**2])
-    x = np.clip(sample.bare.x.cpu().numpy(), -FARTHEST, FARTHEST)
-    return np.column_stack([treatment, x]) if wide else treatment
+def columns(x: Array, treatment: Array, propensity: Array, wide: bool, step: float) -> Array:
+    """What the variance may move with (n, k): the treatment and, with ``wide``, the covariates x (n, q)."""
+    own = treatment[:, None]
+    if step:
+        off = np.clip((treatment - propensity) / step, -FARTHEST, FARTHEST)
+        own = np.column_stack([off, off**2])
+    return np.column_stack([own, np.clip(x, -FARTHEST, FARTHEST)]) if wide else own

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hte_bridge.engines.deep import Deep
 
 NUISANCE_EPOCHS = 20
+CHUNK = 65_536  # rows at a time, so that memory does not grow with them
 VARIES = 0.02  # of the treatment's sd: an e-hat whose sd is less shrinks no effect by more than its square
 
 
@@ -69,12 +70,17 @@ def row_precision(study: Study, treatment: Treatment, options: Deep) -> tuple[Ar
     """
     if study.weighted:
         return None, "constant"
-    sample = Sample.of(study, treatment.mean)
+    few = np.sort(np.random.default_rng(options.seed).permutation(study.n)[: options.scale_rows])
+    sample = Sample.of(study, treatment.mean, few)
     _, _, _, errors = begun(sample, options, study.binary)
     if errors is None:
         return None, "constant"
-    multiple = errors.applied(sample).bare.noise / sample.bare.noise
-    return 1.0 / np.asarray(multiple.cpu().numpy()), errors.text
+    units, multiple = sample.units, np.empty(study.n)
+    for start in range(0, study.n, CHUNK):
+        here = slice(start, start + CHUNK)
+        x = (study.filled[here] - units.centre) / units.spread
+        multiple[here] = errors.multiples(x, study.treatment[here], treatment.mean[here])
+    return 1.0 / multiple, errors.text
 
 
 def fit_gram(study: Study, folds: Folds, options: Deep) -> Branch:
