@@ -22,9 +22,8 @@ SHARE_OF_LEAP = (
     0.4,
     1.1,
 )  # drawn for each trajectory: where the posterior is narrow a chain with one leap would be stuck
-LEAPS, FEW_LEAPS = 7, 4  # of a trajectory: the posterior has directions several times as wide as at its mode
-WARM_UP, SHORT_WARM_UP = 8, 5  # trajectories
-SHORT_ROWS = 2_000  # beyond, where a leap takes a second, there are fewer
+LEAPS = 7  # of a trajectory: the posterior has directions several times as wide as at its mode
+WARM_UP = 8  # trajectories
 WANTED = 0.8  # share of trajectories taken, towards which the leap is adapted in the warm-up
 OUTLYING = 3.0  # nats per scale below the mode at which a chain does not begin
 
@@ -164,7 +163,6 @@ def hamiltonian(
         Share of trajectories taken.
     """
     rng, density = np.random.default_rng(seed), LogPosterior(rows, scales)
-    leaps, warm_up = (LEAPS, WARM_UP) if rows.n <= SHORT_ROWS else (FEW_LEAPS, SHORT_WARM_UP)
 
     def at(z: Array) -> tuple[float, Array]:
         value, gradient = density(laplace.at_normal(z))
@@ -176,23 +174,23 @@ def hamiltonian(
         z = 0.7 * z
         value, gradient = at(z)
     draws, values, accepted, size = [], [], 0, LEAP
-    for k in range(warm_up + n_draws):
+    for k in range(WARM_UP + n_draws):
         momentum = rng.normal(size=len(z))
         leap = size * rng.uniform(*SHARE_OF_LEAP)
         new, new_value, new_gradient, speed = z, value, gradient, momentum
-        for _ in range(leaps):
+        for _ in range(LEAPS):
             speed = speed + 0.5 * leap * new_gradient
             new = new + leap * speed
             new_value, new_gradient = at(new)
             speed = speed + 0.5 * leap * new_gradient
         gain = float(new_value - 0.5 * speed @ speed - value + 0.5 * momentum @ momentum)
         chance = float(np.exp(min(gain, 0.0))) if np.isfinite(gain) else 0.0
-        if k < warm_up:
+        if k < WARM_UP:
             size = min(size * float(np.exp(0.5 * (chance - WANTED))), LEAP)
         if rng.random() < chance:
             z, value, gradient = new, new_value, new_gradient
-            accepted += k >= warm_up
-        if k >= warm_up:
+            accepted += k >= WARM_UP
+        if k >= WARM_UP:
             draws.append(laplace.at_normal(z))
             values.append(value)
     return np.array(draws), np.array(values), accepted / n_draws
