@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import socket
+import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -145,8 +146,13 @@ def judged_average(
 
 
 def machine() -> dict[str, str]:
-    """Where a draw was run, in words that identify no network."""
-    return {"machine": f"{platform.machine()}, {os.cpu_count()} cores", "python": platform.python_version()}
+    """Where a draw was run, in words that identify no network, and the CUDA device that torch, where it was at work, saw."""
+    torch = sys.modules.get("torch")
+    return {
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "device": torch.cuda.get_device_name() if torch is not None and torch.cuda.is_available() else "",
+        "python": platform.python_version(),
+    }
 
 
 def run_and_write(design: str, engine_name: str, draw: int, out: Path) -> str:

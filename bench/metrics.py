@@ -97,6 +97,7 @@ def summarise(draws: pd.DataFrame) -> dict[str, float]:
         "ate_length",
         "joint_rejects",
         "seconds",
+        "device_seconds",
         "posterior_ate_covered",
         "posterior_ate_length",
     ):
@@ -107,7 +108,23 @@ def summarise(draws: pd.DataFrame) -> dict[str, float]:
 
 def table(results: pd.DataFrame) -> pd.DataFrame:
     """One row per design, n and engine."""
-    groups = results.groupby(["design", "n", "engine"], sort=False)
+    groups = apart(results).groupby(["design", "n", "engine"], sort=False)
     return pd.DataFrame(
         [dict(zip(("design", "n", "engine"), key, strict=True)) | summarise(part) for key, part in groups]
     )
+
+
+def apart(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with the seconds of fits on a CUDA device in a column of their own, ``device_seconds``.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"seconds": [9.0, 2.0], "device": ["", "H200"]})
+    >>> apart(rows)[["seconds", "device_seconds"]].to_numpy().tolist()
+    [[9.0, nan], [nan, 2.0]]
+    """
+    if "device" not in rows or "seconds" not in rows:
+        return rows
+    there = rows["device"].fillna("") != ""
+    seconds = {"seconds": rows["seconds"].where(~there), "device_seconds": rows["seconds"].where(there)}
+    return rows.assign(**seconds)

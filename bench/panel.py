@@ -20,6 +20,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from bench.cross_section import machine
+from bench.metrics import apart
 from hte_bridge.simulate.panel import COVARIATES, Panel, panel
 
 EFFECTS = ["user", "vendor", "period"]
@@ -230,7 +232,7 @@ def run(job: tuple[str, str, int, Path]) -> None:
     design, engine, seed, out = job
     draw, cluster = draw_of(design, seed)
     record = {"design": design, "engine": engine, "draw": seed, "rows": draw.n}
-    record |= ENGINES[engine](draw, cluster, seed)
+    record |= ENGINES[engine](draw, cluster, seed) | machine()
     record["memory_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
     target = out / f"panel-{design}-{engine}-{seed}.parquet"
     part = target.with_suffix(".part")
@@ -243,7 +245,7 @@ def run(job: tuple[str, str, int, Path]) -> None:
 def table(out: Path) -> pd.DataFrame:
     """Mean over draws of what is there, with the Monte-Carlo error of error and coverage."""
     files = sorted(out.glob("panel-*.parquet"))
-    frame = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
+    frame = apart(pd.concat([pd.read_parquet(file) for file in files], ignore_index=True))
     numbers = frame.drop(columns=["draw"]).groupby(["design", "engine"])
     means = numbers.mean(numeric_only=True)
     means.insert(0, "draws", numbers.size())

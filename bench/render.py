@@ -140,6 +140,7 @@ SHOWN = {
     "posterior_ate_length": "posterior ATE length",
     "joint_rejects": "joint test",
     "seconds": "seconds",
+    "device_seconds": "seconds, CUDA",
 }
 HEAD = """# Benchmarks
 
@@ -148,7 +149,7 @@ tau(x) over 1,000 test points, the same in every draw; the worst decile is the l
 Size-adjusted length multiplies all half-widths by the one constant that makes mean coverage .95. Bias / sd and se / sd are means over forty test points.
 MC is the Monte-Carlo error, from the spread between draws. The ATE's columns are of the table's row, from held-out scores; those of the posterior's
 average (`fit.average`) stand beside them. The joint test's column is how often heterogeneity is claimed at 5 %. Seconds are wall time per fit
-with one thread, on machines that ran other work beside it or paused it. Rows are as of the commit that stored them: a file under `bench/results` that is
+with one thread, on machines that ran other work beside it or paused it; those of fits on a CUDA device, which other fits shared, stand apart. Rows are as of the commit that stored them: a file under `bench/results` that is
 removed is measured anew. Propensities are estimated unless the design is an experiment.
 """
 
@@ -288,7 +289,8 @@ def render(cross: Path, panel: Path) -> str:
     parts = [HEAD]
     rows = merge(cross) if cross.is_dir() else pd.DataFrame()
     if not rows.empty:
-        where = rows["machine"].value_counts()
+        device = rows.get("device", pd.Series("", rows.index)).fillna("")
+        where = (rows["machine"] + device.map(lambda name: f", {name}" if name else "")).value_counts()
         parts.append(
             "Machines: " + ", ".join(f"{name} ({count:,} fits)" for name, count in where.items()) + ".\n"
         )

@@ -49,7 +49,9 @@ class Deep:
     label : str, optional
         Name in the table; ``"deep"`` by default.
     device : {"auto", "cpu", "cuda", "mps"}
-        Where networks and the one pass over the data run; the exact kernel runs on the CPU.
+        Where the networks of panels and large samples are trained; on ``"cuda"`` also the search for the kernel's scales from 400 rows on,
+        products of features and factors of the Gram matrix, in double precision. Numbers are the same from fit to fit on one device, and differ by
+        rounding between devices; a fit predicts on the CPU, wherever it was made.
     kernel_max_rows : int
         Cross-sections up to this size use the exact kernel, larger ones random features on the Gram matrix.
     scale_rows : int

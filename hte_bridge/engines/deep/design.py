@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from hte_bridge.engine import HeldOut
 from hte_bridge.engines.deep.blocks import Basis, Block, knots
 from hte_bridge.engines.deep.checkpoint import NOWHERE, Checkpoint
+from hte_bridge.engines.deep.devices import device_of, doubles_on
 from hte_bridge.engines.deep.points import Rows, SlopeGroups, constant_columns, distinct
 from hte_bridge.engines.deep.structure import (
     WIDE,
@@ -27,7 +27,6 @@ from hte_bridge.engines.deep.structure import (
     tilt_blocks,
 )
 from hte_bridge.engines.deep.tau_nets import Ensemble, TauNetOptions, crossfit_nets
-from hte_bridge.errors import InvalidOption
 from hte_bridge.study import Folds, Study
 
 if TYPE_CHECKING:
@@ -66,6 +65,8 @@ class Design:
     slopes : SlopeGroups
     q : int
         Covariates.
+    device : str
+        Where sums over rows and the Gram matrix's factors are found.
     """
 
     rows: Rows
@@ -75,6 +76,7 @@ class Design:
     structure: Structure
     slopes: SlopeGroups
     q: int
+    device: str = "cpu"
 
     def columns(self, fold: int | None = None, networks: bool = False) -> Codes:
         """Features (tau, then mu) that may be used for all rows, or by models that must not have seen ``fold``."""
@@ -102,29 +104,6 @@ class Design:
                 parts.append(np.full(size, len(used) + k))
                 names.append(f"slopes {k}")
         return np.concatenate(parts), names
-
-
-def device_of(options: Deep) -> str:
-    """Device of the networks: CUDA where ``auto`` finds it.
-
-    Raises
-    ------
-    InvalidOption
-        If the device asked for is not there.
-    """
-    wanted = options.device
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    there = {
-        "cpu": True,
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-    }
-    if not there[wanted]:
-        raise InvalidOption(
-            f"`device` must be one that this machine has. {wanted!r} was asked for and is not there. Use `auto`."
-        )
-    return wanted
 
 
 def net_options(options: Deep) -> TauNetOptions:
@@ -234,7 +213,7 @@ def design(
     basis = Basis.fit(blocks, wide, centre, scale)
     drift = np.repeat([block.drift for block in blocks], [block.size for block in blocks])
     rows = replace(rows, points=wide)
-    return Design(rows, basis, drift, nets, overall, slopes, len(names))
+    return Design(rows, basis, drift, nets, overall, slopes, len(names), doubles_on(options))
 
 
 def room(z: Array) -> tuple[int, Sizes]:

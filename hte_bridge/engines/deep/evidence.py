@@ -7,9 +7,8 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from scipy import linalg
 
-from hte_bridge.errors import DidNotConverge
+from hte_bridge.engines.deep.devices import Factor, HostFactor, factor, product
 
 Array = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
@@ -61,73 +60,6 @@ class LastLayer:
         return self.factor.inverse()
 
 
-@dataclass(frozen=True, eq=False)
-class Factor:
-    """Cholesky factor of ``A = gram / noise + diag(precision)``: ``A = S U'U S`` with S diagonal, so that U has no scale.
-
-    Parameters
-    ----------
-    upper : array (P, P)
-        U, zero below its diagonal.
-    size : array (P,)
-        The diagonal of S.
-    """
-
-    upper: Array
-    size: Array
-
-    @classmethod
-    def of(cls, gram: Array, precision: Array, noise: float) -> Factor:
-        """Factor, at need after a shift of up to 1e-10 of the diagonal.
-
-        Raises
-        ------
-        DidNotConverge
-            If the matrix is not positive definite even then.
-        """
-        size = np.sqrt(np.maximum(gram.diagonal() / noise + precision, 1e-300))
-        for shift in (0.0, 1e-12, 1e-10):
-            matrix = gram / (noise * size)
-            matrix /= size[:, None]
-            matrix[np.diag_indices_from(matrix)] = 1.0 + shift
-            upper, status = linalg.lapack.dpotrf(matrix.T, lower=0, overwrite_a=1)  # symmetric: .T is no copy
-            if status == 0:
-                return cls(upper, size)
-        raise DidNotConverge(
-            "The Gram matrix of the last layer must be positive definite. It is singular even after a shift of "
-            "1e-10. Drop covariates that repeat one another, or rescale the outcome."
-        )
-
-    def log_determinant(self) -> float:
-        """Of A."""
-        return 2 * float(np.log(self.upper.diagonal()).sum() + np.log(self.size).sum())
-
-    def solve(self, right: Array) -> Array:
-        """``inv(A) @ right`` for a vector."""
-        if not len(right):  # every block may have been set aside
-            return np.zeros(0)
-        found = linalg.lapack.dpotrs(self.upper, right / self.size, lower=0)[0]
-        return np.asarray(np.reshape(found, -1) / self.size)
-
-    def inverse_diagonal(self) -> Array:
-        """Diagonal of ``inv(A)``, for two thirds of the work of all of it."""
-        if not len(self.size):  # LAPACK would complain on the screen
-            return np.zeros(0)
-        root, _ = linalg.lapack.dtrtri(self.upper, lower=0)
-        return np.asarray(np.einsum("ij,ij->i", root, root) / self.size**2)
-
-    def inverse(self) -> Array:
-        """``inv(A)``."""
-        if not len(self.size):
-            return np.zeros((0, 0))
-        inverse, _ = linalg.lapack.dpotri(self.upper, lower=0)
-        full = inverse + inverse.T  # what lies below the diagonal of `inverse` is zero
-        full[np.diag_indices_from(full)] = inverse.diagonal()
-        full /= self.size
-        full /= self.size[:, None]
-        return np.asarray(full)
-
-
 def solve(gram: Array, target: Array, precision: Array, noise: float) -> tuple[Array, Array, float]:
     """Posterior mean, covariance and log determinant of ``gram / noise + diag(precision)``.
 
@@ -136,9 +68,9 @@ def solve(gram: Array, target: Array, precision: Array, noise: float) -> tuple[A
     DidNotConverge
         If the matrix is not positive definite even after a shift of 1e-10 of its diagonal.
     """
-    factor = Factor.of(gram, precision, noise)
-    covariance = factor.inverse()
-    return covariance @ (target / noise), covariance, factor.log_determinant()
+    found = factor(gram, precision, noise)
+    covariance = found.inverse()
+    return covariance @ (target / noise), covariance, found.log_determinant()
 
 
 def log_marginal(
@@ -148,9 +80,9 @@ def log_marginal(
 
     ``prior`` (P,) holds the prior variance of each coefficient. MacKay (1992), Neural Computation 4(3), eq. 14.
     """
-    factor = Factor.of(gram, 1 / prior, noise)
-    quadratic = second / noise - float(target @ factor.solve(target / noise)) / noise
-    spread = freedom * np.log(2 * np.pi * noise) + factor.log_determinant() + float(np.log(prior).sum())
+    found = factor(gram, 1 / prior, noise)
+    quadratic = second / noise - float(target @ found.solve(target / noise)) / noise
+    spread = freedom * np.log(2 * np.pi * noise) + found.log_determinant() + float(np.log(prior).sum())
     return -0.5 * (quadratic + spread)
 
 
@@ -162,6 +94,7 @@ def fit(
     owner: Codes,
     free: Codes | tuple[int, ...] = (),
     max_steps: int = STEPS,
+    device: str = "cpu",
 ) -> LastLayer:
     """Variances by ``v = |m|^2 / (K - tr(V) / v)``, noise by the residual sum over its degrees of freedom.
 
@@ -180,8 +113,10 @@ def fit(
     free : sequence of int
         Blocks without a prior.
     max_steps : int
+    device : str
+        Where the matrix is factored.
     """
-    state = _State.begin(gram, second, freedom, owner, free)
+    state = _State.begin(gram, second, freedom, owner, free, device)
     before = -np.inf
     while True:
         state.update(target, second)
@@ -221,12 +156,19 @@ class _State:
     mean: Array
     factor: Factor
     gamma: Array
+    device: str
     height: float = -np.inf
     step: int = 0
 
     @classmethod
     def begin(
-        cls, gram: Array, second: float, freedom: int, owner: Codes, free: Codes | tuple[int, ...]
+        cls,
+        gram: Array,
+        second: float,
+        freedom: int,
+        owner: Codes,
+        free: Codes | tuple[int, ...],
+        device: str,
     ) -> _State:
         """Every block alike: a tenth of the outcome's variance, shared by the root of their number."""
         blocks = int(owner.max()) + 1
@@ -240,7 +182,7 @@ class _State:
         noise, none = max(second / max(freedom, 1), 1e-300), np.zeros(0)
         live = np.flatnonzero(variance[owner] > 0)
         own = gram if len(live) == len(gram) else gram[np.ix_(live, live)]
-        empty = Factor(np.zeros((0, 0)), none)
+        empty = HostFactor(np.zeros((0, 0)), none)
         return cls(
             owner,
             fixed,
@@ -254,12 +196,13 @@ class _State:
             none,
             empty,
             none,
+            device,
         )
 
     def update(self, target: Array, second: float) -> None:
         """Posterior, degrees of freedom and log evidence (up to a constant) given the variances."""
         own, live = self.owner[self.live], self.live
-        self.factor = Factor.of(self.gram, 1 / self.variance[own], self.noise)
+        self.factor = factor(self.gram, 1 / self.variance[own], self.noise, self.device)
         self.mean = self.factor.solve(target[live] / self.noise)
         used = (self.variance > 0) & ~self.fixed
         quadratic = (second - float(target[live] @ self.mean)) / self.noise
@@ -291,7 +234,9 @@ class _State:
         self.step += 1
 
 
-def scale_uncertainty(layer: LastLayer, owner: Codes, free: Codes | tuple[int, ...] = ()) -> Array:
+def scale_uncertainty(
+    layer: LastLayer, owner: Codes, free: Codes | tuple[int, ...] = (), device: str = "cpu"
+) -> Array:
     """Covariance (live, live) that not knowing the variances adds to the coefficients.
 
     The first-order correction of Kass & Steffey (1989), JASA 84(407), eq. 3.5: with v the variance of a block,
@@ -308,4 +253,4 @@ def scale_uncertainty(layer: LastLayer, owner: Codes, free: Codes | tuple[int, .
     if not parts:
         return np.zeros_like(layer.covariance)
     wide = np.column_stack(parts)
-    return np.asarray(wide @ wide.T)
+    return product(wide, wide.T, device)

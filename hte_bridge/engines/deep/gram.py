@@ -12,7 +12,8 @@ import numpy as np
 from hte_bridge.engine import Array
 from hte_bridge.engines.deep.checkpoint import Checkpoint, Form, State
 from hte_bridge.engines.deep.contract import Branch
-from hte_bridge.engines.deep.design import design, device_of, in_order, restored
+from hte_bridge.engines.deep.design import design, in_order, restored
+from hte_bridge.engines.deep.devices import device_of, doubles_on
 from hte_bridge.engines.deep.kernel_branch import Sample, begun
 from hte_bridge.engines.deep.last_layer import fit_last_layer
 from hte_bridge.engines.deep.nets import NetOptions
@@ -71,7 +72,7 @@ def row_precision(study: Study, treatment: Treatment, options: Deep) -> tuple[Ar
     if study.weighted:
         return None, "constant"
     few = np.sort(np.random.default_rng(options.seed).permutation(study.n)[: options.scale_rows])
-    sample = Sample.of(study, treatment.mean, few)
+    sample = Sample.of(study, treatment.mean, few, doubles_on(options))
     _, _, _, errors = begun(sample, options, study.binary)
     if errors is None:
         return None, "constant"

@@ -153,18 +153,17 @@ def functions(made: Design, train: Sums, fold: int, points: Codes, moving: bool)
     """Fit the other folds' sums and evaluate at some points of the fold."""
     columns = made.columns(fold)
     owner, _ = made.owner(columns, slopes=False)
-    system = eliminate(train, made.rows.sizes, columns, slopes=False)
-    layer = fit(
-        system.gram, system.target[:, 0], system.second[0, 0], system.freedom, owner, (0,), FOLD_STEPS
-    )
+    system = eliminate(train, made.rows.sizes, columns, slopes=False, device=made.device)
+    of_outcome = system.target[:, 0], system.second[0, 0]
+    layer = fit(system.gram, *of_outcome, system.freedom, owner, (0,), FOLD_STEPS, made.device)
     width = made.basis.size
     drifting = columns >= width
     dose = np.zeros(int(drifting.sum()))
     if moving and drifting.any():
         inner = np.ix_(drifting, drifting)
         own = np.unique(owner[drifting], return_inverse=True)[1].reshape(-1)
-        target, second = system.target[drifting, 1], system.second[1, 1]
-        dose = fit(system.gram[inner], target, second, system.freedom, own, (), FOLD_STEPS).mean
+        of_dose = system.target[drifting, 1], system.second[1, 1]
+        dose = fit(system.gram[inner], *of_dose, system.freedom, own, (), FOLD_STEPS, made.device).mean
     simple, linear = _linear(made, system, columns)
     coefficients = np.column_stack([layer.mean, linear])
     tau, mu = _evaluate(made, columns, np.column_stack([coefficients, _padded(dose, drifting)]), points)

@@ -19,6 +19,7 @@ from hte_bridge.engines.deep.scales import Array, Scales, Surface
 from hte_bridge.engines.deep.splines import PER_COVARIATE, functions
 
 CONSTANT_VARIANCE = 1e3  # of a surface's constant, in squared units of sd(Y): as good as no prior
+CUDA_ROWS = 400  # below, the CPU evaluates the log posterior as quickly as a CUDA device
 ROOT3 = 3.0**0.5
 LOG_2PI = log(2.0 * pi)
 
@@ -39,6 +40,8 @@ class Rows:
         What each of s surfaces is multiplied by in each unit's outcome.
     cluster : tensor (n,), optional
         Codes, where errors share a part within clusters.
+    device : str
+        Where the log posterior of the scales is evaluated; the tensors themselves lie on the CPU.
     """
 
     x: torch.Tensor
@@ -46,6 +49,7 @@ class Rows:
     noise: torch.Tensor
     loads: torch.Tensor
     cluster: torch.Tensor | None = None
+    device: str = "cpu"
 
     @property
     def n(self) -> int:
@@ -55,7 +59,15 @@ class Rows:
     def take(self, rows: torch.Tensor) -> Rows:
         """Keep some units."""
         cluster = None if self.cluster is None else self.cluster[rows]
-        return Rows(self.x[rows], self.y[rows], self.noise[rows], self.loads[:, rows], cluster)
+        return Rows(self.x[rows], self.y[rows], self.noise[rows], self.loads[:, rows], cluster, self.device)
+
+    def moved(self) -> Rows:
+        """The same with its tensors on ``device``, or as they are where so few rows are as quick on the CPU."""
+        if self.device == "cpu" or self.n < CUDA_ROWS:
+            return self
+        x, y, noise, loads = (each.to(self.device) for each in (self.x, self.y, self.noise, self.loads))
+        cluster = None if self.cluster is None else self.cluster.to(self.device)
+        return Rows(x, y, noise, loads, cluster, self.device)
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +163,7 @@ def explicit_columns(
 
 def additive_sds(theta: torch.Tensor, surface: Surface) -> torch.Tensor:
     """Prior sds (p, ``PER_COVARIATE``) of the coefficients of an additive surface's functions."""
-    common = theta[surface.deviations].repeat_interleave(torch.tensor([1, PER_COVARIATE - 1]))
+    common = theta[[surface.linear] + [surface.matern] * (PER_COVARIATE - 1)]
     return torch.exp(theta[surface.metric][:, None] + common)
 
 
@@ -247,6 +259,7 @@ class LogPosterior:
     """
 
     def __init__(self, rows: Rows, scales: Scales) -> None:
+        rows = rows.moved()
         self.scales, self.device = scales, rows.x.device
         cluster = scales.cluster if scales.clustered else None
         used = rows.loads != 0.0
@@ -261,8 +274,9 @@ class LogPosterior:
 
     def __call__(self, theta: Array) -> tuple[float, Array]:
         """Value, minus infinity where a covariance is not positive definite, and gradient (size,) at scales (size,)."""
-        at = torch.as_tensor(theta, device=self.device)
+        at = torch.as_tensor(theta)
         value, gradient = self.scales.prior(at)
+        at, gradient = at.to(self.device), gradient.to(self.device)
         for part in self.parts:
             value += part.add(at, gradient)
         return value, gradient.cpu().numpy()

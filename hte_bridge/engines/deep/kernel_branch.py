@@ -23,7 +23,7 @@ from hte_bridge.engines.deep.candidates import (
     weigh,
 )
 from hte_bridge.engines.deep.contract import Branch
-from hte_bridge.engines.deep.design import device_of
+from hte_bridge.engines.deep.devices import device_of, doubles_on
 from hte_bridge.engines.deep.error_variance import ErrorVariance, error_variance
 from hte_bridge.engines.deep.forms import Form, forms
 from hte_bridge.engines.deep.kernel import Rows
@@ -65,7 +65,7 @@ def fit_kernel(study: Study, folds: Folds, options: Deep) -> Branch:
         If the device asked for is not there.
     """
     began = time.perf_counter()
-    device_of(options)  # a device that is not there is refused, though the kernel itself runs on the CPU
+    device_of(options)  # a device that is not there is refused before anything else
     nets = NetOptions(hidden=options.hidden, epochs=options.epochs, n_nets=options.n_nets)
     treatment = centre_treatment(study, folds, nets, options.seed, "cpu")
     work = [delayed(mixed_posterior)(study, treatment.mean, options)]
@@ -101,8 +101,10 @@ class Sample:
     propensity: Array
 
     @classmethod
-    def of(cls, study: Study, propensity: Array, rows: Codes | slice = slice(None)) -> Sample:
-        """Standardise some rows of a study."""
+    def of(
+        cls, study: Study, propensity: Array, rows: Codes | slice = slice(None), device: str = "cpu"
+    ) -> Sample:
+        """Standardise some rows of a study; ``device`` is where the log posterior of scales is evaluated."""
         x, y, weight = study.filled[rows], study.outcome[rows], study.weight[rows]
         standard = Standard.of(x, weight)
         mean = float(np.average(y, weights=weight))
@@ -115,6 +117,7 @@ class Sample:
             noise=torch.as_tensor(weight.mean() / weight),
             loads=torch.zeros(0, len(y), dtype=torch.float64),
             cluster=torch.as_tensor(study.cluster[rows].copy()) if study.clustered else None,
+            device=device,
         )
         units = Units(standard.centre, standard.spread * towards, mean, sd)
         return cls(bare, units, study.treatment[rows], propensity[rows])
@@ -182,7 +185,9 @@ def predict_fold(
 ) -> tuple[Array, Array]:
     """Effect and outcome mean of the units of ``test`` from those of ``train``."""
     with threads(1):
-        sample, small, begin, _ = begun(Sample.of(study, propensity, train), options, study.binary)
+        sample, small, begin, _ = begun(
+            Sample.of(study, propensity, train, doubles_on(options)), options, study.binary
+        )
         best = search(small.rows, list(begin), FOLD_TOLERANCE, begin)[0]
         model = replace(best.model, rows=sample.rows(best.model.form))
         post = KernelPosterior(sample.units, (component(1.0, best.mode.theta, model),))
@@ -208,7 +213,7 @@ def mixed_posterior(
 def _mixed_posterior(
     study: Study, propensity: Array, options: Deep
 ) -> tuple[KernelPosterior, dict[str, Any], bool]:
-    sample = Sample.of(study, propensity)
+    sample = Sample.of(study, propensity, device=doubles_on(options))
     sample, small, begin, errors = begun(sample, options, study.binary)
     pairs = [(each, approximate(each)) for each in search(small.rows, list(begin), TOLERANCE, begin)]
     tried = [each for each, _ in sorted(pairs, key=height, reverse=True)]

@@ -333,7 +333,8 @@ def restore(arrays: dict[str, Array], values: dict[str, Any]) -> KernelPosterior
         form: dict[str, Any] = {**each["form"], **tuples(each["form"], "effect", "rates", "shapes")}
         scales: dict[str, Any] = {"sparse": (), "additive": (), **each["scales"]}  # files of before have none
         scales |= tuples(scales, "rates", "shapes", "index", "sparse", "additive")
-        rows = Rows(**kept, loads=torch.as_tensor(arrays[f"loads{k}"]))
+        loads = torch.as_tensor(arrays[f"loads{k}"])
+        rows = Rows(kept["x"], kept["y"], kept["noise"], loads, kept.get("cluster"))
         models.append(Model(Form(**form), rows, Scales(**scales)))
     chosen = zip(arrays["weights"], arrays["model"], strict=True)
     made = tuple(

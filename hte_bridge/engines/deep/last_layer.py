@@ -14,7 +14,8 @@ from scipy import sparse
 from hte_bridge.engine import HeldOut
 from hte_bridge.engines.deep.checkpoint import NOWHERE, SUMS, Checkpoint
 from hte_bridge.engines.deep.design import Design
-from hte_bridge.engines.deep.effects import SOLVED_COLUMNS, centred, centred_variance, components_of
+from hte_bridge.engines.deep.devices import product
+from hte_bridge.engines.deep.effects import SOLVED_COLUMNS, centred, components_of
 from hte_bridge.engines.deep.evidence import LastLayer, fit, scale_uncertainty
 from hte_bridge.engines.deep.heldout import crossfit
 from hte_bridge.engines.deep.misfit import cluster_scores, clustered, nugget, residuals
@@ -89,7 +90,7 @@ def fit_last_layer(
         kept = checkpoint.under(own, basis, drift)
         # threads of this process, whatever the backend: the rows of a fold are too many to be sent elsewhere
         return Parallel(n_jobs=n_jobs, backend="threading")(
-            delayed(kept.remember)(f"sums-{k}", SUMS, sums, own.at(own.fold == k), basis, drift)
+            delayed(kept.remember)(f"sums-{k}", SUMS, sums, own.at(own.fold == k), basis, drift, made.device)
             for k in steps(folds, "deep: Gram matrix")
         )
 
@@ -131,8 +132,9 @@ def solve(made: Design, whole: Sums, slopes: bool = False, networks: bool = Fals
     """Variances from the marginal likelihood of all rows, residuals and nugget."""
     columns = made.columns(networks=networks)
     owner, names = made.owner(columns, slopes)
-    system = eliminate(whole, made.rows.sizes, columns, slopes)
-    layer = fit(system.gram, system.target[:, 0], system.second[0, 0], system.freedom, owner, (0,))
+    system = eliminate(whole, made.rows.sizes, columns, slopes, device=made.device)
+    target, second = system.target[:, 0], system.second[0, 0]
+    layer = fit(system.gram, target, second, system.freedom, owner, (0,), device=made.device)
     residual = residuals(made, system, layer.mean, columns, slopes)
     residual = residual * np.sqrt(
         made.rows.n / max(system.freedom - layer.freedom[layer.variance > 0].sum(), 1)
@@ -157,7 +159,7 @@ def posterior(study: Study, made: Design, whole: Sums, solved: Solved) -> tuple[
         inflation = float((made.rows.weight**2).mean())  # Kish (1965): the design effect of unequal weights
         independent = covariance @ (system.gram[np.ix_(live, live)] / layer.noise) @ covariance
         covariance = covariance + (inflation - 1) * independent
-    covariance = covariance + scale_uncertainty(layer, solved.owner, (0,))
+    covariance = covariance + scale_uncertainty(layer, solved.owner, (0,), made.device)
     surface = surface_of(made, layer, columns, solved.owner, covariance, solved.slopes)
     cluster = study.cluster if study.clustered else None
     recovered = recover(made, whole, solved, covariance, is_tau, cluster)
@@ -201,17 +203,19 @@ def recover(
     gram = sparse.csr_array(whole.levels[:edge][:, :edge])
     project = system.project[:, live]
     values = system.project_target[:, 0] - project @ solved.layer.mean[live]
-    eigen, vectors = np.linalg.eigh(covariance[np.ix_(is_tau, is_tau)])
-    root = vectors * np.sqrt(np.maximum(eigen, 0))
+    inside = covariance[np.ix_(is_tau, is_tau)]
     count, start, out = gram.diagonal(), 0, []
     for f, (size, component) in enumerate(zip(sizes, components_of(gram, sizes), strict=True)):
         noise = solved.layer.noise * design_effect(made, solved.residual, f, cluster)
         span = slice(start, start + size)
         variance = noise * system.elimination.centred_variance(span, component, count[span])
-        spread = (
-            project[span] @ root[:, k : k + SOLVED_COLUMNS] for k in range(0, root.shape[1], SOLVED_COLUMNS)
-        )
-        variance += centred_variance(np.zeros(size), spread, component, count[span])
+        for k in range(
+            0, len(inside), SOLVED_COLUMNS
+        ):  # diag(Q C Q') with Q the centred rows, a few columns at a time
+            some = slice(k, k + SOLVED_COLUMNS)
+            spread = product(project[span], inside[:, some], made.device)
+            pair = (centred(each, component, count[span]) for each in (spread, project[span][:, some]))
+            variance += np.multiply(*pair).sum(axis=1)
         out.append(
             (centred(values[span], component, count[span]), np.sqrt(np.maximum(variance, 0)), component)
         )

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from scipy import sparse
 
 from hte_bridge.engines.deep.blocks import Basis
+from hte_bridge.engines.deep.devices import product, with_room
 from hte_bridge.engines.deep.effects import Elimination
 from hte_bridge.engines.deep.points import Rows
 from hte_bridge.progress import steps
@@ -80,7 +83,13 @@ class Sums:
         )
 
 
-def sums(rows: Rows, basis: Basis, drift: npt.NDArray[np.bool_], chunk: int = CHUNK_POINTS) -> Sums:
+def sums(
+    rows: Rows,
+    basis: Basis,
+    drift: npt.NDArray[np.bool_],
+    device: str = "cpu",
+    chunk: int = CHUNK_POINTS,
+) -> Sums:
     """Sums over rows; features are evaluated once per distinct point.
 
     Parameters
@@ -90,6 +99,8 @@ def sums(rows: Rows, basis: Basis, drift: npt.NDArray[np.bool_], chunk: int = CH
         K features of tau.
     drift : array (K,)
         Which of them belong to mu as well.
+    device : str
+        Where products of features with features are summed.
     chunk : int
         Points whose features are in memory at once.
     """
@@ -97,7 +108,7 @@ def sums(rows: Rows, basis: Basis, drift: npt.NDArray[np.bool_], chunk: int = CH
     moments = _point_moments(rows, place, len(used))
     side_t, side_one = _sides(rows, place, len(used))
     width, narrow = basis.size, int(drift.sum())
-    dense = np.zeros((width + narrow, width + narrow))
+    dense = _Dense.on(with_room(device, width + narrow, 2), width, narrow)
     cross = np.zeros((side_t.shape[0], width + narrow))
     target = np.zeros((width + narrow, 2))
     for start in steps(range(0, len(used), chunk), "deep: sums over rows"):
@@ -105,15 +116,12 @@ def sums(rows: Rows, basis: Basis, drift: npt.NDArray[np.bool_], chunk: int = CH
         f = basis.features(rows.points[used[here]]).astype(np.float64)
         g = np.ascontiguousarray(f[:, drift])
         one, t, tt, y, ty = (column[here] for column in moments)
-        dense[:width, :width] += _square(f, tt)
-        dense[width:, width:] += _square(g, one)
-        dense[:width, width:] += f.T @ (t[:, None] * g)
+        dense.add(f, g, one, t, tt)
         _add_product(cross[:, :width], side_t[:, here], f)
         _add_product(cross[:, width:], side_one[:, here], g)
         target[:width] += f.T @ np.column_stack([ty, tt])
         target[width:] += g.T @ np.column_stack([y, t])
-    dense[width:, :width] = dense[:width, width:].T
-    return Sums(dense, cross, *_level_sums(rows, target), rows.n, rows.levels)
+    return Sums(dense.whole(), cross, *_level_sums(rows, target), rows.n, rows.levels)
 
 
 def total(parts: list[Sums]) -> Sums:
@@ -128,8 +136,50 @@ def _add_product(total: Array, side: sparse.csc_array, f: Array) -> None:
     total[used] += rows[used] @ f
 
 
-def _square(f: Array, weight: Array) -> Array:
-    scaled = f * np.sqrt(weight)[:, None]
+@dataclass(frozen=True, eq=False)
+class _Dense:
+    """Products of features with features on their way: an array, or a tensor on a device, for which the same is written.
+
+    Parameters
+    ----------
+    total : array or tensor (K, K)
+    width : int
+        Features of tau; those of mu come after.
+    device : str
+    """
+
+    total: Any
+    width: int
+    device: str
+
+    @classmethod
+    def on(cls, device: str, width: int, narrow: int) -> _Dense:
+        """Nothing summed yet."""
+        shape = (width + narrow, width + narrow)
+        if device == "cpu":
+            return cls(np.zeros(shape), width, device)
+        return cls(torch.zeros(shape, dtype=torch.float64, device=device), width, device)
+
+    def add(self, f: Array, g: Array, one: Array, t: Array, tt: Array) -> None:
+        """Features of tau (m, width) and of mu (m, narrow) at some points, and the sums of w, w T and w T^2 there (m,)."""
+        parts: tuple[Any, ...] = (f, g, one, t, tt)
+        if self.device != "cpu":
+            parts = tuple(torch.as_tensor(each, device=self.device) for each in parts)
+        f, g, one, t, tt = parts
+        edge, total = self.width, self.total
+        total[:edge, :edge] += _square(f, tt)
+        total[edge:, edge:] += _square(g, one)
+        total[:edge, edge:] += f.T @ (t[:, None] * g)
+
+    def whole(self) -> Array:
+        """All of it, on the CPU."""
+        found = self.total if self.device == "cpu" else self.total.cpu().numpy()
+        found[self.width :, : self.width] = found[: self.width, self.width :].T
+        return np.asarray(found)
+
+
+def _square(f: Any, weight: Any) -> Any:
+    scaled = f * weight[:, None] ** 0.5
     return scaled.T @ scaled
 
 
@@ -196,7 +246,12 @@ class System:
 
 
 def eliminate(
-    part: Sums, sizes: tuple[int, ...], columns: Codes, slopes: bool = True, dense_levels: int | None = None
+    part: Sums,
+    sizes: tuple[int, ...],
+    columns: Codes,
+    slopes: bool = True,
+    dense_levels: int | None = None,
+    device: str = "cpu",
 ) -> System:
     """Take the effects out: G - (D'F)' pinv(D'D) (D'F), for the features ``columns`` and, if asked, the slopes.
 
@@ -218,7 +273,7 @@ def eliminate(
     project = elimination.solve(between)
     project_target = elimination.solve(part.level_target[:edge])
     size = gram.diagonal().copy()
-    gram -= between.T @ project
+    gram -= product(between.T, project, device)
     gram, target = (gram + gram.T) / 2, target - between.T @ project_target
     absorbed = gram.diagonal() <= ABSORBED * size
     gram[absorbed], gram[:, absorbed], target[absorbed] = 0.0, 0.0, 0.0

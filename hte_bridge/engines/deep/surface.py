@@ -12,6 +12,7 @@ from scipy import sparse
 
 from hte_bridge.engines.deep.blocks import Basis
 from hte_bridge.engines.deep.design import Design, ensemble_columns
+from hte_bridge.engines.deep.devices import eigen
 from hte_bridge.engines.deep.evidence import LastLayer
 from hte_bridge.engines.deep.points import SlopeGroups, distinct, group_dummies
 from hte_bridge.engines.deep.tau_nets import Ensemble
@@ -220,7 +221,7 @@ def surface_of(
     mean = np.zeros(len(kept_features) + count)
     mean[place] = layer.mean[layer.live][tau]
     root = np.zeros((len(mean), len(inside)))
-    root[place] = _root(inside)
+    root[place] = _root(inside, made.device)
     uses_nets = any(max(block.columns, default=0) >= made.q for block in small.blocks)
     families = len(made.rows.group_sizes) if slopes else 0
     variance = layer.variance[len(layer.variance) - families :]
@@ -229,8 +230,8 @@ def surface_of(
     return Surface(small, nets, groups, mean, _trim(root), np.asarray(variance), 0.0)
 
 
-def _root(covariance: Array) -> Array:
-    values, vectors = np.linalg.eigh(covariance)
+def _root(covariance: Array, device: str) -> Array:
+    values, vectors = eigen(covariance, device)
     return vectors[:, ::-1] * np.sqrt(np.maximum(values[::-1], 0))
 
 

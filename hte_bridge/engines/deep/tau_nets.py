@@ -242,6 +242,14 @@ def sweeper(rows: Rows) -> Callable[[Array], Array]:
     return lambda values: values - design @ elimination.solve(weighted @ values)
 
 
+def by_level(values: torch.Tensor, codes: torch.Tensor, size: int) -> torch.Tensor:
+    """Sums (size,) of values (n,) by level, in the same order each time: on a CUDA device ``index_add_`` has none."""
+    total = torch.zeros(size, dtype=values.dtype, device=values.device)
+    if values.is_cuda:
+        return total.index_put_((codes,), values, accumulate=True)
+    return total.index_add_(0, codes, values)
+
+
 def _start(
     number: int, width: int, hidden: tuple[int, ...], generator: torch.Generator
 ) -> list[torch.Tensor]:
@@ -348,10 +356,8 @@ class _Race:
             for _ in range(SWEEPS):
                 for f, size in enumerate(self.sizes):
                     own = rest - self._sum(skip=f)
-                    total = torch.zeros((len(rest), size), device=rest.device)
-                    total.index_add_(1, self.codes[f], own * kept)
-                    mass = torch.zeros(size, device=rest.device).index_add_(0, self.codes[f], kept)
-                    self.effects[f] = total / mass.clamp_min(1e-9)
+                    total = torch.stack([by_level(each, self.codes[f], size) for each in own * kept])
+                    self.effects[f] = total / by_level(kept, self.codes[f], size).clamp_min(1e-9)
                 if not self.sizes:
                     self.shift = (rest * kept).sum(dim=1, keepdim=True) / kept.sum()
             self.fixed = self._sum()
