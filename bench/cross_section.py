@@ -61,6 +61,8 @@ def designs() -> dict[str, tuple[Design, int]]:
     for by in ("treatment", "covariate"):
         for n in (500, 4_000):
             found[f"uneven_{by}_{n}"] = (partial(sim.uneven_errors, by=by), n)
+    for errors in ("few", "student"):
+        found[f"long_tails_{errors}_500"] = (partial(sim.long_tails, errors=errors), 500)
     found["doubleml_500"] = (sim.doubleml_heterogeneous, 500)
     found["athey_imbens_2_500"] = (partial(sim.athey_imbens, design=2), 500)
     return found

@@ -6,11 +6,11 @@ import torch
 
 import hte_bridge as hb
 import hte_bridge.simulate as sim
+from hte_bridge.engines.deep.beginning import Sample
 from hte_bridge.engines.deep.blocks import Basis, Block, frequencies
 from hte_bridge.engines.deep.devices import DeviceFactor, HostFactor, eigen, factor, product, with_room
 from hte_bridge.engines.deep.forms import forms
 from hte_bridge.engines.deep.kernel import CUDA_ROWS, LogPosterior
-from hte_bridge.engines.deep.kernel_branch import Sample
 from hte_bridge.engines.deep.points import Rows
 from hte_bridge.engines.deep.sums import eliminate, sums
 from hte_bridge.engines.deep.tau_nets import by_level

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import hte_bridge as hb
-from hte_bridge.engines.deep import gram, kernel_branch
+from hte_bridge.engines.deep import beginning, gram
 from hte_bridge.engines.deep.error_variance import error_variance, left_out_squares, screened
 from hte_bridge.engines.deep.forms import forms
 from hte_bridge.engines.deep.kernel_posterior import Model, component
@@ -20,8 +20,8 @@ def study_of(draw):
 
 
 def begun(draw, binary=True):
-    sample = kernel_branch.Sample.of(study_of(draw), draw.propensity)
-    return sample, kernel_branch.first_search(sample, OPTIONS, binary), forms(OPTIONS.effect_rate, binary)
+    sample = beginning.Sample.of(study_of(draw), draw.propensity)
+    return sample, beginning.first_search(sample, OPTIONS, binary), forms(OPTIONS.effect_rate, binary)
 
 
 def judged(draw, test):
@@ -35,7 +35,7 @@ def judged(draw, test):
 def test_intervals_are_for_the_mean_effect_not_for_single_units(by, monkeypatch):
     draw, test = uneven_errors(400, seed=2, by=by), uneven_errors(500, seed=3, by=by)
     covered, length, error = judged(draw, test)
-    monkeypatch.setattr(kernel_branch, "error_variance", lambda *given: None)
+    monkeypatch.setattr(beginning, "error_variance", lambda *given: None)
     _, before, worse = judged(draw, test)
     assert covered > 0.85
     assert length < 0.7 * before
@@ -87,8 +87,8 @@ def test_a_dose_may_move_the_variance_by_its_distance():
     frame = dense(400, seed=1, p=2).frame().assign(t=dose, x1=x[:, 0], x2=x[:, 1])
     frame["y"] = x[:, 0] + dose + np.exp(0.5 * dose) * rng.normal(size=400)
     study = hb.Study.from_frame(frame, outcome="y", treatment="t", covariates=["x1", "x2"])
-    sample = kernel_branch.Sample.of(study, np.zeros(400))
-    begin = kernel_branch.first_search(sample, OPTIONS, binary=False)
+    sample = beginning.Sample.of(study, np.zeros(400))
+    begin = beginning.first_search(sample, OPTIONS, binary=False)
     found = error_variance(sample, begin, forms(OPTIONS.effect_rate, binary=False), binary=False)
     assert found is not None
     assert found.slopes[0] > 0.5

@@ -322,3 +322,26 @@ def uneven_errors(
         propensity=e,
         outcome_mean=base + e * tau,
     )
+
+
+def long_tails(
+    n: int = 500, *, seed: int, errors: Literal["few", "student"] = "few", p: int = 6
+) -> CrossSection:
+    """Outcomes far from all others, as single firms, estates or hospital bills are; ours.
+
+    tau(x) = 1 + x1, e = logistic(x1 / 2), Y = x2 + W tau + error. Few: one error in a hundred has an sd of 20, the others of one. Student:
+    errors have Student's t with three degrees of freedom.
+
+    Examples
+    --------
+    >>> long_tails(80, seed=1).covariates.shape
+    (80, 6)
+    """
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, p))
+    if errors == "few":
+        noise = np.where(rng.random(n) < 0.01, 20.0, 1.0) * rng.normal(size=n)
+    else:
+        noise = rng.standard_t(3, size=n)
+    tau, e, name = 1.0 + x[:, 0], logistic(0.5 * x[:, 0]), f"long_tails_{errors}"
+    return draw(name, rng, x, base=x[:, 1], cate=tau, propensity=e, centre=0.0, noise=noise)

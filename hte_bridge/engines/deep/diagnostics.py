@@ -103,13 +103,17 @@ def mixture(fit: DeepFit) -> list[Line]:
 
 
 def errors(fit: DeepFit) -> list[Line]:
-    """Whether the variance of the errors was found to move, and with what; not asked in a panel."""
+    """Whether the variance of the errors was found to move, and with what, and how many units lie far out; not asked in a panel."""
     said = fit.branch.info.get("error_variance")
     if said is None:
         return []
-    return [
+    lines = [
         ("errors of unequal variance", float(said != "constant"), f"the variance of the errors is {said}")
     ]
+    if count := fit.branch.info.get("outlying"):
+        reading = "of the outcomes, far from what the others predict: they do not decide how the effect bends; effects are differences of means of all"
+        lines.append(("outlying units", float(count), reading))
+    return lines
 
 
 ACCOUNTS = {

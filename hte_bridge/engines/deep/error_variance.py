@@ -21,7 +21,7 @@ from hte_bridge.engines.deep.kernel_posterior import Model, component
 from hte_bridge.engines.deep.scales import Array
 
 if TYPE_CHECKING:
-    from hte_bridge.engines.deep.kernel_branch import Sample
+    from hte_bridge.engines.deep.beginning import Sample
 
 SCREEN = 0.01  # level of the test that comes first, as the evidence takes a second
 LEAST_GAIN = 3.0  # nats, beyond one for each slope, from which the errors are taken to vary
@@ -99,10 +99,7 @@ def error_variance(
     binary : bool
     """
     form, theta = next(iter(begin.items()))
-    rows = sample.rows(form)
-    square = left_out_squares(
-        Model(form, rows, form.scales(rows.x.shape[1], rows.cluster is not None)), theta
-    )
+    square = left_out_squares(sample.model(form), theta)
     few = sample.thinned(MOST_ROWS, seed=0)
     step = 0.0 if binary else float(np.sqrt(np.mean((sample.treatment - sample.propensity) ** 2)))
     before: Candidate | None = None

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hte_bridge.engine import Array
+from hte_bridge.engines.deep.beginning import Sample, begun
 from hte_bridge.engines.deep.checkpoint import Checkpoint, Form, State
 from hte_bridge.engines.deep.contract import Branch
 from hte_bridge.engines.deep.design import design, in_order, restored
 from hte_bridge.engines.deep.devices import device_of, doubles_on
-from hte_bridge.engines.deep.kernel_branch import Sample, begun
 from hte_bridge.engines.deep.last_layer import fit_last_layer
 from hte_bridge.engines.deep.nets import NetOptions
 from hte_bridge.engines.deep.nuisance import CrossFitted
@@ -73,7 +73,7 @@ def row_precision(study: Study, treatment: Treatment, options: Deep) -> tuple[Ar
         return None, "constant"
     few = np.sort(np.random.default_rng(options.seed).permutation(study.n)[: options.scale_rows])
     sample = Sample.of(study, treatment.mean, few, doubles_on(options))
-    _, _, _, errors = begun(sample, options, study.binary)
+    errors = begun(sample, options, study.binary).errors
     if errors is None:
         return None, "constant"
     units, multiple = sample.units, np.empty(study.n)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from joblib import Parallel, delayed
 
 from hte_bridge.engine import Array, HeldOut
+from hte_bridge.engines.deep.beginning import FOLD_TOLERANCE, Begun, Sample, begun
 from hte_bridge.engines.deep.candidates import (
-    HOPELESS,
     Candidate,
     along_an_index,
     approximate,
@@ -24,12 +23,9 @@ from hte_bridge.engines.deep.candidates import (
 )
 from hte_bridge.engines.deep.contract import Branch
 from hte_bridge.engines.deep.devices import device_of, doubles_on
-from hte_bridge.engines.deep.error_variance import ErrorVariance, error_variance
-from hte_bridge.engines.deep.forms import Form, forms
-from hte_bridge.engines.deep.kernel import Rows
 from hte_bridge.engines.deep.kernel_posterior import Component, KernelPosterior, Units, component
 from hte_bridge.engines.deep.mixture import Laplace, effective, hamiltonian, importance
-from hte_bridge.engines.deep.nets import NetOptions, Standard
+from hte_bridge.engines.deep.nets import NetOptions
 from hte_bridge.engines.deep.nuisance import CrossFitted, crossfit, stack, standard_learners
 from hte_bridge.engines.deep.splines import PER_COVARIATE
 from hte_bridge.engines.deep.structure import average, probe
@@ -43,7 +39,6 @@ if TYPE_CHECKING:
 
 PROBED, PROBED_ROWS = 6, 100  # draws of the scales, and units, at which the structure of tau is read
 LIGHTEST = 1e-3  # a draw of the scales with less weight is left out
-FIRST_ROWS = 250  # on which the search for forms and scales begins
 FEWEST_DRAWS, FEWEST_OF_MANY = 8, 4  # of a form, with up to and with more than ``FULL_DRAWS`` rows
 CHAIN_ROWS = 3_000  # up to which the scales are drawn by a chain; beyond, where it takes many minutes, from the normal approximation
 FULL_DRAWS = 1_000  # rows from which draws are fewer: each is dearer, and the scales are better known
@@ -51,7 +46,6 @@ MOST_FUNCTIONS = 0.5  # of additive effects, as a share of the rows
 COUNTS = 0.05  # a form with a smaller share is left out
 COUNTS_ON_FEWER = 0.005  # and on a subset, where the evidence is weaker, one with less than this
 TOLERANCE = 1e-6  # of the search for the scales, in shares of the log posterior
-FOLD_TOLERANCE = 1e-5  # in a fold, where they serve a point prediction
 
 
 def fit_kernel(study: Study, folds: Folds, options: Deep) -> Branch:
@@ -89,50 +83,6 @@ def fit_kernel(study: Study, folds: Folds, options: Deep) -> Branch:
         converged,
         structure_of(posterior, options.seed),
     )
-
-
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """Some units of a study, standardised by those units alone, before a form puts its loads on them."""
-
-    bare: Rows
-    units: Units
-    treatment: Array
-    propensity: Array
-
-    @classmethod
-    def of(
-        cls, study: Study, propensity: Array, rows: Codes | slice = slice(None), device: str = "cpu"
-    ) -> Sample:
-        """Standardise some rows of a study; ``device`` is where the log posterior of scales is evaluated."""
-        x, y, weight = study.filled[rows], study.outcome[rows], study.weight[rows]
-        standard = Standard.of(x, weight)
-        mean = float(np.average(y, weights=weight))
-        sd = float(np.sqrt(np.average((y - mean) ** 2, weights=weight)))
-        # each covariate points towards higher outcomes, so that the units it came in, sign included, change nothing
-        towards = np.where((weight * (y - mean)) @ standard(x) < 0, -1.0, 1.0)
-        bare = Rows(
-            x=torch.as_tensor(np.ascontiguousarray(standard(x) * towards)),
-            y=torch.as_tensor((y - mean) / sd),
-            noise=torch.as_tensor(weight.mean() / weight),
-            loads=torch.zeros(0, len(y), dtype=torch.float64),
-            cluster=torch.as_tensor(study.cluster[rows].copy()) if study.clustered else None,
-            device=device,
-        )
-        units = Units(standard.centre, standard.spread * towards, mean, sd)
-        return cls(bare, units, study.treatment[rows], propensity[rows])
-
-    def rows(self, form: Form) -> Rows:
-        """The units under a form."""
-        return replace(self.bare, loads=form.loads(self.treatment, self.propensity))
-
-    def thinned(self, most: int, seed: int) -> Sample:
-        """An even subset of ``most`` units, where there are more."""
-        if self.bare.n <= most:
-            return self
-        chosen = np.sort(np.random.default_rng(seed).permutation(self.bare.n)[:most])
-        fewer = self.bare.take(torch.as_tensor(chosen))
-        return replace(self, bare=fewer, treatment=self.treatment[chosen], propensity=self.propensity[chosen])
 
 
 def held_out(
@@ -185,12 +135,11 @@ def predict_fold(
 ) -> tuple[Array, Array]:
     """Effect and outcome mean of the units of ``test`` from those of ``train``."""
     with threads(1):
-        sample, small, begin, _ = begun(
-            Sample.of(study, propensity, train, doubles_on(options)), options, study.binary
-        )
-        best = search(small.rows, list(begin), FOLD_TOLERANCE, begin)[0]
-        model = replace(best.model, rows=sample.rows(best.model.form))
-        post = KernelPosterior(sample.units, (component(1.0, best.mode.theta, model),))
+        first = begun(Sample.of(study, propensity, train, doubles_on(options)), options, study.binary)
+        best = search(first.small.rows, list(first.begin), FOLD_TOLERANCE, first.begin)[0]
+        model = replace(best.model, rows=first.sample.rows(best.model.form))
+        at = component(1.0, best.mode.theta + first.shift(best), model)
+        post = KernelPosterior(first.sample.units, (at,))
         return post.mean(study.filled[test]), post.outcome_mean(study.filled[test], propensity[test])
 
 
@@ -213,18 +162,19 @@ def mixed_posterior(
 def _mixed_posterior(
     study: Study, propensity: Array, options: Deep
 ) -> tuple[KernelPosterior, dict[str, Any], bool]:
-    sample = Sample.of(study, propensity, device=doubles_on(options))
-    sample, small, begin, errors = begun(sample, options, study.binary)
+    first = begun(Sample.of(study, propensity, device=doubles_on(options)), options, study.binary)
+    small, begin = first.small, first.begin
     pairs = [(each, approximate(each)) for each in search(small.rows, list(begin), TOLERANCE, begin)]
     tried = [each for each, _ in sorted(pairs, key=height, reverse=True)]
     pairs += [(each, approximate(each)) for each in bent(tried)]
     whole = small.bare.n == study.n
     chosen, share = weigh(pairs, COUNTS if whole else COUNTS_ON_FEWER)
     if not whole:
-        chosen, share = weigh([on_all(each, laplace, sample) for each, laplace in chosen], COUNTS)
+        everyone = first.everyone()
+        chosen, share = weigh([on_all(each, laplace, everyone) for each, laplace in chosen], COUNTS)
     parts: list[Component] = []
     for (candidate, laplace), own in zip(chosen, share.tolist(), strict=True):
-        parts += mixture_of(candidate, laplace, own, options)
+        parts += mixture_of(candidate, laplace, own, options, first)
     total = sum(each.weight for each in parts)
     parts = [replace(each, weight=each.weight / total) for each in parts if each.weight >= LIGHTEST * total]
     weights = np.array([each.weight for each in parts])
@@ -237,35 +187,12 @@ def _mixed_posterior(
         },
         "draws": len(parts),
         "effective_draws": round(effective(weights), 2),
-        "noise_sd": float(np.sqrt(noise) * sample.units.outcome_sd),
-        "error_variance": "constant" if errors is None else errors.text,
+        "noise_sd": float(np.sqrt(noise) * first.sample.units.outcome_sd),
+        "error_variance": "constant" if first.errors is None else first.errors.text,
+        "outlying": first.outlying,
     }
     converged = all(each.mode.converged for each, _ in chosen)
-    return KernelPosterior(sample.units, tuple(parts)), info, converged
-
-
-def begun(
-    sample: Sample, options: Deep, binary: bool
-) -> tuple[Sample, Sample, dict[Form, Array], ErrorVariance | None]:
-    """The sample with its errors' variances, a subset of it, scales of each form found on a few rows, and how the variances move."""
-    small = sample.thinned(options.scale_rows, options.seed)
-    begin = first_search(small, options, binary)
-    errors = error_variance(small, begin, forms(options.effect_rate, binary), binary)
-    if errors is not None:
-        sample, small = errors.applied(sample), errors.applied(small)
-        begin = first_search(small, options, binary)
-    return sample, small, begin, errors
-
-
-def first_search(sample: Sample, options: Deep, binary: bool) -> dict[Form, Array]:
-    """Scales of each form on few rows, where a search takes a tenth of the time; forms that trail far even there are left out.
-
-    On half of the rows a form trails by half as much, and with fewer yet chance has too large a part to leave out more.
-    """
-    few = sample.thinned(FIRST_ROWS, options.seed)
-    found = search(few.rows, forms(options.effect_rate, binary), FOLD_TOLERANCE)
-    trailing = HOPELESS * max(0.5, few.bare.n / sample.bare.n)
-    return {each.model.form: each.mode.theta for each in found if each.value > found[0].value - trailing}
+    return KernelPosterior(first.sample.units, tuple(parts)), info, converged
 
 
 def bent(tried: Sequence[Candidate]) -> list[Candidate]:
@@ -289,7 +216,9 @@ def on_all(candidate: Candidate, laplace: Laplace, sample: Sample) -> tuple[Cand
     return Candidate(model, wide.mode), wide
 
 
-def mixture_of(candidate: Candidate, laplace: Laplace, share: float, options: Deep) -> list[Component]:
+def mixture_of(
+    candidate: Candidate, laplace: Laplace, share: float, options: Deep, first: Begun
+) -> list[Component]:
     """Draws of a form's scales, with weights that sum to the form's share.
 
     By Hamiltonian Monte Carlo or, where that takes minutes, from the normal approximation with importance weights.
@@ -302,11 +231,13 @@ def mixture_of(candidate: Candidate, laplace: Laplace, share: float, options: De
         thetas, density = laplace.draw(2 * number, options.seed)
         parts = [component(share, theta, model) for theta in thetas]
         weights = importance(np.array([each.log_posterior for each in parts]), density)
-        return [replace(each, weight=share * float(w)) for each, w in zip(parts, weights, strict=True)]
+        parts = [replace(each, weight=share * float(w)) for each, w in zip(parts, weights, strict=True)]
+        return first.at_full_weight(parts, candidate)
     thetas, _, _ = hamiltonian(laplace, model.rows, model.scales, number, options.seed)
     distinct, count = np.unique(thetas, axis=0, return_counts=True)  # a trajectory not taken repeats the last
     weights = share * count / len(thetas)
-    return [component(float(w), theta, model) for w, theta in zip(weights, distinct, strict=True)]
+    parts = [component(float(w), theta, model) for w, theta in zip(weights, distinct, strict=True)]
+    return first.at_full_weight(parts, candidate)
 
 
 def structure_of(posterior: KernelPosterior, seed: int) -> dict[str, Array]:

@@ -1,0 +1,150 @@
+"""Where a kernel fit begins: units as the kernel sees them, scales found on few of them, and what their errors are like."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from hte_bridge.engine import Array
+from hte_bridge.engines.deep.candidates import HOPELESS, Candidate, search
+from hte_bridge.engines.deep.error_variance import ErrorVariance, error_variance
+from hte_bridge.engines.deep.forms import Form, forms
+from hte_bridge.engines.deep.kernel import Rows
+from hte_bridge.engines.deep.kernel_posterior import Component, Model, Units, component
+from hte_bridge.engines.deep.nets import Standard
+from hte_bridge.engines.deep.outlying import noise_shift, outlying, weighed_down
+from hte_bridge.study import Codes, Study
+
+if TYPE_CHECKING:
+    from hte_bridge.engines.deep import Deep
+
+FIRST_ROWS = 250  # on which the search for forms and scales begins
+FOLD_TOLERANCE = 1e-5  # of a search that only begins another, or serves a point prediction
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Some units of a study, standardised by those units alone, before a form puts its loads on them."""
+
+    bare: Rows
+    units: Units
+    treatment: Array
+    propensity: Array
+
+    @classmethod
+    def of(
+        cls, study: Study, propensity: Array, rows: Codes | slice = slice(None), device: str = "cpu"
+    ) -> Sample:
+        """Standardise some rows of a study; ``device`` is where the log posterior of scales is evaluated."""
+        x, y, weight = study.filled[rows], study.outcome[rows], study.weight[rows]
+        standard = Standard.of(x, weight)
+        mean = float(np.average(y, weights=weight))
+        sd = float(np.sqrt(np.average((y - mean) ** 2, weights=weight)))
+        # each covariate points towards higher outcomes, so that the units it came in, sign included, change nothing
+        towards = np.where((weight * (y - mean)) @ standard(x) < 0, -1.0, 1.0)
+        bare = Rows(
+            x=torch.as_tensor(np.ascontiguousarray(standard(x) * towards)),
+            y=torch.as_tensor((y - mean) / sd),
+            noise=torch.as_tensor(weight.mean() / weight),
+            loads=torch.zeros(0, len(y), dtype=torch.float64),
+            cluster=torch.as_tensor(study.cluster[rows].copy()) if study.clustered else None,
+            device=device,
+        )
+        units = Units(standard.centre, standard.spread * towards, mean, sd)
+        return cls(bare, units, study.treatment[rows], propensity[rows])
+
+    def rows(self, form: Form) -> Rows:
+        """The units under a form."""
+        return replace(self.bare, loads=form.loads(self.treatment, self.propensity))
+
+    def model(self, form: Form) -> Model:
+        """A form of the model with these units."""
+        rows = self.rows(form)
+        return Model(form, rows, form.scales(rows.x.shape[1], rows.cluster is not None))
+
+    def thinned(self, most: int, seed: int) -> Sample:
+        """An even subset of ``most`` units, where there are more."""
+        if self.bare.n <= most:
+            return self
+        chosen = np.sort(np.random.default_rng(seed).permutation(self.bare.n)[:most])
+        fewer = self.bare.take(torch.as_tensor(chosen))
+        return replace(self, bare=fewer, treatment=self.treatment[chosen], propensity=self.propensity[chosen])
+
+
+@dataclass(frozen=True, eq=False)
+class Begun:
+    """Where a fit begins.
+
+    Parameters
+    ----------
+    sample : Sample
+        All units, with their errors' variances.
+    plain : Sample
+        Those on which forms and scales are sought.
+    small : Sample
+        The same, outlying units weighed down where there are such.
+    begin : mapping of Form to array
+        Scales of each form found on a few rows, the best form first.
+    errors : ErrorVariance, optional
+        How the variances move.
+    """
+
+    sample: Sample
+    plain: Sample
+    small: Sample
+    begin: dict[Form, Array]
+    errors: ErrorVariance | None
+
+    @property
+    def outlying(self) -> int:
+        """Number of units weighed down in the search."""
+        return int((self.small.bare.noise != self.plain.bare.noise).sum())
+
+    def everyone(self) -> Sample:
+        """All units, for the search: weighed down as the few are."""
+        if not self.outlying:
+            return self.sample
+        form, theta = next(iter(self.begin.items()))
+        shift = noise_shift(self.small.model(form), theta, self.plain)
+        found = weighed_down(self.sample, self.sample.model(form), theta + shift)
+        return self.sample if found is None else found
+
+    def shift(self, candidate: Candidate) -> Array | float:
+        """What to add to log scales (size,) of a candidate where all units get their full weight again."""
+        if not self.outlying:
+            return 0.0
+        plain = self.plain if candidate.model.rows.n == self.plain.bare.n else self.sample
+        return noise_shift(candidate.model, candidate.mode.theta, plain)
+
+    def at_full_weight(self, parts: list[Component], candidate: Candidate) -> list[Component]:
+        """A candidate's draws of the scales with all units at their full weight."""
+        if not self.outlying:
+            return parts
+        model, shift = self.sample.model(candidate.model.form), self.shift(candidate)
+        return [component(each.weight, each.theta.numpy() + shift, model) for each in parts]
+
+
+def begun(sample: Sample, options: Deep, binary: bool) -> Begun:
+    """Scales of each form found on a few rows, how the errors' variances move, and which units lie far out."""
+    plain = sample.thinned(options.scale_rows, options.seed)
+    begin = first_search(plain, options, binary)
+    errors = error_variance(plain, begin, forms(options.effect_rate, binary), binary)
+    if errors is not None:
+        sample, plain = errors.applied(sample), errors.applied(plain)
+        begin = first_search(plain, options, binary)
+    small, begin = outlying(plain, begin, lambda each: first_search(each, options, binary))
+    return Begun(sample, plain, small, begin, errors)
+
+
+def first_search(sample: Sample, options: Deep, binary: bool) -> dict[Form, Array]:
+    """Scales of each form on few rows, where a search takes a tenth of the time; forms that trail far even there are left out.
+
+    On half of the rows a form trails by half as much, and with fewer yet chance has too large a part to leave out more.
+    """
+    few = sample.thinned(FIRST_ROWS, options.seed)
+    found = search(few.rows, forms(options.effect_rate, binary), FOLD_TOLERANCE)
+    trailing = HOPELESS * max(0.5, few.bare.n / sample.bare.n)
+    return {each.model.form: each.mode.theta for each in found if each.value > found[0].value - trailing}
