@@ -221,6 +221,8 @@ FRONT = {  # designs on the first page, in words
     "grf_table3_additive_4000": "Athey, Tibshirani and Wager table 3, n = 4,000",
     "uneven_treatment_500": "treated units vary more, n = 500",
     "uneven_covariate_500": "errors that vary with a covariate, n = 500",
+    "long_tails_few_500": "one error in a hundred 20 times as wide, n = 500",
+    "long_tails_student_500": "errors with Student's t, 3 degrees of freedom, n = 500",
 }
 BESIDE = {"deep": "`deep`", "grf": "grf", "bcf": "BCF", "feols": "feols"}
 NOTHING = ("constant", "zero", "nie_wager_C")  # in the names of designs whose effect is constant

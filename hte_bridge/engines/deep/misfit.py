@@ -42,7 +42,8 @@ def nugget(residual: Array, treatment: Array, weight: Array, arm: Codes | None =
     The square of T is not centred: on the square of T within the effects the same regression sees nothing. Weights
     are 1 / (noise + nugget T^2)^2, renewed four times. What is found, f with standard error s, is shrunk to
     ``f (1 - s^2 / f^2)``, none below s (James & Stein, 1961, one at a time), and by more where it is larger than was to be expected:
-    to ``f - s^2 / v``, the posterior mode under an exponential prior with mean v, ``EXPECTED`` of the noise. Where T^2 hardly varies s is
+    to ``f - s^2 / v``, the posterior mode under an exponential prior with mean v, ``EXPECTED`` of the noise. s is the larger of that of normal errors and White's
+    (1980, Econometrica 48(4)), for a few wild errors at large T^2 look like a nugget to the former. Where T^2 hardly varies s is
     large, and there is no nugget; where it does not vary none can be told from noise. Noise whose variance grows with T looks like a nugget,
     and only lengthens the interval.
 
@@ -81,8 +82,9 @@ def nugget(residual: Array, treatment: Array, weight: Array, arm: Codes | None =
         found = max(slope, 0.0)
         fresh = _means(square - slope * lever, by, arm)
         noise = np.where(fresh > 0, fresh, noise)
-        spread = 2 * (noise + found * lever) ** 2  # of a squared normal residual
-        error = float((by * off) ** 2 @ spread) ** 0.5 / moved
+        fitted, pull = noise + found * lever, (by * off) ** 2
+        # of a squared normal residual and, where tails are long, as it is seen (White, 1980)
+        error = max(float(pull @ (2 * fitted**2)), float(pull @ (square - fitted) ** 2)) ** 0.5 / moved
     common = float(np.average(noise, weights=weight))
     expected = EXPECTED * common / float(np.average(lever, weights=weight))
     shrunk = found - error**2 / min(found, expected) if found > error else 0.0
