@@ -19,6 +19,9 @@ from hte_bridge.rlink import client, versions
 
 OLDEST_PYTHON = (3, 11)
 SECONDS = 120
+ASKED = {  # of a library that loads
+    "torch": "; print(torch.cuda.get_device_name() if torch.cuda.is_available() else 'no CUDA device, the CPU does it')"
+}
 MEND = {"pyfixest": "pip install 'pyfixest>=0.60'", "torch": "pip install 'torch>=2.6'"}
 ASK_R = """
 why <- tryCatch({ loadNamespace("grf"); "" }, error = function(e) conditionMessage(e))
@@ -121,10 +124,10 @@ def library(name: str) -> Part:
         version = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return Part(name, False, mend=MEND[name])
-    said = _run([sys.executable, "-c", f"import {name}"])
+    said = _run([sys.executable, "-c", f"import {name}{ASKED.get(name, '')}"])
     if said.returncode:
         return Part(name, False, version, _last_line(said.stderr), MEND[name])
-    return Part(name, True, version)
+    return Part(name, True, version, said.stdout.strip())
 
 
 @dataclass(frozen=True)

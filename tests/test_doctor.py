@@ -65,6 +65,14 @@ def test_a_library_that_is_there_but_does_not_load_is_not_found(tmp_path, monkey
     assert part.mend.startswith("pip install")
 
 
+def test_torch_names_the_device_that_deep_takes(tmp_path, monkeypatch):
+    (tmp_path / "torch.py").write_text(
+        "class cuda:\n    is_available = lambda: True\n    get_device_name = lambda: 'NVIDIA H200'\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert doctor.library("torch").detail == "NVIDIA H200"
+
+
 def test_a_library_that_is_not_there_is_said(monkeypatch):
     def absent(name):
         raise PackageNotFoundError(name)
