@@ -39,6 +39,7 @@ def test_a_few_wild_outcomes_make_no_spikes(seed):
     )  # 8.6 and 20 without the search's weights, where least squares has .54 and .64
     assert covered > 0.85
     assert "outlying units" in set(fit.diagnostics()["diagnostic"])
+    assert any("far from what the other units predict" in note for note in fit.notes)
 
 
 def test_normal_errors_and_rare_outcomes_have_no_outlying_units():

@@ -78,11 +78,32 @@ def fit_kernel(study: Study, folds: Folds, options: Deep) -> Branch:
         "kernel",
         heldout,
         posterior,
-        (*treatment.notes, *notes),
+        (*treatment.notes, *notes, *outlying_note(info["outlying"], study.n)),
         info,
         converged,
         structure_of(posterior, options.seed),
     )
+
+
+def outlying_note(count: int, n: int) -> tuple[str, ...]:
+    """A sentence where outcomes lie far out.
+
+    Examples
+    --------
+    >>> outlying_note(2, 1_300)
+    ('2 of 1,300 outcomes lie far from what the other units predict: they count in full, and averages lean on them.',)
+    >>> outlying_note(0, 1_300)
+    ()
+    """
+    if not count:
+        return ()
+    lies = "outcomes lie" if count > 1 else "outcomes lies"
+    them = (
+        "they count in full, and averages lean on them"
+        if count > 1
+        else "it counts in full, and averages lean on it"
+    )
+    return (f"{count:,} of {n:,} {lies} far from what the other units predict: {them}.",)
 
 
 def held_out(
