@@ -190,9 +190,9 @@ def _mixed_posterior(
     pairs += [(each, approximate(each)) for each in bent(tried)]
     whole = small.bare.n == study.n
     chosen, share = weigh(pairs, COUNTS if whole else COUNTS_ON_FEWER)
+    searched = small if whole else first.everyone()
     if not whole:
-        everyone = first.everyone()
-        chosen, share = weigh([on_all(each, laplace, everyone) for each, laplace in chosen], COUNTS)
+        chosen, share = weigh([on_all(each, laplace, searched) for each, laplace in chosen], COUNTS)
     parts: list[Component] = []
     for (candidate, laplace), own in zip(chosen, share.tolist(), strict=True):
         parts += mixture_of(candidate, laplace, own, options, first)
@@ -210,7 +210,7 @@ def _mixed_posterior(
         "effective_draws": round(effective(weights), 2),
         "noise_sd": float(np.sqrt(noise) * first.sample.units.outcome_sd),
         "error_variance": "constant" if first.errors is None else first.errors.text,
-        "outlying": first.outlying,
+        "outlying": int((searched.bare.noise != first.sample.bare.noise).sum()),
     }
     converged = all(each.mode.converged for each, _ in chosen)
     return KernelPosterior(first.sample.units, tuple(parts)), info, converged
