@@ -49,7 +49,21 @@ def test_normal_errors_and_rare_outcomes_have_no_outlying_units():
         study = hb.Study.from_frame(
             draw.frame().assign(y=y), outcome="y", treatment="t", covariates=draw.columns
         )
-        assert begun(Sample.of(study, draw.propensity), OPTIONS, binary=True).outlying == 0
+        first = begun(Sample.of(study, draw.propensity), OPTIONS, binary=True)
+        assert first.small is first.plain
+
+
+def test_an_outlying_unit_outside_the_subset_is_weighed_down_too():
+    draw, options = long_tails(300, seed=11, errors="student"), replace(OPTIONS, scale_rows=100)
+    y = draw.covariates[:, 0] + np.random.default_rng(1).normal(size=300)
+    few = np.sort(np.random.default_rng(options.seed).permutation(300)[:100])
+    wild = np.setdiff1d(np.arange(300), few)[0]
+    y[wild] += 60.0
+    frame = draw.frame().assign(y=y)
+    study = hb.Study.from_frame(frame, outcome="y", treatment="t", covariates=draw.columns)
+    first = begun(Sample.of(study, draw.propensity), options, binary=True)
+    assert first.small is first.plain
+    assert np.flatnonzero(first.everyone().bare.noise.numpy() > 1).tolist() == [wild]
 
 
 def test_units_count_in_full_in_the_posterior():

@@ -98,33 +98,31 @@ class Begun:
     begin: dict[Form, Array]
     errors: ErrorVariance | None
 
-    @property
-    def outlying(self) -> int:
-        """Number of units weighed down in the search."""
-        return int((self.small.bare.noise != self.plain.bare.noise).sum())
-
     def everyone(self) -> Sample:
-        """All units, for the search: weighed down as the few are."""
-        if not self.outlying:
-            return self.sample
+        """All units, for the search: outlying ones weighed down, as they lie out from what the few say."""
+        if self.small.bare.n == self.sample.bare.n:
+            return self.small
         form, theta = next(iter(self.begin.items()))
-        shift = noise_shift(self.small.model(form), theta, self.plain)
-        found = weighed_down(self.sample, self.sample.model(form), theta + shift)
-        return self.sample if found is None else found
+        model = self.small.model(form)
+        theta = theta + self._shift(model, theta, self.plain)
+        return weighed_down(self.sample, self.sample.model(form), theta) or self.sample
 
     def shift(self, candidate: Candidate) -> Array | float:
         """What to add to log scales (size,) of a candidate where all units get their full weight again."""
-        if not self.outlying:
-            return 0.0
         plain = self.plain if candidate.model.rows.n == self.plain.bare.n else self.sample
-        return noise_shift(candidate.model, candidate.mode.theta, plain)
+        return self._shift(candidate.model, candidate.mode.theta, plain)
 
     def at_full_weight(self, parts: list[Component], candidate: Candidate) -> list[Component]:
         """A candidate's draws of the scales with all units at their full weight."""
-        if not self.outlying:
+        if torch.equal(candidate.model.rows.noise, self.sample.bare.noise):
             return parts
         model, shift = self.sample.model(candidate.model.form), self.shift(candidate)
         return [component(each.weight, each.theta.numpy() + shift, model) for each in parts]
+
+    @staticmethod
+    def _shift(model: Model, theta: Array, plain: Sample) -> Array | float:
+        even = torch.equal(model.rows.noise, plain.bare.noise)
+        return 0.0 if even else noise_shift(model, theta, plain)
 
 
 def begun(sample: Sample, options: Deep, binary: bool) -> Begun:

@@ -190,7 +190,7 @@ def _mixed_posterior(
     pairs += [(each, approximate(each)) for each in bent(tried)]
     whole = small.bare.n == study.n
     chosen, share = weigh(pairs, COUNTS if whole else COUNTS_ON_FEWER)
-    searched = small if whole else first.everyone()
+    searched = first.everyone()
     if not whole:
         chosen, share = weigh([on_all(each, laplace, searched) for each, laplace in chosen], COUNTS)
     parts: list[Component] = []

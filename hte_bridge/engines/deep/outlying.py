@@ -69,7 +69,12 @@ def left_out(at: Component) -> tuple[Array, Array]:
 
 
 def weighed_down(sample: Sample, model: Model, theta: Array) -> Sample | None:
-    """The sample, its outlying units weighed down, as they lie out from a model of it at some scales; ``None`` where none does."""
+    """The sample, its outlying units weighed down, as they lie out from a model of it at some scales; ``None`` where none does.
+
+    Two values of an outcome have no tails: of a rare one all units with it would lie far out.
+    """
+    if len(torch.unique(sample.bare.y)) <= 2:
+        return None
     root = sample.bare.noise.sqrt().cpu().numpy()
     found = multiples(left_out(component(1.0, theta, model))[0] / root)
     if found is None:
@@ -82,8 +87,6 @@ def outlying(
 ) -> tuple[Sample, dict[Form, Array]]:
     """The sample on which scales are to be sought, its outlying units weighed down, and where to begin; as they were where there are none.
 
-    Two values of an outcome have no tails: of a rare one all units with it would lie far out.
-
     Parameters
     ----------
     sample : Sample
@@ -93,8 +96,6 @@ def outlying(
         From a sample to the same.
     """
     weighed = sample
-    if len(torch.unique(sample.bare.y)) <= 2:
-        return sample, begin
     for _ in range(ROUNDS):
         form, theta = next(iter(begin.items()))
         fresh = weighed_down(sample, weighed.model(form), theta)
