@@ -18,6 +18,7 @@ from hte_bridge.engines.deep.candidates import Candidate, search
 from hte_bridge.engines.deep.forms import Form
 from hte_bridge.engines.deep.heldout import log_linear
 from hte_bridge.engines.deep.kernel_posterior import Model, component
+from hte_bridge.engines.deep.outlying import left_out
 from hte_bridge.engines.deep.scales import Array
 
 if TYPE_CHECKING:
@@ -120,9 +121,8 @@ def error_variance(
 
 def left_out_squares(model: Model, theta: Array) -> Array:
     """Squared residuals (n,) of each unit from the others, as a multiple of the error variance that the model thinks it has."""
-    at = component(1.0, theta, model)
-    alone = at.solved / torch.diagonal(torch.cholesky_inverse(at.factor))
-    return np.asarray((alone**2 / model.rows.noise).cpu().numpy())
+    alone, _ = left_out(component(1.0, theta, model))
+    return np.asarray(alone**2 / model.rows.noise.cpu().numpy())
 
 
 def screened(x: Array, square: Array) -> float:
