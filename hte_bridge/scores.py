@@ -95,6 +95,19 @@ class Scores(Arrays):
             )
         return self.outcome - self.heldout.outcome_mean, self.treatment - self.heldout.propensity
 
+    def under_one_effect(self) -> Array:
+        """Scores (n,) under one effect for all, for tests of that hypothesis; ``gamma`` where nuisances are not there.
+
+        The effect is the slope of Y - m on W - e (Robinson, 1988, Econometrica 56(4)). No held-out CATE enters, so what an engine got
+        wrong about it cannot be taken for variation of the effect.
+        """
+        if self.outcome is None or self.treatment is None or self.heldout is None:
+            return self.gamma
+        outcome, treatment = self.residuals
+        weighted = self.weight * treatment
+        slope = float(weighted @ outcome / (weighted @ treatment))
+        return slope + treatment / variance_of_treatment(self.heldout) * (outcome - treatment * slope)
+
 
 def variance_of_treatment(heldout: HeldOut) -> Array:
     """Var(T | x), (n,): the engine's own, or e(1 - e) for a binary treatment."""

@@ -165,6 +165,32 @@ def test_score_test_of_slopes_is_hotellings_of_the_cluster_totals():
     assert both[1] == pytest.approx(stats.f.sf(both[0], 2, 28))
 
 
+def test_joint_row_is_wooldridges_test_of_the_model_with_one_effect():
+    rng = np.random.default_rng(7)
+    n, k = 300, 3
+    x, weight = rng.normal(size=(n, k)), rng.uniform(0.5, 2, n)
+    e = 1 / (1 + np.exp(-x[:, 0]))
+    w = (rng.random(n) < e) * 1.0
+    y = x[:, 1] + w + rng.normal(size=n)
+    r, left, spread = w - e, y - x[:, 1] - e, e * (1 - e)
+
+    def joint(cate):
+        held = HeldOut(cate, x[:, 1] + e, e)
+        gamma = cate + r / spread * (left - r * cate)
+        made = Scores(gamma, weight, outcome=y, treatment=w, heldout=held)
+        return projection(made, x, list("abc"))[-1]
+
+    slope = (weight * r) @ left / ((weight * r) @ r)
+    centred = x - (weight * spread) @ x / (weight @ spread)
+    products = (weight * r * (left - slope * r))[:, None] * centred  # Wooldridge (1991): regress 1 on these
+    left_over = 1 - products @ np.linalg.lstsq(products, np.ones(n), rcond=None)[0]
+    explained = n - left_over @ left_over
+    p_value = stats.f.sf((n - k) / k * explained / (n - explained), k, n - k)
+    assert joint(np.ones(n)).p_value == pytest.approx(p_value, abs=EXACT)
+    wrong = joint(5 * x[:, 2])  # what an engine got wrong about the effect is no evidence that it varies
+    assert wrong.p_value == pytest.approx(p_value, abs=EXACT)
+
+
 def test_no_joint_test_of_slopes_without_clusters_enough():
     rng = np.random.default_rng(5)
     x, cluster = rng.normal(size=(40, 4)), np.arange(40) % 4

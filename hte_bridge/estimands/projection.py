@@ -43,9 +43,10 @@ def projection(
     Returns
     -------
     list of Estimate
-        ``(Intercept)``, each column, and ``joint``: the test of ``score_test`` that all slopes are zero, with units weighted by
-        Var(T | x). An effect that is constant has no slopes under any weights, and with equal ones the test leans on the few units
-        with a propensity near 0 or 1 and rejects too often (Nie and Wager's set-up C in docs/benchmarks.md).
+        ``(Intercept)``, each column, and ``joint``: the test of ``score_test`` that all slopes are zero, of scores under one effect
+        (``Scores.under_one_effect``), with units weighted by Var(T | x). An effect that is constant has no slopes under any weights, and
+        with equal ones the test leans on the few units with a propensity near 0 or 1 and rejects too often (Nie and Wager's set-up C in
+        docs/benchmarks.md).
 
     Raises
     ------
@@ -73,7 +74,9 @@ def projection(
         )
         for j, name in enumerate(["(Intercept)", *names])
     ]
-    statistic, p_value, left = score_test(scores.gamma, design, scores.weight * spread, scores.cluster)
+    statistic, p_value, left = score_test(
+        scores.under_one_effect(), design, scores.weight * spread, scores.cluster
+    )
     zero = f"all {len(names)} slopes are zero" if len(names) > 1 else "the slope is zero"
     even = bool(np.ptp(spread) <= 1e-12 * spread.max())
     said = f"Score test (F, {len(names)} and {left} df) that {zero}"
