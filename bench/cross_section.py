@@ -63,6 +63,7 @@ def designs() -> dict[str, tuple[Design, int]]:
             found[f"uneven_{by}_{n}"] = (partial(sim.uneven_errors, by=by), n)
     for errors in ("few", "student"):
         found[f"long_tails_{errors}_500"] = (partial(sim.long_tails, errors=errors), 500)
+    found["survey_500"] = (sim.survey, 500)
     found["doubleml_500"] = (sim.doubleml_heterogeneous, 500)
     found["athey_imbens_2_500"] = (partial(sim.athey_imbens, design=2), 500)
     return found

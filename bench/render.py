@@ -223,6 +223,7 @@ FRONT = {  # designs on the first page, in words
     "uneven_covariate_500": "errors that vary with a covariate, n = 500",
     "long_tails_few_500": "one error in a hundred 20 times as wide, n = 500",
     "long_tails_student_500": "errors with Student's t, 3 degrees of freedom, n = 500",
+    "survey_500": "dummies, a scale, a count and an age, n = 500",
 }
 BESIDE = {"deep": "`deep`", "grf": "grf", "bcf": "BCF", "feols": "feols"}
 NOTHING = ("constant", "zero", "nie_wager_C")  # in the names of designs whose effect is constant

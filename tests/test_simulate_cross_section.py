@@ -30,6 +30,8 @@ DESIGNS = [
     sim.clustered,
     sim.uneven_errors,
     partial(sim.uneven_errors, by="covariate"),
+    sim.long_tails,
+    sim.survey,
 ]
 N = 20_000
 ERRORS = 5.0  # standard errors allowed between a sample mean and what it estimates

@@ -13,6 +13,7 @@ from hte_bridge.simulate.cross_section import (
     hahn_murray_carvalho,
     long_tails,
     nie_wager,
+    survey,
     uneven_errors,
     wager_athey_28,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "hahn_murray_carvalho",
     "long_tails",
     "nie_wager",
+    "survey",
     "uneven_errors",
     "wager_athey_28",
 ]
