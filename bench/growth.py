@@ -98,7 +98,13 @@ def fit_deep(job: Job) -> Callable[[Any], str]:
     import hte_bridge as hb
 
     engine = hb.Deep(seed=job.draw, **job.options)
-    return lambda study: engine.fit(study).branch.kind
+
+    def fit(study: Any) -> str:
+        branch = engine.fit(study).branch
+        _ = branch.whole  # the posterior from all rows, which is else made at the first question
+        return branch.kind
+
+    return fit
 
 
 def fit_grf(job: Job) -> Callable[[Any], str]:
@@ -168,6 +174,7 @@ def score(job: Job) -> dict[str, Any]:
     most = job.n if job.engine == "deep kernel" else 0
     fit = hb.Deep(seed=job.draw, kernel_max_rows=most, **job.options).fit(study_of(job.n, job.draw))
     new, _ = cross_section(job.scored, job.draw + 1_000_003)
+    _ = fit.branch.whole
     before = peak_gb()
     began = time.perf_counter()
     with joblib.parallel_config(n_jobs=SCORING_JOBS):

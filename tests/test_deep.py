@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -160,8 +161,23 @@ def test_average_over_groups_has_a_covariance(fit, draw):
     assert (found["std_error"] < fit.cate(draw.frame())["std_error"].mean()).all()
 
 
+def test_posterior_is_made_when_it_is_first_asked_for(draw):
+    study = study_of(draw)
+    table = hb.compare(study, [hb.Deep(**QUICK)], estimands=["ate"], seed=1)
+    fit = table.fits["deep"]
+    assert not fit.branch.made
+    assert "forms" not in fit.info
+    sent = pickle.loads(pickle.dumps(fit))
+    found = table.cate(draw.frame(), "deep")
+    assert fit.branch.made
+    assert fit.info["forms"]
+    assert fit.branch.whole is fit.branch.whole
+    assert not sent.branch.made
+    assert (sent.cate(draw.frame()) == found).all(axis=None)
+
+
 def test_fit_without_convergence_offers_no_interval(fit, draw):
-    lost = replace(fit, branch=replace(fit.branch, converged=False))
+    lost = replace(fit, branch=replace(fit.branch, fitted=replace(fit.branch.whole, converged=False)))
     assert lost.cate(draw.frame())["std_error"].isna().all()
     assert any("did not converge" in note for note in lost.notes)
     assert "no interval" in lost.diagnostics().iloc[-1]["reading"]

@@ -115,6 +115,9 @@ class Deep:
     def fit(self, study: Study, folds: Folds | None = None) -> DeepFit:
         """Fit the study: a panel where it has fixed effects, else the exact kernel or, with many rows, the Gram form.
 
+        With the exact kernel this makes the cross-fitted predictions, which the rows of a table need. The posterior from all rows, most of the
+        time, is made when the fit is first asked for it: by ``cate``, ``posterior``, ``average``, ``structure``, ``diagnostics`` or ``save``.
+
         Raises
         ------
         DidNotConverge

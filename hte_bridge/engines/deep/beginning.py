@@ -98,6 +98,14 @@ class Begun:
     begin: dict[Form, Array]
     errors: ErrorVariance | None
 
+    def noise_root(self, study: Study, rows: Codes, propensity: Array) -> Array:
+        """Root (m,) of the error variance of some of the study's units, as a multiple of the common one."""
+        variance = study.weight.mean() / study.weight[rows]
+        if self.errors is not None:
+            x = self.sample.units.standardise(study.filled[rows]).numpy()
+            variance = variance * self.errors.multiples(x, study.treatment[rows], propensity[rows])
+        return np.asarray(np.sqrt(variance))
+
     def everyone(self) -> Sample:
         """All units, for the search: outlying ones weighed down, as they lie out from what the few say."""
         if self.small.bare.n == self.sample.bare.n:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -31,6 +32,27 @@ class Posterior(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
+class Whole:
+    """What the fit to all rows found.
+
+    Parameters
+    ----------
+    posterior : Posterior
+    info : mapping
+        Its diagnostics that JSON can hold: forms, draws, noise, seconds.
+    converged : bool
+        False: no interval is offered, and a note says so.
+    structure : mapping
+        ``importance`` (q,), ``pairs`` (q, q), and further arrays; empty where none was sought.
+    """
+
+    posterior: Posterior
+    info: Mapping[str, Any] = field(default_factory=dict)
+    converged: bool = True
+    structure: Mapping[str, Array] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
 class Branch:
     """Result of one branch.
 
@@ -40,22 +62,41 @@ class Branch:
         ``"kernel"``, ``"gram"`` or ``"panel"``: the switch taken.
     heldout : HeldOut
         Cross-fitted predictions in the study's order.
-    posterior : Posterior
-        From all rows.
+    fitted : Whole or callable
+        The fit to all rows, or what makes it when it is first asked for: the rows of a table need the held-out predictions alone.
     notes : tuple of str
         Sentences for every row of the table (a net that lost to the linear model, a large nugget...).
     info : mapping
         Diagnostics that JSON can hold: held-out losses, shares of variance, degrees of freedom, seconds.
-    converged : bool
-        False: no interval is offered, and a note says so.
-    structure : mapping
-        ``importance`` (q,), ``pairs`` (q, q), and further arrays; empty where none was sought.
     """
 
     kind: str
     heldout: HeldOut
-    posterior: Posterior
+    fitted: Whole | Callable[[], Whole]
     notes: tuple[str, ...] = ()
     info: Mapping[str, Any] = field(default_factory=dict)
-    converged: bool = True
-    structure: Mapping[str, Array] = field(default_factory=dict)
+
+    @cached_property
+    def whole(self) -> Whole:
+        """The fit to all rows, made at the first call."""
+        return self.fitted() if callable(self.fitted) else self.fitted
+
+    @property
+    def made(self) -> bool:
+        """Whether the fit to all rows is there."""
+        return not callable(self.fitted) or "whole" in self.__dict__
+
+    @property
+    def posterior(self) -> Posterior:
+        """Posterior from all rows."""
+        return self.whole.posterior
+
+    @property
+    def converged(self) -> bool:
+        """Whether the fit to all rows ended at a mode."""
+        return self.whole.converged
+
+    @property
+    def structure(self) -> Mapping[str, Array]:
+        """What the fit to all rows says of covariates and pairs."""
+        return self.whole.structure

@@ -17,6 +17,7 @@ Line = tuple[str, float, str]
 
 def diagnostics(fit: DeepFit) -> pd.DataFrame:
     """Lines ``diagnostic value reading``; see ``DeepFit.diagnostics``."""
+    _ = fit.branch.whole  # what is read below is there from here on
     lines = [switch(fit), *losses(fit), *overlap(fit), *mixture(fit), *layer(fit)]
     lines += [*errors(fit), convergence(fit)]
     return pd.DataFrame(lines, columns=["diagnostic", "value", "reading"])
@@ -86,7 +87,7 @@ def overlap(fit: DeepFit) -> list[Line]:
 
 def mixture(fit: DeepFit) -> list[Line]:
     """Effective number of draws of the scales, and the noise."""
-    draws = fit.branch.info.get("effective_draws")
+    draws = fit.info.get("effective_draws")
     if draws is None:
         return []
     reading = (
@@ -94,7 +95,7 @@ def mixture(fit: DeepFit) -> list[Line]:
         if draws >= FEW_DRAWS
         else "few scales carry the mixture: raise `draws`"
     )
-    noise = float(fit.branch.info["noise_sd"])
+    noise = float(fit.info["noise_sd"])
     return [
         *accounts(fit),
         ("effective draws of the scales", float(draws), reading),
@@ -104,13 +105,13 @@ def mixture(fit: DeepFit) -> list[Line]:
 
 def errors(fit: DeepFit) -> list[Line]:
     """Whether the variance of the errors was found to move, and with what, and how many units lie far out; not asked in a panel."""
-    said = fit.branch.info.get("error_variance")
+    said = fit.info.get("error_variance")
     if said is None:
         return []
     lines = [
         ("errors of unequal variance", float(said != "constant"), f"the variance of the errors is {said}")
     ]
-    if count := fit.branch.info.get("outlying"):
+    if count := fit.info.get("outlying"):
         reading = "of the outcomes, far from what the others predict: they do not decide how the effect bends; effects are differences of means of all"
         lines.append(("outlying units", float(count), reading))
     return lines
@@ -131,7 +132,7 @@ BENDS = {
 
 def accounts(fit: DeepFit) -> list[Line]:
     """Share of each form of the kernel model in the answer."""
-    shares = dict(fit.branch.info.get("forms", {}))
+    shares = dict(fit.info.get("forms", {}))
     lines = []
     for name, share in sorted(shares.items(), key=lambda pair: -pair[1]):
         first, _, bend = name.partition(", ")
@@ -142,7 +143,7 @@ def accounts(fit: DeepFit) -> list[Line]:
 
 def layer(fit: DeepFit) -> list[Line]:
     """Nugget, degrees of freedom and shares of variance by block, where the branch has them."""
-    info, lines = fit.branch.info, []
+    info, lines = fit.info, []
     if isinstance(info.get("nugget"), float | int):
         reading = "variance of the effect that no block explains; it is added to std_error squared"
         lines.append(("nugget", float(info["nugget"]), reading))

@@ -61,9 +61,9 @@ class DeepFit(Fitted):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences that hold for every row of this engine."""
+        """Sentences that hold for every row of this engine; and, once the fit to all rows is made, whether it failed."""
         found = [self.study.fill_note, *self.branch.notes, *range_notes(self.study, self.heldout)]
-        if not self.branch.converged:
+        if self.branch.made and not self.branch.converged:
             found.append(NOT_CONVERGED)
         return tuple(each for each in found if each)
 
@@ -74,9 +74,10 @@ class DeepFit(Fitted):
 
     @property
     def info(self) -> Mapping[str, Any]:
-        """Version of torch, options, the switch taken, and the branch's diagnostics."""
+        """Version of torch, options, the switch taken, the branch's diagnostics and, once it is made, those of the fit to all rows."""
         options = {name: value for name, value in asdict(self.options).items() if name != "checkpoint"}
-        return {"torch": version("torch"), "kind": self.branch.kind, "options": options, **self.branch.info}
+        found = {"torch": version("torch"), "kind": self.branch.kind, "options": options, **self.branch.info}
+        return found | dict(self.branch.whole.info) if self.branch.made else found
 
     def rows(self, level: float) -> list[Estimate]:
         """No rows of its own: the table's are made from its scores."""
@@ -87,7 +88,8 @@ class DeepFit(Fitted):
 
         Coverage is meant *across the covariate points*: of the points of ``new``, about ``level`` have their effect in the interval
         (Wahba, 1983; Nychka, 1988), not each point in repeated samples. From 50,000 rows on a kernel fit scores in single precision; intervals
-        are then up to half a per cent longer.
+        are then up to half a per cent longer. On a fit of the exact kernel the first such question makes the
+        posterior (``Deep.fit``), which may take minutes.
 
         Parameters
         ----------

@@ -12,7 +12,7 @@ import numpy as np
 from hte_bridge.engine import Array
 from hte_bridge.engines.deep.beginning import Sample, begun
 from hte_bridge.engines.deep.checkpoint import Checkpoint, Form, State
-from hte_bridge.engines.deep.contract import Branch
+from hte_bridge.engines.deep.contract import Branch, Whole
 from hte_bridge.engines.deep.design import design, in_order, restored
 from hte_bridge.engines.deep.devices import device_of, doubles_on
 from hte_bridge.engines.deep.last_layer import fit_last_layer
@@ -126,12 +126,5 @@ def fit_gram(study: Study, folds: Folds, options: Deep) -> Branch:
         info["treatment_losses"] = dict(treatment.crossfitted.loss)
         info["treatment_shares"] = dict(treatment.crossfitted.share)
     notes = (*treatment.notes, *fitted.notes)
-    return Branch(
-        "gram",
-        restored(heldout, back),
-        fitted.surface,
-        notes,
-        info,
-        fitted.converged,
-        made.structure.arrays(),
-    )
+    whole = Whole(fitted.surface, converged=fitted.converged, structure=made.structure.arrays())
+    return Branch("gram", restored(heldout, back), whole, notes, info)

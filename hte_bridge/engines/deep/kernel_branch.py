@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,12 +22,13 @@ from hte_bridge.engines.deep.candidates import (
     search,
     weigh,
 )
-from hte_bridge.engines.deep.contract import Branch
+from hte_bridge.engines.deep.contract import Branch, Whole
 from hte_bridge.engines.deep.devices import device_of, doubles_on
 from hte_bridge.engines.deep.kernel_posterior import Component, KernelPosterior, Units, component
 from hte_bridge.engines.deep.mixture import Laplace, effective, hamiltonian, importance
 from hte_bridge.engines.deep.nets import NetOptions
 from hte_bridge.engines.deep.nuisance import CrossFitted, crossfit, stack, standard_learners
+from hte_bridge.engines.deep.outlying import far_out
 from hte_bridge.engines.deep.splines import PER_COVARIATE
 from hte_bridge.engines.deep.structure import average, probe
 from hte_bridge.engines.deep.threads import threads
@@ -49,7 +51,7 @@ TOLERANCE = 1e-6  # of the search for the scales, in shares of the log posterior
 
 
 def fit_kernel(study: Study, folds: Folds, options: Deep) -> Branch:
-    """Fit the kernel model with all scales integrated over, and its cross-fitted predictions.
+    """Cross-fitted predictions of the kernel model now, and its posterior from all rows when it is asked for.
 
     Raises
     ------
@@ -62,27 +64,33 @@ def fit_kernel(study: Study, folds: Folds, options: Deep) -> Branch:
     device_of(options)  # a device that is not there is refused before anything else
     nets = NetOptions(hidden=options.hidden, epochs=options.epochs, n_nets=options.n_nets)
     treatment = centre_treatment(study, folds, nets, options.seed, "cpu")
-    work = [delayed(mixed_posterior)(study, treatment.mean, options)]
-    work += [delayed(other_means)(study, folds, options, nets)]
+    work = [delayed(other_means)(study, folds, options, nets)]
     work += [delayed(predict_fold)(study, train, test, treatment.mean, options) for train, test in folds]
     side_by_side = Parallel(n_jobs=options.n_jobs, prefer="threads")
-    (posterior, info, converged), others, *predicted = side_by_side(
-        steps(work, "deep: kernel fits", len(work))
-    )
+    others, *predicted = side_by_side(steps(work, "deep: kernel fits", len(work)))
     heldout, losses, notes = held_out(study, folds, treatment, predicted, others)
-    info |= {"losses": losses, "seconds": round(time.perf_counter() - began, 2)}
+    info: dict[str, Any] = {"losses": losses, "seconds": round(time.perf_counter() - began, 2)}
     if treatment.crossfitted is not None:
         info["treatment_losses"] = dict(treatment.crossfitted.loss)
         info["treatment_shares"] = dict(treatment.crossfitted.share)
-    return Branch(
-        "kernel",
-        heldout,
-        posterior,
-        (*treatment.notes, *notes, *outlying_note(info["outlying"], study.n)),
-        info,
-        converged,
-        structure_of(posterior, options.seed),
-    )
+    on_all_rows = partial(fit_whole, study, treatment.mean, options)
+    return Branch("kernel", heldout, on_all_rows, (*treatment.notes, *notes), info)
+
+
+def fit_whole(study: Study, propensity: Array, options: Deep) -> Whole:
+    """Posterior from all rows, and the structure that it shows.
+
+    Raises
+    ------
+    DidNotConverge
+        If the covariance is not positive definite at any scales tried.
+    """
+    began = time.perf_counter()
+    with threads(1):
+        posterior, info, converged = mixed_posterior(study, propensity, options)
+        structure = structure_of(posterior, options.seed)
+    info["posterior_seconds"] = round(time.perf_counter() - began, 2)
+    return Whole(posterior, info, converged, structure)
 
 
 def outlying_note(count: int, n: int) -> tuple[str, ...]:
@@ -110,17 +118,18 @@ def held_out(
     study: Study,
     folds: Folds,
     treatment: Treatment,
-    predicted: Sequence[tuple[Array, Array]],
+    predicted: Sequence[tuple[Array, Array, Array]],
     others: CrossFitted,
 ) -> tuple[HeldOut, dict[str, float], tuple[str, ...]]:
     """Effect and outcome mean of each fold from a kernel fit, at its most probable form and scales, of the others.
 
-    The outcome mean is stacked from that fit, the linear model and the network by held-out loss.
+    The outcome mean is stacked from that fit, the linear model and the network by held-out loss. Beside them the held-out losses, and
+    sentences for the table.
     """
     residual = study.treatment - treatment.mean
-    cate, kernel_mean = np.zeros(study.n), np.zeros(study.n)
-    for (_, test), (effect, mean) in zip(folds, predicted, strict=True):
-        cate[test], kernel_mean[test] = effect, mean
+    cate, kernel_mean, root = np.zeros((3, study.n))
+    for (_, test), found in zip(folds, predicted, strict=True):
+        cate[test], kernel_mean[test], root[test] = found
     columns = np.column_stack([kernel_mean, *others.candidates.values()])
     share = stack(columns, study.outcome, study.weight)
     mean = columns @ share
@@ -134,7 +143,8 @@ def held_out(
     losses["constant effect"] = weighted_loss(study, mean + residual * ate)
     verdict = others.verdict("the outcome")
     heldout = HeldOut(cate, mean, treatment.mean, treatment.variance)
-    return heldout, losses, (verdict,) if verdict else ()
+    far = far_out((study.outcome - mean - residual * cate) / root, study.outcome)
+    return heldout, losses, (*([verdict] if verdict else []), *outlying_note(far, study.n))
 
 
 def other_means(study: Study, folds: Folds, options: Deep, nets: NetOptions) -> CrossFitted:
@@ -153,15 +163,16 @@ def other_means(study: Study, folds: Folds, options: Deep, nets: NetOptions) -> 
 
 def predict_fold(
     study: Study, train: Codes, test: Codes, propensity: Array, options: Deep
-) -> tuple[Array, Array]:
-    """Effect and outcome mean of the units of ``test`` from those of ``train``."""
+) -> tuple[Array, Array, Array]:
+    """Effect and outcome mean of the units of ``test`` from those of ``train``, and the root of their errors' variances as a multiple."""
     with threads(1):
         first = begun(Sample.of(study, propensity, train, doubles_on(options)), options, study.binary)
         best = search(first.small.rows, list(first.begin), FOLD_TOLERANCE, first.begin)[0]
         model = replace(best.model, rows=first.sample.rows(best.model.form))
         at = component(1.0, best.mode.theta + first.shift(best), model)
         post = KernelPosterior(first.sample.units, (at,))
-        return post.mean(study.filled[test]), post.outcome_mean(study.filled[test], propensity[test])
+        x = study.filled[test]
+        return post.mean(x), post.outcome_mean(x, propensity[test]), first.noise_root(study, test, propensity)
 
 
 def weighted_loss(study: Study, prediction: Array) -> float:
@@ -176,13 +187,6 @@ def mixed_posterior(
 
     With many rows forms and scales are found on an even subset of ``scale_rows``, then moved to the mode on all rows.
     """
-    with threads(1):
-        return _mixed_posterior(study, propensity, options)
-
-
-def _mixed_posterior(
-    study: Study, propensity: Array, options: Deep
-) -> tuple[KernelPosterior, dict[str, Any], bool]:
     first = begun(Sample.of(study, propensity, device=doubles_on(options)), options, study.binary)
     small, begin = first.small, first.begin
     pairs = [(each, approximate(each)) for each in search(small.rows, list(begin), TOLERANCE, begin)]
@@ -194,7 +198,8 @@ def _mixed_posterior(
     if not whole:
         chosen, share = weigh([on_all(each, laplace, searched) for each, laplace in chosen], COUNTS)
     parts: list[Component] = []
-    for (candidate, laplace), own in zip(chosen, share.tolist(), strict=True):
+    weighed = list(zip(chosen, share.tolist(), strict=True))
+    for (candidate, laplace), own in steps(weighed, "deep: draws of the scales"):
         parts += mixture_of(candidate, laplace, own, options, first)
     total = sum(each.weight for each in parts)
     parts = [replace(each, weight=each.weight / total) for each in parts if each.weight >= LIGHTEST * total]
@@ -203,9 +208,7 @@ def _mixed_posterior(
     info = {
         "scale_rows": small.bare.n,
         "evaluations": sum(each.mode.evaluations for each, _ in pairs),
-        "forms": {
-            each.model.form.label: round(float(own), 4) for (each, _), own in zip(chosen, share, strict=True)
-        },
+        "forms": {each.model.form.label: round(own, 4) for (each, _), own in weighed},
         "draws": len(parts),
         "effective_draws": round(effective(weights), 2),
         "noise_sd": float(np.sqrt(noise) * first.sample.units.outcome_sd),

@@ -57,6 +57,19 @@ def multiples(residual: Array) -> Array | None:
     return np.asarray(np.maximum(1.0, (distance / FAR) ** 2))
 
 
+def far_out(residual: Array, outcome: Array) -> int:
+    """How many residuals lie beyond ``FAR`` usual sds where one lies beyond ``OUTLYING``; none of an outcome with two values, which has no tails.
+
+    Examples
+    --------
+    >>> left = np.random.default_rng(1).normal(size=999)
+    >>> far_out(left, left), far_out(np.append(left, 40.0), np.append(left, 40.0))
+    (0, 1)
+    """
+    found = multiples(residual) if len(np.unique(outcome)) > 2 else None
+    return 0 if found is None else int(np.count_nonzero(found > 1.0))
+
+
 def left_out(at: Component) -> tuple[Array, Array]:
     """Residual (n,) of each unit from the others, and an estimate without bias of each error's variance, in squared units of sd(Y).
 

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from hte_bridge.engines.deep.checkpoint import Checkpoint
-from hte_bridge.engines.deep.contract import Branch
+from hte_bridge.engines.deep.contract import Branch, Whole
 from hte_bridge.engines.deep.design import design, in_order, restored
 from hte_bridge.engines.deep.last_layer import fit_last_layer
 from hte_bridge.study import Folds, Study
@@ -39,12 +39,5 @@ def fit_panel(study: Study, folds: Folds, options: Deep) -> Branch:
     trained = time.perf_counter() - began
     fitted = fit_last_layer(study, made, moving=True, n_jobs=options.n_jobs, checkpoint=checkpoint)
     info = fitted.info | {"seconds": {"networks": round(trained, 2)} | fitted.info["seconds"]}
-    return Branch(
-        "panel",
-        restored(fitted.heldout, back),
-        fitted.surface,
-        fitted.notes,
-        info,
-        fitted.converged,
-        made.structure.arrays(),
-    )
+    whole = Whole(fitted.surface, converged=fitted.converged, structure=made.structure.arrays())
+    return Branch("panel", restored(fitted.heldout, back), whole, fitted.notes, info)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from hte_bridge.encode import Encoder
 from hte_bridge.engine import HeldOut
-from hte_bridge.engines.deep.contract import Branch
+from hte_bridge.engines.deep.contract import Branch, Whole
 from hte_bridge.engines.deep.threads import threads
 from hte_bridge.errors import UnreadableFile
 from hte_bridge.files import plain, whole_file
@@ -45,7 +45,8 @@ def save(fit: DeepFit, path: Path) -> Path:
         "binary": fit.study.binary,
         "index": fit.study.index.tolist(),
     }
-    branch = {name: getattr(fit.branch, name) for name in ("kind", "notes", "info", "converged")}
+    branch = {name: getattr(fit.branch, name) for name in ("kind", "notes", "converged")}
+    branch["info"] = {**fit.branch.info, **fit.branch.whole.info}
     folds = {"n_folds": fit.folds.n_folds, "seed": fit.folds.seed}
     state = {"version": FORMAT_VERSION, "options": options, "study": study, "branch": branch, "folds": folds}
     text = json.dumps(state | {"posterior": values}, default=plain)
@@ -71,14 +72,9 @@ def load(path: Path) -> DeepFit:
     held = HeldOut(**under(arrays, "heldout"))
     with threads(1):
         posterior = restored(state["branch"]["kind"], under(arrays, "posterior"), state["posterior"])
+    whole = Whole(posterior, converged=state["branch"]["converged"], structure=under(arrays, "structure"))
     branch = Branch(
-        state["branch"]["kind"],
-        held,
-        posterior,
-        tuple(state["branch"]["notes"]),
-        state["branch"]["info"],
-        state["branch"]["converged"],
-        under(arrays, "structure"),
+        state["branch"]["kind"], held, whole, tuple(state["branch"]["notes"]), state["branch"]["info"]
     )
     folds = Folds(arrays["folds/fold"], **state["folds"])
     return DeepFit(Deep(**options), study_of(under(arrays, "study"), state["study"]), folds, branch)
