@@ -83,6 +83,10 @@ WORKS = {
         "On the Application of Robust, Regression-based Diagnostics to Models of Conditional Means and Conditional "
         "Variances", "Journal of Econometrics", "47(1)", "5--46", 1991,
     ),
+    "one_effect": article(
+        "Robinson1988", "Robinson (1988)", "Robinson, Peter M.", "Root-N-Consistent Semiparametric Regression",
+        "Econometrica", "56(4)", "931--954", 1988,
+    ),
     "rlearner": article(
         "NieWager2021", "Nie and Wager (2021)", "Nie, Xinkun and Wager, Stefan",
         "Quasi-Oracle Estimation of Heterogeneous Treatment Effects", "Biometrika", "108(2)", "299--319", 2021,
@@ -140,7 +144,7 @@ def works(table: Table) -> list[Work]:
         keys += ["scores", "crossfit"]
     keys += [BY_ESTIMAND[name] for name in estimands if name in BY_ESTIMAND]
     if any(row.term == "joint" for row in table.rows):
-        keys.append("score_test")
+        keys += ["score_test", "one_effect"]
     if table.meta.get("n_clusters"):
         keys.append("clusters")
     return [WORKS[key] for key in dict.fromkeys(keys)]
