@@ -90,7 +90,8 @@ def deep(draw: Panel, cluster: str | None, seed: int) -> dict[str, Any]:
     miss = study.outcome - held.outcome_mean - moved * held.cate
     gamma = held.cate + moved / held.treatment_variance * miss
     totals = np.bincount(study.cluster, weights=gamma - gamma.mean())
-    ape_error = float(np.sqrt(totals @ totals) / study.n)
+    doubly = scores(study, held)
+    ape_error = float(np.sqrt(totals @ totals) / study.n) * doubly.inflation
     truth = draw.beta_at(study.filled)
     heldout = 100 * np.sqrt(np.mean((held.cate - truth) ** 2)) / (truth.std() if truth.std() > 1e-9 else 1.0)
     found |= {"ape_z": float((gamma.mean() - truth.mean()) / ape_error), "ape_se": ape_error}
@@ -99,7 +100,7 @@ def deep(draw: Panel, cluster: str | None, seed: int) -> dict[str, Any]:
         "nugget": fit.info["nugget"],
         "inflation": fit.info["inflation"],
     }
-    rows = projection(scores(study, held), study.filled, list(study.filled_names))
+    rows = projection(doubly, study.filled, list(study.filled_names))
     found["joint_rejects"] = float(next(each for each in rows if each.term == "joint").p_value < 0.05)
     found["parts"] = json.dumps(fit.info["seconds"])
     keep = study.index.to_numpy()

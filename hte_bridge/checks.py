@@ -14,7 +14,7 @@ from hte_bridge.encode import kind_of, to_float
 from hte_bridge.errors import InvalidData, NotIdentified, TooFewClusters, nearest
 
 if TYPE_CHECKING:
-    from hte_bridge.study import Study
+    from hte_bridge.study import Folds, Study
 
 Array = npt.NDArray[np.float64]
 ARMS_AT_MOST = 10
@@ -290,6 +290,27 @@ def identified(study: Study) -> None:
                     f"{np.nanmin(zero):g} to {np.nanmax(zero):g}). Leave it out if it is the assignment itself; "
                     "no effect can be learned across such a gap."
                 )
+
+
+def lost_to_effects(study: Study, folds: Folds) -> float:
+    """Share of the rows that the study's fixed effects, swept out within each fold, take as degrees of freedom.
+
+    Effects whose levels lie in one cluster each are not counted, as errors by cluster hold what sweeping them out did (pyfixest's and
+    fixest's ``fixef_k="nested"``).
+    """
+    effects = study.fixed_effects
+    nested = [study.clustered and _nested(codes, study.cluster) for codes in effects.T]
+    counted = [codes for codes, inside in zip(effects.T, nested, strict=True) if not inside]
+    taken = 0
+    for _, test in folds:
+        levels = sum(len(np.unique(codes[test])) for codes in counted)
+        taken += max(levels - max(len(counted) - (not any(nested)), 0), 0)
+    return min(taken / study.n, 0.99)
+
+
+def _nested(codes: npt.NDArray[np.int64], cluster: npt.NDArray[np.int64]) -> bool:
+    """Whether each level lies in one cluster."""
+    return len(np.unique(np.column_stack([codes, cluster]), axis=0)) == len(np.unique(codes))
 
 
 def within(

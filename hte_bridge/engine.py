@@ -36,6 +36,8 @@ class HeldOut(Arrays):
     treatment_variance : array (n,), optional
         Var(T | x), for a continuous treatment or one with fixed effects. ``None`` stands for the
         binary case, where it is ``propensity * (1 - propensity)``.
+    lost : float, default 0
+        Share of the residuals' degrees of freedom that sweeping out fixed effects within the held-out rows took (``checks.lost_to_effects``).
 
     Raises
     ------
@@ -52,8 +54,10 @@ class HeldOut(Arrays):
     outcome_mean: Array
     propensity: Array
     treatment_variance: Array | None = None
+    lost: float = 0.0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "lost", float(self.lost))
         for name in ("cate", "outcome_mean", "propensity", "treatment_variance"):
             value = getattr(self, name)
             if value is None:

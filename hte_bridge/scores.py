@@ -63,6 +63,11 @@ class Scores(Arrays):
         """How errors from these scores are formed."""
         return "hetero" if self.cluster_name is None else f"CRV1 ({self.cluster_name})"
 
+    @property
+    def inflation(self) -> float:
+        """Factor of each error for the degrees of freedom that fixed effects took from the residuals; one without effects."""
+        return 1.0 if self.heldout is None else float((1.0 - self.heldout.lost) ** -0.5)
+
     def where(self, mask: npt.ArrayLike) -> Scores:
         """The scores of some units: boolean mask (n,) or positions."""
         rows = np.arange(self.n)[np.asarray(mask)]
@@ -73,7 +78,11 @@ class Scores(Arrays):
         held = self.heldout
         if held is not None:
             held = HeldOut(
-                held.cate[rows], held.outcome_mean[rows], held.propensity[rows], cut(held.treatment_variance)
+                held.cate[rows],
+                held.outcome_mean[rows],
+                held.propensity[rows],
+                cut(held.treatment_variance),
+                held.lost,
             )
         return replace(
             self,

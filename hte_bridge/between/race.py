@@ -115,7 +115,7 @@ class Judge:
         by_mean, by_dose = best("outcome_mean", study.outcome), best("propensity", study.treatment)
         cate = np.mean([each.cate for each in held.values()], axis=0)
         mean, dose = held[by_mean], held[by_dose]
-        nuisance = HeldOut(cate, mean.outcome_mean, dose.propensity, dose.treatment_variance)
+        nuisance = HeldOut(cate, mean.outcome_mean, dose.propensity, dose.treatment_variance, dose.lost)
         return cls(study, nuisance, True, f"{LOSS_NOTE}; E[Y | x] from {by_mean}, E[T | x] from {by_dose}")
 
     def residual(self, held: HeldOut) -> Array:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hte_bridge.checks import within
+from hte_bridge.checks import lost_to_effects, within
 from hte_bridge.engine import HeldOut
 from hte_bridge.engines.linear import interacted, nuisances
 from hte_bridge.errors import InvalidOption, NotIdentified
@@ -262,4 +262,4 @@ def _heldout_panel(study: Study, folds: Folds) -> HeldOut:
         cate[test], slope[test] = tau, study.treatment[test] - both[:, 1]
         mean[test] = study.outcome[test] - both[:, 0] - both[:, 1] * tau
         variance[test] = np.average(noise, weights=study.weight[train])
-    return HeldOut(cate, mean, slope, variance)
+    return HeldOut(cate, mean, slope, variance, lost_to_effects(study, folds))

@@ -77,7 +77,7 @@ class Given:
         reason = _unidentified(study, columns)
         if reason:
             return PredictedFit(self.name, study, None, predict, reasons={"*": reason}, info=info)
-        heldout = HeldOut(**columns)
+        heldout = HeldOut(**columns)  # type: ignore[arg-type]
         notes = () if self.held_out else (UNSAID,)
         return PredictedFit(self.name, study, heldout, predict, (*notes, *warnings(study, heldout)), {}, info)
 

@@ -190,7 +190,7 @@ def _combine(study: Study, held: Sequence[HeldOut], parts: Sequence[tuple[Codes,
             mean[test] = (
                 study.outcome[test] - (study.treatment[test] - propensity[test]) * cate[test] - within
             )
-    return HeldOut(cate, mean, propensity, None if shared else variance)
+    return HeldOut(cate, mean, propensity, None if shared else variance, max(each.lost for each in held))
 
 
 def _notes(every: dict[str, Fit], fits: dict[str, Fit]) -> tuple[str, ...]:

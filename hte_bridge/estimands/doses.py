@@ -99,7 +99,8 @@ def _splined(
     values = np.unique(dose)
     line = np.linalg.lstsq(_spline(values, knots), values - values[0], rcond=None)[0]
     beyond = np.eye(len(line)) - np.outer(line, line) / (line @ line)
-    f, p = joint_test(beyond @ fit.coefficients, beyond @ fit.covariance @ beyond.T, fit.n_clusters - 1)
+    spread = scores.inflation**2 * beyond @ fit.covariance @ beyond.T
+    f, p = joint_test(beyond @ fit.coefficients, spread, fit.n_clusters - 1)
     return [*rows, _test_row("linear", "F test that the curve is a straight line", (f, p), rows[0])]
 
 
@@ -138,7 +139,7 @@ def _binned(
     names = [f"{ends[j]:.4g} to {ends[j + 1]:.4g}" for j in used]
     terms = [f"dose {name}, against {names[0]}" for name in names[1:]]
     rows = _rows(fit, np.eye(len(terms)), terms, scores, level)
-    test = joint_test(fit.coefficients, fit.covariance, fit.n_clusters - 1)
+    test = joint_test(fit.coefficients, scores.inflation**2 * fit.covariance, fit.n_clusters - 1)
     return [*rows, _test_row("equal", "F test that no dose has an effect", test, rows[0])]
 
 

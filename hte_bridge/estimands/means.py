@@ -94,7 +94,7 @@ def group_means(values: Array, code: Codes, scores: Scores) -> GroupMeans:
         raise TooFewClusters(int(n_clusters.min()))
     totals = cluster_totals(influence, scores.cluster)
     factor = np.sqrt(n_clusters / (n_clusters - 1.0))
-    covariance = (totals.T @ totals) * np.outer(factor, factor)
+    covariance = scores.inflation**2 * (totals.T @ totals) * np.outer(factor, factor)
     n_live = len(np.unique(pairs // k))
     return GroupMeans(
         mean,

@@ -45,11 +45,11 @@ def live_clusters(scores: Scores) -> int:
 def covariance(influence: Array, scores: Scores) -> Array:
     """Covariance (k, k) of estimates with influence values (n, k): G / (G - 1) times squared cluster totals.
 
-    Liang and Zeger (1986), Biometrika 73(1).
+    Liang and Zeger (1986), Biometrika 73(1); with fixed effects times ``scores.inflation`` squared, as HC1 counts them.
     """
     n_clusters = live_clusters(scores)
     totals = cluster_totals(influence, scores.cluster)
-    return n_clusters / (n_clusters - 1) * (totals.T @ totals)
+    return scores.inflation**2 * n_clusters / (n_clusters - 1) * (totals.T @ totals)
 
 
 def row_from_influence(
@@ -74,11 +74,13 @@ def row_from_influence(
         Clusters and weights.
     level : float, default 0.95
     std_error : float, optional
-        Where another formula than the cluster sum is meant.
+        Where another formula than the cluster sum is meant; with fixed effects it is multiplied by ``scores.inflation``, as the sum is.
     """
     n_clusters = live_clusters(scores)
     if std_error is None:
         std_error = float(covariance(influence[:, None], scores)[0, 0] ** 0.5)
+    else:
+        std_error *= scores.inflation
     named = {"df": n_clusters - 1, "vcov": scores.vcov, "n_obs": scores.n, "n_clusters": n_clusters}
     return Estimate(
         estimand, float(estimate), std_error, level=level, influence=influence, **{**named, **values}

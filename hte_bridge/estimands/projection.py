@@ -75,7 +75,7 @@ def projection(
         for j, name in enumerate(["(Intercept)", *names])
     ]
     statistic, p_value, left = score_test(
-        scores.under_one_effect(), design, scores.weight * spread, scores.cluster
+        scores.under_one_effect(), design, scores.weight * spread, scores.cluster, scores.inflation
     )
     zero = f"all {len(names)} slopes are zero" if len(names) > 1 else "the slope is zero"
     even = bool(np.ptp(spread) <= 1e-12 * spread.max())
@@ -94,7 +94,9 @@ def projection(
     return [*rows, joint]
 
 
-def score_test(y: Array, x: Array, weight: Array, cluster: npt.NDArray[np.int64]) -> tuple[float, float, int]:
+def score_test(
+    y: Array, x: Array, weight: Array, cluster: npt.NDArray[np.int64], inflation: float = 1.0
+) -> tuple[float, float, int]:
     """F test that all slopes of ``y`` (n,) on ``x`` (n, k) are zero, with the variance under that hypothesis.
 
     The robust score test (Wooldridge 1991, Journal of Econometrics 47(1)) of the cluster totals of ``weight * (y - mean) * (x - mean)``, as
@@ -106,6 +108,8 @@ def score_test(y: Array, x: Array, weight: Array, cluster: npt.NDArray[np.int64]
     y, x, weight : arrays (n,), (n, k), (n,)
     cluster : array (n,)
         Codes 0..G-1.
+    inflation : float
+        Factor of the totals' standard deviation (``Scores.inflation``).
 
     Returns
     -------
@@ -131,6 +135,6 @@ def score_test(y: Array, x: Array, weight: Array, cluster: npt.NDArray[np.int64]
     if count <= k:
         return np.nan, np.nan, count - k
     total = totals.sum(axis=0)
-    raw = float(total @ np.linalg.solve(totals.T @ totals, total))
+    raw = float(total @ np.linalg.solve(totals.T @ totals, total)) / inflation**2
     statistic = (count - k) / k * raw / max(count - raw, 1e-300)
     return statistic, float(stats.f.sf(statistic, k, count - k)), count - k

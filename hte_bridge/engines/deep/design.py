@@ -133,6 +133,7 @@ def restored(heldout: HeldOut, back: Codes) -> HeldOut:
         heldout.outcome_mean[back],
         heldout.propensity[back],
         None if variance is None else variance[back],
+        heldout.lost,
     )
 
 

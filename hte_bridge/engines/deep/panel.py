@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from hte_bridge.checks import lost_to_effects
 from hte_bridge.engines.deep.checkpoint import Checkpoint
 from hte_bridge.engines.deep.contract import Branch, Whole
 from hte_bridge.engines.deep.design import design, in_order, restored
@@ -39,5 +41,6 @@ def fit_panel(study: Study, folds: Folds, options: Deep) -> Branch:
     trained = time.perf_counter() - began
     fitted = fit_last_layer(study, made, moving=True, n_jobs=options.n_jobs, checkpoint=checkpoint)
     info = fitted.info | {"seconds": {"networks": round(trained, 2)} | fitted.info["seconds"]}
+    heldout = replace(restored(fitted.heldout, back), lost=lost_to_effects(study, folds))
     whole = Whole(fitted.surface, converged=fitted.converged, structure=made.structure.arrays())
-    return Branch("panel", restored(fitted.heldout, back), whole, fitted.notes, info)
+    return Branch("panel", heldout, whole, fitted.notes, info)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 2
 STUDY = ("outcome", "treatment", "covariates", "fixed_effects", "cluster", "weight", "propensity")
-HELDOUT = ("cate", "outcome_mean", "propensity", "treatment_variance")
+HELDOUT = ("cate", "outcome_mean", "propensity", "treatment_variance", "lost")
 
 
 def save(fit: DeepFit, path: Path) -> Path:

@@ -1,0 +1,68 @@
+"""Errors of rows from scores in panels: degrees of freedom that sweeping effects out within folds takes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import hte_bridge as hb
+from hte_bridge.checks import lost_to_effects
+from hte_bridge.estimands.averages import ate
+from hte_bridge.estimands.projection import projection
+from hte_bridge.scores import scores
+
+USERS, PERIODS = 200, 3
+
+
+def frame_of(rng):
+    """A balanced panel whose effect is one for all, and a dose that moves with user and period."""
+    user, period = np.repeat(np.arange(USERS), PERIODS), np.tile(np.arange(PERIODS), USERS)
+    frame = pd.DataFrame({"user": user, "period": period, "x": rng.normal(size=len(user))})
+    frame["t"] = rng.normal(size=USERS)[user] + rng.normal(size=PERIODS)[period] + rng.normal(size=len(user))
+    frame["y"] = frame["t"] + rng.normal(size=USERS)[user] + rng.normal(size=len(user))
+    return frame
+
+
+def study_of(frame, **options):
+    roles = {"outcome": "y", "treatment": "t", "covariates": ["x"], "fixed_effects": ["user", "period"]}
+    return hb.Study.from_frame(frame, **roles, **options)
+
+
+def test_levels_of_each_fold_are_counted_but_not_those_within_clusters():
+    frame = frame_of(np.random.default_rng(1))
+    study = study_of(frame)
+    fold = frame["period"].to_numpy() % 2  # each fold has all users and one or two periods
+    assert lost_to_effects(study, hb.Folds(fold, 2, 0)) == pytest.approx((200 + 2 - 1 + 200 + 1 - 1) / 600)
+    clustered = study_of(frame, cluster="user")
+    by_user = hb.Folds(frame["user"].to_numpy() % 2, 2, 0)
+    assert lost_to_effects(clustered, by_user) == pytest.approx(2 * (3 - 1) / 600)
+
+
+def test_errors_of_a_panel_hold_what_its_effects_took():
+    rng = np.random.default_rng(2)
+    found = []
+    for seed in range(300):
+        study = study_of(frame_of(rng))
+        made = scores(study, hb.Feols(seed=seed).fit(study).heldout)
+        bare = replace(made, heldout=replace(made.heldout, lost=0.0))
+        row, naive = ate(made), ate(bare)
+        p_values = [projection(each, study.filled, ["x"])[-1].p_value for each in (made, bare)]
+        found.append([(row.estimate - 1) / row.std_error, (naive.estimate - 1) / naive.std_error, *p_values])
+    z, without, p, p_without = np.array(found).T
+    assert 0.85 < z.std() < 1.15  # Monte-Carlo error .04
+    assert without.std() > 1.12  # three rows per user: a third of the degrees of freedom is gone
+    assert np.mean(p < 0.05) < 0.07
+    assert np.mean(p_without < 0.05) > 0.08
+
+
+def test_a_subset_and_a_difference_of_rows_keep_the_factor():
+    study = study_of(frame_of(np.random.default_rng(3)))
+    table = hb.compare(study, [hb.Feols(), hb.Feols(label="again", seed=1)], estimands=["ape"], seed=1)
+    made = scores(study, table.fits["feols"].heldout)
+    assert made.inflation > 1.15
+    assert made.where(np.arange(100)).inflation == made.inflation
+    bare = replace(made, heldout=replace(made.heldout, lost=0.0))
+    assert ate(made).std_error == pytest.approx(made.inflation * ate(bare).std_error)
