@@ -167,10 +167,8 @@ def _generic(
     if difference:
         weights = np.zeros(x.shape[1])
         weights[first], weights[-1] = -1.0, 1.0
-        estimate, error = (
-            float(weights @ fit.coefficients),
-            float(weights @ cov @ weights) ** 0.5 * scores.inflation,
-        )
+        estimate = float(weights @ fit.coefficients)
+        error = float(weights @ cov @ weights) ** 0.5 * scores.inflation
         rows.append(
             rows[0].with_(
                 term="highest - lowest", estimate=estimate, std_error=error, influence=fit.influence @ weights
