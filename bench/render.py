@@ -148,8 +148,10 @@ Written by `python -m bench.render` from the files under `bench/results`; nothin
 tau(x) over 1,000 test points, the same in every draw; the worst decile is the lowest coverage among deciles of the true effect, each averaged over draws.
 Size-adjusted length multiplies all half-widths by the one constant that makes mean coverage .95. Bias / sd and se / sd are means over forty test points.
 MC is the Monte-Carlo error, from the spread between draws. The ATE's columns are of the table's row, from held-out scores; those of the posterior's
-average (`fit.average`) stand beside them. The joint test's column is how often heterogeneity is claimed at 5 %, over the draws made or asked again since the
-test imposes one effect in its scores: with a constant effect all of ours, else those that there are. Seconds are wall time per fit with one thread, on machines that ran other work beside it or paused it; those of fits on a CUDA device, which other fits shared, stand apart. Rows are as of the commit that stored them: a file under `bench/results` that is
+average (`fit.average`) stand beside them. The joint test's column is how often heterogeneity is claimed at 5 %, over the draws made or asked again since
+the test imposes one effect in its scores: with a constant effect all of ours, else those that there are. Seconds are wall time per fit with one thread, on
+machines that ran other work beside it or paused it; those of fits on a CUDA device, which other fits shared, stand apart. Rows are as of the commit that
+stored them, save that the panels' errors of averages were multiplied by `Scores.inflation` later; a file under `bench/results` that is
 removed is measured anew. Propensities are estimated unless the design is an experiment.
 """
 

@@ -24,6 +24,12 @@ PLAIN = ("iid", "hetero", "HC1", "HC2", "HC3")
 UNFIT = "this row has no influence values: no other error can be formed for it"
 
 
+UNCOUNTED = (
+    "this error does not count the degrees of freedom that fixed effects took within the folds, and is a little short "
+    "unless its clusters hold them"
+)
+
+
 def with_vcov(rows: Sequence[Estimate], study: Study, vcov: Vcov) -> list[Estimate]:
     """The same estimates with errors by pyfixest: from the regression of their pseudo-values on a constant.
 
@@ -52,7 +58,15 @@ def with_vcov(rows: Sequence[Estimate], study: Study, vcov: Vcov) -> list[Estima
     """
     kind, named = _vcov(vcov)
     frame = _clusters(study, named)
-    return [_refitted(row, frame, kind, named) for row in rows]
+    refitted = [_refitted(row, frame, kind, named) for row in rows]
+    return [_short(row) if study.fixed_effects.shape[1] else row for row in refitted]
+
+
+def _short(row: Estimate) -> Estimate:
+    """A panel's row from scores, which says that its new error leaves out ``Scores.inflation``."""
+    if row.estimand == "coefficient" or not np.isfinite(row.std_error):
+        return row
+    return row.with_(note="; ".join(each for each in (row.note, UNCOUNTED) if each))
 
 
 def _vcov(vcov: Vcov) -> tuple[str, list[str]]:

@@ -65,4 +65,7 @@ def test_a_subset_and_a_difference_of_rows_keep_the_factor():
     assert made.inflation > 1.15
     assert made.where(np.arange(100)).inflation == made.inflation
     bare = replace(made, heldout=replace(made.heldout, lost=0.0))
+    again = table.with_vcov("hetero").where(estimand="ape").rows[0]
+    assert again.std_error < table.where(estimand="ape").rows[0].std_error
+    assert "does not count the degrees of freedom" in again.note
     assert ate(made).std_error == pytest.approx(made.inflation * ate(bare).std_error)
