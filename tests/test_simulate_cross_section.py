@@ -32,6 +32,10 @@ DESIGNS = [
     partial(sim.uneven_errors, by="covariate"),
     sim.long_tails,
     sim.survey,
+    sim.limited,
+    partial(sim.limited, outcome="common"),
+    partial(sim.limited, outcome="count"),
+    partial(sim.limited, outcome="amount"),
 ]
 N = 20_000
 ERRORS = 5.0  # standard errors allowed between a sample mean and what it estimates
@@ -46,6 +50,14 @@ def test_means_given_x_are_what_they_say(design):
         assert abs(left.mean()) < ERRORS * error
         slope = np.mean(left * draw.covariates[:, 0])
         assert abs(slope) < ERRORS * error * np.sqrt(np.mean(draw.covariates[:, 0] ** 2))
+
+
+def test_effect_of_a_dose_is_what_a_unit_of_it_adds():
+    draw = sim.dose(N, seed=2)
+    off, ones, x = draw.treatment - draw.propensity, np.ones(N), draw.covariates[:, 0]
+    error = draw.outcome - draw.outcome_mean - off * draw.cate
+    for product in (error * ones, error * off, error * x, off * ones, off * x):
+        assert abs(product.mean()) < ERRORS * product.std() / np.sqrt(N)
 
 
 @pytest.mark.parametrize("design", DESIGNS)

@@ -17,6 +17,7 @@ from hte_bridge.simulate.cross_section import (
     uneven_errors,
     wager_athey_28,
 )
+from hte_bridge.simulate.outcomes import dose, limited
 from hte_bridge.simulate.sample import CrossSection
 
 __all__ = [
@@ -24,11 +25,13 @@ __all__ = [
     "athey_imbens",
     "clustered",
     "dense",
+    "dose",
     "doubleml_heterogeneous",
     "farrell_liang_misra",
     "grf_table1",
     "grf_table3",
     "hahn_murray_carvalho",
+    "limited",
     "long_tails",
     "nie_wager",
     "survey",

@@ -11,7 +11,7 @@ import torch
 from hte_bridge.engine import Array
 from hte_bridge.engines.deep.candidates import HOPELESS, Candidate, search
 from hte_bridge.engines.deep.error_variance import ErrorVariance, error_variance
-from hte_bridge.engines.deep.forms import Form, forms
+from hte_bridge.engines.deep.forms import Form, forms, forms_at_levels
 from hte_bridge.engines.deep.kernel import Rows
 from hte_bridge.engines.deep.kernel_posterior import Component, Model, Units, component
 from hte_bridge.engines.deep.nets import Standard
@@ -27,12 +27,22 @@ FOLD_TOLERANCE = 1e-5  # of a search that only begins another, or serves a point
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Some units of a study, standardised by those units alone, before a form puts its loads on them."""
+    """Some units of a study, standardised by those units alone, before a form puts its loads on them.
+
+    Parameters
+    ----------
+    bare : Rows
+    units : Units
+    treatment, propensity : array (n,)
+    leveled : bool
+        Whether the outcome is such that its errors may vary with its level: it has two values, or is never negative.
+    """
 
     bare: Rows
     units: Units
     treatment: Array
     propensity: Array
+    leveled: bool = False
 
     @classmethod
     def of(
@@ -54,11 +64,12 @@ class Sample:
             device=device,
         )
         units = Units(standard.centre, standard.spread * towards, mean, sd)
-        return cls(bare, units, study.treatment[rows], propensity[rows])
+        return cls(bare, units, study.treatment[rows], propensity[rows], has_level(study.outcome))
 
     def rows(self, form: Form) -> Rows:
         """The units under a form."""
-        return replace(self.bare, loads=form.loads(self.treatment, self.propensity))
+        spread = self.units.error_sd(self.bare.x)
+        return replace(self.bare, loads=form.loads(self.treatment, self.propensity, spread))
 
     def model(self, form: Form) -> Model:
         """A form of the model with these units."""
@@ -145,12 +156,26 @@ def begun(sample: Sample, options: Deep, binary: bool) -> Begun:
     return Begun(sample, plain, small, begin, errors)
 
 
+def has_level(outcome: Array) -> bool:
+    """Whether errors of such an outcome may vary with its level: it has two values, or is an amount or a count, never negative.
+
+    Examples
+    --------
+    >>> has_level(np.array([1.0, 2.0, 1.0])), has_level(np.array([0.0, 2.5, 7.1])), has_level(np.array([-1.0, 2.5, 7.1]))
+    (True, True, False)
+    """
+    return bool(outcome.min() >= 0.0) or len(np.unique(outcome)) <= 2
+
+
 def first_search(sample: Sample, options: Deep, binary: bool) -> dict[Form, Array]:
     """Scales of each form on few rows, where a search takes a tenth of the time; forms that trail far even there are left out.
 
     On half of the rows a form trails by half as much, and with fewer yet chance has too large a part to leave out more.
     """
     few = sample.thinned(FIRST_ROWS, options.seed)
-    found = search(few.rows, forms(options.effect_rate, binary), FOLD_TOLERANCE)
+    choices = forms(options.effect_rate, binary)
+    if sample.units.error_line is not None:
+        choices = forms_at_levels(options.effect_rate, two_values=len(torch.unique(sample.bare.y)) <= 2)
+    found = search(few.rows, choices, FOLD_TOLERANCE)
     trailing = HOPELESS * max(0.5, few.bare.n / sample.bare.n)
     return {each.model.form: each.mode.theta for each in found if each.value > found[0].value - trailing}

@@ -123,8 +123,8 @@ ACCOUNTS = {
     "arms": "an outcome surface for each arm, unrelated",
 }
 
-BENDS = {
-    "": "",
+KINDS = {
+    "relative": "; the effect is thought to be as large as the errors are",
     "index": "; the effect bends along one index of the covariates",
     "additive": "; the effect is a sum of functions of one covariate each",
 }
@@ -135,8 +135,8 @@ def accounts(fit: DeepFit) -> list[Line]:
     shares = dict(fit.info.get("forms", {}))
     lines = []
     for name, share in sorted(shares.items(), key=lambda pair: -pair[1]):
-        first, _, bend = name.partition(", ")
-        reading = ACCOUNTS[first] + BENDS[bend]
+        first, *kinds = name.split(", ")
+        reading = ACCOUNTS[first] + "".join(KINDS[kind] for kind in kinds)
         lines.append((f"share of the form: {name}", float(share), reading))
     return lines
 

@@ -17,7 +17,7 @@ from scipy import stats
 from hte_bridge.engines.deep.candidates import Candidate, search
 from hte_bridge.engines.deep.forms import Form
 from hte_bridge.engines.deep.heldout import log_linear
-from hte_bridge.engines.deep.kernel_posterior import Model, component
+from hte_bridge.engines.deep.kernel_posterior import FARTHEST, Model, component
 from hte_bridge.engines.deep.outlying import left_out
 from hte_bridge.engines.deep.scales import Array
 
@@ -28,7 +28,6 @@ SCREEN = 0.01  # level of the test that comes first, as the evidence takes a sec
 LEAST_GAIN = 3.0  # nats, beyond one for each slope, from which the errors are taken to vary
 LEAST_LOSS = 1.0  # nats that the evidence may lose instead, where the errors take over what was an effect on single units:
 TAKEN_OVER = 1.5  # where their mean variance is so many times as large
-FARTHEST = 3.0  # sds of a covariate, beyond which the variance stays as it is there
 LARGEST = 6.0  # log of a variance over the mean one, either way
 TOLERANCE = 1e-5
 MOST_ROWS = 500  # on which the evidence is asked
@@ -66,9 +65,17 @@ class ErrorVariance:
         return np.asarray(np.exp(np.clip(line, -LARGEST, LARGEST)))
 
     def applied(self, sample: Sample) -> Sample:
-        """The sample with each unit's error variance multiplied."""
+        """The sample with each unit's error variance multiplied, and with the line along which it moves with the level of the outcome."""
         own = self.multiples(sample.bare.x.cpu().numpy(), sample.treatment, sample.propensity)
-        return replace(sample, bare=replace(sample.bare, noise=sample.bare.noise * torch.as_tensor(own)))
+        bare = replace(sample.bare, noise=sample.bare.noise * torch.as_tensor(own))
+        line = self.line(sample) if self.wide and sample.leveled else None
+        return replace(sample, bare=bare, units=replace(sample.units, error_line=line))
+
+    def line(self, sample: Sample) -> Array:
+        """Log of the errors' sd as a line (q + 1,) in the covariates, so that its square is one on average over the sample."""
+        slopes = self.slopes[-sample.bare.x.shape[1] :] / 2.0
+        along = np.clip(sample.bare.x.cpu().numpy(), -FARTHEST, FARTHEST) @ slopes
+        return np.append(-0.5 * np.log(np.mean(np.exp(2.0 * along))), slopes)
 
     @property
     def text(self) -> str:

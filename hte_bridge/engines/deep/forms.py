@@ -10,6 +10,11 @@ simpler than the outcome's mean, and errors in e and m reach it only through the
 
 Each may have an effect that bends along one index, the first two also one that is a sum of functions of one covariate each.
 
+Of outcomes whose errors vary with their level (amounts, counts, yes or no) the first two may have an effect thought to be as large as the error is:
+tau(x) = sd(x) f(x). In a canonical-link model a shift of the linear predictor moves the mean by the variance (McCullagh and Nelder, 1989, section
+2.2.4), and of amounts by a per cent; rare events are where events are rare. Thought to be as large everywhere, the effect is taken to be what it
+is where errors are small, as those rows weigh most.
+
 The last two lean on the prior of mu0 under confounding (Hahn, Murray and Carvalho, 2020, Bayesian Analysis 15(3), section 4), the first does
 not: they count as much only on very strong evidence, which is what ``LOG_ODDS`` says (Kass and Raftery, 1995, JASA 90(430), 2 log B > 10).
 """
@@ -47,6 +52,8 @@ class Form:
         Whether the surfaces that make the effect bend along one index of the covariates (Garnett, Osborne and Hennig, 2014, UAI 30).
     additive : bool
         Whether they are sums of functions of one covariate each (Hastie and Tibshirani, 1990, Generalized Additive Models).
+    relative : bool
+        Whether they are multiples of the error's standard deviation at x.
 
     Examples
     --------
@@ -62,11 +69,14 @@ class Form:
     shapes: tuple[float, ...]
     index: bool = False
     additive: bool = False
+    relative: bool = False
 
     @property
     def label(self) -> str:
         """Name for a reader."""
-        return self.name + ", index" * self.index + ", additive" * self.additive
+        return (
+            self.name + ", relative" * self.relative + ", index" * self.index + ", additive" * self.additive
+        )
 
     @property
     def log_odds(self) -> float:
@@ -74,8 +84,10 @@ class Form:
         own = 0.0 if self.name in ("centred", "alone") else LOG_ODDS
         return own + SUM_LOG_ODDS * self.additive
 
-    def loads(self, treatment: Array, propensity: Array) -> torch.Tensor:
-        """What the surfaces are multiplied by in the outcomes of these units (s, n)."""
+    def loads(
+        self, treatment: Array, propensity: Array, error_sd: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """What the surfaces are multiplied by in the outcomes of these units (s, n), whose errors have the sds (n,)."""
         ones = np.ones_like(treatment)
         found = {
             "centred": [ones, treatment - propensity],
@@ -83,11 +95,15 @@ class Form:
             "arms": [ones - treatment, treatment],
             "alone": [ones],
         }[self.name]
-        return torch.as_tensor(np.stack(found))
+        loads = torch.as_tensor(np.stack(found))
+        for k, share in enumerate(self.effect):
+            if self.relative and share != 0.0 and error_sd is not None:
+                loads[k] *= error_sd
+        return loads
 
-    def mean(self, propensity: Array) -> torch.Tensor:
+    def mean(self, propensity: Array, error_sd: torch.Tensor) -> torch.Tensor:
         """Combination (s, n) of the surfaces that is E[Y | x]: the outcome's loads, their expectation over T."""
-        return self.loads(propensity, propensity)
+        return self.loads(propensity, propensity, error_sd)
 
     def scales(self, p: int, clustered: bool) -> Scales:
         """Layout of the scales with p covariates."""
@@ -110,6 +126,16 @@ def forms(effect_rate: float, binary: bool) -> list[Form]:
     own = (OUTCOME_RATE, effect_rate), (1.0, EFFECT_SHAPE)
     found = [Form("centred", (0.0, 1.0), *own), Form("baseline", (0.0, 1.0), *own)]
     return [*found, Form("arms", (-1.0, 1.0), (OUTCOME_RATE, OUTCOME_RATE), (1.0, 1.0))] if binary else found
+
+
+def forms_at_levels(effect_rate: float, two_values: bool) -> list[Form]:
+    """Forms to choose among where errors vary with the level of the outcome: effects relative to it and, but of events, others too.
+
+    Independent arms are not among them, nor effects of events that are not relative: where events are rare, their surfaces have spikes at the few
+    that they saw.
+    """
+    plain = forms(effect_rate, binary=False)
+    return [replace(each, relative=True) for each in plain] + ([] if two_values else plain)
 
 
 ALONE = Form("alone", (1.0,), (OUTCOME_RATE,), (1.0,))

@@ -15,6 +15,7 @@ from hte_bridge.engines.deep.checkpoint import Checkpoint, Form, State
 from hte_bridge.engines.deep.contract import Branch, Whole
 from hte_bridge.engines.deep.design import design, in_order, restored
 from hte_bridge.engines.deep.devices import device_of, doubles_on
+from hte_bridge.engines.deep.kernel_posterior import Units
 from hte_bridge.engines.deep.last_layer import fit_last_layer
 from hte_bridge.engines.deep.nets import NetOptions
 from hte_bridge.engines.deep.nuisance import CrossFitted
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 NUISANCE_EPOCHS = 20
 CHUNK = 65_536  # rows at a time, so that memory does not grow with them
+RELATIVE = "; the effect is thought to be as large as they are"
 VARIES = 0.02  # of the treatment's sd: an e-hat whose sd is less shrinks no effect by more than its square
 
 
@@ -63,25 +65,29 @@ def beside_constant(study: Study, folds: Folds, treatment: Treatment) -> Array |
     return np.asarray((e - e.mean()) / e.std())
 
 
-def row_precision(study: Study, treatment: Treatment, options: Deep) -> tuple[Array | None, str]:
+def row_precision(
+    study: Study, treatment: Treatment, options: Deep
+) -> tuple[Array | None, str, Units | None]:
     """One over each row's error variance, up to scale, and how it moves in words; ``None`` where it does not, or rows have weights.
+
+    Beside them, where it moves with the level of the outcome, what says how.
 
     As the exact kernel finds it (``error_variance.py``), on ``scale_rows`` of the rows: noise that is large where a covariate is looks
     like an effect that moves there.
     """
     if study.weighted:
-        return None, "constant"
+        return None, "constant", None
     few = np.sort(np.random.default_rng(options.seed).permutation(study.n)[: options.scale_rows])
     sample = Sample.of(study, treatment.mean, few, doubles_on(options))
-    errors = begun(sample, options, study.binary).errors
+    first = begun(sample, options, study.binary)
+    errors, units, multiple = first.errors, first.sample.units, np.empty(study.n)
     if errors is None:
-        return None, "constant"
-    units, multiple = sample.units, np.empty(study.n)
+        return None, "constant", None
     for start in range(0, study.n, CHUNK):
         here = slice(start, start + CHUNK)
         x = (study.filled[here] - units.centre) / units.spread
         multiple[here] = errors.multiples(x, study.treatment[here], treatment.mean[here])
-    return 1.0 / multiple, errors.text
+    return 1.0 / multiple, errors.text, None if units.error_line is None else units
 
 
 def fit_gram(study: Study, folds: Folds, options: Deep) -> Branch:
@@ -116,11 +122,12 @@ def fit_gram(study: Study, folds: Folds, options: Deep) -> Branch:
     centred = time.perf_counter() - began
     moved = study.treatment - treatment.mean
     made = design(study, folds, options, moved, checkpoint, beside_constant(study, folds, treatment))
-    precision, errors = row_precision(study, treatment, options)
+    precision, errors, level = row_precision(study, treatment, options)
     trained = time.perf_counter() - began - centred
-    fitted = fit_last_layer(study, made, False, options.n_jobs, checkpoint, precision)
+    fitted = fit_last_layer(study, made, False, options.n_jobs, checkpoint, precision, level)
     heldout = replace(fitted.heldout, propensity=treatment.mean, treatment_variance=treatment.variance)
     seconds = {"treatment": round(centred, 2), "networks": round(trained, 2)} | fitted.info["seconds"]
+    errors += RELATIVE * (fitted.surface.level is not None)
     info = fitted.info | {"seconds": seconds, "error_variance": errors}
     if treatment.crossfitted is not None:
         info["treatment_losses"] = dict(treatment.crossfitted.loss)

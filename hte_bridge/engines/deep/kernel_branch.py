@@ -24,7 +24,7 @@ from hte_bridge.engines.deep.candidates import (
 )
 from hte_bridge.engines.deep.contract import Branch, Whole
 from hte_bridge.engines.deep.devices import device_of, doubles_on
-from hte_bridge.engines.deep.kernel_posterior import Component, KernelPosterior, Units, component
+from hte_bridge.engines.deep.kernel_posterior import Component, KernelPosterior, component
 from hte_bridge.engines.deep.mixture import Laplace, effective, hamiltonian, importance
 from hte_bridge.engines.deep.nets import NetOptions
 from hte_bridge.engines.deep.nuisance import CrossFitted, crossfit, stack, standard_learners
@@ -225,7 +225,13 @@ def bent(tried: Sequence[Candidate]) -> list[Candidate]:
     Independent arms have no additive effect, and none has where covariates are so many that the functions are too.
     """
     rows = tried[0].model.rows
-    plain = [each for each in tried if each is tried[0] or each.model.form.name == "centred"]
+    best = tried[0].model.form
+    plain = [
+        each
+        for each in tried
+        if each.model.form == best
+        or (each.model.form.name == "centred" and each.model.form.relative == best.relative)
+    ]
     few = PER_COVARIATE * rows.x.shape[1] <= MOST_FUNCTIONS * rows.n
     summed = [each for each in plain if few and each.model.form.name != "arms"]
     return [along_an_index(each, TOLERANCE) for each in plain] + [
@@ -267,12 +273,8 @@ def mixture_of(
 def structure_of(posterior: KernelPosterior, seed: int) -> dict[str, Array]:
     """Importance of each covariate for tau, and strength of pairs, with their spread between the heaviest draws of the scales."""
     heaviest = sorted(posterior.components, key=lambda each: -each.weight)[:PROBED]
-    plain = Units(
-        np.zeros_like(posterior.units.centre),
-        np.ones_like(posterior.units.centre),
-        0.0,
-        posterior.units.outcome_sd,
-    )
+    centre, spread = np.zeros_like(posterior.units.centre), np.ones_like(posterior.units.centre)
+    plain = replace(posterior.units, centre=centre, spread=spread, outcome_mean=0.0)
     z = posterior.rows.x.cpu().numpy()
     alone = (KernelPosterior(plain, (replace(each, weight=1.0),)) for each in heaviest)
     return average([probe(each.mean, z, seed, PROBED_ROWS) for each in alone]).arrays()

@@ -28,6 +28,7 @@ from hte_bridge.errors import DidNotConverge
 
 JITTER = 1e-8  # of the covariance's diagonal, where rounding left it indefinite
 MANY = 50_000  # new rows from which moments are found in single precision
+FARTHEST = 3.0  # sds of a covariate, beyond which the errors' variance stays as it is there
 CHUNK = 528  # new rows at a time, so that memory does not grow with them and a chunk stays in the processor's cache
 TILE = 48  # chunks are filled up to a multiple: products of matrices round the columns of a last, partly filled tile differently
 
@@ -85,16 +86,38 @@ def component(weight: float, theta: Array, model: Model) -> Component:
 
 @dataclass(frozen=True, eq=False)
 class Units:
-    """How covariates and outcome were standardised, so that answers return in the user's units."""
+    """How covariates and outcome were standardised, so that answers return in the user's units.
+
+    Parameters
+    ----------
+    centre, spread : array (q,)
+    outcome_mean, outcome_sd : float
+    error_line : array (q + 1,), optional
+        Where errors vary with the level of the outcome: log of their sd, as a line in the standardised covariates; its constant first.
+    """
 
     centre: Array
     spread: Array
     outcome_mean: float
     outcome_sd: float
+    error_line: Array | None = None
 
     def standardise(self, covariates: Array) -> torch.Tensor:
         """Covariates (m, q) as the kernel sees them."""
         return torch.as_tensor(np.ascontiguousarray((covariates - self.centre) / self.spread))
+
+    def state(self) -> tuple[dict[str, Array], dict[str, float]]:
+        """Arrays and JSON values of which it is made."""
+        arrays = {"centre": self.centre, "spread": self.spread}
+        arrays |= {} if self.error_line is None else {"error_line": self.error_line}
+        return arrays, {"outcome_mean": self.outcome_mean, "outcome_sd": self.outcome_sd}
+
+    def error_sd(self, x: torch.Tensor) -> torch.Tensor:
+        """Standard deviation (m,) of the errors at standardised covariates x (m, q), as a multiple of a common one."""
+        if self.error_line is None:
+            return torch.ones(len(x), dtype=torch.float64, device=x.device)
+        line = torch.as_tensor(self.error_line, device=x.device)
+        return torch.exp(line[0] + x.double().clamp(-FARTHEST, FARTHEST) @ line[1:])
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +153,8 @@ class KernelPosterior:
         found = []
         for x in self._chunks(covariates):
             parts = [
-                each.weight * (each.solved @ cross(each.model, x, each.theta)) for each in self.components
+                each.weight * (each.solved @ cross(each.model, x, each.theta)) * self._multiple(each, x)
+                for each in self.components
             ]
             found.append(torch.stack(parts).sum(0))
         return np.asarray(torch.cat(found)[: len(covariates)].cpu().numpy() * self.units.outcome_sd)
@@ -142,8 +166,10 @@ class KernelPosterior:
         for x in self._chunks(covariates):
             share = filled[start : start + len(x)]
             start += len(x)
+            spread = self.units.error_sd(x)
             parts = [
-                each.weight * (each.solved @ cross(each.model, x, each.theta, each.model.form.mean(share)))
+                each.weight
+                * (each.solved @ cross(each.model, x, each.theta, each.model.form.mean(share, spread)))
                 for each in self.components
             ]
             found.append(torch.stack(parts).sum(0))
@@ -201,6 +227,8 @@ class KernelPosterior:
             variance = -half.square_().sum(0)
             for surface, _, share in active(each.model):
                 variance += share**2 * surface_variance(x, each.theta, surface)
+            multiple = self._multiple(each, x)
+            mean, variance = mean * multiple, variance * multiple**2
             first += each.weight * mean
             second += each.weight * (variance + mean * mean)
         return first, second - first * first
@@ -220,21 +248,29 @@ class KernelPosterior:
             space = Pieces(*(torch.empty(self.rows.n, len(x), dtype=torch.float32) for _ in range(2)))
             means, variances = zip(*(scorer(x.float(), space) for _, scorer in scorers), strict=True)
             share = torch.tensor([weight for weight, _ in scorers], dtype=torch.float64)
-            each = torch.stack(means).double()
+            multiple = torch.stack([self._multiple(each, x).expand(len(x)) for each in self.components])
+            each = torch.stack(means).double() * multiple
             mean = share @ each
-            return mean, share @ (torch.stack(variances).double() + (each - mean) ** 2)
+            return mean, share @ (torch.stack(variances).double() * multiple**2 + (each - mean) ** 2)
 
         return mix
+
+    def _multiple(self, each: Component, x: torch.Tensor) -> torch.Tensor:
+        """What a component's surfaces of the effect are multiplied by at standardised rows x (m, q): (m,), or one for all."""
+        return self.units.error_sd(x) if each.model.form.relative else x.new_ones(1, dtype=torch.float64)
 
     def _joint(self, x: torch.Tensor, each: Component) -> tuple[torch.Tensor, torch.Tensor]:
         joint = cross(each.model, x, each.theta)
         half = torch.linalg.solve_triangular(each.factor, joint, upper=False)
-        return each.solved @ joint, prior(each.model, x, x, each.theta) - half.T @ half
+        multiple = self._multiple(each, x)
+        spread = prior(each.model, x, x, each.theta) - half.T @ half
+        return each.solved @ joint * multiple, spread * multiple[:, None] * multiple
 
     def _averages(
         self, x: torch.Tensor, load: torch.Tensor, each: Component
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean (g,) and covariance (g, g) of averages at one draw of the scales, a chunk of rows at a time."""
+        load = load * self._multiple(each, x)
         joint = torch.zeros(self.rows.n, len(load), dtype=x.dtype, device=x.device)
         before = torch.zeros(len(load), len(load), dtype=x.dtype, device=x.device)
         for a in range(0, len(x), CHUNK):
@@ -251,7 +287,8 @@ class KernelPosterior:
         models = list({id(each.model): each.model for each in self.components}.values())
         arrays = {name: getattr(self.rows, name) for name in ("x", "y", "noise", "cluster")}
         kept = {name: value.cpu().numpy() for name, value in arrays.items() if value is not None}
-        kept |= {"centre": self.units.centre, "spread": self.units.spread}
+        own, units = self.units.state()
+        kept |= own
         kept["weights"] = np.array([each.weight for each in self.components])
         kept["model"] = np.array(
             [[each.model is model for model in models].index(True) for each in self.components]
@@ -260,7 +297,6 @@ class KernelPosterior:
             kept[f"theta{k}"] = each.theta.cpu().numpy()
         for k, model in enumerate(models):
             kept[f"loads{k}"] = model.rows.loads.cpu().numpy()
-        units = {"outcome_mean": self.units.outcome_mean, "outcome_sd": self.units.outcome_sd}
         described = [{"form": asdict(model.form), "scales": asdict(model.scales)} for model in models]
         return kept, {"models": described, "units": units}
 
@@ -341,5 +377,6 @@ def restore(arrays: dict[str, Array], values: dict[str, Any]) -> KernelPosterior
         component(float(weight), arrays[f"theta{k}"], models[int(place)])
         for k, (weight, place) in enumerate(chosen)
     )
-    units = Units(arrays["centre"], arrays["spread"], **values["units"])
+    line = arrays.get("error_line")
+    units = Units(arrays["centre"], arrays["spread"], **values["units"], error_line=line)
     return KernelPosterior(units, made)

@@ -18,6 +18,7 @@ from hte_bridge.engines.deep.devices import product
 from hte_bridge.engines.deep.effects import SOLVED_COLUMNS, centred, components_of
 from hte_bridge.engines.deep.evidence import LastLayer, fit, scale_uncertainty
 from hte_bridge.engines.deep.heldout import crossfit
+from hte_bridge.engines.deep.kernel_posterior import Units
 from hte_bridge.engines.deep.misfit import cluster_scores, clustered, nugget, residuals
 from hte_bridge.engines.deep.points import Rows
 from hte_bridge.engines.deep.sums import Sums, System, eliminate, sums, total
@@ -66,6 +67,7 @@ def fit_last_layer(
     n_jobs: int | None = None,
     checkpoint: Checkpoint = NOWHERE,
     precision: Array | None = None,
+    level: Units | None = None,
 ) -> Fitted:
     """One pass of sums by fold, then everything that the Gram matrix can say.
 
@@ -81,6 +83,9 @@ def fit_last_layer(
         Where each fold's sums are left.
     precision : array (n,), optional
         One over each row's error variance, up to scale, for the posterior. Held-out models leave it aside: it was read off all outcomes.
+    level : Units, optional
+        Where errors vary with the level of the outcome: what says how. The effect is then relative to their standard deviation: of events
+        always, else if the evidence is for that.
     """
     began = time.perf_counter()
     rows, basis, drift = made.rows, made.basis, made.drift
@@ -101,8 +106,17 @@ def fit_last_layer(
     weighed = whole if precision is None else total(by_fold(made.rows))
     summed = time.perf_counter()
     solved = settle(made, weighed)
+    if level is not None:
+        scaled = at_level(made, level)
+        again = total(by_fold(scaled.rows))
+        other = settle(scaled, again)
+        if rows.events or other.layer.log_evidence > solved.layer.log_evidence:
+            made, weighed, solved = scaled, again, other
+        else:
+            level = None
     spread = max(_spread(made, solved), 1e-300)
     surface, inflation = posterior(study, made, weighed, solved)
+    surface = replace(surface, level=level)
     settled = time.perf_counter()
     heldout, loss = crossfit(even, parts, whole, moving, n_jobs)
     info = _info(made, solved, loss, inflation)
@@ -112,6 +126,13 @@ def fit_last_layer(
         "held out": round(time.perf_counter() - settled, 2),
     }
     return Fitted(surface, heldout, info, _notes(solved, loss, spread), solved.layer.converged)
+
+
+def at_level(made: Design, level: Units) -> Design:
+    """The design whose effect is in multiples of the errors' standard deviation (``forms.py``): the treatment is multiplied by it."""
+    rows = made.rows
+    sd = level.error_sd(level.standardise(rows.points[:, : made.q])).numpy()
+    return replace(made, rows=replace(rows, treatment=rows.treatment * sd[rows.point]))
 
 
 def settle(made: Design, whole: Sums) -> Solved:
@@ -141,7 +162,10 @@ def solve(made: Design, whole: Sums, slopes: bool = False, networks: bool = Fals
     )
     rows = made.rows
     root = np.sqrt(rows.weight) if rows.precise else np.ones(rows.n)  # to errors of one variance
-    spare, noise = nugget(root * residual, root * rows.treatment, rows.weight / root**2, rows.arm)
+    if rows.events:  # what is unexplained of the effect shows in the mean alone: a mixture of coins is a coin
+        spare, noise = 0.0, float(np.average(residual**2, weights=rows.weight))
+    else:
+        spare, noise = nugget(root * residual, root * rows.treatment, rows.weight / root**2, rows.arm)
     return Solved(system, layer, columns, owner, names, residual, spare, noise, slopes)
 
 

@@ -77,6 +77,11 @@ class Rows:
         return len(self.outcome)
 
     @property
+    def events(self) -> bool:
+        """Whether the outcome has two values, so that its variance follows from its mean."""
+        return bool(np.isin(self.outcome, [self.outcome.min(), self.outcome.max()]).all())
+
+    @property
     def levels(self) -> int:
         """Number of dummies: all levels, or without effects the constant and what is beside it."""
         return int(sum(self.sizes)) if self.sizes else 1 + (self.beside is not None)

@@ -14,6 +14,7 @@ from hte_bridge.engines.deep.blocks import Basis
 from hte_bridge.engines.deep.design import Design, ensemble_columns
 from hte_bridge.engines.deep.devices import eigen
 from hte_bridge.engines.deep.evidence import LastLayer
+from hte_bridge.engines.deep.kernel_posterior import Units
 from hte_bridge.engines.deep.points import SlopeGroups, distinct, group_dummies
 from hte_bridge.engines.deep.tau_nets import Ensemble
 
@@ -47,6 +48,8 @@ class Surface:
         Variance of tau that no block explains.
     recovered : tuple
         For each fixed effect, estimate, standard error and component of its levels.
+    level : Units, optional
+        Where the effect is relative to the errors' standard deviation: what says how large that is. All else is then in its multiples.
     """
 
     basis: Basis
@@ -57,6 +60,7 @@ class Surface:
     slope_variance: Array
     nugget: float
     recovered: tuple[tuple[Array, Array, Codes], ...] = ()
+    level: Units | None = None
 
     def moments(self, covariates: Array) -> tuple[Array, Array]:
         """Mean and sd of tau (m,) at covariates (m, q)."""
@@ -69,7 +73,8 @@ class Surface:
             if slope.shape[1]:
                 spread += slope @ light[k:]
             variance[here] = np.einsum("ij,ij->i", spread, spread) + unseen @ self.slope_variance
-        return estimate, np.sqrt(variance + self.nugget)
+        multiple = self._multiple(covariates)
+        return estimate * multiple, np.sqrt(variance + self.nugget) * multiple
 
     def draws(self, covariates: Array, n_draws: int, seed: int) -> Array:
         """Joint draws (n_draws, m); rows with the same covariates share their draw."""
@@ -83,10 +88,11 @@ class Surface:
             if variance > 0:
                 wide = variance**0.5 * rng.normal(size=(n_draws, label.max() + 1))
                 out += np.where(label >= 0, wide[:, np.maximum(label, 0)], 0.0)
-        return out
+        return out * self._multiple(covariates)
 
     def average(self, covariates: Array, weights: Array) -> tuple[Array, Array]:
         """Means (g,) and covariance (g, g) of ``weights @ tau`` for weights (g, m)."""
+        weights = weights * self._multiple(covariates)
         columns = np.zeros((len(weights), len(self.mean)))
         for here, f, slope, _ in self._chunks(covariates):
             k = f.shape[1]
@@ -127,6 +133,10 @@ class Surface:
                 own, plain = ensemble.state()
                 arrays |= {f"net{k}.{j}.{name}": value for name, value in own.items()}
                 listed[-1].append(plain)
+        if self.level is not None:
+            own, plain = self.level.state()
+            arrays |= {f"level.{name}": value for name, value in own.items()}
+            values |= {"level": plain}
         return arrays, values | {"nets": listed}
 
     @classmethod
@@ -157,7 +167,13 @@ class Surface:
             arrays["slope_variance"],
             values["nugget"],
             recovered,
+            Units(**under("level."), **values["level"]) if "level" in values else None,
         )
+
+    def _multiple(self, covariates: Array) -> Array | float:
+        """What a relative effect is multiplied by at covariates (m, q)."""
+        level = self.level
+        return 1.0 if level is None else level.error_sd(level.standardise(covariates)).numpy()
 
     def _chunks(self, covariates: Array) -> Iterator[tuple[slice, Any, Any, Array]]:
         """Rows, their features, their slopes' dummies, and which slopes were never seen."""
