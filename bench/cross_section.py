@@ -65,8 +65,8 @@ def designs() -> dict[str, tuple[Design, int]]:
         found[f"long_tails_{errors}_500"] = (partial(sim.long_tails, errors=errors), 500)
     found["survey_500"] = (sim.survey, 500)
     for outcome in ("rare", "common", "count", "amount"):
-        found[f"{outcome}_500"] = (partial(sim.limited, outcome=outcome), 500)
-    found["rare_5000"] = (partial(sim.limited, outcome="rare"), 5_000)
+        for n in (500, 5_000):
+            found[f"{outcome}_{n}"] = (partial(sim.limited, outcome=outcome), n)
     found["dose_500"] = (sim.dose, 500)
     found["doubleml_500"] = (sim.doubleml_heterogeneous, 500)
     found["athey_imbens_2_500"] = (partial(sim.athey_imbens, design=2), 500)
