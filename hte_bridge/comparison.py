@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from hte_bridge import inference
+from hte_bridge.checks import inflation
 from hte_bridge.engine import Fit
 from hte_bridge.errors import HteBridgeError, InvalidOption, NotIdentified, nearest
 from hte_bridge.estimands.averages import ape, atc, ate, ato, att
@@ -347,7 +348,7 @@ class Comparison(Table):
     def with_vcov(self, vcov: Any, table: Table | None = None) -> Table:
         """The rows (of ``table``, or these) with errors by pyfixest: ``{"CRV3": "village"}``, ``"hetero"``; ``inference``."""
         given = self if table is None else table
-        return Table(tuple(inference.with_vcov(given.rows, self.study, vcov)), given.meta)
+        return Table(tuple(inference.with_vcov(given.rows, self.study, vcov, self.folds)), given.meta)
 
     def adjusted(
         self, table: Table | None = None, *, method: inference.Family = "romano-wolf", seed: int = 0
@@ -360,7 +361,8 @@ class Comparison(Table):
     def wild_bootstrap(self, table: Table | None = None, *, draws: int = 999, seed: int = 0) -> Table:
         """The rows (of ``table``, or these) by the wild cluster bootstrap, for few clusters."""
         given = self if table is None else table
-        rows = inference.wild_bootstrap(given.rows, self.study.cluster, draws=draws, seed=seed)
+        options: dict[str, Any] = {"draws": draws, "seed": seed, "factor": inflation(self.study, self.folds)}
+        rows = inference.wild_bootstrap(given.rows, self.study.cluster, **options)
         return Table(tuple(rows), given.meta)
 
     def randomisation(self, *, draws: int = 999, seed: int = 0) -> Table:
@@ -381,8 +383,7 @@ def engine_rows(
     name: str, fit: Fit, estimand: str, make: Callable[[Fit], list[Estimate]], level: float
 ) -> list[Estimate]:
     """Rows of one estimand under the engine's name and notes; a sentence in place of numbers it cannot give."""
-    study = fit.study
-    size = {"n_obs": study.n, "n_clusters": study.n_clusters, "level": level, "engine": name}
+    size = {"n_obs": fit.study.n, "n_clusters": fit.study.n_clusters, "level": level, "engine": name}
     reason = fit.reasons.get(estimand) or (fit.reasons.get("*") if fit.heldout is None else None)
     if reason:
         return [Estimate.missing(estimand, reason, **size)]

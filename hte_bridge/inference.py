@@ -11,9 +11,10 @@ import pandas as pd
 from scipy import stats
 from scipy.optimize import brentq
 
+from hte_bridge.checks import inflation
 from hte_bridge.errors import InvalidOption, NotIdentified, TooFewClusters, nearest
 from hte_bridge.scores import Scores, variance_of_treatment
-from hte_bridge.study import Study
+from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate
 
 Array = npt.NDArray[np.float64]
@@ -24,13 +25,9 @@ PLAIN = ("iid", "hetero", "HC1", "HC2", "HC3")
 UNFIT = "this row has no influence values: no other error can be formed for it"
 
 
-UNCOUNTED = (
-    "this error does not count the degrees of freedom that fixed effects took within the folds, and is a little short "
-    "unless its clusters hold them"
-)
-
-
-def with_vcov(rows: Sequence[Estimate], study: Study, vcov: Vcov) -> list[Estimate]:
+def with_vcov(
+    rows: Sequence[Estimate], study: Study, vcov: Vcov, folds: Folds | None = None
+) -> list[Estimate]:
     """The same estimates with errors by pyfixest: from the regression of their pseudo-values on a constant.
 
     A row with influence values psi has pseudo-values estimate + n psi, whose mean is the estimate; their mean's error
@@ -45,6 +42,9 @@ def with_vcov(rows: Sequence[Estimate], study: Study, vcov: Vcov) -> list[Estima
     vcov : str or mapping
         As pyfixest's: ``"hetero"``, ``"HC3"``, ``{"CRV1": "village"}``, ``{"CRV3": "village"}``, ``{"CRV1": "village +
         year"}``.
+    folds : Folds, optional
+        Of a panel: those within which fixed effects were swept out. The degrees of freedom that this took are counted, but for effects
+        whose levels lie in one of the clusters each.
 
     Returns
     -------
@@ -58,15 +58,11 @@ def with_vcov(rows: Sequence[Estimate], study: Study, vcov: Vcov) -> list[Estima
     """
     kind, named = _vcov(vcov)
     frame = _clusters(study, named)
-    refitted = [_refitted(row, frame, kind, named) for row in rows]
-    return [_short(row) if study.fixed_effects.shape[1] else row for row in refitted]
-
-
-def _short(row: Estimate) -> Estimate:
-    """A panel's row from scores, which says that its new error leaves out ``Scores.inflation``."""
-    if row.estimand == "coefficient" or not np.isfinite(row.std_error):
-        return row
-    return row.with_(note="; ".join(each for each in (row.note, UNCOUNTED) if each))
+    clusters = [frame[name].to_numpy() for name in frame.columns]
+    factor = 1.0 if folds is None else inflation(study, folds, clusters)
+    return [
+        _refitted(row, frame, kind, named, 1.0 if row.estimand == "coefficient" else factor) for row in rows
+    ]
 
 
 def _vcov(vcov: Vcov) -> tuple[str, list[str]]:
@@ -102,7 +98,7 @@ def _clusters(study: Study, names: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(codes, index=range(study.n))
 
 
-def _refitted(row: Estimate, frame: pd.DataFrame, kind: str, names: Sequence[str]) -> Estimate:
+def _refitted(row: Estimate, frame: pd.DataFrame, kind: str, names: Sequence[str], factor: float) -> Estimate:
     import pyfixest
 
     if row.influence is None:
@@ -115,7 +111,7 @@ def _refitted(row: Estimate, frame: pd.DataFrame, kind: str, names: Sequence[str
     clusters = min((data[name].nunique() for name in frame.columns), default=len(data))
     label = f"{kind} ({' + '.join(names)})" if names else kind
     return row.with_(
-        std_error=float(line["Std. Error"]),
+        std_error=factor * float(line["Std. Error"]),
         df=clusters - 1,
         vcov=label,
         n_clusters=clusters,
@@ -125,7 +121,7 @@ def _refitted(row: Estimate, frame: pd.DataFrame, kind: str, names: Sequence[str
 
 
 def wild_bootstrap(
-    rows: Sequence[Estimate], cluster: Codes, *, draws: int = 999, seed: int = 0
+    rows: Sequence[Estimate], cluster: Codes, *, draws: int = 999, seed: int = 0, factor: float = 1.0
 ) -> list[Estimate]:
     """p-values and intervals by the wild cluster bootstrap with the null imposed: for few clusters.
 
@@ -139,12 +135,15 @@ def wild_bootstrap(
         Codes 0..G-1.
     draws : int, default 999
     seed : int
+    factor : float, default 1
+        Of a panel's rows from scores: the factor of their errors for degrees of freedom that effects took (``Scores.inflation``).
     """
     n_clusters = int(cluster.max()) + 1
     if n_clusters < 2:
         raise TooFewClusters(n_clusters)
     signs = _signs(n_clusters, draws, seed)
-    return [_wild(row, cluster, n_clusters, signs) for row in rows]
+    factors = [1.0 if row.estimand == "coefficient" else factor for row in rows]
+    return [_wild(row, cluster, n_clusters, signs, own) for row, own in zip(rows, factors, strict=True)]
 
 
 def _signs(n_clusters: int, draws: int, seed: int) -> Array:
@@ -156,7 +155,7 @@ def _signs(n_clusters: int, draws: int, seed: int) -> Array:
     return 1.0 - 2.0 * rng.integers(0, 2, (draws, n_clusters)).astype(np.float64)
 
 
-def _wild(row: Estimate, cluster: Codes, n_clusters: int, signs: Array) -> Estimate:
+def _wild(row: Estimate, cluster: Codes, n_clusters: int, signs: Array, inflation: float) -> Estimate:
     if row.influence is None or not row.std_error > 0:
         return row.with_(std_error=np.nan, test=(np.nan, np.nan), interval=(np.nan, np.nan), note=UNFIT)
     share = np.bincount(cluster, minlength=n_clusters) / len(cluster)
@@ -171,7 +170,7 @@ def _wild(row: Estimate, cluster: Codes, n_clusters: int, signs: Array) -> Estim
         square = float(moved @ moved) + 2 * gap * float(share @ moved) + gap**2 * float(share @ share)
         spread = square - 2 * mean * cross + mean**2 * float(share @ share)
         drawn = np.abs(mean) / np.sqrt(factor * np.maximum(spread, 1e-300))
-        seen = abs(gap) / (factor * float(moved @ moved)) ** 0.5
+        seen = abs(gap) / (factor * float(moved @ moved)) ** 0.5 / inflation
         return float(np.mean(drawn >= seen * (1 - 1e-12)))
 
     alpha = 1 - row.level

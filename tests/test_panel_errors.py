@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import hte_bridge as hb
+from hte_bridge import inference
 from hte_bridge.checks import lost_to_effects
 from hte_bridge.estimands.averages import ate
 from hte_bridge.estimands.projection import projection
@@ -65,7 +66,24 @@ def test_a_subset_and_a_difference_of_rows_keep_the_factor():
     assert made.inflation > 1.15
     assert made.where(np.arange(100)).inflation == made.inflation
     bare = replace(made, heldout=replace(made.heldout, lost=0.0))
-    again = table.with_vcov("hetero").where(estimand="ape").rows[0]
-    assert again.std_error < table.where(estimand="ape").rows[0].std_error
-    assert "does not count the degrees of freedom" in again.note
     assert ate(made).std_error == pytest.approx(made.inflation * ate(bare).std_error)
+
+
+def test_other_errors_count_what_their_clusters_do_not_hold():
+    frame = frame_of(np.random.default_rng(4))
+    study = study_of(frame)
+    table = hb.compare(study, [hb.Feols()], estimands=["ape"], seed=1)
+    own = table.where(estimand="ape").rows[0]
+    factor = scores(study, table.fits["feols"].heldout).inflation
+    again = table.with_vcov("hetero").where(estimand="ape").rows[0]
+    assert again.std_error == pytest.approx(own.std_error, rel=1e-6)  # as the row itself: no clusters
+    users = table.with_vcov({"CRV1": "user"}).rows
+    plain = inference.with_vcov(table.rows, study, {"CRV1": "user"})
+    for row, bare in zip(users, plain, strict=True):
+        ratio = 1.0 if row.estimand == "coefficient" else row.std_error / bare.std_error
+        assert ratio < 1 + (factor - 1) / 10  # users hold their effects, periods are counted
+        assert ratio >= 1.0
+    turned = table.wild_bootstrap(seed=1).where(estimand="ape").rows[0]
+    naive = inference.wild_bootstrap([own], study.cluster, seed=1)[0]
+    width = lambda row: row.conf_high - row.conf_low
+    assert width(turned) == pytest.approx(factor * width(naive), rel=0.02)
