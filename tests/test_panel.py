@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import hte_bridge as hb
@@ -165,3 +166,21 @@ def test_order_of_rows_and_labels_of_levels_change_nothing(draw, study, fit):
     rounding = 1e-4  # networks are single precision, and sums are taken in another order
     assert np.abs(again.heldout.cate - fit.heldout.cate[order]).max() < rounding
     assert np.abs(again.cate(draw.frame())["estimate"] - fit.cate(draw.frame())["estimate"]).max() < rounding
+
+
+def test_arms_that_differ_in_their_noise_leave_nothing_of_the_effect_unexplained():
+    """Treated rows whose errors are a third wider: called an effect that varies, they made intervals ten times as long."""
+    rng = np.random.default_rng(1)
+    user, x = rng.integers(0, 60, 3_000), rng.normal(size=3_000)
+    level = rng.normal(size=60)
+    treated = (rng.random(3_000) < 1 / (1 + np.exp(-0.5 * level[user]))).astype(float)
+    frame = pd.DataFrame({"user": user, "x": x, "t": treated})
+    frame["y"] = level[user] + treated * 0.2 * np.tanh(x) + (0.5 + 0.17 * treated) * rng.normal(size=3_000)
+    roles = {"outcome": "y", "treatment": "t", "covariates": ["x"], "fixed_effects": ["user"]}
+    study = hb.Study.from_frame(frame, **roles)
+    fit = hb.Deep(seed=1, n_folds=2, epochs=5, hidden=(16,)).fit(study)
+    surface = fit.cate(frame)
+    truth = 0.2 * np.tanh(x)
+    assert fit.info["nugget"] == 0.0
+    assert float((surface["conf_high"] - surface["conf_low"]).mean()) < 0.4
+    assert np.mean((surface["conf_low"] <= truth) & (truth <= surface["conf_high"])) > 0.85

@@ -163,7 +163,7 @@ def rows_of(
         points,
         groups,
         beside,
-        study.treatment.astype(np.int64) if study.binary and not sizes else None,
+        study.treatment.astype(np.int64) if study.binary else None,
     )
     return rows, slopes, sorted({int(j) for each in fixed for j in each})
 

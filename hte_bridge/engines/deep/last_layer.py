@@ -47,7 +47,10 @@ class Fitted:
 
 @dataclass(frozen=True, eq=False)
 class Solved:
-    """One fit of the variances on all rows."""
+    """One fit of the variances on all rows.
+
+    ``nugget`` is in the intervals. ``doubt`` is reason to try more columns: in a panel also where arms differ in their noise alone.
+    """
 
     system: System
     layer: LastLayer
@@ -56,6 +59,7 @@ class Solved:
     names: list[str]
     residual: Array
     nugget: float
+    doubt: float
     noise: float
     slopes: bool
 
@@ -143,7 +147,7 @@ def settle(made: Design, whole: Sums) -> Solved:
     tau .012 to .017 without the columns, .015 to .054 with them).
     """
     alone = solve(made, whole)
-    if alone.nugget**0.5 <= UNEXPLAINED * max(_spread(made, alone), 1e-300):
+    if alone.doubt**0.5 <= UNEXPLAINED * max(_spread(made, alone), 1e-300):
         return alone
     wider = solve(made, whole, slopes=bool(made.rows.groups), networks=True)
     return wider if wider.layer.log_evidence > alone.layer.log_evidence else alone
@@ -162,11 +166,12 @@ def solve(made: Design, whole: Sums, slopes: bool = False, networks: bool = Fals
     )
     rows = made.rows
     root = np.sqrt(rows.weight) if rows.precise else np.ones(rows.n)  # to errors of one variance
+    given = root * residual, root * rows.treatment, rows.weight / root**2
+    spare, noise = nugget(*given, rows.arm)
     if rows.events:  # what is unexplained of the effect shows in the mean alone: a mixture of coins is a coin
-        spare, noise = 0.0, float(np.average(residual**2, weights=rows.weight))
-    else:
-        spare, noise = nugget(root * residual, root * rows.treatment, rows.weight / root**2, rows.arm)
-    return Solved(system, layer, columns, owner, names, residual, spare, noise, slopes)
+        spare = 0.0
+    doubt = nugget(*given)[0] if rows.sizes else spare
+    return Solved(system, layer, columns, owner, names, residual, spare, doubt, noise, slopes)
 
 
 def posterior(study: Study, made: Design, whole: Sums, solved: Solved) -> tuple[Surface, float]:

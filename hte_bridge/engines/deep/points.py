@@ -53,7 +53,7 @@ class Rows:
     beside : array (n,), optional
         Without effects: a column whose coefficient, like the constant, has no prior.
     arm : array (n,), optional
-        Of a binary treatment without effects: one for treated units, zero for controls.
+        Of a binary treatment: one for treated units, zero for controls.
     precise : bool
         Whether ``weight`` is one over the variance of each row's error, and not how many units it stands for.
     """
