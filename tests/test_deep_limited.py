@@ -9,13 +9,21 @@ import hte_bridge as hb
 from bench.metrics import judge
 from hte_bridge.engines.deep import beginning, kernel_posterior
 from hte_bridge.engines.deep.forms import forms
-from hte_bridge.engines.deep.kernel_posterior import KernelPosterior, Units, component, cross, prior, restore
+from hte_bridge.engines.deep.kernel_posterior import (
+    KernelPosterior,
+    Level,
+    Units,
+    component,
+    cross,
+    prior,
+    restore,
+)
 from hte_bridge.simulate import dense, limited
 from tests.test_deep_kernel import CENTRED, P, example, tensor
 
 OPTIONS = hb.Deep(seed=1, draws=8, n_folds=2, epochs=5, hidden=(16,))
-LINE = np.append(0.1, np.linspace(-0.4, 0.4, P))
-UNITS = Units(np.zeros(P), np.ones(P), 0.0, 1.0, LINE)
+LINE = np.append(0.1, np.linspace(-0.8, 0.8, P))
+UNITS = Units(np.zeros(P), np.ones(P), 0.0, 1.0, Level(LINE, False, 1.3))
 NEW = np.random.default_rng(3).normal(size=(7, P))
 
 
@@ -38,7 +46,7 @@ def relative():
 def test_a_relative_effect_is_a_plain_one_times_the_errors_sd():
     fit, plain = relative()
     x = tensor(NEW)
-    sd = np.exp(LINE[0] + np.clip(NEW, -3, 3) @ LINE[1:])
+    sd = 1.3 * np.exp((LINE[0] + np.clip(NEW, -3, 3) @ LINE[1:]) / 2)
     joint = cross(plain.model, x, plain.theta)
     mean = sd * (plain.solved @ joint).numpy()
     inside = (
@@ -69,13 +77,13 @@ def test_many_rows_and_a_stored_fit_say_the_same(monkeypatch):
     np.testing.assert_allclose(quick[1], slow[1], rtol=0.05)
 
 
-def test_rare_events_have_intervals_that_hold_where_effects_are_large(monkeypatch):
+def test_counts_have_intervals_that_hold_where_effects_are_large(monkeypatch):
     found = []
     for has_level in (beginning.has_level, lambda outcome: False):
         monkeypatch.setattr(beginning, "has_level", has_level)
         judged = []
-        for seed in (1,):
-            draw, test = limited(400, seed=seed), limited(500, seed=100)
+        for seed in (3, 4):
+            draw, test = (limited(n, seed=k, outcome="count") for n, k in ((300, seed), (500, 100)))
             surface = OPTIONS.fit(study_of(draw)).cate(test.frame())
             judged.append(judge(surface["estimate"].to_numpy(), surface["std_error"].to_numpy(), test.cate))
         found.append(

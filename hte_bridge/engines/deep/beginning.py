@@ -76,6 +76,17 @@ class Sample:
         rows = self.rows(form)
         return Model(form, rows, form.scales(rows.x.shape[1], rows.cluster is not None))
 
+    @property
+    def events(self) -> bool:
+        """Whether the outcome has two values."""
+        return len(torch.unique(self.bare.y)) <= 2
+
+    def choices(self, options: Deep, binary: bool) -> list[Form]:
+        """Forms to choose among."""
+        if self.units.level is not None:
+            return forms_at_levels(options.effect_rate, self.events)
+        return forms(options.effect_rate, binary and not self.events)
+
     def thinned(self, most: int, seed: int) -> Sample:
         """An even subset of ``most`` units, where there are more."""
         if self.bare.n <= most:
@@ -148,7 +159,7 @@ def begun(sample: Sample, options: Deep, binary: bool) -> Begun:
     """Scales of each form found on a few rows, how the errors' variances move, and which units lie far out."""
     plain = sample.thinned(options.scale_rows, options.seed)
     begin = first_search(plain, options, binary)
-    errors = error_variance(plain, begin, forms(options.effect_rate, binary), binary)
+    errors = error_variance(plain, begin, plain.choices(options, binary), binary)
     if errors is not None:
         sample, plain = errors.applied(sample), errors.applied(plain)
         begin = first_search(plain, options, binary)
@@ -173,9 +184,7 @@ def first_search(sample: Sample, options: Deep, binary: bool) -> dict[Form, Arra
     On half of the rows a form trails by half as much, and with fewer yet chance has too large a part to leave out more.
     """
     few = sample.thinned(FIRST_ROWS, options.seed)
-    choices = forms(options.effect_rate, binary)
-    if sample.units.error_line is not None:
-        choices = forms_at_levels(options.effect_rate, two_values=len(torch.unique(sample.bare.y)) <= 2)
+    choices = sample.choices(options, binary)
     found = search(few.rows, choices, FOLD_TOLERANCE)
     trailing = HOPELESS * max(0.5, few.bare.n / sample.bare.n)
     return {each.model.form: each.mode.theta for each in found if each.value > found[0].value - trailing}

@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from scipy import stats
+from scipy import special, stats
 
 from hte_bridge.engines.deep.candidates import Candidate, search
 from hte_bridge.engines.deep.forms import Form
 from hte_bridge.engines.deep.heldout import log_linear
-from hte_bridge.engines.deep.kernel_posterior import FARTHEST, Model, component
+from hte_bridge.engines.deep.kernel_posterior import FARTHEST, Level, Model, component
 from hte_bridge.engines.deep.outlying import left_out
 from hte_bridge.engines.deep.scales import Array
 
@@ -46,12 +47,15 @@ class ErrorVariance:
         Of a dose: the root mean square of T - E[T | x]. A dose counts by that distance and its square. Zero for a binary treatment.
     middle : float
         Taken off the line, so that the multiples' mean is one on the rows that it was fitted to.
+    constant : float, optional
+        Of an outcome with two values: that of the log odds, whose slopes the others then are. Its variance is p (1 - p).
     """
 
     slopes: Array
     wide: bool
     step: float
     middle: float
+    constant: float | None = None
 
     @classmethod
     def fitted(cls, x: Array, square: Array, wide: bool, step: float) -> ErrorVariance:
@@ -59,23 +63,40 @@ class ErrorVariance:
         slopes = log_linear(np.column_stack([np.ones(len(x)), x]), square, np.ones(len(x)))[1:]
         return cls(slopes, wide, step, float(np.log(np.exp(x @ slopes).mean())))
 
+    @classmethod
+    def of_events(
+        cls, x: Array, event: npt.NDArray[np.bool_], weight: Array, wide: bool, step: float
+    ) -> ErrorVariance:
+        """From events (n,) and what their log odds may move with (n, k), by a logit with a light ridge."""
+        from sklearn.linear_model import LogisticRegression
+
+        logit = LogisticRegression(tol=1e-8, max_iter=1_000).fit(x, event, sample_weight=weight)
+        slopes, constant = logit.coef_[0], float(logit.intercept_[0])
+        return cls(slopes, wide, step, float(np.log(coin(x @ slopes + constant).mean())), constant)
+
     def multiples(self, x: Array, treatment: Array, propensity: Array) -> Array:
         """Multiples (m,) at covariates (m, q) in the units of the sample, treatments (m,) and their means (m,)."""
-        line = columns(x, treatment, propensity, self.wide, self.step) @ self.slopes - self.middle
-        return np.asarray(np.exp(np.clip(line, -LARGEST, LARGEST)))
+        line = columns(x, treatment, propensity, self.wide, self.step) @ self.slopes
+        if self.constant is not None:
+            line = np.log(coin(line + self.constant))
+        return np.asarray(np.exp(np.clip(line - self.middle, -LARGEST, LARGEST)))
 
     def applied(self, sample: Sample) -> Sample:
         """The sample with each unit's error variance multiplied, and with the line along which it moves with the level of the outcome."""
         own = self.multiples(sample.bare.x.cpu().numpy(), sample.treatment, sample.propensity)
         bare = replace(sample.bare, noise=sample.bare.noise * torch.as_tensor(own))
-        line = self.line(sample) if self.wide and sample.leveled else None
-        return replace(sample, bare=bare, units=replace(sample.units, error_line=line))
+        level = self.level(sample) if self.wide and sample.leveled else None
+        return replace(sample, bare=bare, units=replace(sample.units, level=level))
 
-    def line(self, sample: Sample) -> Array:
-        """Log of the errors' sd as a line (q + 1,) in the covariates, so that its square is one on average over the sample."""
-        slopes = self.slopes[-sample.bare.x.shape[1] :] / 2.0
-        along = np.clip(sample.bare.x.cpu().numpy(), -FARTHEST, FARTHEST) @ slopes
-        return np.append(-0.5 * np.log(np.mean(np.exp(2.0 * along))), slopes)
+    def level(self, sample: Sample) -> Level:
+        """The errors' sd as a function of the covariates alone, one in the mean of squares over the sample."""
+        x = sample.bare.x.cpu()
+        slopes = self.slopes[-x.shape[1] :]
+        treated = columns(x.numpy(), sample.treatment, sample.propensity, False, self.step).mean(0)
+        constant = 0.0 if self.constant is None else self.constant
+        constant += float(treated @ self.slopes[: len(treated)])
+        plain = Level(np.append(constant, slopes), self.constant is not None, 1.0)
+        return replace(plain, scale=float(plain.sd(x).square().mean()) ** -0.5)
 
     @property
     def text(self) -> str:
@@ -116,7 +137,11 @@ def error_variance(
         x = columns(sample.bare.x.cpu().numpy(), sample.treatment, sample.propensity, wide, step)
         if 4 * x.shape[1] > len(x) or screened(x, square) > SCREEN:
             continue
-        found = ErrorVariance.fitted(x, square, wide, step)
+        if sample.events:
+            event, weight = (sample.bare.y > 0).numpy(), 1.0 / sample.bare.noise.numpy()
+            found = ErrorVariance.of_events(x, event, weight, wide, step)
+        else:
+            found = ErrorVariance.fitted(x, square, wide, step)
         before = search(few.rows, list(begin), TOLERANCE, begin)[0] if before is None else before
         after = search(found.applied(few).rows, choices, TOLERANCE)[0]
         gain = after.value - before.value - x.shape[1]
@@ -130,6 +155,17 @@ def left_out_squares(model: Model, theta: Array) -> Array:
     """Squared residuals (n,) of each unit from the others, as a multiple of the error variance that the model thinks it has."""
     alone, _ = left_out(component(1.0, theta, model))
     return np.asarray(alone**2 / model.rows.noise.cpu().numpy())
+
+
+def coin(log_odds: Array) -> Array:
+    """Variance of an event.
+
+    Examples
+    --------
+    >>> coin(np.array([0.0, np.log(9)])).round(2).tolist()
+    [0.25, 0.09]
+    """
+    return np.asarray(special.expit(log_odds) * special.expit(-log_odds))
 
 
 def screened(x: Array, square: Array) -> float:

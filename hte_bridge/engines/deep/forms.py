@@ -10,7 +10,7 @@ simpler than the outcome's mean, and errors in e and m reach it only through the
 
 Each may have an effect that bends along one index, the first two also one that is a sum of functions of one covariate each.
 
-Of outcomes whose errors vary with their level (amounts, counts, yes or no) the first two may have an effect thought to be as large as the error is:
+Of outcomes whose errors vary with their level (amounts, counts, yes or no) the first may have an effect thought to be as large as the error is:
 tau(x) = sd(x) f(x). In a canonical-link model a shift of the linear predictor moves the mean by the variance (McCullagh and Nelder, 1989, section
 2.2.4), and of amounts by a per cent; rare events are where events are rare. Thought to be as large everywhere, the effect is taken to be what it
 is where errors are small, as those rows weigh most.
@@ -129,13 +129,13 @@ def forms(effect_rate: float, binary: bool) -> list[Form]:
 
 
 def forms_at_levels(effect_rate: float, two_values: bool) -> list[Form]:
-    """Forms to choose among where errors vary with the level of the outcome: effects relative to it and, but of events, others too.
+    """Forms to choose among where errors vary with the level of the outcome: a centred effect relative to it and, but of events, others too.
 
     Independent arms are not among them, nor effects of events that are not relative: where events are rare, their surfaces have spikes at the few
-    that they saw.
+    that they saw. Nor are relative ones beside a ``baseline``: that goes with the level too, and what its surface misses they would take.
     """
     plain = forms(effect_rate, binary=False)
-    return [replace(each, relative=True) for each in plain] + ([] if two_values else plain)
+    return [replace(plain[0], relative=True), *([] if two_values else plain)]
 
 
 ALONE = Form("alone", (1.0,), (OUTCOME_RATE,), (1.0,))

@@ -87,7 +87,7 @@ def row_precision(
         here = slice(start, start + CHUNK)
         x = (study.filled[here] - units.centre) / units.spread
         multiple[here] = errors.multiples(x, study.treatment[here], treatment.mean[here])
-    return 1.0 / multiple, errors.text, None if units.error_line is None else units
+    return 1.0 / multiple, errors.text, None if units.level is None else units
 
 
 def fit_gram(study: Study, folds: Folds, options: Deep) -> Branch:

@@ -84,9 +84,10 @@ def left_out(at: Component) -> tuple[Array, Array]:
 def weighed_down(sample: Sample, model: Model, theta: Array) -> Sample | None:
     """The sample, its outlying units weighed down, as they lie out from a model of it at some scales; ``None`` where none does.
 
-    Two values of an outcome have no tails: of a rare one all units with it would lie far out.
+    Two values of an outcome have no tails: of a rare one all units with it would lie far out. Where its variance is known to move with the
+    covariates, those lie far out that have it where it was least to be expected.
     """
-    if len(torch.unique(sample.bare.y)) <= 2:
+    if sample.events and sample.units.level is None:
         return None
     root = sample.bare.noise.sqrt().cpu().numpy()
     found = multiples(left_out(component(1.0, theta, model))[0] / root)

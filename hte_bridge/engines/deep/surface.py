@@ -167,7 +167,7 @@ class Surface:
             arrays["slope_variance"],
             values["nugget"],
             recovered,
-            Units(**under("level."), **values["level"]) if "level" in values else None,
+            Units.restore(under("level."), values["level"]) if "level" in values else None,
         )
 
     def _multiple(self, covariates: Array) -> Array | float:
