@@ -82,8 +82,8 @@ def test_counts_have_intervals_that_hold_where_effects_are_large(monkeypatch):
     for has_level in (beginning.has_level, lambda outcome: False):
         monkeypatch.setattr(beginning, "has_level", has_level)
         judged = []
-        for seed in (3, 4):
-            draw, test = (limited(n, seed=k, outcome="count") for n, k in ((300, seed), (500, 100)))
+        for seed in (3,):
+            draw, test = (limited(n, seed=k, outcome="count") for n, k in ((500, seed), (500, 100)))
             surface = OPTIONS.fit(study_of(draw)).cate(test.frame())
             judged.append(judge(surface["estimate"].to_numpy(), surface["std_error"].to_numpy(), test.cate))
         found.append(
