@@ -15,12 +15,12 @@ from hte_bridge.engines.deep.kernel import CONSTANT_VARIANCE, LogPosterior, Rows
 from hte_bridge.engines.deep.kernel_posterior import (
     KernelPosterior,
     Model,
-    Units,
     component,
     gradients,
     restore,
 )
 from hte_bridge.engines.deep.mixture import Laplace, effective, find_mode, hamiltonian, importance
+from hte_bridge.engines.deep.units import Units
 from hte_bridge.errors import DidNotConverge
 
 N, P = 60, 3

@@ -11,13 +11,12 @@ from hte_bridge.engines.deep import beginning, kernel_posterior
 from hte_bridge.engines.deep.forms import forms
 from hte_bridge.engines.deep.kernel_posterior import (
     KernelPosterior,
-    Level,
-    Units,
     component,
     cross,
     prior,
     restore,
 )
+from hte_bridge.engines.deep.units import Level, Units
 from hte_bridge.simulate import dense, limited
 from tests.test_deep_kernel import CENTRED, P, example, tensor
 

@@ -11,9 +11,10 @@ from hte_bridge.engines.deep.candidates import approximate, as_a_sum, search, we
 from hte_bridge.engines.deep.forms import ALONE
 from hte_bridge.engines.deep.kernel import Rows
 from hte_bridge.engines.deep.kernel_branch import bent
-from hte_bridge.engines.deep.kernel_posterior import KernelPosterior, Model, Units, component
+from hte_bridge.engines.deep.kernel_posterior import KernelPosterior, Model, component
 from hte_bridge.engines.deep.scales import Scales
 from hte_bridge.engines.deep.splines import KNOTS, PER_COVARIATE, SCALE
+from hte_bridge.engines.deep.units import Units
 from tests.test_deep_forms import rows_of
 from tests.test_deep_kernel import ARMS, BASELINE, CENTRED, P, tensor
 

@@ -13,9 +13,10 @@ from hte_bridge.engines.deep.candidates import HOPELESS, Candidate, search
 from hte_bridge.engines.deep.error_variance import ErrorVariance, error_variance
 from hte_bridge.engines.deep.forms import Form, forms, forms_at_levels
 from hte_bridge.engines.deep.kernel import Rows
-from hte_bridge.engines.deep.kernel_posterior import Component, Model, Units, component
+from hte_bridge.engines.deep.kernel_posterior import Component, Model, component
 from hte_bridge.engines.deep.nets import Standard
 from hte_bridge.engines.deep.outlying import noise_shift, outlying, weighed_down
+from hte_bridge.engines.deep.units import Units
 from hte_bridge.study import Codes, Study
 
 if TYPE_CHECKING:

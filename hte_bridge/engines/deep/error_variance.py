@@ -18,9 +18,10 @@ from scipy import special, stats
 from hte_bridge.engines.deep.candidates import Candidate, search
 from hte_bridge.engines.deep.forms import Form
 from hte_bridge.engines.deep.heldout import log_linear
-from hte_bridge.engines.deep.kernel_posterior import FARTHEST, Level, Model, component
+from hte_bridge.engines.deep.kernel_posterior import Model, component
 from hte_bridge.engines.deep.outlying import left_out
 from hte_bridge.engines.deep.scales import Array
+from hte_bridge.engines.deep.units import FARTHEST, Level
 
 if TYPE_CHECKING:
     from hte_bridge.engines.deep.beginning import Sample
@@ -127,6 +128,8 @@ def error_variance(
         All forms.
     binary : bool
     """
+    if len(torch.unique(sample.bare.y)) < 2:
+        return None  # none of few events is among these units
     form, theta = next(iter(begin.items()))
     square = left_out_squares(sample.model(form), theta)
     few = sample.thinned(MOST_ROWS, seed=0)

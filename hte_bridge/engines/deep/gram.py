@@ -15,11 +15,11 @@ from hte_bridge.engines.deep.checkpoint import Checkpoint, Form, State
 from hte_bridge.engines.deep.contract import Branch, Whole
 from hte_bridge.engines.deep.design import design, in_order, restored
 from hte_bridge.engines.deep.devices import device_of, doubles_on
-from hte_bridge.engines.deep.kernel_posterior import Units
 from hte_bridge.engines.deep.last_layer import fit_last_layer
 from hte_bridge.engines.deep.nets import NetOptions
 from hte_bridge.engines.deep.nuisance import CrossFitted
 from hte_bridge.engines.deep.treatment import Treatment, centre_treatment
+from hte_bridge.engines.deep.units import Units
 from hte_bridge.study import Folds, Study
 
 if TYPE_CHECKING:

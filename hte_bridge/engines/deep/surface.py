@@ -14,9 +14,9 @@ from hte_bridge.engines.deep.blocks import Basis
 from hte_bridge.engines.deep.design import Design, ensemble_columns
 from hte_bridge.engines.deep.devices import eigen
 from hte_bridge.engines.deep.evidence import LastLayer
-from hte_bridge.engines.deep.kernel_posterior import Units
 from hte_bridge.engines.deep.points import SlopeGroups, distinct, group_dummies
 from hte_bridge.engines.deep.tau_nets import Ensemble
+from hte_bridge.engines.deep.units import Units
 
 Array = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]

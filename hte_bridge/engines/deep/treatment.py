@@ -11,10 +11,11 @@ import torch
 from hte_bridge.engine import Array
 from hte_bridge.engines.deep.forms import ALONE
 from hte_bridge.engines.deep.kernel import Rows
-from hte_bridge.engines.deep.kernel_posterior import KernelPosterior, Model, Units, component
+from hte_bridge.engines.deep.kernel_posterior import KernelPosterior, Model, component
 from hte_bridge.engines.deep.mixture import find_mode
 from hte_bridge.engines.deep.nets import NetOptions, Predict, Scale, Standard
 from hte_bridge.engines.deep.nuisance import CrossFitted, Learner, crossfit, standard_learners
+from hte_bridge.engines.deep.units import Units
 from hte_bridge.study import Folds, Study
 
 LOWEST_PROPENSITY = 0.01

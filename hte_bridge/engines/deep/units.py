@@ -1,0 +1,83 @@
+"""How covariates and outcome were standardised, and how large errors are where they vary with the outcome's level."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from hte_bridge.engines.deep.scales import Array
+
+FARTHEST = 3.0  # sds of a covariate, beyond which the errors' variance stays as it is there
+
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """Standard deviation of the errors as it moves with the level of the outcome.
+
+    Parameters
+    ----------
+    line : array (q + 1,)
+        Log of the variance or, of ``events``, log odds: constant, and slopes of the standardised covariates.
+    events : bool
+        Whether the outcome has two values, so that its variance is p (1 - p).
+    scale : float
+        Makes the mean square one over the sample that it comes from.
+    """
+
+    line: Array
+    events: bool
+    scale: float
+
+    def sd(self, x: torch.Tensor) -> torch.Tensor:
+        """At standardised covariates x (m, q): (m,)."""
+        line = torch.as_tensor(self.line, device=x.device)
+        along = line[0] + x.double().clamp(-FARTHEST, FARTHEST) @ line[1:]
+        if self.events:
+            along = torch.nn.functional.logsigmoid(along) + torch.nn.functional.logsigmoid(-along)
+        return self.scale * torch.exp(0.5 * along)
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """How covariates and outcome were standardised, so that answers return in the user's units.
+
+    Parameters
+    ----------
+    centre, spread : array (q,)
+    outcome_mean, outcome_sd : float
+    level : Level, optional
+        Where errors vary with the level of the outcome.
+    """
+
+    centre: Array
+    spread: Array
+    outcome_mean: float
+    outcome_sd: float
+    level: Level | None = None
+
+    def standardise(self, covariates: Array) -> torch.Tensor:
+        """Covariates (m, q) as the kernel sees them."""
+        return torch.as_tensor(np.ascontiguousarray((covariates - self.centre) / self.spread))
+
+    def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
+        """Arrays and JSON values of which it is made."""
+        arrays = {"centre": self.centre, "spread": self.spread}
+        values: dict[str, Any] = {"outcome_mean": self.outcome_mean, "outcome_sd": self.outcome_sd}
+        if self.level is not None:
+            arrays["level"] = self.level.line
+            values |= {"events": self.level.events, "scale": self.level.scale}
+        return arrays, values
+
+    @classmethod
+    def restore(cls, arrays: Mapping[str, Array], values: Mapping[str, Any]) -> Units:
+        """Rebuild what ``state`` took apart."""
+        level = Level(arrays["level"], values["events"], values["scale"]) if "level" in arrays else None
+        return cls(arrays["centre"], arrays["spread"], values["outcome_mean"], values["outcome_sd"], level)
+
+    def error_sd(self, x: torch.Tensor) -> torch.Tensor:
+        """Standard deviation (m,) of the errors at standardised covariates x (m, q), as a multiple of a common one."""
+        return x.new_ones(len(x), dtype=torch.float64) if self.level is None else self.level.sd(x)
