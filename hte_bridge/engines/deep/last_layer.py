@@ -115,7 +115,8 @@ def fit_last_layer(
         again = total(by_fold(scaled.rows))
         other = settle(scaled, again)
         if rows.events or other.layer.log_evidence > solved.layer.log_evidence:
-            made, weighed, solved = scaled, again, other
+            # where the variance goes with the level, what a line misses of it is no effect
+            made, weighed, solved = scaled, again, replace(other, nugget=0.0)
         else:
             level = None
     spread = max(_spread(made, solved), 1e-300)
