@@ -109,19 +109,12 @@ def fit_last_layer(
         made = replace(made, rows=replace(rows, weight=precision / precision.mean(), precise=True))
     weighed = whole if precision is None else total(by_fold(made.rows))
     summed = time.perf_counter()
-    solved = settle(made, weighed)
-    if level is not None:
-        scaled = at_level(made, level)
-        again = total(by_fold(scaled.rows))
-        other = settle(scaled, again)
-        if rows.events or other.layer.log_evidence > solved.layer.log_evidence:
-            # where the variance goes with the level, what a line misses of it is no effect
-            made, weighed, solved = scaled, again, replace(other, nugget=0.0)
-        else:
-            level = None
+    scaled = None if level is None else at_level(made, level)
+    again = None if scaled is None else (scaled, total(by_fold(scaled.rows)))
+    made, weighed, solved = likelier(made, weighed, again)
     spread = max(_spread(made, solved), 1e-300)
     surface, inflation = posterior(study, made, weighed, solved)
-    surface = replace(surface, level=level)
+    surface = replace(surface, level=level if made is scaled else None)
     settled = time.perf_counter()
     heldout, loss = crossfit(even, parts, whole, moving, n_jobs)
     info = _info(made, solved, loss, inflation)
@@ -138,6 +131,21 @@ def at_level(made: Design, level: Units) -> Design:
     rows = made.rows
     sd = level.error_sd(level.standardise(rows.points[:, : made.q])).numpy()
     return replace(made, rows=replace(rows, treatment=rows.treatment * sd[rows.point]))
+
+
+def likelier(made: Design, whole: Sums, relative: tuple[Design, Sums] | None) -> tuple[Design, Sums, Solved]:
+    """The plain or the relative effect with its sums and fit: of events the relative one, else what the evidence is for.
+
+    Beside a relative effect there is no nugget: where the variance goes with the level, what a line misses of it is no effect.
+    """
+    if relative is None:
+        return made, whole, settle(made, whole)
+    other = settle(*relative)
+    if not made.rows.events:
+        plain = settle(made, whole)
+        if plain.layer.log_evidence >= other.layer.log_evidence:
+            return made, whole, plain
+    return *relative, replace(other, nugget=0.0)
 
 
 def settle(made: Design, whole: Sums) -> Solved:
@@ -168,10 +176,13 @@ def solve(made: Design, whole: Sums, slopes: bool = False, networks: bool = Fals
     rows = made.rows
     root = np.sqrt(rows.weight) if rows.precise else np.ones(rows.n)  # to errors of one variance
     given = root * residual, root * rows.treatment, rows.weight / root**2
-    spare, noise = nugget(*given, rows.arm)
-    if rows.events:  # what is unexplained of the effect shows in the mean alone: a mixture of coins is a coin
-        spare = 0.0
-    doubt = nugget(*given)[0] if rows.sizes else spare
+    found, noise = nugget(*given, rows.arm)
+    spare = (
+        0.0 if rows.events else found
+    )  # the variance of an event follows from its mean: a mixture of coins is a coin
+    doubt = spare
+    if rows.sizes:
+        doubt = found if rows.arm is None else nugget(*given)[0]
     return Solved(system, layer, columns, owner, names, residual, spare, doubt, noise, slopes)
 
 
