@@ -76,6 +76,16 @@ def test_what_moves_the_variance_is_named():
     assert int(np.argmax(np.abs(by_x.slopes))) == 3  # the treatment comes first, then x1, x2, x3
 
 
+def test_variances_are_fitted_to_what_a_model_that_knows_of_them_leaves():
+    """The first model of this draw follows single units; its variances made intervals six times as long as on other draws."""
+    draw = uneven_errors(500, seed=25, by="covariate")
+    sample = beginning.Sample.of(study_of(draw), draw.propensity)
+    first = beginning.begun(sample, OPTIONS, binary=True)
+    truth = np.array([0, 0, 0, 1.4 * np.sign(sample.units.spread[2]), 0, 0, 0])
+    assert np.abs(first.errors.slopes - truth).max() < 0.4
+    assert first.small is first.plain  # none lies far out
+
+
 def test_even_errors_are_left_alone():
     found = [error_variance(*begun(dense(200, seed=seed, p=4)), binary=True) for seed in range(6)]
     assert found == [None] * 6

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hte_bridge.engines.deep import Deep
 
 FIRST_ROWS = 250  # on which the search for forms and scales begins
+ROUNDS = 2  # in which the errors' variances are fitted to what a model that knows of them leaves
 FOLD_TOLERANCE = 1e-5  # of a search that only begins another, or serves a point prediction
 
 
@@ -162,6 +163,9 @@ def begun(sample: Sample, options: Deep, binary: bool) -> Begun:
     begin = first_search(plain, options, binary)
     errors = error_variance(plain, begin, plain.choices(options, binary), binary)
     if errors is not None:
+        for _ in range(0 if plain.events else ROUNDS):  # of events it follows from their mean
+            begin = first_search(errors.applied(plain), options, binary)
+            errors = errors.again(plain, errors.applied(plain), begin)
         sample, plain = errors.applied(sample), errors.applied(plain)
         begin = first_search(plain, options, binary)
     small, begin = outlying(plain, begin, lambda each: first_search(each, options, binary))

@@ -89,6 +89,24 @@ class ErrorVariance:
         level = self.level(sample) if self.wide and sample.leveled else None
         return replace(sample, bare=bare, units=replace(sample.units, level=level))
 
+    def again(self, sample: Sample, weighed: Sample, begin: Mapping[Form, Array]) -> ErrorVariance:
+        """Fitted again, to what is left by a model that knows of these variances.
+
+        The first had surfaces that follow units as closely where errors are large as where they are small.
+
+        Parameters
+        ----------
+        sample, weighed : Sample
+            Without and with the variances applied.
+        begin : mapping of Form to array
+            Most probable scales with them, the best form first.
+        """
+        form, theta = next(iter(begin.items()))
+        alone, _ = left_out(component(1.0, theta, weighed.model(form)))
+        square = np.asarray(alone**2 / sample.bare.noise.cpu().numpy())
+        x = columns(sample.bare.x.cpu().numpy(), sample.treatment, sample.propensity, self.wide, self.step)
+        return ErrorVariance.fitted(x, square, self.wide, self.step)
+
     def level(self, sample: Sample) -> Level:
         """The errors' sd as a function of the covariates alone, one in the mean of squares over the sample."""
         x = sample.bare.x.cpu()
