@@ -52,6 +52,7 @@ def designs() -> dict[str, tuple[Design, int]]:
     found["wager_athey_28_500"] = (sim.wager_athey_28, 500)
     found["wager_athey_28_5000"] = (sim.wager_athey_28, 5_000)
     found["grf_table1_800"] = (sim.grf_table1, 800)
+    found["grf_table1_wide_3200"] = (partial(sim.grf_table1, p=80), 3_200)
     found["grf_table3_additive_4000"] = (partial(sim.grf_table3, k=4, p=12), 4_000)
     found["farrell_nonlinear_10000"] = (partial(sim.farrell_liang_misra, d=100), 10_000)
     found["clustered_800"] = (sim.clustered, 800)

@@ -109,11 +109,15 @@ def test_units_of_outcome_and_covariates_only_rescale(fit, draw):
     )  # of a search's tolerance
 
 
-def test_heldout_effect_of_a_fold_ignores_its_outcomes(draw):
-    study = study_of(draw, propensity=0.5)
-    folds = hb.Folds.make(study, 3, seed=2)
+@pytest.mark.parametrize("n_folds", [2, 3])
+def test_heldout_effect_of_a_fold_ignores_its_outcomes_and_treatments(draw, n_folds):
+    study = study_of(draw)
+    folds = hb.Folds.make(study, n_folds, seed=2)
     held = folds.fold == 0
-    changed = study.with_(outcome=np.where(held, study.outcome + 100 * draw.covariates[:, 0], study.outcome))
+    changed = study.with_(
+        outcome=np.where(held, study.outcome + 100 * draw.covariates[:, 0], study.outcome),
+        treatment=np.where(held, draw.covariates[:, 1] > 0, study.treatment),
+    )
     ours, theirs = (hb.Deep(**QUICK).fit(each, folds).heldout for each in (study, changed))
     assert (ours.cate[held] == theirs.cate[held]).all()
     assert not np.allclose(ours.cate[~held], theirs.cate[~held])

@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from hte_bridge.engines.deep.nets import NetOptions, Standard, linear, net
-from hte_bridge.engines.deep.nuisance import CrossFitted, crossfit, stack, standard_learners
+from hte_bridge.engines.deep.nuisance import (
+    CrossFitted,
+    crossfit,
+    left_out_twice,
+    stack,
+    standard_learners,
+)
+from hte_bridge.engines.deep.treatment import learners as learners_of
 from hte_bridge.errors import DidNotConverge, InvalidOption
 
 OPTIONS = NetOptions(hidden=(16,), epochs=20)
@@ -47,6 +54,47 @@ def test_no_fold_sees_itself():
     for name in learners:
         assert (ours[name][fold == 2] == theirs[name][fold == 2]).all()
         assert not np.allclose(ours[name][fold != 2], theirs[name][fold != 2])
+
+
+@pytest.mark.parametrize("n_folds", [2, 4])
+def test_left_out_twice_has_seen_neither_fold(n_folds):
+    x, y = sample()
+    fold = np.arange(400) % n_folds
+    part = fold if n_folds > 2 else np.arange(400) % 4
+    learners = standard_learners("mean", OPTIONS)
+    changed = np.where(
+        part == 2, y + 100 * x[:, 1], y
+    )  # part 2 is of fold 2, or of fold 0 where there are two
+    ours, theirs = (
+        left_out_twice(x, each, fold, part, learners, weight=ONES, seed=1) for each in (y, changed)
+    )
+    without = fold[part == 2][0]
+    rest = fold != without
+    np.testing.assert_array_equal(ours[without], theirs[without])
+    assert (np.isnan(ours[without]) == ~rest).all()
+    assert np.mean((ours[without] - y)[rest] ** 2) < 0.8 * y.var()
+    may_see_it = (fold != 1) & (part != 2)
+    assert not np.allclose(ours[1, may_see_it], theirs[1, may_see_it])
+
+
+def test_left_out_twice_takes_one_arm_as_it_comes():
+    x, _ = sample()
+    fold = np.arange(400) % 3
+    found = left_out_twice(
+        x, (fold == 1) * 1.0, fold, fold, standard_learners("probability", OPTIONS), weight=ONES, seed=1
+    )
+    assert (found[1][fold != 1] == 0).all()
+    assert (found[0][fold == 1] == 0).all()
+
+
+def test_a_curve_among_many_covariates_is_found_where_a_network_finds_a_line():
+    rng = np.random.default_rng(3)
+    x = rng.uniform(size=(2_400, 60))
+    truth = 0.25 + 0.5 * (np.abs(x[:, 2] - 0.4) < 0.2)
+    t = (rng.random(2_400) < truth) * 1.0
+    fit = crossfit(x, t, np.arange(2_400) % 3, learners_of("probability", 2_400, OPTIONS, "cpu"), seed=1)
+    assert np.mean((fit.prediction - truth) ** 2) < 0.25 * truth.var()
+    assert np.mean((fit.candidates["net"] - truth) ** 2) > 0.8 * truth.var()
 
 
 def test_training_moves_nothing_global():

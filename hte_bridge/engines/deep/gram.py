@@ -13,12 +13,13 @@ from hte_bridge.engine import Array
 from hte_bridge.engines.deep.beginning import Sample, begun
 from hte_bridge.engines.deep.checkpoint import Checkpoint, Form, State
 from hte_bridge.engines.deep.contract import Branch, Whole
-from hte_bridge.engines.deep.design import design, in_order, restored
+from hte_bridge.engines.deep.design import Design, design, in_order, restored
 from hte_bridge.engines.deep.devices import device_of, doubles_on
 from hte_bridge.engines.deep.last_layer import fit_last_layer
 from hte_bridge.engines.deep.nets import NetOptions
 from hte_bridge.engines.deep.nuisance import CrossFitted
-from hte_bridge.engines.deep.treatment import Treatment, centre_treatment
+from hte_bridge.engines.deep.points import Rows
+from hte_bridge.engines.deep.treatment import Treatment, centre_treatment, mean_without
 from hte_bridge.engines.deep.units import Units
 from hte_bridge.study import Folds, Study
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 NUISANCE_EPOCHS = 20
 CHUNK = 65_536  # rows at a time, so that memory does not grow with them
 RELATIVE = "; the effect is thought to be as large as they are"
+TWICE_ROWS = 50_000  # up to which e-hat of a held-out model's rows has not seen the fold; beyond, what it carries of it is next to nothing
 VARIES = 0.02  # of the treatment's sd: an e-hat whose sd is less shrinks no effect by more than its square
 
 
@@ -48,6 +50,7 @@ def treatment_restored(arrays: Mapping[str, Any], values: Mapping[str, Any]) -> 
 
 
 TREATMENT = Form(treatment_state, treatment_restored)
+WITHOUT: Form[Array] = Form(lambda mean: ({"mean": mean}, {}), lambda arrays, values: arrays["mean"])
 
 
 def beside_constant(study: Study, folds: Folds, treatment: Treatment) -> Array | None:
@@ -63,6 +66,19 @@ def beside_constant(study: Study, folds: Folds, treatment: Treatment) -> Array |
     if treatment.crossfitted is None or within.std() < VARIES * study.treatment.std():
         return None
     return np.asarray((e - e.mean()) / e.std())
+
+
+def rows_without(study: Study, made: Design, treatment: Treatment, without: Array) -> list[Rows]:
+    """For each fold the rows with their treatments centred by models that did not see it; ``without`` (K, n) as by ``mean_without``."""
+    e, rows = treatment.mean, made.rows
+    return [
+        replace(
+            rows,
+            treatment=study.treatment - mean,
+            beside=None if rows.beside is None else (mean - e.mean()) / e.std(),
+        )
+        for mean in without
+    ]
 
 
 def row_precision(
@@ -124,7 +140,13 @@ def fit_gram(study: Study, folds: Folds, options: Deep) -> Branch:
     made = design(study, folds, options, moved, checkpoint, beside_constant(study, folds, treatment))
     precision, errors, level = row_precision(study, treatment, options)
     trained = time.perf_counter() - began - centred
-    fitted = fit_last_layer(study, made, False, options.n_jobs, checkpoint, precision, level)
+    unseen = None
+    if treatment.crossfitted is not None and study.n <= TWICE_ROWS:
+        without = kept.remember(
+            "without", WITHOUT, mean_without, study, folds, treatment, *how, options.n_jobs
+        )
+        unseen = rows_without(study, made, treatment, without)
+    fitted = fit_last_layer(study, made, False, options.n_jobs, checkpoint, precision, level, unseen)
     heldout = replace(fitted.heldout, propensity=treatment.mean, treatment_variance=treatment.variance)
     seconds = {"treatment": round(centred, 2), "networks": round(trained, 2)} | fitted.info["seconds"]
     errors += RELATIVE * (fitted.surface.level is not None)

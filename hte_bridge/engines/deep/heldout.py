@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,6 +26,22 @@ FOLD_STEPS = 12
 LEAST_VARIANCE = 0.1  # of its mean: a smaller treatment variance would give a few rows most of the weight
 SCORING_STEPS = 25
 CHUNK_POINTS = 8_192
+
+
+@dataclass(frozen=True, eq=False)
+class Others:
+    """What the models that predict a fold are fitted to.
+
+    Parameters
+    ----------
+    sums : Sums
+        Of the other folds.
+    rows : Rows
+        All rows, with T - e(X) as models see it that did not see the fold.
+    """
+
+    sums: Sums
+    rows: Rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +71,7 @@ class Functions:
 
 
 def crossfit(
-    made: Design, parts: list[Sums], whole: Sums, moving: bool, n_jobs: int | None = None
+    made: Design, others: Sequence[Others], moving: bool, n_jobs: int | None = None
 ) -> tuple[HeldOut, dict[str, float]]:
     """Held-out predictions of all rows, and the held-out losses.
 
@@ -64,10 +81,8 @@ def crossfit(
     Parameters
     ----------
     made : Design
-    parts : list of Sums
-        Of each fold.
-    whole : Sums
-        Their total.
+    others : sequence of Others
+        For each fold.
     moving : bool
         Whether the treatment is still to be predicted (a panel); otherwise it is already T - e(X).
     n_jobs : int, optional
@@ -86,11 +101,11 @@ def crossfit(
     loss = {"deep": 0.0, "linear": 0.0, "constant effect": 0.0}
     products = None if rows.sizes else Products.of(rows.points[rows.point, : made.q], rows.weight)
     fitted = Parallel(n_jobs=n_jobs, backend="threading")(
-        delayed(functions)(made, whole - part, k, asked(rows, k, products is not None), moving)
-        for k, part in enumerate(steps(parts, "deep: held-out effect"))
+        delayed(functions)(made, each.sums, k, asked(rows, k, products is not None), moving)
+        for k, each in enumerate(steps(others, "deep: held-out effect"))
     )
     if products is not None:
-        fitted = with_products(made.rows, fitted, products, n_jobs)
+        fitted = with_products([each.rows for each in others], fitted, products, n_jobs)
     for k, found in enumerate(fitted):
         held = np.flatnonzero(rows.fold == k)
         own = rows.at(held)
@@ -104,14 +119,14 @@ def crossfit(
         mean[held] = y - moved * found.beta[place] - residual
         if moving:
             variance[held] = held_out_variance(made, k, found, points, moved, place)
-        others = {
+        left = {
             "deep": residual,
             "linear": within(
                 y - found.linear_drift[place] - found.linear_beside * extra - found.linear[place] * t
             ),
             "constant effect": within(y - found.drift[place] - found.beside * extra - found.constant * t),
         }
-        for name, miss in others.items():
+        for name, miss in left.items():
             loss[name] += float((own.weight * miss**2).sum()) / rows.n
     return HeldOut(cate, mean, dose, variance if moving else None), loss
 
@@ -122,15 +137,20 @@ def asked(rows: Rows, fold: int, everywhere: bool) -> Codes:
 
 
 def with_products(
-    rows: Rows, fitted: list[Functions], products: Products, n_jobs: int | None
+    seen: Sequence[Rows], fitted: list[Functions], products: Products, n_jobs: int | None
 ) -> list[Functions]:
     """Functions at the points of their folds, mu stacked with regressions on squares and products by held-out loss.
 
     The regressions see, of the other folds, the outcome less what those folds' own model gives to the treatment.
     """
+    rows = seen[0]
     held = [np.flatnonzero(rows.fold == k) for k in range(len(fitted))]
-    extra = np.zeros(rows.n) if rows.beside is None else rows.beside
-    less = [rows.outcome - found.beta[rows.point] * rows.treatment - found.beside * extra for found in fitted]
+    less = [
+        own.outcome
+        - found.beta[own.point] * own.treatment
+        - found.beside * (np.zeros(own.n) if own.beside is None else own.beside)
+        for own, found in zip(seen, fitted, strict=True)
+    ]
     made = Parallel(n_jobs=n_jobs, backend="threading")(
         delayed(products.predict)(test, target) for test, target in zip(held, less, strict=True)
     )

@@ -32,7 +32,7 @@ from hte_bridge.engines.deep.outlying import far_out
 from hte_bridge.engines.deep.splines import PER_COVARIATE
 from hte_bridge.engines.deep.structure import average, probe
 from hte_bridge.engines.deep.threads import threads
-from hte_bridge.engines.deep.treatment import Treatment, centre_treatment
+from hte_bridge.engines.deep.treatment import Treatment, centre_treatment, mean_without
 from hte_bridge.progress import steps
 from hte_bridge.study import Codes, Folds, Study
 
@@ -65,7 +65,10 @@ def fit_kernel(study: Study, folds: Folds, options: Deep) -> Branch:
     nets = NetOptions(hidden=options.hidden, epochs=options.epochs, n_nets=options.n_nets)
     treatment = centre_treatment(study, folds, nets, options.seed, "cpu")
     work = [delayed(other_means)(study, folds, options, nets)]
-    work += [delayed(predict_fold)(study, train, test, treatment.mean, options) for train, test in folds]
+    without = mean_without(study, folds, treatment, nets, options.seed, "cpu", options.n_jobs)
+    work += [
+        delayed(predict_fold)(study, *fold, mean, options) for fold, mean in zip(folds, without, strict=True)
+    ]
     side_by_side = Parallel(n_jobs=options.n_jobs, prefer="threads")
     others, *predicted = side_by_side(steps(work, "deep: kernel fits", len(work)))
     heldout, losses, notes = held_out(study, folds, treatment, predicted, others)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +18,7 @@ from hte_bridge.engines.deep.design import Design
 from hte_bridge.engines.deep.devices import product
 from hte_bridge.engines.deep.effects import SOLVED_COLUMNS, centred, components_of
 from hte_bridge.engines.deep.evidence import LastLayer, fit, scale_uncertainty
-from hte_bridge.engines.deep.heldout import crossfit
+from hte_bridge.engines.deep.heldout import Others, crossfit
 from hte_bridge.engines.deep.misfit import cluster_scores, clustered, nugget, residuals
 from hte_bridge.engines.deep.points import Rows
 from hte_bridge.engines.deep.sums import Sums, System, eliminate, sums, total
@@ -72,6 +73,7 @@ def fit_last_layer(
     checkpoint: Checkpoint = NOWHERE,
     precision: Array | None = None,
     level: Units | None = None,
+    unseen: Sequence[Rows] | None = None,
 ) -> Fitted:
     """One pass of sums by fold, then everything that the Gram matrix can say.
 
@@ -90,17 +92,19 @@ def fit_last_layer(
     level : Units, optional
         Where errors vary with the level of the outcome: what says how. The effect is then relative to their standard deviation: of events
         always, else if the evidence is for that.
+    unseen : sequence of Rows, optional
+        For each fold the rows as its held-out model is to see them, where that is not as they are.
     """
     began = time.perf_counter()
     rows, basis, drift = made.rows, made.basis, made.drift
     folds = range(int(rows.fold.max()) + 1)
 
-    def by_fold(own: Rows) -> list[Sums]:
+    def by_fold(own: Rows, leave: int | None = None) -> list[Sums]:
         kept = checkpoint.under(own, basis, drift)
         # threads of this process, whatever the backend: the rows of a fold are too many to be sent elsewhere
         return Parallel(n_jobs=n_jobs, backend="threading")(
             delayed(kept.remember)(f"sums-{k}", SUMS, sums, own.at(own.fold == k), basis, drift, made.device)
-            for k in steps(folds, "deep: Gram matrix")
+            for k in steps([k for k in folds if k != leave], "deep: Gram matrix")
         )
 
     parts = by_fold(rows)
@@ -116,7 +120,11 @@ def fit_last_layer(
     surface, inflation = posterior(study, made, weighed, solved)
     surface = replace(surface, level=level if made is scaled else None)
     settled = time.perf_counter()
-    heldout, loss = crossfit(even, parts, whole, moving, n_jobs)
+    if unseen is None:
+        others = [Others(whole - part, rows) for part in parts]
+    else:
+        others = [Others(total(by_fold(own, leave=k)), own) for k, own in enumerate(unseen)]
+    heldout, loss = crossfit(even, others, moving, n_jobs)
     info = _info(made, solved, loss, inflation)
     info["seconds"] = {
         "sums": round(summed - began, 2),

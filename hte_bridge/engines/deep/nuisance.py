@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+from joblib import Parallel, delayed
 from scipy import optimize
 
 from hte_bridge.engines.deep.nets import Array, Linear, NetOptions, Predict, Scale, linear, net
+from hte_bridge.engines.deep.threads import threads
 from hte_bridge.progress import steps
 
+Codes = npt.NDArray[np.int64]
 # x (n, p), y (n,), weight (n,), seed, models of the same rows that were fitted before -> predict
 Learner = Callable[[Array, Array, Array, int, Mapping[str, Predict]], Predict]
 
@@ -90,7 +93,7 @@ def standard_learners(scale: Scale, options: NetOptions, device: str = "cpu") ->
 def crossfit(
     x: Array,
     y: Array,
-    fold: npt.NDArray[np.int64],
+    fold: Codes,
     learners: Mapping[str, Learner],
     *,
     weight: Array | None = None,
@@ -139,6 +142,82 @@ def crossfit(
     loss = {each: float(np.average((y - values) ** 2, weights=weight)) for each, values in candidates.items()}
     loss["stacked"] = float(np.average((y - prediction) ** 2, weights=weight))
     return CrossFitted(prediction, candidates, loss, shares, fitted)
+
+
+def left_out_twice(
+    x: Array,
+    y: Array,
+    fold: Codes,
+    part: Codes,
+    learners: Mapping[str, Learner],
+    *,
+    weight: Array,
+    seed: int,
+    n_jobs: int | None = None,
+) -> Array:
+    """Predict each unit without its own part and without some fold, for each fold in turn: neither candidates nor their shares saw either.
+
+    A model that predicts a fold must not have seen it. Where it is fitted to another nuisance's predictions of the other units, those must not have
+    seen the fold either: cross-fitted in the usual way each has, and carries what the units next to it in that fold are.
+
+    Parameters
+    ----------
+    x : array (n, p)
+    y : array (n,)
+    fold : array (n,)
+        Codes 0..K-1.
+    part : array (n,)
+        Codes of the parts that are left out beside a fold. With three folds or more they may be the folds themselves: each fit then serves twice.
+    learners : mapping
+        Candidate -> learner.
+    weight : array (n,)
+    seed : int
+    n_jobs : int, optional
+        Fits side by side.
+
+    Returns
+    -------
+    array (K, n)
+        In row k what models say that did not see fold k; not a number for the units of fold k.
+
+    Examples
+    --------
+    >>> y, fold = np.arange(6.0), np.arange(6) % 3
+    >>> left_out_twice(y[:, None], y, fold, fold, {"constant": constant}, weight=np.ones(6), seed=1)
+    array([[nan, 3.5, 2.5, nan, 3.5, 2.5],
+           [3.5, nan, 1.5, 3.5, nan, 1.5],
+           [2.5, 1.5, nan, 2.5, 1.5, nan]])
+    """
+    number = int(fold.max()) + 1
+    wanted: dict[bytes, list[tuple[int, int]]] = {}  # rows left out -> fold and part for which they are
+    for k in range(number):
+        for other in np.unique(part[fold != k]).tolist():
+            wanted.setdefault(((fold == k) | (part == other)).tobytes(), []).append((k, other))
+
+    def predict(fit: int, left_out: bytes) -> Array:
+        held = np.frombuffer(left_out, dtype=bool)
+        train = ~held
+        found = np.full((len(y), len(learners)), y[train][0])
+        if len(np.unique(y[train])) == 1:
+            return found
+        models: dict[str, Predict] = {}
+        with threads(1):
+            for each, make in learners.items():
+                models[each] = make(x[train], y[train], weight[train], seed + fit, models)
+                found[held, len(models) - 1] = models[each](x[held])
+        return found
+
+    candidates = np.full((number, len(y), len(learners)), np.nan)
+    fits = Parallel(n_jobs=n_jobs, prefer="threads")(delayed(predict)(*each) for each in enumerate(wanted))
+    for asked, found in zip(wanted.values(), fits, strict=True):
+        for k, other in asked:
+            here = (part == other) & (fold != k)
+            candidates[k, here] = found[here]
+    mean = np.full((number, len(y)), np.nan)
+    for k in range(number):
+        rest = fold != k
+        mean[k, rest] = candidates[k, rest] @ stack(candidates[k, rest], y[rest], weight[rest])
+    return mean
 
 
 def stack(candidates: Array, y: Array, weight: Array) -> Array:

@@ -9,17 +9,19 @@ import numpy as np
 import torch
 
 from hte_bridge.engine import Array
+from hte_bridge.engines.deep.additive import additive
 from hte_bridge.engines.deep.forms import ALONE
 from hte_bridge.engines.deep.kernel import Rows
 from hte_bridge.engines.deep.kernel_posterior import KernelPosterior, Model, component
 from hte_bridge.engines.deep.mixture import find_mode
 from hte_bridge.engines.deep.nets import NetOptions, Predict, Scale, Standard
-from hte_bridge.engines.deep.nuisance import CrossFitted, Learner, crossfit, standard_learners
+from hte_bridge.engines.deep.nuisance import CrossFitted, Learner, crossfit, left_out_twice, standard_learners
 from hte_bridge.engines.deep.units import Units
-from hte_bridge.study import Folds, Study
+from hte_bridge.study import Codes, Folds, Study
 
 LOWEST_PROPENSITY = 0.01
-KERNEL_ROWS = 1_500  # from here the kernel candidate costs more than it earns
+MOST_PARTS = 5  # of the rows, each left out beside a fold: with many folds fits would go with the square of their number
+KERNEL_ROWS = 1_500  # from here the kernel candidate costs more than it earns, and curves of one covariate each take its place
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +44,19 @@ class Treatment:
     crossfitted: CrossFitted | None = None
 
 
+def halves(study: Study, folds: Folds) -> Codes:
+    """Each of two folds in two: clusters whole, else arm by arm. Code (n,) of the half of each unit."""
+    half = np.empty(study.n, dtype=np.int64)
+    for k, (_, own) in enumerate(folds):
+        unit = (
+            study.cluster[own]
+            if study.clustered
+            else np.argsort(np.argsort(study.treatment[own], kind="stable"))
+        )
+        half[own] = 2 * k + np.unique(unit, return_inverse=True)[1] % 2
+    return half
+
+
 def kernel_learner(x: Array, y: Array, weight: Array, seed: int, before: Mapping[str, Predict]) -> Predict:
     """Gaussian process regression at the most probable scales, as a candidate for a nuisance."""
     standard = Standard.of(x, weight)
@@ -58,9 +73,45 @@ def kernel_learner(x: Array, y: Array, weight: Array, seed: int, before: Mapping
 
 
 def learners(scale: Scale, n: int, options: NetOptions, device: str) -> dict[str, Learner]:
-    """Constant, linear model and network; with up to 1,500 rows a Gaussian process too."""
+    """Constant, linear model and network; with up to 1,500 rows a Gaussian process too, with more an additive model."""
     found = standard_learners(scale, options, device)
-    return found | {"kernel": kernel_learner} if n <= KERNEL_ROWS else found
+    return found | ({"kernel": kernel_learner} if n <= KERNEL_ROWS else {"additive": additive})
+
+
+def mean_without(
+    study: Study,
+    folds: Folds,
+    treatment: Treatment,
+    options: NetOptions,
+    seed: int,
+    device: str,
+    n_jobs: int | None,
+) -> Array:
+    """E[T | x] of each unit (K, n) by models that saw neither it nor, in row k, fold k; the known one where it is known.
+
+    What predicts fold k is fitted to the outcomes of the others, their treatments centred. Cross-fitted in the usual way, e-hat of a unit j
+    there has seen T of the units of fold k; where T was one, e-hat is higher around it, Y - (T - e-hat) tau too, and with it E[Y | x] predicted at
+    the very unit whose T was one. Doubly robust scores then miss the average effect by a share of it, on average: the
+    effective parameters of e-hat over n.
+    """
+    if treatment.crossfitted is None:
+        return np.tile(treatment.mean, (folds.n_folds, 1))
+    scale: Scale = "probability" if study.binary else "mean"
+    candidates = learners(scale, study.n, options, device)
+    part = folds.fold % MOST_PARTS if folds.n_folds > 2 else halves(study, folds)
+    found = left_out_twice(
+        study.filled,
+        study.treatment,
+        folds.fold,
+        part,
+        candidates,
+        weight=study.weight,
+        seed=seed,
+        n_jobs=n_jobs,
+    )
+    if study.binary:
+        found = np.clip(found, LOWEST_PROPENSITY, 1 - LOWEST_PROPENSITY)
+    return np.where(np.isnan(found), treatment.mean, found)
 
 
 def centre_treatment(study: Study, folds: Folds, options: NetOptions, seed: int, device: str) -> Treatment:
