@@ -9,7 +9,9 @@ import pytest
 import hte_bridge as hb
 from hte_bridge.engines.deep import gram
 from hte_bridge.engines.deep.nuisance import CrossFitted
+from hte_bridge.engines.deep.structure import PROMINENT_PAIRS, Structure
 from hte_bridge.engines.deep.treatment import Treatment
+from hte_bridge.simulate import grf_table1
 
 
 def large_effect(n=2_000, q=20, effect=60.0):
@@ -71,3 +73,50 @@ def test_a_propensity_that_is_one_number_for_each_fold_is_no_regressor(slope):
     found = gram.beside_constant(study, folds, Treatment(estimated, None, (), candidates))
     assert (found is None) == (slope == 0.0)
     assert gram.beside_constant(study, folds, Treatment(estimated, None)) is None  # known, not estimated
+
+
+def test_held_out_models_are_fitted_to_treatments_centred_without_their_fold(monkeypatch):
+    study = large_effect(n=600, q=3, effect=1.0)
+    folds = hb.Folds.make(study, 3, seed=2)
+    held = folds.fold == 0
+    changed = study.with_(treatment=np.where(held, study.frame["x0"] > 0, study.treatment))
+    fit_last_layer, seen = gram.fit_last_layer, []
+
+    def spy(own, made, *given):
+        by_outcome = np.argsort(own.outcome, kind="stable")  # the order of the study in a fit is its own
+        for rows in given[-1]:
+            assert np.array_equal(rows.outcome, made.rows.outcome)
+        seen.append([(rows.fold[by_outcome], rows.treatment[by_outcome]) for rows in given[-1]])
+        return fit_last_layer(own, made, *given)
+
+    monkeypatch.setattr(gram, "fit_last_layer", spy)
+    for each in (study, changed):
+        hb.Deep(seed=1, kernel_max_rows=0, n_folds=3, hidden=(16,), n_nets=1, epochs=3).fit(each, folds)
+    ours, theirs = seen
+    fold = ours[0][0]
+    assert np.array_equal(ours[0][1][fold != 0], theirs[0][1][fold != 0])
+    assert not np.allclose(
+        ours[1][1][fold == 2], theirs[1][1][fold == 2]
+    )  # without fold 1 alone: fold 0 counts
+
+
+def test_pairs_of_the_few_that_matter_are_asked_for_among_many():
+    importance = np.array([1.0, 0.9, 0.2, *np.zeros(27)])
+    assert Structure(importance, np.zeros((30, 30))).prominent() == [(0, 1)]
+    assert Structure(importance[:24], np.zeros((24, 24))).prominent() == []  # all products are in the model
+    alike = Structure(np.ones(30), np.zeros((30, 30))).prominent()
+    assert len(alike) == PROMINENT_PAIRS
+
+
+def test_two_that_act_together_among_many_are_found(monkeypatch):
+    draws = [grf_table1(2_000, seed=seed, p=30) for seed in (1, 2)]
+    studies = [
+        hb.Study.from_frame(each.frame(), outcome="y", treatment="t", covariates=each.columns)
+        for each in draws
+    ]
+    found = []
+    for _ in range(2):
+        fit = hb.Deep(seed=1, kernel_max_rows=0, n_folds=2, hidden=(16,), n_nets=1, epochs=20).fit(studies[0])
+        found.append(float(np.mean((fit.cate(draws[1].frame())["estimate"] - draws[1].cate) ** 2)))
+        monkeypatch.setattr(Structure, "prominent", lambda self: [])
+    assert found[0] < 0.9 * found[1]

@@ -248,9 +248,10 @@ def layout(
         more = everything_blocks(z.shape[1], int(WIDER * sizes.everything), seed + 1_500, "more ")
         blocks += [replace(block, folds=_folds(plain), main=plain[0]) for block in more]
     main = {*overall.strongest(sizes.pairs), *overall.cliques(sizes.cliques)} if loud[0] else set()
+    main |= set(overall.prominent()) if loud[0] else set()
     wanted: dict[Any, list[int]] = {each: [] for each in main}
     for fold, own in enumerate(found):
-        for each in [*own.strongest(FOLD_PAIRS), *own.cliques(1)] if loud[fold + 1] else []:
+        for each in {*own.strongest(FOLD_PAIRS), *own.cliques(1), *own.prominent()} if loud[fold + 1] else []:
             wanted.setdefault(each, []).append(fold)
     for each, holders in sorted(wanted.items()):
         make = pair_blocks if len(each) == 2 else clique_blocks

@@ -29,6 +29,11 @@ AUDIBLE = 0.002  # of the squared importance of a covariate: weaker pairs are wh
 LEADING_SHARE = (
     0.1  # of the largest importance: from here on a covariate may have pairs that the networks do not hear
 )
+ALL_PRODUCTS = 24  # covariates up to which all products of two are in the model
+PROMINENT, PROMINENT_PAIRS = (
+    0.5,
+    3,
+)  # share of the largest importance from which, with more, covariates have pairs unheard; how many at most
 TOGETHER = 0.01  # likewise, from where on covariates act together
 WALKED = 256  # values of a covariate, at most, that a slope walks along
 POINTS_PER_STEP = 500  # points to such a value, at least, on average
@@ -151,6 +156,17 @@ class Structure:
         found = [pair for pair in leading if not any(own.issuperset(pair) for own in sets)]
         return sorted(found, key=lambda pair: -share[pair[0]] * share[pair[1]])[:most]
 
+    def prominent(self) -> list[tuple[int, int]]:
+        """Pairs of the covariates that matter most, each alone, where products of all are too many for the model.
+
+        Among many covariates networks stop early, and hear what each does but not what two do together.
+        """
+        if len(self.importance) <= ALL_PRODUCTS:
+            return []
+        share = self.importance / max(float(self.importance.max()), 1e-300)
+        found = combinations(np.flatnonzero(share > PROMINENT).tolist(), 2)
+        return sorted(found, key=lambda pair: -share[pair[0]] * share[pair[1]])[:PROMINENT_PAIRS]
+
     def cliques(self, most: int) -> list[tuple[int, int, int]]:
         """Triples whose three pairs are all strong, strongest weakest pair first."""
         pairs = {pair for pair in self.strongest(40) if self.pairs[pair] > CLIQUE_SHARE * self.pairs.max()}
@@ -218,7 +234,7 @@ def main_blocks(
     for columns, label, drift in ((sorted(gone), "linear", False), (free, "linear free", True)):
         if columns:
             blocks.append(Block(label, "linear", tuple(columns), drift=drift))
-    if 2 <= q <= 24:
+    if 2 <= q <= ALL_PRODUCTS:
         flat = tuple(k for pair in combinations(range(q), 2) for k in pair)
         blocks.append(Block("products", "products", flat, drift=True))
     for j in sorted(set().union(*leading)):
