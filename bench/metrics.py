@@ -103,6 +103,8 @@ def summarise(draws: pd.DataFrame) -> dict[str, float]:
     ):
         if name in draws and draws[name].notna().any():
             found[name] = float(draws[name].astype(float).mean())
+    if "ate_covered" in found:
+        found["ate_draws"] = float(draws["ate_covered"].notna().sum())
     return found
 
 
