@@ -9,6 +9,7 @@ import torch
 from hte_bridge.engines.deep.nets import NetOptions, Standard, linear, net
 from hte_bridge.engines.deep.nuisance import (
     CrossFitted,
+    constant,
     crossfit,
     left_out_twice,
     stack,
@@ -85,6 +86,13 @@ def test_left_out_twice_takes_one_arm_as_it_comes():
     )
     assert (found[1][fold != 1] == 0).all()
     assert (found[0][fold == 1] == 0).all()
+
+
+def test_two_folds_of_which_one_cannot_be_split_are_left_out_once():
+    y, fold = np.arange(4.0), np.array([0, 0, 1, 1])
+    found = left_out_twice(y[:, None], y, fold, fold, {"constant": constant}, weight=np.ones(4), seed=1)
+    assert found[0][2:].tolist() == [2.5, 2.5]
+    assert found[1][:2].tolist() == [0.5, 0.5]
 
 
 def test_a_curve_among_many_covariates_is_found_where_a_network_finds_a_line():

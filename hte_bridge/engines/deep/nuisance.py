@@ -189,14 +189,17 @@ def left_out_twice(
            [2.5, 1.5, nan, 2.5, 1.5, nan]])
     """
     number = int(fold.max()) + 1
-    wanted: dict[bytes, list[tuple[int, int]]] = {}  # rows left out -> fold and part for which they are
+    wanted: dict[bytes, list[tuple[int, int]]] = {}  # rows to be fitted -> fold and part for which they are
     for k in range(number):
         for other in np.unique(part[fold != k]).tolist():
-            wanted.setdefault(((fold == k) | (part == other)).tobytes(), []).append((k, other))
+            train = (fold != k) & (part != other)
+            if not train.any():  # two folds of one cluster each: nothing is left
+                train = fold != k
+            wanted.setdefault(train.tobytes(), []).append((k, other))
 
-    def predict(fit: int, left_out: bytes) -> Array:
-        held = np.frombuffer(left_out, dtype=bool)
-        train = ~held
+    def predict(fit: int, rows: bytes, asked: list[tuple[int, int]]) -> Array:
+        train = np.frombuffer(rows, dtype=bool)
+        held = np.isin(part, [other for _, other in asked])
         found = np.full((len(y), len(learners)), y[train][0])
         if len(np.unique(y[train])) == 1:
             return found
@@ -208,7 +211,9 @@ def left_out_twice(
         return found
 
     candidates = np.full((number, len(y), len(learners)), np.nan)
-    fits = Parallel(n_jobs=n_jobs, prefer="threads")(delayed(predict)(*each) for each in enumerate(wanted))
+    fits = Parallel(n_jobs=n_jobs, prefer="threads")(
+        delayed(predict)(fit, *each) for fit, each in enumerate(wanted.items())
+    )
     for asked, found in zip(wanted.values(), fits, strict=True):
         for k, other in asked:
             here = (part == other) & (fold != k)
