@@ -153,7 +153,8 @@ them: of ours those made or asked again since no held-out prediction knows a tre
 average (`fit.average`) follow. The joint test's column is how often heterogeneity is claimed at 5 %, over the same draws of ours. Seconds are wall time per fit with one thread, on
 machines that ran other work beside it or paused it; those of fits on a CUDA device, which other fits shared, stand apart. Rows are as of the commit that
 stored them, save that the panels' errors of averages were multiplied by `Scores.inflation` later, and that from draw 10 on those of `dense_2000` are from before curves
-were a candidate for its propensity (the first ten, asked again: MSE .045 as before, length .868 for .848); a file under `bench/results` that is
+were a candidate for its propensity (the first ten, asked again: MSE .045 as before, length .868 for .848), and from draw 1 on those of `farrell_nonlinear_10000`
+from before pairs of the strongest covariates were asked for (the first again: MSE .294 for .295, length 2.02 for 1.99); a file under `bench/results` that is
 removed is measured anew. Propensities are estimated unless the design is an experiment.
 """
 
