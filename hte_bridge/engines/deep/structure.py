@@ -30,10 +30,10 @@ LEADING_SHARE = (
     0.1  # of the largest importance: from here on a covariate may have pairs that the networks do not hear
 )
 ALL_PRODUCTS = 24  # covariates up to which all products of two are in the model
-PROMINENT, PROMINENT_PAIRS = (
-    0.5,
-    3,
-)  # share of the largest importance from which, with more, covariates have pairs unheard; how many at most
+PROMINENT = (
+    0.5  # of the largest importance: with more covariates, those beyond have pairs that no network heard,
+)
+PROMINENT_PAIRS = 3  # so many at most
 TOGETHER = 0.01  # likewise, from where on covariates act together
 WALKED = 256  # values of a covariate, at most, that a slope walks along
 POINTS_PER_STEP = 500  # points to such a value, at least, on average
