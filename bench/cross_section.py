@@ -65,6 +65,8 @@ def designs() -> dict[str, tuple[Design, int]]:
     for errors in ("few", "student"):
         found[f"long_tails_{errors}_500"] = (partial(sim.long_tails, errors=errors), 500)
     found["survey_500"] = (sim.survey, 500)
+    for n in (500, 5_000):
+        found[f"regions_{n}"] = (sim.regions, n)
     for outcome in ("rare", "common", "count", "amount"):
         for n in (500, 5_000):
             found[f"{outcome}_{n}"] = (partial(sim.limited, outcome=outcome), n)

@@ -204,11 +204,15 @@ class Encoder:
 class MeanFill:
     """Missing covariates for engines that need numbers: the study's weighted mean, and an indicator.
 
+    Columns with gaps in the same rows, as those of one category have, share their indicator: ``flagged`` is the first of them.
+
     Examples
     --------
     >>> fill = MeanFill.of(np.array([[1.0], [np.nan], [3.0]]), np.ones(3))
     >>> fill.transform(np.array([[np.nan]]))
     array([[2., 1.]])
+    >>> MeanFill.of(np.array([[1.0, 2.0], [np.nan, np.nan]]), np.ones(2)).flagged
+    array([0])
     """
 
     means: Array
@@ -216,10 +220,14 @@ class MeanFill:
 
     @classmethod
     def of(cls, covariates: Array, weight: Array) -> MeanFill:
-        """Learn means of the columns (p,) and which of them have gaps."""
+        """Learn means of the columns (p,) and where they have gaps."""
         seen = ~np.isnan(covariates)
         total = np.maximum(seen.T @ weight, np.finfo(float).tiny)
-        return cls(np.where(seen, covariates, 0.0).T @ weight / total, np.flatnonzero(~seen.all(axis=0)))
+        first: dict[bytes, int] = {}
+        for j in np.flatnonzero(~seen.all(axis=0)).tolist():
+            first.setdefault(np.packbits(seen[:, j]).tobytes(), j)
+        flagged = np.array(list(first.values()), dtype=np.int64)
+        return cls(np.where(seen, covariates, 0.0).T @ weight / total, flagged)
 
     def transform(self, covariates: Array) -> Array:
         """Columns (m, p + flagged): gaps filled, then one indicator for each column that had gaps."""

@@ -201,8 +201,26 @@ class Study:
     @property
     def filled_names(self) -> tuple[str, ...]:
         """Names of the columns of ``filled``."""
-        flagged = [f"{self.names.covariates[j]} missing" for j in self.filler.flagged]
+        flagged = [f"{self._source(j)} missing" for j in self.filler.flagged.tolist()]
         return (*self.names.covariates, *flagged)
+
+    @property
+    def covariate_of(self) -> tuple[int, ...]:
+        """Of each column of ``filled`` the place of the covariate that it belongs to: indicators of one category share theirs.
+
+        Examples
+        --------
+        >>> frame = pd.DataFrame({"y": [1.0, 2, 4, 3], "d": [0, 1, 1, 0], "town": list("abca"), "x": [1.0, 2, 3, 5]})
+        >>> Study.from_frame(frame, outcome="y", treatment="d", covariates=["town", "x"]).covariate_of
+        (0, 0, 1)
+        """
+        own = [place for place, code in enumerate(self.encoder.columns) for _ in code.names]
+        flags = len(self.encoder.columns) + np.arange(len(self.filler.flagged))
+        return (*own, *flags.tolist())
+
+    def _source(self, column: int) -> str:
+        """Name of the covariate that an encoded column belongs to."""
+        return self.encoder.sources[self.covariate_of[column]]
 
     @property
     def fill_note(self) -> str:
@@ -210,7 +228,7 @@ class Study:
         if not len(self.filler.flagged):
             return ""
         gaps = np.isnan(self.covariates)
-        named = ", ".join(self.names.covariates[j] for j in self.filler.flagged)
+        named = ", ".join(dict.fromkeys(self._source(j) for j in np.flatnonzero(gaps.any(axis=0)).tolist()))
         return (
             f"missing covariates ({named}; {int(gaps.any(axis=1).sum()):,} rows) are set to the mean, with an "
             "indicator"

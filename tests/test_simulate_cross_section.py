@@ -32,6 +32,7 @@ DESIGNS = [
     partial(sim.uneven_errors, by="covariate"),
     sim.long_tails,
     sim.survey,
+    sim.regions,
     sim.limited,
     partial(sim.limited, outcome="common"),
     partial(sim.limited, outcome="count"),

@@ -191,6 +191,19 @@ def test_missing_covariates_get_the_mean_and_an_indicator():
     assert "10 rows" in made.fill_note
 
 
+def test_columns_with_the_same_gaps_share_an_indicator():
+    df = frame()
+    df.loc[:9, ["x", "town"]] = None
+    made = study(df, covariates=["town", "x"])
+    assert made.filled_names == ("town[b]", "town[c]", "x", "town missing")
+    assert made.covariate_of == (0, 0, 1, 2)
+    assert "missing covariates (town, x; 10 rows)" in made.fill_note
+    df["z"] = np.arange(60.0)
+    df.loc[5:12, "z"] = np.nan
+    apart = study(df, covariates=["x", "z"])
+    assert apart.filled_names == ("x", "z", "x missing", "z missing")
+
+
 def test_new_rows_are_encoded_by_the_same_map():
     made = study(covariates=["x", "town"])
     new = made.encoder.transform(pd.DataFrame({"town": ["c", None], "x": [1, 2], "extra": [0, 0]}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hte_bridge.simulate.covariates import regions, survey
 from hte_bridge.simulate.cross_section import (
     athey_imbens,
     clustered,
@@ -13,7 +14,6 @@ from hte_bridge.simulate.cross_section import (
     hahn_murray_carvalho,
     long_tails,
     nie_wager,
-    survey,
     uneven_errors,
     wager_athey_28,
 )
@@ -34,6 +34,7 @@ __all__ = [
     "limited",
     "long_tails",
     "nie_wager",
+    "regions",
     "survey",
     "uneven_errors",
     "wager_athey_28",

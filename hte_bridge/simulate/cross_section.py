@@ -345,24 +345,3 @@ def long_tails(
         noise = rng.standard_t(3, size=n)
     tau, e, name = 1.0 + x[:, 0], logistic(0.5 * x[:, 0]), f"long_tails_{errors}"
     return draw(name, rng, x, base=x[:, 1], cate=tau, propensity=e, centre=0.0, noise=noise)
-
-
-def survey(n: int = 500, *, seed: int) -> CrossSection:
-    """Covariates as a household survey has them, whole numbers all: three dummies, a five-point scale, a count and an age; ours.
-
-    tau(x) = 1/2 + 3/2 x1 x2, for those who have both of two traits; e = logistic(.6 (x1 - 1/2) + .02 (age - 42)),
-    Y = x4 / 2 + .8 x3 - .001 (age - 42)^2 + W tau + error.
-
-    Examples
-    --------
-    >>> survey(3, seed=1).covariates[0].tolist()
-    [0.0, 0.0, 1.0, 1.0, 1.0, 54.0]
-    """
-    rng = np.random.default_rng(seed)
-    dummies = rng.random((n, 3)) < np.array([0.5, 0.4, 0.2])
-    scale, count, age = rng.integers(1, 6, n), rng.poisson(1.5, n), rng.integers(18, 66, n)
-    x = np.column_stack([dummies, scale, count, age]).astype(np.float64)
-    years = x[:, 5] - 42.0
-    tau, e = 0.5 + 1.5 * x[:, 0] * x[:, 1], logistic(0.6 * (x[:, 0] - 0.5) + 0.02 * years)
-    base = 0.5 * x[:, 3] + 0.8 * x[:, 2] - 0.001 * years**2
-    return draw("survey", rng, x, base=base, cate=tau, propensity=e, centre=0.0)

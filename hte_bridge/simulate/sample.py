@@ -36,6 +36,8 @@ class CrossSection(Arrays):
         Labels of the clusters in which errors are correlated.
     experiment : bool
         Whether the propensity is known by design, so that an estimator may be given it.
+    categories : tuple of int
+        Covariates that are codes of a category: text in ``frame``.
     """
 
     name: str
@@ -47,6 +49,7 @@ class CrossSection(Arrays):
     outcome_mean: Array
     cluster: npt.NDArray[np.int64] | None = None
     experiment: bool = False
+    categories: tuple[int, ...] = ()
 
     @property
     def n(self) -> int:
@@ -70,6 +73,8 @@ class CrossSection(Arrays):
         import pandas as pd
 
         frame = pd.DataFrame(self.covariates, columns=self.columns)
+        for place in self.categories:
+            frame[self.columns[place]] = [f"level {code:.0f}" for code in self.covariates[:, place]]
         frame.insert(0, "y", self.outcome)
         frame.insert(1, "t", self.treatment)
         if self.cluster is not None:

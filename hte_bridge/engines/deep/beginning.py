@@ -10,6 +10,7 @@ import torch
 
 from hte_bridge.engine import Array
 from hte_bridge.engines.deep.candidates import HOPELESS, Candidate, search
+from hte_bridge.engines.deep.categories import Categories
 from hte_bridge.engines.deep.error_variance import ErrorVariance, error_variance
 from hte_bridge.engines.deep.forms import Form, forms, forms_at_levels
 from hte_bridge.engines.deep.kernel import Rows
@@ -57,15 +58,18 @@ class Sample:
         sd = float(np.sqrt(np.average((y - mean) ** 2, weights=weight)))
         # each covariate points towards higher outcomes, so that the units it came in, sign included, change nothing
         towards = np.where((weight * (y - mean)) @ standard(x) < 0, -1.0, 1.0)
+        spread = standard.spread * towards
+        categories = Categories.of(study.covariate_of, standard.centre, spread)
         bare = Rows(
-            x=torch.as_tensor(np.ascontiguousarray(standard(x) * towards)),
+            x=torch.as_tensor(np.ascontiguousarray(categories(standard(x) * towards))),
             y=torch.as_tensor((y - mean) / sd),
             noise=torch.as_tensor(weight.mean() / weight),
             loads=torch.zeros(0, len(y), dtype=torch.float64),
             cluster=torch.as_tensor(study.cluster[rows].copy()) if study.clustered else None,
             device=device,
+            groups=categories.groups,
         )
-        units = Units(standard.centre, standard.spread * towards, mean, sd)
+        units = Units(standard.centre, spread, mean, sd, turn=categories.turn)
         return cls(bare, units, study.treatment[rows], propensity[rows], has_level(study.outcome))
 
     def rows(self, form: Form) -> Rows:
@@ -75,8 +79,7 @@ class Sample:
 
     def model(self, form: Form) -> Model:
         """A form of the model with these units."""
-        rows = self.rows(form)
-        return Model(form, rows, form.scales(rows.x.shape[1], rows.cluster is not None))
+        return Model.of(form, self.rows(form))
 
     @property
     def events(self) -> bool:

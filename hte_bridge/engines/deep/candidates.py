@@ -53,7 +53,7 @@ def search(
     found = []
     for form in choices:
         rows = rows_of(form)
-        model = Model(form, rows, form.scales(rows.x.shape[1], rows.cluster is not None))
+        model = Model.of(form, rows)
         start = None if begin is None else begin.get(form)
         found.append(Candidate(model, find_mode(model.rows, model.scales, start, tolerance=tolerance)))
     found = sorted((each for each in found if np.isfinite(each.value)), key=lambda each: -each.value)
@@ -70,25 +70,30 @@ def along_an_index(best: Candidate, tolerance: float) -> Candidate:
 
     The direction in which a surface changes most over the rows: the active subspace of Constantine (2015), *Active Subspaces*.
     """
-    form, rows = best.model.form.along_an_index(), best.model.rows
-    scales = form.scales(rows.x.shape[1], rows.cluster is not None)
-    start = best.mode.theta.copy()
-    at = component(1.0, best.mode.theta, best.model)
-    for k, surface in enumerate(scales.surfaces):
+    rows, was = best.model.rows, best.model.scales
+    model = Model.of(best.model.form.along_an_index(), rows)
+    scales, theta = model.scales, best.mode.theta
+    start = scales.start()
+    start[0] = theta[0]
+    at = component(1.0, theta, best.model)
+    for k, (before, surface) in enumerate(zip(was.surfaces, scales.surfaces, strict=True)):
+        start[surface.deviations] = theta[before.deviations]
         if surface.index:
             slope = gradients(at, rows.x, alone=k).cpu().numpy()
             start[surface.metric] = np.linalg.eigh(slope.T @ slope)[1][:, -1]
             start[surface.matern] = max(start[surface.matern], np.log(INDEX_SD))
-    mode = find_mode(rows, scales, start, tolerance=tolerance)
-    return Candidate(Model(form, rows, scales), mode)
+        else:
+            start[surface.metric] = theta[before.metric]
+    start[scales.cluster :] = theta[was.cluster :]
+    return Candidate(model, find_mode(rows, scales, start, tolerance=tolerance))
 
 
 def as_a_sum(best: Candidate, tolerance: float) -> Candidate:
     """The same form whose effect is a sum of functions of one covariate each, searched from the outcome's scales already found."""
-    form, rows = best.model.form.as_a_sum(), best.model.rows
-    scales = form.scales(rows.x.shape[1], rows.cluster is not None)
+    model = Model.of(best.model.form.as_a_sum(), best.model.rows)
+    scales = model.scales
     start = np.where(shared_scales(scales), best.mode.theta, scales.start())
-    return Candidate(Model(form, rows, scales), find_mode(rows, scales, start, tolerance=tolerance))
+    return Candidate(model, find_mode(model.rows, scales, start, tolerance=tolerance))
 
 
 def shared_scales(scales: Scales) -> npt.NDArray[np.bool_]:

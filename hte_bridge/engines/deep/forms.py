@@ -105,12 +105,13 @@ class Form:
         """Combination (s, n) of the surfaces that is E[Y | x]: the outcome's loads, their expectation over T."""
         return self.loads(propensity, propensity, error_sd)
 
-    def scales(self, p: int, clustered: bool) -> Scales:
-        """Layout of the scales with p covariates."""
+    def scales(self, p: int, clustered: bool, groups: tuple[int, ...] = ()) -> Scales:
+        """Layout of the scales with p columns, which belong to covariates as ``groups`` says, or each to one of its own."""
         along = tuple(self.index and share != 0.0 for share in self.effect)
         sparse = tuple(self.name != "alone" and share != 0.0 for share in self.effect)
         additive = tuple(self.additive and share != 0.0 for share in self.effect)
-        return Scales(p, self.rates, self.shapes, along, sparse, clustered, additive)
+        covariates = max(groups) + 1 if groups else p
+        return Scales(covariates, self.rates, self.shapes, along, sparse, clustered, additive, groups)
 
     def along_an_index(self) -> Form:
         """The same form whose effect bends along one index."""

@@ -101,7 +101,7 @@ def row_precision(
         return None, "constant", None
     for start in range(0, study.n, CHUNK):
         here = slice(start, start + CHUNK)
-        x = (study.filled[here] - units.centre) / units.spread
+        x = units.standardise(study.filled[here]).numpy()
         multiple[here] = errors.multiples(x, study.treatment[here], treatment.mean[here])
     return 1.0 / multiple, errors.text, None if units.level is None else units
 

@@ -42,6 +42,8 @@ class Rows:
         Codes, where errors share a part within clusters.
     device : str
         Where the log posterior of the scales is evaluated; the tensors themselves lie on the CPU.
+    groups : tuple of int
+        Of each column: which covariate it belongs to. Empty: each is one.
     """
 
     x: torch.Tensor
@@ -50,6 +52,7 @@ class Rows:
     loads: torch.Tensor
     cluster: torch.Tensor | None = None
     device: str = "cpu"
+    groups: tuple[int, ...] = ()
 
     @property
     def n(self) -> int:
@@ -59,7 +62,8 @@ class Rows:
     def take(self, rows: torch.Tensor) -> Rows:
         """Keep some units."""
         cluster = None if self.cluster is None else self.cluster[rows]
-        return Rows(self.x[rows], self.y[rows], self.noise[rows], self.loads[:, rows], cluster, self.device)
+        x, y, noise, loads = self.x[rows], self.y[rows], self.noise[rows], self.loads[:, rows]
+        return replace(self, x=x, y=y, noise=noise, loads=loads, cluster=cluster)
 
     def moved(self) -> Rows:
         """The same with its tensors on ``device``, or as they are where so few rows are as quick on the CPU."""
@@ -67,7 +71,7 @@ class Rows:
             return self
         x, y, noise, loads = (each.to(self.device) for each in (self.x, self.y, self.noise, self.loads))
         cluster = None if self.cluster is None else self.cluster.to(self.device)
-        return Rows(x, y, noise, loads, cluster, self.device)
+        return replace(self, x=x, y=y, noise=noise, loads=loads, cluster=cluster)
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +130,7 @@ def scaled_distance(
     if surface.index:
         weight = ROOT3 * theta[surface.metric]
         return torch.sub((a @ weight)[:, None], (b @ weight)[None, :], out=out).abs_()
-    inverse = ROOT3 * torch.exp(-theta[surface.metric])
+    inverse = ROOT3 * torch.exp(-surface.spread_out(theta))
     left, right = a * inverse, b * inverse
     ends = (left * left).sum(1, keepdim=True), (right * right).sum(1, keepdim=True)
     # |l - r|^2 = |l|^2 + |r|^2 - 2 l'r as one product of matrices
@@ -162,9 +166,12 @@ def explicit_columns(
 
 
 def additive_sds(theta: torch.Tensor, surface: Surface) -> torch.Tensor:
-    """Prior sds (p, ``PER_COVARIATE``) of the coefficients of an additive surface's functions."""
+    """Prior sds (p, ``PER_COVARIATE``) of the coefficients of an additive surface's functions; a category has no curved ones."""
     common = theta[[surface.linear] + [surface.matern] * (PER_COVARIATE - 1)]
-    return torch.exp(theta[surface.metric][:, None] + common)
+    found = torch.exp(surface.spread_out(theta)[:, None] + common)
+    if surface.groups:
+        found[:, 1:] *= found.new_tensor(surface.curving)[:, None]
+    return found
 
 
 def surface_kernel(
@@ -303,7 +310,8 @@ def add_surface_gradient(
         return
     # d matern / d log length_j = 3 variance decay (x_j - x_j')^2 / length_j^2, summed as two matrix products
     spread = 2.0 * (total @ (x * x) - (x * (weight @ x)).sum(0))
-    gradient[surface.metric] += 3.0 * variance * spread * torch.exp(-2.0 * theta[surface.metric])
+    each = 3.0 * variance * spread * torch.exp(-2.0 * surface.spread_out(theta))
+    gradient[surface.metric] += surface.gathered(each)
 
 
 def add_additive_gradient(
@@ -311,7 +319,7 @@ def add_additive_gradient(
 ) -> None:
     """Add an additive surface's part of the gradient; ``slope`` is the derivative by its kernel (n, n), ``shapes`` its functions."""
     columns = (shapes * additive_sds(theta, surface)).flatten(1)
-    each = 2.0 * (columns * (slope @ columns)).sum(0).view(surface.p, PER_COVARIATE)
+    each = 2.0 * (columns * (slope @ columns)).sum(0).view(surface.columns, PER_COVARIATE)
     gradient[surface.linear] += each[:, 0].sum()
     gradient[surface.matern] += each[:, 1:].sum()
-    gradient[surface.metric] += each.sum(1)
+    gradient[surface.metric] += surface.gathered(each.sum(1))

@@ -235,7 +235,10 @@ def bent(tried: Sequence[Candidate]) -> list[Candidate]:
         if each.model.form == best
         or (each.model.form.name == "centred" and each.model.form.relative == best.relative)
     ]
-    few = PER_COVARIATE * rows.x.shape[1] <= MOST_FUNCTIONS * rows.n
+    flat = sum(
+        1 for each in rows.groups if rows.groups.count(each) > 1
+    )  # columns of categories: one function each
+    few = PER_COVARIATE * (rows.x.shape[1] - flat) + flat <= MOST_FUNCTIONS * rows.n
     summed = [each for each in plain if few and each.model.form.name != "arms"]
     return [along_an_index(each, TOLERANCE) for each in plain] + [
         as_a_sum(each, TOLERANCE) for each in summed
@@ -279,5 +282,7 @@ def structure_of(posterior: KernelPosterior, seed: int) -> dict[str, Array]:
     centre, spread = np.zeros_like(posterior.units.centre), np.ones_like(posterior.units.centre)
     plain = replace(posterior.units, centre=centre, spread=spread, outcome_mean=0.0)
     z = posterior.rows.x.cpu().numpy()
+    if plain.turn is not None:
+        z = z @ np.linalg.inv(plain.turn)
     alone = (KernelPosterior(plain, (replace(each, weight=1.0),)) for each in heaviest)
     return average([probe(each.mean, z, seed, PROBED_ROWS) for each in alone]).arrays()

@@ -41,6 +41,11 @@ class Model:
     rows: Rows
     scales: Scales
 
+    @classmethod
+    def of(cls, form: Form, rows: Rows) -> Model:
+        """A form with these rows and the layout of the scales that they ask for."""
+        return cls(form, rows, form.scales(rows.x.shape[1], rows.cluster is not None, rows.groups))
+
 
 @dataclass(frozen=True, eq=False)
 class Component:
@@ -299,7 +304,7 @@ def gradients(at: Component, x: torch.Tensor, alone: int | None = None) -> torch
             continue
         decay = pieces(seen, x, at.theta, surface).decay * own[:, None]
         factor = 3.0 * torch.exp(2.0 * at.theta[surface.matern])
-        metric = at.theta[surface.metric]
+        metric = surface.spread_out(at.theta)
         if surface.index:
             bend = (decay.T @ (seen @ metric) - decay.sum(0) * (x @ metric))[:, None] * metric
         else:
@@ -331,14 +336,20 @@ def restore(arrays: dict[str, Array], values: dict[str, Any]) -> KernelPosterior
     models = []
     for k, each in enumerate(values["models"]):
         form: dict[str, Any] = {**each["form"], **tuples(each["form"], "effect", "rates", "shapes")}
-        scales: dict[str, Any] = {"sparse": (), "additive": (), **each["scales"]}  # files of before have none
-        scales |= tuples(scales, "rates", "shapes", "index", "sparse", "additive")
+        scales: dict[str, Any] = {
+            "sparse": (),
+            "additive": (),
+            "groups": (),
+            **each["scales"],
+        }  # files of before have none
+        scales |= tuples(scales, "rates", "shapes", "index", "sparse", "additive", "groups")
         loads = torch.as_tensor(arrays[f"loads{k}"])
-        rows = Rows(kept["x"], kept["y"], kept["noise"], loads, kept.get("cluster"))
-        models.append(Model(Form(**form), rows, Scales(**scales)))
+        made = Scales(**scales)
+        rows = Rows(kept["x"], kept["y"], kept["noise"], loads, kept.get("cluster"), groups=made.groups)
+        models.append(Model(Form(**form), rows, made))
     chosen = zip(arrays["weights"], arrays["model"], strict=True)
-    made = tuple(
+    parts = tuple(
         component(float(weight), arrays[f"theta{k}"], models[int(place)])
         for k, (weight, place) in enumerate(chosen)
     )
-    return KernelPosterior(Units.restore(arrays, values["units"]), made)
+    return KernelPosterior(Units.restore(arrays, values["units"]), parts)

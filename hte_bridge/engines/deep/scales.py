@@ -32,6 +32,9 @@ class Surface:
 
     With ``additive`` the surface is a sum of functions of one covariate each (``splines.py``): the first two numbers are the log sds
     that their linear and their curved parts have in common, the metric the log weights of the covariates, two-piece normal too.
+
+    ``groups`` says of each column which of the p covariates it belongs to, where some have several (``categories.py``): such columns share
+    their number in the metric. An index has a weight for each column.
     """
 
     start: int
@@ -41,6 +44,12 @@ class Surface:
     index: bool = False
     sparse: bool = False
     additive: bool = False
+    groups: tuple[int, ...] = ()
+
+    @property
+    def columns(self) -> int:
+        """Number of columns."""
+        return len(self.groups) or self.p
 
     @property
     def linear(self) -> int:
@@ -59,8 +68,24 @@ class Surface:
 
     @property
     def metric(self) -> slice:
-        """Places of the p log lengths, of the index's weights, or of an additive surface's log weights."""
-        return slice(self.start + 2, self.start + 2 + self.p)
+        """Places of the log lengths, of the index's weights, or of an additive surface's log weights."""
+        return slice(self.start + 2, self.start + 2 + (self.columns if self.index else self.p))
+
+    def spread_out(self, theta: torch.Tensor) -> torch.Tensor:
+        """The metric's number for each column."""
+        metric = theta[self.metric]
+        return metric[list(self.groups)] if self.groups and not self.index else metric
+
+    def gathered(self, each: torch.Tensor) -> torch.Tensor:
+        """Sums over the columns of each number of the metric: what ``spread_out`` did, transposed."""
+        if not self.groups or self.index:
+            return each
+        return each.new_zeros(self.p).index_add_(0, torch.as_tensor(self.groups, device=each.device), each)
+
+    @property
+    def curving(self) -> tuple[float, ...]:
+        """One for each column that has values to curve along, zero for those of a category; empty where all have."""
+        return tuple(float(self.groups.count(each) == 1) for each in self.groups)
 
     @property
     def metric_centre(self) -> float:
@@ -102,6 +127,8 @@ class Scales:
         Whether the model has a random effect per cluster.
     additive : tuple of bool
         Of each surface: whether it is a sum of functions of one covariate each; none is by default.
+    groups : tuple of int
+        Of each column: which of the p covariates it belongs to. Empty: each is one.
 
     Examples
     --------
@@ -116,6 +143,7 @@ class Scales:
     sparse: tuple[bool, ...] = ()
     clustered: bool = False
     additive: tuple[bool, ...] = ()
+    groups: tuple[int, ...] = ()
 
     @property
     def surfaces(self) -> tuple[Surface, ...]:
@@ -123,13 +151,16 @@ class Scales:
         none = (False,) * len(self.rates)
         shapes = self.shapes or (1.0,) * len(self.rates)
         kinds = self.index or none, self.sparse or none, self.additive or none
-        parts = enumerate(zip(self.rates, shapes, *kinds, strict=True))
-        return tuple(Surface(1 + k * (self.p + 2), self.p, *part) for k, part in parts)
+        found: list[Surface] = []
+        for part in zip(self.rates, shapes, *kinds, strict=True):
+            start = found[-1].metric.stop if found else 1
+            found.append(Surface(start, self.p, *part, self.groups))
+        return tuple(found)
 
     @property
     def cluster(self) -> int:
         """Place of the log sd of the random effect of a cluster."""
-        return 1 + len(self.rates) * (self.p + 2)
+        return int(self.surfaces[-1].metric.stop)
 
     @property
     def size(self) -> int:
@@ -169,7 +200,7 @@ class Scales:
             off = theta[surface.metric] - surface.metric_centre
             slope = surface.metric_precision(off) * off
             value -= 0.5 * float(slope @ off)
-            value -= surface.p * (log(sum(surface.metric_sds) / 2.0) + 0.5 * log(2.0 * pi))
+            value -= len(off) * (log(sum(surface.metric_sds) / 2.0) + 0.5 * log(2.0 * pi))
             gradient[surface.metric] = -slope
         return value, gradient
 

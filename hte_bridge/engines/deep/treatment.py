@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 
 from hte_bridge.engine import Array
 from hte_bridge.engines.deep.additive import additive
+from hte_bridge.engines.deep.categories import Categories
 from hte_bridge.engines.deep.forms import ALONE
 from hte_bridge.engines.deep.kernel import Rows
 from hte_bridge.engines.deep.kernel_posterior import KernelPosterior, Model, component
@@ -57,25 +59,35 @@ def halves(study: Study, folds: Folds) -> Codes:
     return half
 
 
-def kernel_learner(x: Array, y: Array, weight: Array, seed: int, before: Mapping[str, Predict]) -> Predict:
-    """Gaussian process regression at the most probable scales, as a candidate for a nuisance."""
+def kernel_learner(
+    x: Array,
+    y: Array,
+    weight: Array,
+    seed: int,
+    before: Mapping[str, Predict],
+    groups: tuple[int, ...] = (),
+) -> Predict:
+    """Gaussian process regression at the most probable scales, as a candidate for a nuisance; ``groups`` are the covariates of the columns."""
     standard = Standard.of(x, weight)
     centre = float(np.average(y, weights=weight))
     spread = float(np.sqrt(np.average((y - centre) ** 2, weights=weight))) or 1.0
     noise = torch.as_tensor(weight.mean() / weight)
     loads = torch.ones(1, len(y), dtype=torch.float64)
-    rows = Rows(torch.as_tensor(standard(x)), torch.as_tensor((y - centre) / spread), noise, loads)
-    scales = ALONE.scales(x.shape[1], clustered=False)
-    units = Units(standard.centre, standard.spread, centre, spread)
-    model = Model(ALONE, rows, scales)
-    only = component(1.0, find_mode(rows, scales, max_steps=60, tolerance=1e-6).theta, model)
+    categories = Categories.of(groups, standard.centre, standard.spread)
+    own = torch.as_tensor(categories(standard(x)))
+    rows = Rows(own, torch.as_tensor((y - centre) / spread), noise, loads, groups=categories.groups)
+    units = Units(standard.centre, standard.spread, centre, spread, turn=categories.turn)
+    model = Model.of(ALONE, rows)
+    only = component(1.0, find_mode(rows, model.scales, max_steps=60, tolerance=1e-6).theta, model)
     return lambda new: KernelPosterior(units, (only,)).mean(new) + centre
 
 
-def learners(scale: Scale, n: int, options: NetOptions, device: str) -> dict[str, Learner]:
+def learners(scale: Scale, study: Study, options: NetOptions, device: str) -> dict[str, Learner]:
     """Constant, linear model and network; with up to 1,500 rows a Gaussian process too, with more an additive model."""
     found = standard_learners(scale, options, device)
-    return found | ({"kernel": kernel_learner} if n <= KERNEL_ROWS else {"additive": additive})
+    if study.n > KERNEL_ROWS:
+        return found | {"additive": additive}
+    return found | {"kernel": partial(kernel_learner, groups=study.covariate_of)}
 
 
 def mean_without(
@@ -97,7 +109,7 @@ def mean_without(
     if treatment.crossfitted is None:
         return np.tile(treatment.mean, (folds.n_folds, 1))
     scale: Scale = "probability" if study.binary else "mean"
-    candidates = learners(scale, study.n, options, device)
+    candidates = learners(scale, study, options, device)
     part = folds.fold % MOST_PARTS if folds.n_folds > 2 else halves(study, folds)
     found = left_out_twice(
         study.filled,
@@ -124,7 +136,7 @@ def centre_treatment(study: Study, folds: Folds, options: NetOptions, seed: int,
         return Treatment(study.propensity, None)
     x, y = study.filled, study.treatment
     scale: Scale = "probability" if study.binary else "mean"
-    candidates = learners(scale, study.n, options, device)
+    candidates = learners(scale, study, options, device)
     fit = crossfit(x, y, folds.fold, candidates, weight=study.weight, seed=seed, name="propensity")
     verdict = fit.verdict("the treatment")
     notes: tuple[str, ...] = (verdict,) if verdict else ()

@@ -51,6 +51,8 @@ class Units:
     outcome_mean, outcome_sd : float
     level : Level, optional
         Where errors vary with the level of the outcome.
+    turn : array (q, q), optional
+        Takes standardised covariates to the columns of the kernel, where some are categories (``categories.py``).
     """
 
     centre: Array
@@ -58,15 +60,19 @@ class Units:
     outcome_mean: float
     outcome_sd: float
     level: Level | None = None
+    turn: Array | None = None
 
     def standardise(self, covariates: Array) -> torch.Tensor:
         """Covariates (m, q) as the kernel sees them."""
-        return torch.as_tensor(np.ascontiguousarray((covariates - self.centre) / self.spread))
+        plain = (covariates - self.centre) / self.spread
+        return torch.as_tensor(np.ascontiguousarray(plain if self.turn is None else plain @ self.turn))
 
     def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """Arrays and JSON values of which it is made."""
         arrays = {"centre": self.centre, "spread": self.spread}
         values: dict[str, Any] = {"outcome_mean": self.outcome_mean, "outcome_sd": self.outcome_sd}
+        if self.turn is not None:
+            arrays["turn"] = self.turn
         if self.level is not None:
             arrays["level"] = self.level.line
             values |= {"events": self.level.events, "scale": self.level.scale}
@@ -76,7 +82,8 @@ class Units:
     def restore(cls, arrays: Mapping[str, Array], values: Mapping[str, Any]) -> Units:
         """Rebuild what ``state`` took apart."""
         level = Level(arrays["level"], values["events"], values["scale"]) if "level" in arrays else None
-        return cls(arrays["centre"], arrays["spread"], values["outcome_mean"], values["outcome_sd"], level)
+        plain = arrays["centre"], arrays["spread"], values["outcome_mean"], values["outcome_sd"]
+        return cls(*plain, level, arrays.get("turn"))
 
     def error_sd(self, x: torch.Tensor) -> torch.Tensor:
         """Standard deviation (m,) of the errors at standardised covariates x (m, q), as a multiple of a common one."""

@@ -1,0 +1,51 @@
+"""Cross-sections whose covariates are not drawn from one continuous distribution; ours."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from hte_bridge.simulate.cross_section import logistic
+from hte_bridge.simulate.sample import CrossSection, draw
+
+
+def survey(n: int = 500, *, seed: int) -> CrossSection:
+    """Covariates as a household survey has them, whole numbers all: three dummies, a five-point scale, a count and an age; ours.
+
+    tau(x) = 1/2 + 3/2 x1 x2, for those who have both of two traits; e = logistic(.6 (x1 - 1/2) + .02 (age - 42)),
+    Y = x4 / 2 + .8 x3 - .001 (age - 42)^2 + W tau + error.
+
+    Examples
+    --------
+    >>> survey(3, seed=1).covariates[0].tolist()
+    [0.0, 0.0, 1.0, 1.0, 1.0, 54.0]
+    """
+    rng = np.random.default_rng(seed)
+    dummies = rng.random((n, 3)) < np.array([0.5, 0.4, 0.2])
+    scale, count, age = rng.integers(1, 6, n), rng.poisson(1.5, n), rng.integers(18, 66, n)
+    x = np.column_stack([dummies, scale, count, age]).astype(np.float64)
+    years = x[:, 5] - 42.0
+    tau, e = 0.5 + 1.5 * x[:, 0] * x[:, 1], logistic(0.6 * (x[:, 0] - 0.5) + 0.02 * years)
+    base = 0.5 * x[:, 3] + 0.8 * x[:, 2] - 0.001 * years**2
+    return draw("survey", rng, x, base=base, cate=tau, propensity=e, centre=0.0)
+
+
+def regions(n: int = 500, *, seed: int, n_levels: int = 12) -> CrossSection:
+    """A category whose levels differ in outcome, treated share and effect, as regions, industries and occupations do.
+
+    x1 is the level, x2 to x5 are normal. With a_l ~ N(0, 1) and b_l ~ N(0, .8^2), drawn once and the same from draw to draw: tau(x) = 1 + b_l +
+    .4 x3, e = logistic(.4 x2 + .4 a_l), Y = x2 + a_l + W tau + error.
+
+    Examples
+    --------
+    >>> regions(3, seed=1).frame()["x1"].tolist()
+    ['level 5', 'level 6', 'level 9']
+    """
+    rng, fixed = np.random.default_rng(seed), np.random.default_rng(2026)
+    level, x = rng.integers(0, n_levels, size=n), rng.normal(size=(n, 4))
+    own, effect = fixed.normal(size=n_levels), 0.8 * fixed.normal(size=n_levels)
+    tau, e = 1 + effect[level] + 0.4 * x[:, 1], logistic(0.4 * x[:, 0] + 0.4 * own[level])
+    columns = np.column_stack([level, x])
+    made = draw("regions", rng, columns, base=x[:, 0] + own[level], cate=tau, propensity=e, centre=0.0)
+    return replace(made, categories=(0,))
