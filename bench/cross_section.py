@@ -67,6 +67,7 @@ def designs() -> dict[str, tuple[Design, int]]:
     found["survey_500"] = (sim.survey, 500)
     for n in (500, 5_000):
         found[f"regions_{n}"] = (sim.regions, n)
+        found[f"incomes_{n}"] = (sim.incomes, n)
     for outcome in ("rare", "common", "count", "amount"):
         for n in (500, 5_000):
             found[f"{outcome}_{n}"] = (partial(sim.limited, outcome=outcome), n)

@@ -230,6 +230,7 @@ FRONT = {  # designs on the first page, in words
     "long_tails_student_500": "errors with Student's t, 3 degrees of freedom, n = 500",
     "survey_500": "dummies, a scale, a count and an age, n = 500",
     "regions_500": "a category of twelve levels, n = 500",
+    "incomes_500": "covariates with long tails, n = 500",
     "rare_500": "an event that one unit in ten has, n = 500",
     "count_500": "a count, n = 500",
     "amount_500": "an amount with log-normal errors, n = 500",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +13,7 @@ from pandas.api import types
 
 from hte_bridge.errors import HteBridgeError, InvalidData, InvalidNewData, nearest
 from hte_bridge.frames import to_pandas
+from hte_bridge.normal_score import NormalScore
 
 Array = npt.NDArray[np.float64]
 Kind = Literal["number", "boolean", "category", "ordered"]
@@ -66,20 +67,22 @@ def to_float(column: pd.Series) -> Array:
 
 @dataclass(frozen=True)
 class ColumnCode:
-    """How one covariate becomes columns: itself, 0/1, its rank, or an indicator for each level but the first."""
+    """How one covariate becomes columns: itself, 0/1, its rank, or an indicator for each level but the first.
+
+    A number with a ``score`` becomes two: itself and its normal score.
+    """
 
     name: str
     kind: Kind
     levels: tuple[Any, ...] = ()
+    score: NormalScore | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the encoded columns."""
-        return (
-            tuple(f"{self.name}[{level}]" for level in self.levels[1:])
-            if self.kind == "category"
-            else (self.name,)
-        )
+        if self.kind == "category":
+            return tuple(f"{self.name}[{level}]" for level in self.levels[1:])
+        return (self.name,) if self.score is None else (self.name, f"{self.name} (normal score)")
 
     @classmethod
     def of(cls, column: pd.Series, name: str) -> ColumnCode:
@@ -115,7 +118,7 @@ class ColumnCode:
                     f"`{self.name}` must be finite or missing. {int(np.isinf(values).sum()):,} of {len(values):,} "
                     f"values are infinite; the first is in row {row}. Recode them as missing, or drop those rows."
                 )
-            return values
+            return self.with_score(values)
         place = {level: code for code, level in enumerate(self.levels)}
         unseen = [each for each in pd.unique(column.dropna()) if each not in place]
         if unseen:
@@ -130,6 +133,10 @@ class ColumnCode:
         indicators = (codes[:, None] == np.arange(1, len(self.levels))).astype(np.float64)
         indicators[np.isnan(codes)] = np.nan
         return indicators
+
+    def with_score(self, values: Array) -> Array:
+        """Columns (m, k) with the normal score behind them, where there is one."""
+        return values if self.score is None else np.column_stack([values, self.score(values[:, 0])])
 
 
 @dataclass(frozen=True)
@@ -163,6 +170,25 @@ class Encoder:
     def sources(self) -> tuple[str, ...]:
         """Names of the columns that a frame must have."""
         return tuple(column.name for column in self.columns)
+
+    def scored(self, covariates: Array) -> tuple[Encoder, Array]:
+        """Each number with long tails with its normal score behind it: the map, and the encoded covariates (n, p) so widened.
+
+        Examples
+        --------
+        >>> wide = np.exp(np.random.default_rng(1).normal(size=(500, 1)))
+        >>> encoder, both = Encoder((ColumnCode("income", "number"),)).scored(wide)
+        >>> encoder.names, both.shape
+        (('income', 'income (normal score)'), (500, 2))
+        """
+        codes, columns, start = [], [], 0
+        for code in self.columns:
+            own = covariates[:, start : start + len(code.names)]
+            start += len(code.names)
+            score = NormalScore.of(own[:, 0]) if code.kind == "number" else None
+            codes.append(replace(code, score=score))
+            columns.append(codes[-1].with_score(own))
+        return Encoder(tuple(codes)), np.asfortranarray(np.hstack(columns))
 
     def transform(self, new: Any) -> Array:
         """Covariates (m, p) of new rows, Fortran order, missing as NaN; further columns are left alone.

@@ -206,7 +206,8 @@ class Study:
 
     @property
     def covariate_of(self) -> tuple[int, ...]:
-        """Of each column of ``filled`` the place of the covariate that it belongs to: indicators of one category share theirs.
+        """Of each column of ``filled`` the place of the covariate that it belongs to: indicators of one category share theirs, as do a
+        number and its normal score.
 
         Examples
         --------
@@ -217,6 +218,22 @@ class Study:
         own = [place for place, code in enumerate(self.encoder.columns) for _ in code.names]
         flags = len(self.encoder.columns) + np.arange(len(self.filler.flagged))
         return (*own, *flags.tolist())
+
+    @property
+    def score_columns(self) -> tuple[tuple[int, int], ...]:
+        """Places among the columns of ``filled`` of each number that has a normal score beside it, and of that score."""
+        owner = self.covariate_of
+        own = [place for place, code in enumerate(self.encoder.columns) if code.score is not None]
+        return tuple((owner.index(place), owner.index(place) + 1) for place in own)
+
+    @property
+    def scored(self) -> Study:
+        """The study with the normal score of each number that has long tails behind it; itself where none has."""
+        encoder, covariates = self.encoder.scored(self.covariates)
+        if all(code.score is None for code in encoder.columns):
+            return self
+        names = replace(self.names, covariates=encoder.names)
+        return self.with_(covariates=covariates, encoder=encoder, names=names)
 
     def _source(self, column: int) -> str:
         """Name of the covariate that an encoded column belongs to."""

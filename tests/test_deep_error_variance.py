@@ -80,7 +80,7 @@ def test_variances_are_fitted_to_what_a_model_that_knows_of_them_leaves():
     """The first model of this draw follows single units; its variances made intervals six times as long as on other draws."""
     draw = uneven_errors(500, seed=25, by="covariate")
     sample = beginning.Sample.of(study_of(draw), draw.propensity)
-    first = beginning.begun(sample, OPTIONS, binary=True)
+    first = beginning.begun([sample], OPTIONS, binary=True)
     truth = np.array([0, 0, 0, 1.4 * np.sign(sample.units.spread[2]), 0, 0, 0])
     assert np.abs(first.errors.slopes - truth).max() < 0.4
     assert first.small is first.plain  # none lies far out

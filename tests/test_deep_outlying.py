@@ -49,7 +49,7 @@ def test_normal_errors_and_rare_outcomes_have_no_outlying_units():
         study = hb.Study.from_frame(
             draw.frame().assign(y=y), outcome="y", treatment="t", covariates=draw.columns
         )
-        first = begun(Sample.of(study, draw.propensity), OPTIONS, binary=True)
+        first = begun([Sample.of(study, draw.propensity)], OPTIONS, binary=True)
         assert first.small is first.plain
 
 
@@ -61,7 +61,7 @@ def test_an_outlying_unit_outside_the_subset_is_weighed_down_too():
     y[wild] += 60.0
     frame = draw.frame().assign(y=y)
     study = hb.Study.from_frame(frame, outcome="y", treatment="t", covariates=draw.columns)
-    first = begun(Sample.of(study, draw.propensity), options, binary=True)
+    first = begun([Sample.of(study, draw.propensity)], options, binary=True)
     assert first.small is first.plain
     assert np.flatnonzero(first.everyone().bare.noise.numpy() > 1).tolist() == [wild]
 
@@ -82,7 +82,7 @@ def test_units_count_in_full_in_the_posterior():
 
 def test_noise_at_full_weight_is_that_of_all_errors():
     draw = long_tails(400, seed=2)
-    first = begun(Sample.of(study_of(draw), draw.propensity), OPTIONS, binary=True)
+    first = begun([Sample.of(study_of(draw), draw.propensity)], OPTIONS, binary=True)
     form, theta = next(iter(first.begin.items()))
     shifted = theta + noise_shift(first.small.model(form), theta, first.plain)
     error = draw.outcome - draw.outcome_mean - (draw.treatment - draw.propensity) * draw.cate
@@ -95,7 +95,7 @@ def test_variance_of_errors_is_estimated_without_bias():
     """Of outcomes drawn from the model itself: the mean over draws is each unit's own variance."""
     draw = long_tails(60, seed=3)
     sample = Sample.of(study_of(draw), draw.propensity)
-    form, theta = next(iter(begun(sample, OPTIONS, binary=True).begin.items()))
+    form, theta = next(iter(begun([sample], OPTIONS, binary=True).begin.items()))
     uneven = torch.linspace(0.5, 2.0, 60, dtype=torch.float64)
     model = replace(sample, bare=replace(sample.bare, noise=uneven)).model(form)
     factor, found = component(1.0, theta, model).factor, []

@@ -33,6 +33,7 @@ DESIGNS = [
     sim.long_tails,
     sim.survey,
     sim.regions,
+    sim.incomes,
     sim.limited,
     partial(sim.limited, outcome="common"),
     partial(sim.limited, outcome="count"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hte_bridge.simulate.covariates import regions, survey
+from hte_bridge.simulate.covariates import incomes, regions, survey
 from hte_bridge.simulate.cross_section import (
     athey_imbens,
     clustered,
@@ -31,6 +31,7 @@ __all__ = [
     "grf_table1",
     "grf_table3",
     "hahn_murray_carvalho",
+    "incomes",
     "limited",
     "long_tails",
     "nie_wager",

@@ -49,3 +49,20 @@ def regions(n: int = 500, *, seed: int, n_levels: int = 12) -> CrossSection:
     columns = np.column_stack([level, x])
     made = draw("regions", rng, columns, base=x[:, 0] + own[level], cate=tau, propensity=e, centre=0.0)
     return replace(made, categories=(0,))
+
+
+def incomes(n: int = 500, *, seed: int) -> CrossSection:
+    """Three covariates with long tails, as incomes have, whose logarithms count.
+
+    x1, x2, x3 = exp(5 + 1.2 z) with z1, ..., z6 ~ N(0, 1), x4 to x6 = z4 to z6: tau = 1 + .7 z1, e = logistic(z1 / 2), Y = z2 + W tau + error.
+
+    Examples
+    --------
+    >>> incomes(1_000, seed=1).covariates[:, 0].max().round()
+    np.float64(6439.0)
+    """
+    rng = np.random.default_rng(seed)
+    z = rng.normal(size=(n, 6))
+    x = np.column_stack([np.exp(5 + 1.2 * z[:, :3]), z[:, 3:]])
+    tau, e = 1 + 0.7 * z[:, 0], logistic(0.5 * z[:, 0])
+    return draw("incomes", rng, x, base=z[:, 1], cate=tau, propensity=e, centre=0.0)

@@ -136,7 +136,7 @@ class Deep:
         else:
             from hte_bridge.engines.deep.kernel_branch import fit_kernel as fit
         with threads(1):  # more would move last bits; folds side by side (`n_jobs`) do not
-            return DeepFit(self, study, folds, fit(study, folds, self))
+            return DeepFit(self, study, folds, fit(study.scored, folds, self))
 
     def fit_path(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import torch
 
 from hte_bridge.engine import Array
 from hte_bridge.engines.deep.candidates import HOPELESS, Candidate, search
-from hte_bridge.engines.deep.categories import Categories
+from hte_bridge.engines.deep.categories import Categories, groups_of
 from hte_bridge.engines.deep.error_variance import ErrorVariance, error_variance
 from hte_bridge.engines.deep.forms import Form, forms, forms_at_levels
 from hte_bridge.engines.deep.kernel import Rows
@@ -49,17 +50,23 @@ class Sample:
 
     @classmethod
     def of(
-        cls, study: Study, propensity: Array, rows: Codes | slice = slice(None), device: str = "cpu"
+        cls,
+        study: Study,
+        propensity: Array,
+        rows: Codes | slice = slice(None),
+        device: str = "cpu",
+        columns: Codes | None = None,
     ) -> Sample:
-        """Standardise some rows of a study; ``device`` is where the log posterior of scales is evaluated."""
+        """Standardise some rows of a study, and some of its columns; ``device`` is where the log posterior of scales is evaluated."""
         x, y, weight = study.filled[rows], study.outcome[rows], study.weight[rows]
+        x = x if columns is None else x[:, columns]
         standard = Standard.of(x, weight)
         mean = float(np.average(y, weights=weight))
         sd = float(np.sqrt(np.average((y - mean) ** 2, weights=weight)))
         # each covariate points towards higher outcomes, so that the units it came in, sign included, change nothing
         towards = np.where((weight * (y - mean)) @ standard(x) < 0, -1.0, 1.0)
         spread = standard.spread * towards
-        categories = Categories.of(study.covariate_of, standard.centre, spread)
+        categories = Categories.of(groups_of(study, columns), standard.centre, spread)
         bare = Rows(
             x=torch.as_tensor(np.ascontiguousarray(categories(standard(x) * towards))),
             y=torch.as_tensor((y - mean) / sd),
@@ -69,8 +76,20 @@ class Sample:
             device=device,
             groups=categories.groups,
         )
-        units = Units(standard.centre, spread, mean, sd, turn=categories.turn)
+        units = Units(standard.centre, spread, mean, sd, turn=categories.turn, columns=columns)
         return cls(bare, units, study.treatment[rows], propensity[rows], has_level(study.outcome))
+
+    @classmethod
+    def either(
+        cls, study: Study, propensity: Array, rows: Codes | slice = slice(None), device: str = "cpu"
+    ) -> list[Sample]:
+        """The sample, or two where some covariates have long tails: with such covariates themselves, and with their normal scores."""
+        own = study.score_columns
+        if not own:
+            return [cls.of(study, propensity, rows, device)]
+        every = np.arange(study.filled.shape[1])
+        kept = [np.setdiff1d(every, list(left_out)) for left_out in zip(*own, strict=True)]
+        return [cls.of(study, propensity, rows, device, columns) for columns in kept[::-1]]
 
     def rows(self, form: Form) -> Rows:
         """The units under a form."""
@@ -160,10 +179,18 @@ class Begun:
         return 0.0 if even else noise_shift(model, theta, plain)
 
 
-def begun(sample: Sample, options: Deep, binary: bool) -> Begun:
-    """Scales of each form found on a few rows, how the errors' variances move, and which units lie far out."""
-    plain = sample.thinned(options.scale_rows, options.seed)
-    begin = first_search(plain, options, binary)
+def begun(samples: Sequence[Sample], options: Deep, binary: bool) -> Begun:
+    """Scales of each form found on a few rows, how the errors' variances move, and which units lie far out.
+
+    Of several samples, the same units by other columns, that with the best form on the few rows is kept.
+    """
+    sample, plain, best = samples[0], samples[0], -np.inf
+    begin: dict[Form, Array] = {}
+    for each in samples:
+        few = each.thinned(options.scale_rows, options.seed)
+        value, found = searched(few, options, binary)
+        if not begin or value > best:
+            sample, plain, begin, best = each, few, found, value
     errors = error_variance(plain, begin, plain.choices(options, binary), binary)
     if errors is not None:
         for _ in range(0 if plain.events else ROUNDS):  # of events it follows from their mean
@@ -191,8 +218,14 @@ def first_search(sample: Sample, options: Deep, binary: bool) -> dict[Form, Arra
 
     On half of the rows a form trails by half as much, and with fewer yet chance has too large a part to leave out more.
     """
+    return searched(sample, options, binary)[1]
+
+
+def searched(sample: Sample, options: Deep, binary: bool) -> tuple[float, dict[Form, Array]]:
+    """What ``first_search`` finds, and the log posterior of the best form."""
     few = sample.thinned(FIRST_ROWS, options.seed)
     choices = sample.choices(options, binary)
     found = search(few.rows, choices, FOLD_TOLERANCE)
     trailing = HOPELESS * max(0.5, few.bare.n / sample.bare.n)
-    return {each.model.form: each.mode.theta for each in found if each.value > found[0].value - trailing}
+    kept = {each.model.form: each.mode.theta for each in found if each.value > found[0].value - trailing}
+    return found[0].value, kept

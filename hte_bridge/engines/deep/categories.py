@@ -14,6 +14,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from hte_bridge.engines.deep.scales import Array
+from hte_bridge.study import Codes, Study
+
+
+def groups_of(study: Study, columns: Codes | None = None) -> tuple[int, ...]:
+    """Of each of the study's filled columns, or of some: the covariate that it belongs to. Only columns of one category share theirs."""
+    codes, owner = study.encoder.columns, study.covariate_of
+    several = [place for place, code in enumerate(codes) if code.kind == "category"]
+    keys = [(place, 0) if place in several else (place, 1 + j) for j, place in enumerate(owner)]
+    chosen = keys if columns is None else [keys[j] for j in columns.tolist()]
+    number = {key: k for k, key in enumerate(dict.fromkeys(chosen))}
+    return tuple(number[key] for key in chosen)
 
 
 @dataclass(frozen=True, eq=False)

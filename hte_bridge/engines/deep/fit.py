@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -194,7 +195,7 @@ class DeepFit(Fitted):
         from hte_bridge.engines.deep.importance import importance
 
         found = self.branch.structure
-        names = list(self.study.filled_names)
+        names = list(self.seen.filled_names)
         with threads(1):
             size, error = importance(self)
         values = {"importance": size, "std_error": error}
@@ -219,7 +220,12 @@ class DeepFit(Fitted):
 
     def encode(self, new: Any) -> Array:
         """Filled covariates (m, q) of new rows."""
-        return self.study.fill(self.study.encoder.transform(to_pandas(new)))
+        return self.seen.fill(self.seen.encoder.transform(to_pandas(new)))
+
+    @cached_property
+    def seen(self) -> Study:
+        """The study as the engine sees it: covariates with long tails have their normal scores behind them."""
+        return self.study.scored
 
     def _band(self, x: Array, estimate: Array, std_error: Array, level: float) -> tuple[Array, Array]:
         """Ends of the band: the pointwise sd times the ``level`` quantile of the largest standardised deviation."""

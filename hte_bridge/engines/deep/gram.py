@@ -94,8 +94,8 @@ def row_precision(
     if study.weighted:
         return None, "constant", None
     few = np.sort(np.random.default_rng(options.seed).permutation(study.n)[: options.scale_rows])
-    sample = Sample.of(study, treatment.mean, few, doubles_on(options))
-    first = begun(sample, options, study.binary)
+    samples = Sample.either(study, treatment.mean, few, doubles_on(options))
+    first = begun(samples, options, study.binary)
     errors, units, multiple = first.errors, first.sample.units, np.empty(study.n)
     if errors is None:
         return None, "constant", None

@@ -26,7 +26,7 @@ def importance(fit: DeepFit) -> tuple[Array, Array]:
     importance, std_error : array (q,)
         In units of the outcome, for each filled covariate.
     """
-    study = fit.study
+    study = fit.seen
     chosen = np.random.default_rng(fit.options.seed).permutation(study.n)[:POINTS]
     x = study.filled[np.sort(chosen)]
     spread = study.filled.std(axis=0)

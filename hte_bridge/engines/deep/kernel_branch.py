@@ -91,7 +91,7 @@ def fit_whole(study: Study, propensity: Array, options: Deep) -> Whole:
     began = time.perf_counter()
     with threads(1):
         posterior, info, converged = mixed_posterior(study, propensity, options)
-        structure = structure_of(posterior, options.seed)
+        structure = structure_of(posterior, study.filled.shape[1], options.seed)
     info["posterior_seconds"] = round(time.perf_counter() - began, 2)
     return Whole(posterior, info, converged, structure)
 
@@ -169,7 +169,7 @@ def predict_fold(
 ) -> tuple[Array, Array, Array]:
     """Effect and outcome mean of the units of ``test`` from those of ``train``, and the root of their errors' variances as a multiple."""
     with threads(1):
-        first = begun(Sample.of(study, propensity, train, doubles_on(options)), options, study.binary)
+        first = begun(Sample.either(study, propensity, train, doubles_on(options)), options, study.binary)
         best = search(first.small.rows, list(first.begin), FOLD_TOLERANCE, first.begin)[0]
         model = replace(best.model, rows=first.sample.rows(best.model.form))
         at = component(1.0, best.mode.theta + first.shift(best), model)
@@ -190,7 +190,7 @@ def mixed_posterior(
 
     With many rows forms and scales are found on an even subset of ``scale_rows``, then moved to the mode on all rows.
     """
-    first = begun(Sample.of(study, propensity, device=doubles_on(options)), options, study.binary)
+    first = begun(Sample.either(study, propensity, device=doubles_on(options)), options, study.binary)
     small, begin = first.small, first.begin
     pairs = [(each, approximate(each)) for each in search(small.rows, list(begin), TOLERANCE, begin)]
     tried = [each for each, _ in sorted(pairs, key=height, reverse=True)]
@@ -276,7 +276,7 @@ def mixture_of(
     return first.at_full_weight(parts, candidate)
 
 
-def structure_of(posterior: KernelPosterior, seed: int) -> dict[str, Array]:
+def structure_of(posterior: KernelPosterior, n_columns: int, seed: int) -> dict[str, Array]:
     """Importance of each covariate for tau, and strength of pairs, with their spread between the heaviest draws of the scales."""
     heaviest = sorted(posterior.components, key=lambda each: -each.weight)[:PROBED]
     centre, spread = np.zeros_like(posterior.units.centre), np.ones_like(posterior.units.centre)
@@ -284,5 +284,9 @@ def structure_of(posterior: KernelPosterior, seed: int) -> dict[str, Array]:
     z = posterior.rows.x.cpu().numpy()
     if plain.turn is not None:
         z = z @ np.linalg.inv(plain.turn)
+    if plain.columns is not None:  # covariates that the kernel does not see do not count
+        every = np.zeros((len(z), n_columns))
+        every[:, plain.columns] = z
+        z = every
     alone = (KernelPosterior(plain, (replace(each, weight=1.0),)) for each in heaviest)
     return average([probe(each.mean, z, seed, PROBED_ROWS) for each in alone]).arrays()

@@ -11,7 +11,7 @@ import torch
 
 from hte_bridge.engine import Array
 from hte_bridge.engines.deep.additive import additive
-from hte_bridge.engines.deep.categories import Categories
+from hte_bridge.engines.deep.categories import Categories, groups_of
 from hte_bridge.engines.deep.forms import ALONE
 from hte_bridge.engines.deep.kernel import Rows
 from hte_bridge.engines.deep.kernel_posterior import KernelPosterior, Model, component
@@ -82,12 +82,14 @@ def kernel_learner(
     return lambda new: KernelPosterior(units, (only,)).mean(new) + centre
 
 
-def learners(scale: Scale, study: Study, options: NetOptions, device: str) -> dict[str, Learner]:
+def learners(
+    scale: Scale, n: int, options: NetOptions, device: str, groups: tuple[int, ...] = ()
+) -> dict[str, Learner]:
     """Constant, linear model and network; with up to 1,500 rows a Gaussian process too, with more an additive model."""
     found = standard_learners(scale, options, device)
-    if study.n > KERNEL_ROWS:
+    if n > KERNEL_ROWS:
         return found | {"additive": additive}
-    return found | {"kernel": partial(kernel_learner, groups=study.covariate_of)}
+    return found | {"kernel": partial(kernel_learner, groups=groups)}
 
 
 def mean_without(
@@ -109,7 +111,7 @@ def mean_without(
     if treatment.crossfitted is None:
         return np.tile(treatment.mean, (folds.n_folds, 1))
     scale: Scale = "probability" if study.binary else "mean"
-    candidates = learners(scale, study, options, device)
+    candidates = learners(scale, study.n, options, device, groups_of(study))
     part = folds.fold % MOST_PARTS if folds.n_folds > 2 else halves(study, folds)
     found = left_out_twice(
         study.filled,
@@ -136,7 +138,7 @@ def centre_treatment(study: Study, folds: Folds, options: NetOptions, seed: int,
         return Treatment(study.propensity, None)
     x, y = study.filled, study.treatment
     scale: Scale = "probability" if study.binary else "mean"
-    candidates = learners(scale, study, options, device)
+    candidates = learners(scale, study.n, options, device, groups_of(study))
     fit = crossfit(x, y, folds.fold, candidates, weight=study.weight, seed=seed, name="propensity")
     verdict = fit.verdict("the treatment")
     notes: tuple[str, ...] = (verdict,) if verdict else ()

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from hte_bridge.engines.deep.scales import Array
+from hte_bridge.study import Codes
 
 FARTHEST = 3.0  # sds of a covariate, beyond which the errors' variance stays as it is there
 
@@ -47,12 +48,14 @@ class Units:
 
     Parameters
     ----------
-    centre, spread : array (q,)
+    centre, spread : array (k,)
     outcome_mean, outcome_sd : float
     level : Level, optional
         Where errors vary with the level of the outcome.
-    turn : array (q, q), optional
+    turn : array (k, k), optional
         Takes standardised covariates to the columns of the kernel, where some are categories (``categories.py``).
+    columns : array (k,), optional
+        Which of the q covariates the kernel sees; all by default.
     """
 
     centre: Array
@@ -61,29 +64,31 @@ class Units:
     outcome_sd: float
     level: Level | None = None
     turn: Array | None = None
+    columns: Codes | None = None
 
     def standardise(self, covariates: Array) -> torch.Tensor:
         """Covariates (m, q) as the kernel sees them."""
-        plain = (covariates - self.centre) / self.spread
+        seen = covariates if self.columns is None else covariates[:, self.columns]
+        plain = (seen - self.centre) / self.spread
         return torch.as_tensor(np.ascontiguousarray(plain if self.turn is None else plain @ self.turn))
 
-    def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
+    def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Arrays and JSON values of which it is made."""
-        arrays = {"centre": self.centre, "spread": self.spread}
+        arrays: dict[str, Any] = {"centre": self.centre, "spread": self.spread}
         values: dict[str, Any] = {"outcome_mean": self.outcome_mean, "outcome_sd": self.outcome_sd}
-        if self.turn is not None:
-            arrays["turn"] = self.turn
+        given = {"turn": self.turn, "columns": self.columns}
+        arrays |= {name: value for name, value in given.items() if value is not None}
         if self.level is not None:
             arrays["level"] = self.level.line
             values |= {"events": self.level.events, "scale": self.level.scale}
         return arrays, values
 
     @classmethod
-    def restore(cls, arrays: Mapping[str, Array], values: Mapping[str, Any]) -> Units:
+    def restore(cls, arrays: Mapping[str, Any], values: Mapping[str, Any]) -> Units:
         """Rebuild what ``state`` took apart."""
         level = Level(arrays["level"], values["events"], values["scale"]) if "level" in arrays else None
         plain = arrays["centre"], arrays["spread"], values["outcome_mean"], values["outcome_sd"]
-        return cls(*plain, level, arrays.get("turn"))
+        return cls(*plain, level, arrays.get("turn"), arrays.get("columns"))
 
     def error_sd(self, x: torch.Tensor) -> torch.Tensor:
         """Standard deviation (m,) of the errors at standardised covariates x (m, q), as a multiple of a common one."""
