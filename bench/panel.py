@@ -22,9 +22,8 @@ from scipy import sparse
 
 from bench.cross_section import machine
 from bench.metrics import apart
-from hte_bridge.simulate.panel import COVARIATES, Panel, panel
+from hte_bridge.simulate.panel import Panel, adoption, panel
 
-EFFECTS = ["user", "vendor", "period"]
 EVALUATED = 20_000  # rows at which beta is judged
 NORMAL = 1.959963984540054
 SMALL = {"n_users": 200, "n_vendors": 50}
@@ -43,6 +42,8 @@ DESIGNS: dict[str, dict[str, Any]] = {
     "interaction_50k": {"beta": "nonlinear", "base": "interaction", "n_rows": 50_000},
     "few_users_20k": {"beta": "nonlinear", "n_rows": 20_000, "n_users": 30, "cluster": "user"},
     "moving_50k": {"beta": "nonlinear", "n_rows": 50_000, "moving": 0.5},
+    "staggered_3k": {"adoption": "staggered", "cluster": "user"},
+    "once_3k": {"adoption": "once", "cluster": "user"},
     "nonlinear_2k": {"beta": "nonlinear", "n_rows": 2_000, "n_users": 60, "n_vendors": 20, "n_periods": 8},
 }
 TRUE_TERMS = {
@@ -60,6 +61,8 @@ def draw_of(design: str, seed: int) -> tuple[Panel, str | None]:
     """The panel of a design, and the column of its clusters."""
     options = dict(DESIGNS[design])
     cluster = options.pop("cluster", None)
+    if "adoption" in options:
+        return adoption(options["adoption"], seed=seed), cluster
     return panel(**options, seed=seed), cluster
 
 
@@ -74,8 +77,8 @@ def deep(draw: Panel, cluster: str | None, seed: int) -> dict[str, Any]:
         draw.frame(),
         outcome="y",
         treatment="t",
-        covariates=list(COVARIATES),
-        fixed_effects=EFFECTS,
+        covariates=list(draw.columns),
+        fixed_effects=list(draw.labels),
         cluster=cluster,
     )
     began = time.perf_counter()
@@ -147,7 +150,7 @@ def recovered(draw: Panel, keep: np.ndarray, effects: Callable[[int], Any]) -> d
     given = elimination.solve(design.T @ (draw.outcome - draw.beta * draw.treatment)[keep])
     wanted = elimination.solve(design.T @ draw.additive[keep])
     found, start = {}, 0
-    for f, (name, size) in enumerate(zip(EFFECTS, sizes, strict=True)):
+    for f, (name, size) in enumerate(zip(draw.labels, sizes, strict=True)):
         span, start = slice(start, start + size), start + size
         estimate, std_error, component = effects(f)
         ones = np.ones(size)
@@ -159,22 +162,31 @@ def recovered(draw: Panel, keep: np.ndarray, effects: Callable[[int], Any]) -> d
 
 
 def feols(terms: str) -> Callable[[Panel, str | None, int], dict[str, Any]]:
-    """feols with the treatment interacted with given terms: ``true``, ``linear`` (12) or ``all`` (91 terms)."""
+    """feols with the treatment interacted with given terms: ``true``, ``linear`` or ``all`` with squares and products; with the covariates themselves."""
 
     def run(draw: Panel, cluster: str | None, seed: int) -> dict[str, Any]:
         import pyfixest as pf
 
         x, names = regressors(draw, terms)
+        own = [
+            f"own{k}" for k in range(draw.covariates.shape[1])
+        ]  # those that the effects absorb are dropped
         frame = pd.DataFrame(x * draw.treatment[:, None], columns=names)
-        frame = pd.concat([frame, draw.frame()[["y", *EFFECTS, "cell"]]], axis=1)
+        frame = pd.concat(
+            [frame, pd.DataFrame(draw.covariates, columns=own), draw.frame()[["y", *draw.labels, "cell"]]],
+            axis=1,
+        )
         vcov: Any = "hetero" if cluster is None else {"CRV1": cluster}
         began = time.perf_counter()
-        fit = pf.feols(f"y ~ {' + '.join(names)} | {' + '.join(EFFECTS)}", frame, vcov=vcov)
+        fit = pf.feols(f"y ~ {' + '.join(names + own)} | {' + '.join(draw.labels)}", frame, vcov=vcov)
         seconds = time.perf_counter() - began
-        kept = [names.index(name) for name in fit.tidy().index]
-        at = x[evaluated(draw.n)][:, kept]
-        std_error = np.sqrt(np.einsum("ij,jk,ik->i", at, np.asarray(fit._vcov), at))
-        estimate = at @ fit.tidy()["Estimate"].to_numpy()
+        tidy = fit.tidy()
+        terms_of = np.flatnonzero(tidy.index.isin(names))
+        at = x[evaluated(draw.n)][:, [names.index(name) for name in tidy.index[terms_of]]]
+        std_error = np.sqrt(
+            np.einsum("ij,jk,ik->i", at, np.asarray(fit._vcov)[np.ix_(terms_of, terms_of)], at)
+        )
+        estimate = at @ tidy["Estimate"].to_numpy()[terms_of]
         return judge(estimate, std_error, draw.beta[evaluated(draw.n)]) | {"seconds": seconds}
 
     return run
@@ -194,9 +206,9 @@ def regressors(draw: Panel, terms: str) -> tuple[np.ndarray, list[str]]:
         names += [f"term{k}" for k in range(4)]
     else:
         columns += list(x.T)
-        names += [f"x{k}" for k in range(12)]
+        names += [f"x{k}" for k in range(x.shape[1])]
     if terms == "all":
-        pairs = [(i, j) for i in range(12) for j in range(i, 12)]
+        pairs = [(i, j) for i in range(x.shape[1]) for j in range(i, x.shape[1])]
         columns += [x[:, i] * x[:, j] for i, j in pairs]
         names += [f"x{i}_{j}" for i, j in pairs]
     return np.column_stack(columns), names

@@ -1,4 +1,4 @@
-"""Panels of users, vendors and periods: the effect of log(1 + clicks) varies with twelve covariates."""
+"""Panels: of users, vendors and periods, where the effect of log(1 + clicks) varies with twelve covariates; and of units that take up a treatment."""
 
 from __future__ import annotations
 
@@ -28,17 +28,19 @@ class Panel(Arrays):
     ----------
     name : str
         Shape of beta, with its variant.
-    covariates : array (n, 12)
-        Columns ``a``, ``b``, ``U0`` to ``U4``, ``V0`` to ``V4``.
-    effects : array (n, 3)
-        Codes of user, vendor and period.
+    covariates : array (n, p)
+        Columns as in ``columns``.
+    effects : array (n, F)
+        Codes of user, vendor and period, or of what ``labels`` names; the first is the unit, the last the period.
     treatment, outcome : array (n,)
     beta : array (n,)
         True effect of one unit of log(1 + clicks), outcome units.
     additive : array (n,)
         Fixed effects plus g(X): what is left of the outcome without the treatment and the noise.
     beta_at : callable
-        True effect at any covariates (m, 12).
+        True effect at any covariates (m, p).
+    columns, labels : tuple of str
+        Names of the covariates and of the effects.
     """
 
     name: str
@@ -49,6 +51,8 @@ class Panel(Arrays):
     beta: Array
     additive: Array
     beta_at: Callable[[Array], Array]
+    columns: tuple[str, ...] = COVARIATES
+    labels: tuple[str, ...] = ("user", "vendor", "period")
 
     @property
     def n(self) -> int:
@@ -56,7 +60,7 @@ class Panel(Arrays):
         return len(self.outcome)
 
     def frame(self) -> pd.DataFrame:
-        """Columns ``y``, ``t``, ``user``, ``vendor``, ``period``, ``cell`` (user by period), and the covariates.
+        """Columns ``y``, ``t``, the effects (``user``, ``vendor``, ``period``), ``cell`` (user by period), and the covariates.
 
         Examples
         --------
@@ -65,12 +69,13 @@ class Panel(Arrays):
         """
         import pandas as pd
 
-        user, vendor, period = self.effects.T
-        frame = pd.DataFrame(self.covariates, columns=list(COVARIATES))
-        head = {"y": self.outcome, "t": self.treatment, "user": user, "vendor": vendor, "period": period}
+        frame = pd.DataFrame(self.covariates, columns=list(self.columns))
+        head = {"y": self.outcome, "t": self.treatment}
+        head |= dict(zip(self.labels, self.effects.T, strict=True))
         for place, (name, column) in enumerate(head.items()):
             frame.insert(place, name, column)
-        frame["cell"] = user * (int(period.max()) + 1) + period
+        unit, period = self.effects[:, 0], self.effects[:, -1]
+        frame["cell"] = unit * (int(period.max()) + 1) + period
         return frame
 
 
@@ -134,6 +139,65 @@ def panel(
     return Panel(
         variant, x, codes, treatment, effect * treatment + additive + noise, effect, additive, surface
     )
+
+
+def adoption(
+    kind: Literal["staggered", "once"] = "staggered",
+    *,
+    n_units: int = 300,
+    n_periods: int = 10,
+    correlation: float = 0.6,
+    seed: int,
+) -> Panel:
+    """Units that take up a treatment and keep it, whose errors go on from period to period; ours, as in most studies of reforms.
+
+    Errors are an AR(1) with variance one (Bertrand, Duflo and Mullainathan, 2004, QJE 119(1), on what that does to standard errors). X0, X1, X2
+    and a unit's effect .7 X0 + N(0, 1) stay as they are, Z moves; Y = unit + period + Z / 2 + T beta + error. ``staggered``: beta = 1 + .6 X0 + .4
+    tanh(2 X1), some half of the units begin at a random period from the fourth on, the likelier the larger X0. ``once``: beta = 1 + .6 X0, those drawn with
+    logistic(X0 / 2) all begin halfway.
+
+    Examples
+    --------
+    >>> draw = adoption(n_units=4, n_periods=5, seed=1)
+    >>> draw.frame().columns.tolist()
+    ['y', 't', 'user', 'period', 'X0', 'X1', 'X2', 'Z', 'cell']
+    """
+    rng = np.random.default_rng(seed)
+    unit, period = np.repeat(np.arange(n_units), n_periods), np.tile(np.arange(n_periods), n_units)
+    fixed, moving = rng.normal(size=(n_units, 3)), rng.normal(size=len(unit))
+    level = 0.7 * fixed[:, 0] + rng.normal(size=n_units)
+    common = np.cumsum(0.3 * rng.normal(size=n_periods))
+    error: Array = rng.normal(size=(n_units, n_periods))
+    for t in range(1, n_periods):
+        error[:, t] = correlation * error[:, t - 1] + (1 - correlation**2) ** 0.5 * error[:, t]
+    if kind == "once":
+        begin = np.where(rng.random(n_units) < _logistic(0.5 * fixed[:, 0]), n_periods // 2, n_periods)
+    else:
+        taken = rng.random(n_units) < 0.35 + 0.3 * _logistic(0.8 * fixed[:, 0])
+        begin = np.where(taken, rng.integers(3, n_periods, n_units), n_periods)
+
+    def beta_at(x: Array) -> Array:
+        bent = 0.4 * np.tanh(2 * x[:, 1]) if kind == "staggered" else 0.0
+        return np.asarray(1 + 0.6 * x[:, 0] + bent)
+
+    x, treatment = np.column_stack([fixed[unit], moving]), (period >= begin[unit]).astype(np.float64)
+    additive, beta = level[unit] + common[period] + 0.5 * moving, beta_at(x)
+    return Panel(
+        f"adoption, {kind}",
+        x,
+        np.column_stack([unit, period]),
+        treatment,
+        additive + treatment * beta + error.ravel(),
+        beta,
+        additive,
+        beta_at,
+        ("X0", "X1", "X2", "Z"),
+        ("user", "period"),
+    )
+
+
+def _logistic(u: Array) -> Array:
+    return np.asarray(1.0 / (1.0 + np.exp(-u)))
 
 
 def _linear(x: Array) -> Array:

@@ -34,14 +34,16 @@ class LastLayer:
     variance : array (B,)
         Of each block; infinite where it has no prior.
     noise : float
-        Variance of the errors.
+        Variance of the errors, times ``temper``.
     freedom : array (B,)
         Effective degrees of freedom of each block.
     steps : int
         Fixed-point steps taken.
     converged : bool
     log_evidence : float
-        Log marginal likelihood at these variances, up to a constant that all models of the same rows share.
+        Log marginal likelihood at these variances, up to a constant that all models of the same rows (and temper) share.
+    temper : float
+        Rows that count as one: the likelihood is taken to the power of one over this.
     """
 
     mean: Array
@@ -53,6 +55,12 @@ class LastLayer:
     steps: int
     converged: bool
     log_evidence: float
+    temper: float = 1.0
+
+    @property
+    def error_variance(self) -> float:
+        """Variance of the errors."""
+        return self.noise / self.temper
 
     @cached_property
     def covariance(self) -> Array:
@@ -95,6 +103,7 @@ def fit(
     free: Codes | tuple[int, ...] = (),
     max_steps: int = STEPS,
     device: str = "cpu",
+    temper: float = 1.0,
 ) -> LastLayer:
     """Variances by ``v = |m|^2 / (K - tr(V) / v)``, noise by the residual sum over its degrees of freedom.
 
@@ -115,8 +124,10 @@ def fit(
     max_steps : int
     device : str
         Where the matrix is factored.
+    temper : float
+        Rows that count as one, where errors move together (``misfit.tempered``).
     """
-    state = _State.begin(gram, second, freedom, owner, free, device)
+    state = _State.begin(gram, second, freedom, owner, free, device, temper)
     before = -np.inf
     while True:
         state.update(target, second)
@@ -137,6 +148,7 @@ def fit(
         state.step,
         converged,
         state.height,
+        temper,
     )
 
 
@@ -157,6 +169,7 @@ class _State:
     factor: Factor
     gamma: Array
     device: str
+    temper: float
     height: float = -np.inf
     step: int = 0
 
@@ -169,6 +182,7 @@ class _State:
         owner: Codes,
         free: Codes | tuple[int, ...],
         device: str,
+        temper: float,
     ) -> _State:
         """Every block alike: a tenth of the outcome's variance, shared by the root of their number."""
         blocks = int(owner.max()) + 1
@@ -179,7 +193,7 @@ class _State:
         )  # of a function with variance one
         variance = np.where(fixed, np.inf, second / np.maximum(scale, 1e-300) / (10 * np.sqrt(blocks)))
         variance[scale <= 1e-12 * max(scale.max(), 1e-300)] = 0.0
-        noise, none = max(second / max(freedom, 1), 1e-300), np.zeros(0)
+        noise, none = temper * max(second / max(freedom, 1), 1e-300), np.zeros(0)
         live = np.flatnonzero(variance[owner] > 0)
         own = gram if len(live) == len(gram) else gram[np.ix_(live, live)]
         empty = HostFactor(np.zeros((0, 0)), none)
@@ -197,6 +211,7 @@ class _State:
             empty,
             none,
             device,
+            temper,
         )
 
     def update(self, target: Array, second: float) -> None:
@@ -208,7 +223,10 @@ class _State:
         quadratic = (second - float(target[live] @ self.mean)) / self.noise
         prior = float(self.size[used] @ np.log(self.variance[used]))
         self.height = -0.5 * (
-            quadratic + self.freedom * np.log(self.noise) + self.factor.log_determinant() + prior
+            quadratic
+            + self.freedom / self.temper * np.log(self.noise)
+            + self.factor.log_determinant()
+            + prior
         )
         trace = np.bincount(own, weights=self.factor.inverse_diagonal(), minlength=len(self.size))
         gamma = np.where(self.variance > 0, self.size, 0.0)
@@ -222,7 +240,7 @@ class _State:
         residual = second - 2 * float(self.mean @ target[live])
         residual += float(self.mean @ (self.gram @ self.mean))
         spent = float(self.gamma[self.variance > 0].sum())
-        self.noise = max(residual, 1e-12 * second) / max(self.freedom - spent, 1.0)
+        self.noise = self.temper * max(residual, 1e-12 * second) / max(self.freedom - spent, 1.0)
         used = (self.variance > 0) & ~self.fixed
         ratio = np.maximum(square[used] / self.gamma[used], 1e-300) / self.variance[used]
         self.variance = self.variance.copy()

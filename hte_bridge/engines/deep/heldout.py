@@ -12,6 +12,7 @@ from joblib import Parallel, delayed
 from hte_bridge.engine import HeldOut
 from hte_bridge.engines.deep.design import Design
 from hte_bridge.engines.deep.evidence import fit
+from hte_bridge.engines.deep.misfit import settled
 from hte_bridge.engines.deep.nuisance import stack
 from hte_bridge.engines.deep.points import Rows
 from hte_bridge.engines.deep.products import Products
@@ -71,7 +72,11 @@ class Functions:
 
 
 def crossfit(
-    made: Design, others: Sequence[Others], moving: bool, n_jobs: int | None = None
+    made: Design,
+    others: Sequence[Others],
+    moving: bool,
+    n_jobs: int | None = None,
+    cluster: Codes | None = None,
 ) -> tuple[HeldOut, dict[str, float]]:
     """Held-out predictions of all rows, and the held-out losses.
 
@@ -87,6 +92,8 @@ def crossfit(
         Whether the treatment is still to be predicted (a panel); otherwise it is already T - e(X).
     n_jobs : int, optional
         Folds side by side.
+    cluster : array (n,), optional
+        Codes of the clusters within which errors move together.
 
     Returns
     -------
@@ -101,7 +108,7 @@ def crossfit(
     loss = {"deep": 0.0, "linear": 0.0, "constant effect": 0.0}
     products = None if rows.sizes else Products.of(rows.points[rows.point, : made.q], rows.weight)
     fitted = Parallel(n_jobs=n_jobs, backend="threading")(
-        delayed(functions)(made, each.sums, k, asked(rows, k, products is not None), moving)
+        delayed(functions)(made, each, k, asked(rows, k, products is not None), moving, cluster)
         for k, each in enumerate(steps(others, "deep: held-out effect"))
     )
     if products is not None:
@@ -169,13 +176,20 @@ def with_products(
     return out
 
 
-def functions(made: Design, train: Sums, fold: int, points: Codes, moving: bool) -> Functions:
+def functions(
+    made: Design, train: Others, fold: int, points: Codes, moving: bool, cluster: Codes | None
+) -> Functions:
     """Fit the other folds' sums and evaluate at some points of the fold."""
     columns = made.columns(fold)
     owner, _ = made.owner(columns, slopes=False)
-    system = eliminate(train, made.rows.sizes, columns, slopes=False, device=made.device)
-    of_outcome = system.target[:, 0], system.second[0, 0]
-    layer = fit(system.gram, *of_outcome, system.freedom, owner, (0,), FOLD_STEPS, made.device)
+    system = eliminate(train.sums, made.rows.sizes, columns, slopes=False, device=made.device)
+    if cluster is None:
+        of_outcome = system.target[:, 0], system.second[0, 0]
+        layer = fit(system.gram, *of_outcome, system.freedom, owner, (0,), FOLD_STEPS, made.device)
+    else:  # the design effect is asked of the rows that the fold's model sees
+        kept = train.rows.fold != fold
+        seen = replace(made, rows=train.rows.at(kept))
+        layer, _ = settled(seen, system, columns, owner, cluster=cluster[kept], max_steps=FOLD_STEPS)
     width = made.basis.size
     drifting = columns >= width
     dose = np.zeros(int(drifting.sum()))

@@ -17,9 +17,9 @@ from hte_bridge.engines.deep.checkpoint import NOWHERE, SUMS, Checkpoint
 from hte_bridge.engines.deep.design import Design
 from hte_bridge.engines.deep.devices import product
 from hte_bridge.engines.deep.effects import SOLVED_COLUMNS, centred, components_of
-from hte_bridge.engines.deep.evidence import LastLayer, fit, scale_uncertainty
+from hte_bridge.engines.deep.evidence import LastLayer, scale_uncertainty
 from hte_bridge.engines.deep.heldout import Others, crossfit
-from hte_bridge.engines.deep.misfit import cluster_scores, clustered, nugget, residuals
+from hte_bridge.engines.deep.misfit import cluster_scores, clustered, nugget, of_effect, settled
 from hte_bridge.engines.deep.points import Rows
 from hte_bridge.engines.deep.sums import Sums, System, eliminate, sums, total
 from hte_bridge.engines.deep.surface import Surface, surface_of
@@ -115,7 +115,8 @@ def fit_last_layer(
     summed = time.perf_counter()
     scaled = None if level is None else at_level(made, level)
     again = None if scaled is None else (scaled, total(by_fold(scaled.rows)))
-    made, weighed, solved = likelier(made, weighed, again)
+    cluster = study.cluster if study.clustered else None
+    made, weighed, solved = likelier(made, weighed, again, cluster)
     spread = max(_spread(made, solved), 1e-300)
     surface, inflation = posterior(study, made, weighed, solved)
     surface = replace(surface, level=level if made is scaled else None)
@@ -124,7 +125,7 @@ def fit_last_layer(
         others = [Others(whole - part, rows) for part in parts]
     else:
         others = [Others(total(by_fold(own, leave=k)), own) for k, own in enumerate(unseen)]
-    heldout, loss = crossfit(even, others, moving, n_jobs)
+    heldout, loss = crossfit(even, others, moving, n_jobs, cluster)
     info = _info(made, solved, loss, inflation)
     info["seconds"] = {
         "sums": round(summed - began, 2),
@@ -141,46 +142,51 @@ def at_level(made: Design, level: Units) -> Design:
     return replace(made, rows=replace(rows, treatment=rows.treatment * sd[rows.point]))
 
 
-def likelier(made: Design, whole: Sums, relative: tuple[Design, Sums] | None) -> tuple[Design, Sums, Solved]:
+def likelier(
+    made: Design, whole: Sums, relative: tuple[Design, Sums] | None, cluster: Codes | None
+) -> tuple[Design, Sums, Solved]:
     """The plain or the relative effect with its sums and fit: of events the relative one, else what the evidence is for.
 
     Beside a relative effect there is no nugget: where the variance goes with the level, what a line misses of it is no effect.
     """
     if relative is None:
-        return made, whole, settle(made, whole)
-    other = settle(*relative)
+        return made, whole, settle(made, whole, cluster)
+    other = settle(*relative, cluster)
     if not made.rows.events:
-        plain = settle(made, whole)
+        plain = settle(made, whole, None, other.layer.temper)
         if plain.layer.log_evidence >= other.layer.log_evidence:
             return made, whole, plain
     return *relative, replace(other, nugget=0.0)
 
 
-def settle(made: Design, whole: Sums) -> Solved:
+def settle(made: Design, whole: Sums, cluster: Codes | None = None, temper: float = 1.0) -> Solved:
     """Fit the blocks alone; where they leave much of tau unexplained, with network columns and random slopes too, if these are likelier.
 
     A network's column looks like a regressor with one coefficient, though it was fitted to the same outcomes: where
     the blocks suffice the evidence would trade them for it and be too sure (nie_wager B, n = 5,000: squared error of
-    tau .012 to .017 without the columns, .015 to .054 with them).
+    tau .012 to .017 without the columns, .015 to .054 with them). The design effect of ``cluster`` is that which the blocks alone find.
     """
-    alone = solve(made, whole)
+    alone = solve(made, whole, cluster=cluster, temper=temper)
     if alone.doubt**0.5 <= UNEXPLAINED * max(_spread(made, alone), 1e-300):
         return alone
-    wider = solve(made, whole, slopes=bool(made.rows.groups), networks=True)
+    slopes = bool(made.rows.groups)
+    wider = solve(made, whole, slopes=slopes, networks=True, temper=alone.layer.temper)
     return wider if wider.layer.log_evidence > alone.layer.log_evidence else alone
 
 
-def solve(made: Design, whole: Sums, slopes: bool = False, networks: bool = False) -> Solved:
+def solve(
+    made: Design,
+    whole: Sums,
+    slopes: bool = False,
+    networks: bool = False,
+    cluster: Codes | None = None,
+    temper: float = 1.0,
+) -> Solved:
     """Variances from the marginal likelihood of all rows, residuals and nugget."""
     columns = made.columns(networks=networks)
     owner, names = made.owner(columns, slopes)
     system = eliminate(whole, made.rows.sizes, columns, slopes, device=made.device)
-    target, second = system.target[:, 0], system.second[0, 0]
-    layer = fit(system.gram, target, second, system.freedom, owner, (0,), device=made.device)
-    residual = residuals(made, system, layer.mean, columns, slopes)
-    residual = residual * np.sqrt(
-        made.rows.n / max(system.freedom - layer.freedom[layer.variance > 0].sum(), 1)
-    )
+    layer, residual = settled(made, system, columns, owner, slopes=slopes, cluster=cluster, temper=temper)
     rows = made.rows
     root = np.sqrt(rows.weight) if rows.precise else np.ones(rows.n)  # to errors of one variance
     given = root * residual, root * rows.treatment, rows.weight / root**2
@@ -199,11 +205,11 @@ def posterior(study: Study, made: Design, whole: Sums, solved: Solved) -> tuple[
     system, layer, columns = solved.system, solved.layer, solved.columns
     covariance, inflation = layer.covariance, 1.0
     live = layer.live
-    is_tau = (live >= len(columns)) | (columns[np.minimum(live, len(columns) - 1)] < made.basis.size)
+    is_tau = of_effect(made, layer, columns)
     if study.clustered:
         scores = cluster_scores(made, system, layer, columns, solved.residual, study.cluster, solved.slopes)
         robust = clustered(system, layer, scores, is_tau)
-        covariance, inflation = robust.covariance, robust.inflation
+        covariance, inflation = robust.covariance, layer.temper * max(robust.ratio, 1.0)
     elif study.weighted:
         inflation = float((made.rows.weight**2).mean())  # Kish (1965): the design effect of unequal weights
         independent = covariance @ (system.gram[np.ix_(live, live)] / layer.noise) @ covariance
@@ -211,7 +217,7 @@ def posterior(study: Study, made: Design, whole: Sums, solved: Solved) -> tuple[
     covariance = covariance + scale_uncertainty(layer, solved.owner, (0,), made.device)
     surface = surface_of(made, layer, columns, solved.owner, covariance, solved.slopes)
     cluster = study.cluster if study.clustered else None
-    recovered = recover(made, whole, solved, covariance, is_tau, cluster)
+    recovered = recover(made, whole, solved, covariance, is_tau, cluster, inflation)
     return replace(surface, nugget=solved.nugget + reserve(made, solved), recovered=recovered), inflation
 
 
@@ -239,6 +245,7 @@ def recover(
     covariance: Array,
     is_tau: npt.NDArray[np.bool_],
     cluster: Codes | None,
+    inflation: float,
 ) -> tuple[tuple[Array, Array, Codes], ...]:
     """Each effect with the additive part of g(X) in it: what Y - T tau(X) has on the dummies.
 
@@ -255,7 +262,7 @@ def recover(
     inside = covariance[np.ix_(is_tau, is_tau)]
     count, start, out = gram.diagonal(), 0, []
     for f, (size, component) in enumerate(zip(sizes, components_of(gram, sizes), strict=True)):
-        noise = solved.layer.noise * design_effect(made, solved.residual, f, cluster)
+        noise = solved.layer.error_variance * design_effect(made, solved.residual, f, cluster, inflation)
         span = slice(start, start + size)
         variance = noise * system.elimination.centred_variance(span, component, count[span])
         for k in range(
@@ -272,17 +279,22 @@ def recover(
     return tuple(out)
 
 
-def design_effect(made: Design, residual: Array, place: int, cluster: Codes | None) -> float:
+def design_effect(
+    made: Design, residual: Array, place: int, cluster: Codes | None, inflation: float = 1.0
+) -> float:
     """How much more the mean residual of a level varies than with independent errors, at least one.
 
     Sums within each level and cluster, squared, over the sum of squares (Kish, 1965; Liang & Zeger, 1986); without
-    clusters, the effect of unequal weights alone.
+    clusters, the effect of unequal weights alone. Where each level lies in one cluster these sums are zero whatever the errors, as the level's own effect
+    takes them up: what the scores of tau say, ``inflation``, stands in.
     """
-    error = made.rows.weight * residual
+    error, level = made.rows.weight * residual, made.rows.effects[:, place]
     cell = np.arange(len(error)) if cluster is None else cluster
-    both = np.unique(made.rows.effects[:, place] * (int(cell.max()) + 1) + cell, return_inverse=True)[1]
+    both = np.unique(level * (int(cell.max()) + 1) + cell, return_inverse=True)[1]
     totals = np.bincount(both.reshape(-1), weights=error)
-    return max(float(totals @ totals) / float(made.rows.weight @ residual**2), 1.0)
+    nested = cluster is not None and len(totals) == len(np.unique(level))
+    found = float(totals @ totals) / float(made.rows.weight @ residual**2)
+    return max(found, inflation if nested else 1.0, 1.0)
 
 
 def _spread(made: Design, solved: Solved) -> float:
@@ -301,7 +313,7 @@ def _info(made: Design, solved: Solved, loss: dict[str, float], inflation: float
         "rows": made.rows.n,
         "points": len(made.rows.points),
         "features": made.basis.size,
-        "noise": float(layer.noise),
+        "noise": float(layer.error_variance),
         "nugget": float(solved.nugget),
         "losses": loss,
         "inflation": inflation,

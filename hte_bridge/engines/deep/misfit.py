@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from hte_bridge.engines.deep.design import Design
-from hte_bridge.engines.deep.evidence import LastLayer
+from hte_bridge.engines.deep.evidence import STEPS, LastLayer, fit
 from hte_bridge.engines.deep.sums import System
 
 Array = npt.NDArray[np.float64]
@@ -18,6 +18,10 @@ Codes = npt.NDArray[np.int64]
 ROUNDS = 4
 CHUNK_POINTS = 8_192
 EXPECTED = 0.1  # of the noise: what an unexplained part of the effect adds to the outcome's variance, before the data
+TEMPERED, GROWN = (
+    8,
+    1.05,
+)  # rounds in which the design effect is asked at most, and growth below which it is found
 ALIKE = 1e-9  # variance of T^2 over its mean square, below which all T are alike in size
 
 
@@ -96,6 +100,63 @@ def _means(values: Array, weight: Array, arm: Codes) -> Array:
     return np.asarray((np.bincount(arm, weight * values) / np.bincount(arm, weight))[arm])
 
 
+def settled(
+    made: Design,
+    system: System,
+    columns: Codes,
+    owner: Codes,
+    *,
+    slopes: bool = False,
+    cluster: Codes | None = None,
+    temper: float = 1.0,
+    max_steps: int = STEPS,
+) -> tuple[LastLayer, Array]:
+    """Variances from the marginal likelihood, and the residuals (n,), scaled up for the degrees of freedom that were spent.
+
+    Where errors move together within clusters, as those of a unit do from year to year, a likelihood of independent errors takes what a
+    unit has in common for an effect of its own, wherever a function of the unit's covariates can follow it; a treatment that comes and stays goes with it
+    most. So the likelihood is taken to the power of one over the design effect: how much more the scores of tau's coefficients vary, by clusters, than
+    independent errors would let them (a composite likelihood with its magnitude adjusted: Pauli, Racugno and Ventura, 2011, Statistica Sinica 21;
+    Ribatet, Cooley and Davison, 2012, Statistica Sinica 22). A model that follows units hides their errors, so it is asked again of the model
+    found with it, until it grows no more.
+
+    Parameters
+    ----------
+    made : Design
+        Whose rows are those of ``system``.
+    system : System
+    columns, owner : array
+        Of ``Design.columns`` and ``Design.owner``.
+    slopes : bool
+        Whether slopes are in the model.
+    cluster : array (n,), optional
+        Codes; without, the temper stays what it is.
+    temper : float
+        Where it begins.
+    max_steps : int
+    """
+    target, second = system.target[:, 0], system.second[0, 0]
+    for _ in range(1 if cluster is None else TEMPERED):
+        layer = fit(system.gram, target, second, system.freedom, owner, (0,), max_steps, made.device, temper)
+        spent = layer.freedom[layer.variance > 0].sum()
+        residual = residuals(made, system, layer.mean, columns, slopes)
+        residual = residual * np.sqrt(made.rows.n / max(system.freedom - spent, 1))
+        if cluster is None:
+            break
+        scores = cluster_scores(made, system, layer, columns, residual, cluster, slopes)
+        ratio = clustered(system, layer, scores, of_effect(made, layer, columns)).ratio
+        if ratio < GROWN:
+            break
+        temper *= ratio
+    return layer, residual
+
+
+def of_effect(made: Design, layer: LastLayer, columns: Codes) -> npt.NDArray[np.bool_]:
+    """Which live columns (live,) belong to tau."""
+    live = layer.live
+    return (live >= len(columns)) | (columns[np.minimum(live, len(columns) - 1)] < made.basis.size)
+
+
 @dataclass(frozen=True, eq=False)
 class Clustered:
     """Covariance of the coefficients where errors move together within clusters.
@@ -103,12 +164,12 @@ class Clustered:
     Parameters
     ----------
     covariance : array (live, live)
-    inflation : float
-        Mean variance of the noise part over that of independent errors.
+    ratio : float
+        Mean variance of tau's noise part over that which the posterior gives it.
     """
 
     covariance: Array
-    inflation: float
+    ratio: float
 
 
 def cluster_scores(
@@ -172,8 +233,8 @@ def clustered(system: System, layer: LastLayer, scores: Array, tau: npt.NDArray[
     own = correction * (half.T @ half)
     inside = np.ix_(tau, tau)
     trace = float((own[inside] * gram[inside]).sum()), float((independent[inside] * gram[inside]).sum())
-    inflation = max(trace[0] / trace[1], 1.0)
+    ratio = trace[0] / max(trace[1], 1e-300)
     drawn = min(1.0, used / max(count, 1))
-    mixed = (1 - drawn) * own + drawn * inflation * independent
+    mixed = (1 - drawn) * own + drawn * max(ratio, 1.0) * independent
     prior = inverse - independent
-    return Clustered((mixed + prior + (mixed + prior).T) / 2, inflation)
+    return Clustered((mixed + prior + (mixed + prior).T) / 2, ratio)

@@ -1,0 +1,82 @@
+"""Errors that go on from period to period: what units have in common for a while is not taken for effects of their own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import hte_bridge as hb
+from hte_bridge.engines.deep.last_layer import design_effect
+from hte_bridge.simulate.panel import adoption
+
+OPTIONS = {"seed": 1, "n_folds": 3, "epochs": 15}
+
+
+def study(draw, cluster="user"):
+    return hb.Study.from_frame(
+        draw.frame(),
+        outcome="y",
+        treatment="t",
+        covariates=list(draw.columns),
+        fixed_effects=list(draw.labels),
+        cluster=cluster,
+    )
+
+
+@pytest.fixture(scope="module")
+def fits():
+    """Correlated and independent errors, each with and without the units as clusters."""
+    made = {}
+    for correlation in (0.0, 0.6):
+        draw = adoption("once", n_units=200, correlation=correlation, seed=2)
+        for cluster in ("user", None):
+            made[correlation, cluster] = draw, hb.Deep(**OPTIONS).fit(study(draw, cluster))
+    return made
+
+
+def miss(draw, fit):
+    return float(np.mean((fit.cate(draw.frame())["estimate"] - draw.beta) ** 2))
+
+
+def test_clusters_take_what_goes_on_out_of_the_effect(fits):
+    named, unnamed = (fits[0.6, cluster] for cluster in ("user", None))
+    assert named[1].info["inflation"] > 1.7
+    assert miss(*named) < 0.5 * miss(*unnamed)
+    held = [float(np.mean((fit.heldout.cate - draw.beta) ** 2)) for draw, fit in (named, unnamed)]
+    assert held[0] < 0.7 * held[1]
+
+
+def test_independent_errors_are_left_as_they_are(fits):
+    named, unnamed = (fits[0.0, cluster] for cluster in ("user", None))
+    assert named[1].info["inflation"] < 1.3
+    assert miss(*named) < 1.3 * miss(*unnamed)
+    assert named[1].info["noise"] == pytest.approx(1.0, abs=0.1)
+
+
+def test_intervals_with_clusters_cover(fits):
+    draw, fit = fits[0.6, "user"]
+    found = fit.cate(draw.frame())
+    assert np.mean((found["conf_low"] <= draw.beta) & (draw.beta <= found["conf_high"])) > 0.85
+
+
+def test_no_held_out_prediction_sees_an_outcome_of_its_fold():
+    draw = adoption("staggered", n_units=60, n_periods=6, seed=3)
+    made = study(draw)
+    fit = hb.Deep(**OPTIONS).fit(made)
+    changed = made.outcome + (fit.folds.fold == 0) * np.random.default_rng(1).normal(0, 5, made.n)
+    again = hb.Deep(**OPTIONS).fit(made.with_(outcome=changed), fit.folds)
+    own = fit.folds.fold == 0
+    rounding = 1e-9  # the order of the rows differs
+    assert np.abs(fit.heldout.cate - again.heldout.cate)[own].max() < rounding
+    assert np.abs(fit.heldout.cate - again.heldout.cate)[~own].max() > 0.1
+
+
+def test_levels_within_clusters_take_the_inflation_that_their_own_sums_cannot_show():
+    class Rows:
+        weight = np.ones(6)
+        effects = np.array([[0, 0], [0, 1], [1, 0], [1, 1], [2, 0], [2, 1]])
+
+    made = type("Made", (), {"rows": Rows})
+    residual, cluster = np.array([1.0, -1.0, 2.0, -2.0, 3.0, -3.0]), np.array([0, 0, 1, 1, 1, 1])
+    assert design_effect(made, residual, 0, cluster, 2.5) == 2.5
+    assert design_effect(made, residual, 1, cluster, 2.5) == pytest.approx((1 + 25 + 1 + 25) / 28)
