@@ -53,6 +53,14 @@ def test_independent_errors_are_left_as_they_are(fits):
     assert named[1].info["noise"] == pytest.approx(1.0, abs=0.1)
 
 
+def test_a_note_says_where_clusters_should_have_been_named(fits):
+    said = [note for note in fits[0.6, None][1].notes if "go together within `user`" in note]
+    assert len(said) == 1
+    assert said[0].endswith('Name it: cluster="user".')
+    for fit in (fits[0.6, "user"][1], fits[0.0, None][1]):
+        assert not any("go together" in note for note in fit.notes)
+
+
 def test_intervals_with_clusters_cover(fits):
     draw, fit = fits[0.6, "user"]
     found = fit.cate(draw.frame())

@@ -32,6 +32,11 @@ Codes = npt.NDArray[np.int64]
 
 UNEXPLAINED = 0.05  # networks and random slopes enter where the nugget's sd is more than this share of tau's
 RESERVE = 0.5  # degrees of freedom that each block of tau that was set aside may still hold
+TOGETHER = 1.3  # ratio of variances from which errors are said to go together within a level of an effect
+FEWEST_TOGETHER, MOST_TOGETHER = (
+    30,
+    5e7,
+)  # levels of an effect that is asked, and numbers that its scores may be
 LARGE_NUGGET = 0.2  # and from this share on a note says so
 
 
@@ -132,7 +137,31 @@ def fit_last_layer(
         "variances": round(settled - summed, 2),
         "held out": round(time.perf_counter() - settled, 2),
     }
-    return Fitted(surface, heldout, info, _notes(solved, loss, spread), solved.layer.converged)
+    notes = (*_notes(solved, loss, spread), *together(study, made, solved))
+    return Fitted(surface, heldout, info, notes, solved.layer.converged)
+
+
+def together(study: Study, made: Design, solved: Solved) -> tuple[str, ...]:
+    """A sentence where errors go together within the levels of a fixed effect, and no clusters were named.
+
+    Of the effect with most levels, where its scores fit into memory.
+    """
+    sizes = made.rows.sizes
+    if study.clustered or not sizes:
+        return ()
+    place = int(np.argmax(sizes))
+    if sizes[place] < FEWEST_TOGETHER or sizes[place] * len(solved.layer.live) > MOST_TOGETHER:
+        return ()
+    system, layer, columns, level = solved.system, solved.layer, solved.columns, made.rows.effects[:, place]
+    scores = cluster_scores(made, system, layer, columns, solved.residual, level, solved.slopes)
+    ratio = clustered(system, layer, scores, of_effect(made, layer, columns)).ratio
+    if ratio < max(TOGETHER, 1.0 + 4.0 * (2.0 / sizes[place]) ** 0.5):
+        return ()
+    name = study.names.fixed_effects[place]
+    return (
+        f"Errors go together within `{name}`: what they add to the effect's variance is {ratio:.1f} times that of independent ones, or "
+        f'more. Name it: cluster="{name}".',
+    )
 
 
 def at_level(made: Design, level: Units) -> Design:
