@@ -59,6 +59,8 @@ def designs() -> dict[str, tuple[Design, int]]:
     found["grf_table1_zero_800"] = (partial(sim.grf_table1, heterogeneous=False), 800)
     found["dense_constant_500"] = (partial(sim.dense, constant=True), 500)
     found["clustered_constant_800"] = (partial(sim.clustered, constant=True), 800)
+    found["villages_800"] = (sim.villages, 800)
+    found["villages_4500"] = (partial(sim.villages, n_clusters=150), 4_500)
     for by in ("treatment", "covariate"):
         for n in (500, 4_000):
             found[f"uneven_{by}_{n}"] = (partial(sim.uneven_errors, by=by), n)

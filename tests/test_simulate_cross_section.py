@@ -100,6 +100,15 @@ def test_clustered_errors_share_their_part():
     assert means.var(ddof=1) == pytest.approx(0.2 + 0.8 / 100, abs=0.2)  # three errors of a variance from 40
 
 
+def test_villages_are_treated_whole_and_by_half():
+    draw = sim.villages(400, seed=1)
+    shares = np.bincount(draw.cluster, weights=draw.treatment) / 10
+    assert set(shares) == {0.0, 1.0}
+    assert shares.mean() == 0.5
+    left = draw.outcome - draw.outcome_mean - (draw.treatment - 0.5) * draw.cate
+    assert np.bincount(draw.cluster, weights=left / 10).var(ddof=1) == pytest.approx(0.28, abs=0.2)
+
+
 def test_deciles_are_ten_and_one_where_the_effect_is_constant():
     assert np.bincount(deciles(np.arange(100.0))).tolist() == [10] * 10
     assert deciles(np.ones(5)).tolist() == [0] * 5

@@ -15,6 +15,7 @@ from hte_bridge.simulate.cross_section import (
     long_tails,
     nie_wager,
     uneven_errors,
+    villages,
     wager_athey_28,
 )
 from hte_bridge.simulate.outcomes import dose, limited
@@ -38,5 +39,6 @@ __all__ = [
     "regions",
     "survey",
     "uneven_errors",
+    "villages",
     "wager_athey_28",
 ]

@@ -291,6 +291,39 @@ def clustered(
     )
 
 
+def villages(
+    n: int = 800, *, seed: int, n_clusters: int = 40, intra: float = 0.2, p: int = 5
+) -> CrossSection:
+    """An experiment that treats half of the villages, whose people have something in common; ours.
+
+    x1 is constant within a village, tau = 1/2 + x2 / 2 + .4 x1, Y = x1 + x3 + W tau + sqrt(intra) shared + sqrt(1 - intra) own error.
+
+    Examples
+    --------
+    >>> draw = villages(80, seed=1)
+    >>> [float(np.ptp(draw.treatment[draw.cluster == k])) for k in range(3)]
+    [0.0, 0.0, 0.0]
+    """
+    rng = np.random.default_rng(seed)
+    cluster = np.arange(n) % n_clusters
+    x = rng.normal(size=(n, p))
+    x[:, 0] = rng.normal(size=n_clusters)[cluster]
+    treated = (rng.permutation(n_clusters) < n_clusters // 2)[cluster]
+    errors = np.sqrt(intra) * rng.normal(size=n_clusters)[cluster] + np.sqrt(1 - intra) * rng.normal(size=n)
+    tau, base = 0.5 + 0.5 * x[:, 1] + 0.4 * x[:, 0], x[:, 0] + x[:, 2]
+    return CrossSection(
+        name="villages",
+        covariates=x,
+        treatment=treated.astype(np.float64),
+        outcome=base + treated * tau + errors,
+        cate=tau,
+        propensity=np.full(n, 0.5),
+        outcome_mean=base + 0.5 * tau,
+        cluster=cluster.astype(np.int64),
+        experiment=True,
+    )
+
+
 def uneven_errors(
     n: int = 500, *, seed: int, by: Literal["treatment", "covariate"] = "treatment", p: int = 6
 ) -> CrossSection:
