@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 import hte_bridge as hb
+from hte_bridge.engines.deep import evidence, misfit
+from hte_bridge.engines.deep.blocks import Basis, Block
 from hte_bridge.engines.deep.last_layer import design_effect
+from hte_bridge.engines.deep.points import Rows
+from hte_bridge.engines.deep.sums import eliminate, sums
 from hte_bridge.simulate.panel import adoption
 
 OPTIONS = {"seed": 1, "n_folds": 3, "epochs": 15}
@@ -79,12 +85,44 @@ def test_no_held_out_prediction_sees_an_outcome_of_its_fold():
     assert np.abs(fit.heldout.cate - again.heldout.cate)[~own].max() > 0.1
 
 
-def test_levels_within_clusters_take_the_inflation_that_their_own_sums_cannot_show():
-    class Rows:
-        weight = np.ones(6)
-        effects = np.array([[0, 0], [0, 1], [1, 0], [1, 1], [2, 0], [2, 1]])
+def test_few_units_with_many_periods_do_not_hide_their_errors():
+    """As many functions as units: their residuals from a model that follows them show nothing, those from a model without them do."""
+    draw = adoption("once", n_units=48, n_periods=20, correlation=0.8, seed=101)
+    fit = hb.Deep(**OPTIONS).fit(study(draw))
+    assert fit.info["inflation"] > 2.0
+    assert miss(draw, fit) < 0.4  # .93 where each round begins at the model that follows units
 
-    made = type("Made", (), {"rows": Rows})
+
+def test_residuals_of_a_cluster_are_those_from_a_model_of_the_others():
+    rng = np.random.default_rng(3)
+    n = 60
+    cluster, codes = rng.integers(0, 8, n), rng.integers(0, 5, (n, 1))
+    points, t = rng.normal(size=(n, 2)), rng.normal(size=n)
+    y = t * (1 + points[:, 0]) + rng.normal(size=n)
+    weight = rng.uniform(0.5, 2.0, n)
+    rows = Rows(y, t, weight, codes, (5,), np.zeros(n, dtype=np.int64), np.arange(n), points)
+    blocks = [Block("constant", "constant", ()), Block("linear", "linear", (0, 1))]
+    basis = Basis.fit(blocks, points, np.zeros(2), np.ones(2))
+    drift = np.array([False, True, True])
+    columns, owner = np.arange(5), np.array([0, 1, 1, 2, 2])
+    system = eliminate(sums(rows, basis, drift), (5,), columns)
+    layer = evidence.fit(system.gram, system.target[:, 0], system.second[0, 0], system.freedom, owner, (0,))
+    made = SimpleNamespace(rows=rows, basis=basis, drift=drift)
+    f = basis.features(points).astype(float)
+    net = np.column_stack([f * t[:, None], f[:, drift]]) - rows.dummies() @ system.project
+    outcome = y - rows.dummies() @ system.project_target[:, 0]
+    found = misfit.left_out(made, system, layer, columns, outcome - net @ layer.mean, cluster)
+    precision = np.linalg.inv(layer.covariance) - system.gram / layer.noise
+    for k in range(8):
+        rest = cluster != k
+        by = (net[rest] * weight[rest, None]).T / layer.noise
+        others = np.linalg.solve(by @ net[rest] + precision, by @ outcome[rest])
+        assert found[~rest] == pytest.approx((outcome - net @ others)[~rest], abs=1e-8)
+
+
+def test_levels_within_clusters_take_the_inflation_that_their_own_sums_cannot_show():
+    effects = np.array([[0, 0], [0, 1], [1, 0], [1, 1], [2, 0], [2, 1]])
+    made = SimpleNamespace(rows=SimpleNamespace(weight=np.ones(6), effects=effects))
     residual, cluster = np.array([1.0, -1.0, 2.0, -2.0, 3.0, -3.0]), np.array([0, 0, 1, 1, 1, 1])
     assert design_effect(made, residual, 0, cluster, 2.5) == 2.5
     assert design_effect(made, residual, 1, cluster, 2.5) == pytest.approx((1 + 25 + 1 + 25) / 28)
