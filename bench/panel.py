@@ -44,6 +44,13 @@ DESIGNS: dict[str, dict[str, Any]] = {
     "moving_50k": {"beta": "nonlinear", "n_rows": 50_000, "moving": 0.5},
     "staggered_3k": {"adoption": "staggered", "cluster": "user"},
     "once_3k": {"adoption": "once", "cluster": "user"},
+    "states_1k": {
+        "adoption": "staggered",
+        "n_units": 48,
+        "n_periods": 20,
+        "correlation": 0.8,
+        "cluster": "user",
+    },
     "nonlinear_2k": {"beta": "nonlinear", "n_rows": 2_000, "n_users": 60, "n_vendors": 20, "n_periods": 8},
 }
 TRUE_TERMS = {
@@ -62,7 +69,7 @@ def draw_of(design: str, seed: int) -> tuple[Panel, str | None]:
     options = dict(DESIGNS[design])
     cluster = options.pop("cluster", None)
     if "adoption" in options:
-        return adoption(options["adoption"], seed=seed), cluster
+        return adoption(options.pop("adoption"), **options, seed=seed), cluster
     return panel(**options, seed=seed), cluster
 
 
