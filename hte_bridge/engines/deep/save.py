@@ -22,7 +22,7 @@ from hte_bridge.study import Folds, Names, Study
 if TYPE_CHECKING:
     from hte_bridge.engines.deep.fit import DeepFit
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3  # since 3 covariates with long tails have their normal scores beside them
 STUDY = ("outcome", "treatment", "covariates", "fixed_effects", "cluster", "weight", "propensity")
 HELDOUT = ("cate", "outcome_mean", "propensity", "treatment_variance", "lost")
 
