@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import hte_bridge as hb
-from hte_bridge.engines.deep import evidence, misfit
+from hte_bridge.engines.deep import evidence, tempering
 from hte_bridge.engines.deep.blocks import Basis, Block
 from hte_bridge.engines.deep.last_layer import design_effect
 from hte_bridge.engines.deep.points import Rows
@@ -111,13 +111,29 @@ def test_residuals_of_a_cluster_are_those_from_a_model_of_the_others():
     f = basis.features(points).astype(float)
     net = np.column_stack([f * t[:, None], f[:, drift]]) - rows.dummies() @ system.project
     outcome = y - rows.dummies() @ system.project_target[:, 0]
-    found = misfit.left_out(made, system, layer, columns, outcome - net @ layer.mean, cluster)
+    found = tempering.left_out(made, system, layer, columns, outcome - net @ layer.mean, cluster)
     precision = np.linalg.inv(layer.covariance) - system.gram / layer.noise
     for k in range(8):
         rest = cluster != k
         by = (net[rest] * weight[rest, None]).T / layer.noise
         others = np.linalg.solve(by @ net[rest] + precision, by @ outcome[rest])
         assert found[~rest] == pytest.approx((outcome - net @ others)[~rest], abs=1e-8)
+
+
+@pytest.mark.parametrize("clusters", ["one treated unit", "two clusters"])
+def test_clusters_that_determine_an_effect_alone_break_nothing(clusters):
+    draw = adoption("once", n_units=30, n_periods=8, seed=4)
+    frame = draw.frame()
+    if clusters == "one treated unit":
+        frame["t"] = ((frame["user"] == 3) & (frame["period"] > 3)) * 1.0
+        frame["side"] = frame["user"]
+    else:
+        frame["side"] = frame["user"] % 2
+    columns = {"outcome": "y", "treatment": "t", "covariates": list(draw.columns), "cluster": "side"}
+    made = hb.Study.from_frame(frame, fixed_effects=list(draw.labels), **columns)
+    found = hb.Deep(seed=1, n_folds=2, epochs=5).fit(made).cate(frame)
+    assert np.isfinite(found.to_numpy()).all()
+    assert (found["std_error"] > 0).all()
 
 
 def test_levels_within_clusters_take_the_inflation_that_their_own_sums_cannot_show():

@@ -125,7 +125,7 @@ def fit(
     device : str
         Where the matrix is factored.
     temper : float
-        Rows that count as one, where errors move together (``misfit.tempered``).
+        Rows that count as one, where errors move together (``tempering.py``).
     """
     state = _State.begin(gram, second, freedom, owner, free, device, temper)
     before = -np.inf

@@ -12,12 +12,12 @@ from joblib import Parallel, delayed
 from hte_bridge.engine import HeldOut
 from hte_bridge.engines.deep.design import Design
 from hte_bridge.engines.deep.evidence import fit
-from hte_bridge.engines.deep.misfit import settled
 from hte_bridge.engines.deep.nuisance import stack
 from hte_bridge.engines.deep.points import Rows
 from hte_bridge.engines.deep.products import Products
-from hte_bridge.engines.deep.sums import Sums, System, eliminate
+from hte_bridge.engines.deep.sums import ABSORBED, Sums, System, eliminate
 from hte_bridge.engines.deep.tau_nets import sweeper
+from hte_bridge.engines.deep.tempering import settled
 from hte_bridge.progress import steps
 
 Array = npt.NDArray[np.float64]
@@ -193,7 +193,8 @@ def functions(
     width = made.basis.size
     drifting = columns >= width
     dose = np.zeros(int(drifting.sum()))
-    if moving and drifting.any():
+    absorbed = system.second[1, 1] <= ABSORBED * max(float(train.sums.second[1, 1]), 1e-300)
+    if moving and drifting.any() and not absorbed:  # one treated unit, and it is in the fold
         inner = np.ix_(drifting, drifting)
         own = np.unique(owner[drifting], return_inverse=True)[1].reshape(-1)
         of_dose = system.target[drifting, 1], system.second[1, 1]

@@ -19,10 +19,11 @@ from hte_bridge.engines.deep.devices import product
 from hte_bridge.engines.deep.effects import SOLVED_COLUMNS, centred, components_of
 from hte_bridge.engines.deep.evidence import LastLayer, scale_uncertainty
 from hte_bridge.engines.deep.heldout import Others, crossfit
-from hte_bridge.engines.deep.misfit import cluster_scores, clustered, nugget, of_effect, settled
+from hte_bridge.engines.deep.misfit import cluster_scores, clustered, nugget, of_effect
 from hte_bridge.engines.deep.points import Rows
 from hte_bridge.engines.deep.sums import Sums, System, eliminate, sums, total
 from hte_bridge.engines.deep.surface import Surface, surface_of
+from hte_bridge.engines.deep.tempering import settled
 from hte_bridge.engines.deep.units import Units
 from hte_bridge.progress import steps
 from hte_bridge.study import Study
