@@ -24,7 +24,7 @@ TEMPERED, GROWN = (
     1.05,
 )  # rounds in which the design effect is asked at most, and growth below which it is found
 CLEARLY = 0.9  # of the squared error that another model makes in clusters left out
-MOST_LEFT_OUT = 2e10  # products, up to which clusters are left out of the model that their residuals are from
+MOST_LEFT_OUT = 5e9  # products, up to which clusters are left out of the model that their residuals are from
 LEVERAGE = 0.99  # of a direction that a cluster alone determines, at most
 
 
