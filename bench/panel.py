@@ -12,6 +12,7 @@ import json
 import multiprocessing
 import resource
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -185,7 +186,9 @@ def feols(terms: str) -> Callable[[Panel, str | None, int], dict[str, Any]]:
         )
         vcov: Any = "hetero" if cluster is None else {"CRV1": cluster}
         began = time.perf_counter()
-        fit = pf.feols(f"y ~ {' + '.join(names + own)} | {' + '.join(draw.labels)}", frame, vcov=vcov)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of the covariates that are dropped
+            fit = pf.feols(f"y ~ {' + '.join(names + own)} | {' + '.join(draw.labels)}", frame, vcov=vcov)
         seconds = time.perf_counter() - began
         tidy = fit.tidy()
         terms_of = np.flatnonzero(tidy.index.isin(names))
