@@ -136,9 +136,27 @@ def test_clusters_that_determine_an_effect_alone_break_nothing(clusters):
     assert (found["std_error"] > 0).all()
 
 
-def test_levels_within_clusters_take_the_inflation_that_their_own_sums_cannot_show():
+def test_levels_within_clusters_have_no_interval_once_errors_go_on():
     effects = np.array([[0, 0], [0, 1], [1, 0], [1, 1], [2, 0], [2, 1]])
     made = SimpleNamespace(rows=SimpleNamespace(weight=np.ones(6), effects=effects))
     residual, cluster = np.array([1.0, -1.0, 2.0, -2.0, 3.0, -3.0]), np.array([0, 0, 1, 1, 1, 1])
-    assert design_effect(made, residual, 0, cluster, 2.5) == 2.5
+    assert design_effect(made, residual, 0, cluster, 1.1) == 1.1
+    assert np.isnan(design_effect(made, residual, 0, cluster, 2.5))
     assert design_effect(made, residual, 1, cluster, 2.5) == pytest.approx((1 + 25 + 1 + 25) / 28)
+
+
+def test_effects_of_units_whose_errors_go_on_say_why_they_have_no_interval():
+    draw = adoption("once", n_units=60, n_periods=8, correlation=0.7, seed=2)
+    columns = {"outcome": "y", "treatment": "t", "covariates": list(draw.columns), "cluster": "user"}
+    study = hb.Study.from_frame(draw.frame(), fixed_effects=list(draw.labels), **columns)
+    fit = hb.Deep(seed=1, n_folds=2, epochs=5).fit(study)
+    unit, period = fit.effects("user"), fit.effects("period")
+    assert unit[["std_error", "conf_low", "conf_high"]].isna().all(axis=None)
+    assert unit["estimate"].notna().all()
+    assert (
+        unit["note"]
+        .str.startswith("No interval: errors go on within clusters, and each level of `user`")
+        .all()
+    )
+    assert period["std_error"].notna().all()
+    assert (period["note"] == "").all()

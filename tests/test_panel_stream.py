@@ -7,7 +7,7 @@ import pytest
 
 import hte_bridge as hb
 from hte_bridge.engines.deep import stream
-from hte_bridge.errors import UnreadableFile
+from hte_bridge.errors import NotIdentified, UnreadableFile
 from hte_bridge.simulate.panel import COVARIATES, panel
 
 ROLES = {
@@ -45,7 +45,9 @@ def test_batches_of_any_size_give_the_same_fit(draw, folder, monkeypatch):
     assert np.sqrt(np.mean((found["estimate"] - draw.beta) ** 2)) < 0.1 * draw.beta.std()
     hit = (found["conf_low"] <= draw.beta) & (draw.beta <= found["conf_high"])
     assert hit.mean() > 0.8  # one draw of an effect of four terms: all points share four errors
-    assert list(whole.effects("vendor").columns)[-1] == "component"
+    assert list(whole.effects("vendor").columns)[-2:] == ["component", "note"]
+    with pytest.raises(NotIdentified, match="`shop` is not one; it has `user`, `vendor`"):
+        whole.effects("shop")
     assert len(whole.effects("user")) == 60
 
 

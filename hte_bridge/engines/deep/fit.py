@@ -13,21 +13,21 @@ import numpy as np
 import pandas as pd
 
 from hte_bridge.engine import Array, HeldOut
+from hte_bridge.engines.deep.answers import NOT_CONVERGED, answer, recovered_answer
 from hte_bridge.engines.deep.contract import Branch
 from hte_bridge.engines.deep.threads import threads
-from hte_bridge.errors import InvalidData, InvalidNewData, NotIdentified
+from hte_bridge.errors import InvalidData, InvalidNewData
 from hte_bridge.frames import to_pandas
 from hte_bridge.options import whole
 from hte_bridge.shown import Fitted
 from hte_bridge.study import Codes, Folds, Study
-from hte_bridge.table import Estimate, check_level, interval
+from hte_bridge.table import Estimate
 
 if TYPE_CHECKING:
     from hte_bridge.engines.deep import Deep
 
 BAND_DRAWS = 2_000
 LARGEST = 1e100
-NOT_CONVERGED = "The search for the scales did not converge, so no interval is offered. Try another seed, or rescale the covariates."
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -109,13 +109,10 @@ class DeepFit(Fitted):
         x = self.encode(frame)
         with threads(1):
             estimate, std_error = self.branch.posterior.moments(x)
-        if not self.branch.converged:
-            std_error = np.full_like(estimate, np.nan)
-        low, high = interval(estimate, std_error, check_level(level))
+        found = answer(estimate, std_error, level, frame.index, converged=self.branch.converged)
         if simultaneous and self.branch.converged and len(x):
-            low, high = self._band(x, estimate, std_error, level)
-        values = {"estimate": estimate, "std_error": std_error, "conf_low": low, "conf_high": high}
-        return pd.DataFrame(values, index=frame.index)
+            found["conf_low"], found["conf_high"] = self._band(x, estimate, std_error, level)
+        return found
 
     def posterior(self, new: Any, draws: int = 1_000, seed: int | None = None) -> Array:
         """Joint draws (draws, m) of the effect at the rows of ``new``."""
@@ -154,26 +151,19 @@ class DeepFit(Fitted):
         return found
 
     def effects(self, name: str, level: float = 0.95) -> pd.DataFrame:
-        """Recovered fixed effect ``name``: ``estimate std_error conf_low conf_high`` by level; a panel only.
+        """Recovered fixed effect ``name``: ``estimate std_error conf_low conf_high component note`` by level; a panel only.
+
+        Levels are centred within their connected ``component``: more is not identified (Abowd, Creecy & Kramarz, 2002). Where errors go on
+        within clusters and each level lies in one, the effect takes up the mean of its errors: no interval, and ``note`` says so.
 
         Raises
         ------
         NotIdentified
             If the study has no fixed effect of this name.
         """
-        recovered = getattr(self.branch.posterior, "effects", None)
-        if recovered is None or name not in self.study.names.fixed_effects:
-            known = ", ".join(f"`{each}`" for each in self.study.names.fixed_effects) or "none"
-            raise NotIdentified(
-                f"Only a fixed effect of the study can be recovered. `{name}` is not one; it has {known}. "
-                "Name it in `fixed_effects`."
-            )
-        found = recovered(self.study.names.fixed_effects.index(name))
-        estimate, std_error = found[0], found[1]
-        low, high = interval(estimate, std_error, check_level(level))
-        values = {"estimate": estimate, "std_error": std_error, "conf_low": low, "conf_high": high}
-        place = self.study.names.fixed_effects.index(name)
-        return pd.DataFrame(values, index=pd.Index(self.study.effect_levels[place], name=name))
+        parts = getattr(self.branch.posterior, "recovered", None)
+        known = self.study.effect_levels
+        return recovered_answer(self.study, name, parts, known, level, converged=self.branch.converged)
 
     def diagnostics(self) -> pd.DataFrame:
         """``diagnostic value reading``: losses against feols and a constant effect, effective draws, overlap, convergence."""

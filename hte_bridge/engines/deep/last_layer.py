@@ -38,6 +38,7 @@ FEWEST_TOGETHER, MOST_TOGETHER = (
     30,
     5e7,
 )  # levels of an effect that is asked, and numbers that its scores may be
+LASTING = 1.25  # design effect from which errors are said to go on within a level, whose own effect then has no interval
 LARGE_NUGGET = 0.2  # and from this share on a note says so
 
 
@@ -312,19 +313,20 @@ def recover(
 def design_effect(
     made: Design, residual: Array, place: int, cluster: Codes | None, inflation: float = 1.0
 ) -> float:
-    """How much more the mean residual of a level varies than with independent errors, at least one.
+    """How much more the mean residual of a level varies than with independent errors, at least one; NaN where no residual shows it.
 
     Sums within each level and cluster, squared, over the sum of squares (Kish, 1965; Liang & Zeger, 1986); without
     clusters, the effect of unequal weights alone. Where each level lies in one cluster these sums are zero whatever the errors, as the level's own effect
-    takes them up: what the scores of tau say, ``inflation``, stands in.
+    takes them up. What the scores of tau say, ``inflation``, then tells only whether errors go on; how far is not to be seen.
     """
     error, level = made.rows.weight * residual, made.rows.effects[:, place]
     cell = np.arange(len(error)) if cluster is None else cluster
     both = np.unique(level * (int(cell.max()) + 1) + cell, return_inverse=True)[1]
     totals = np.bincount(both.reshape(-1), weights=error)
-    nested = cluster is not None and len(totals) == len(np.unique(level))
-    found = float(totals @ totals) / float(made.rows.weight @ residual**2)
-    return max(found, inflation if nested else 1.0, 1.0)
+    found = max(float(totals @ totals) / float(made.rows.weight @ residual**2), 1.0)
+    if cluster is None or len(totals) > len(np.unique(level)):
+        return found
+    return max(found, inflation) if inflation <= LASTING else float("nan")
 
 
 def _spread(made: Design, solved: Solved) -> float:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow.parquet as pq
 
+from hte_bridge.engines.deep.answers import answer, recovered_answer
 from hte_bridge.engines.deep.checkpoint import NOWHERE, SUMS, Checkpoint, Form, State
 from hte_bridge.engines.deep.design import Design, design
 from hte_bridge.engines.deep.last_layer import posterior, solve
@@ -21,9 +22,9 @@ from hte_bridge.engines.deep.sums import Sums, sums
 from hte_bridge.engines.deep.surface import Surface
 from hte_bridge.engines.deep.threads import threads
 from hte_bridge.errors import InvalidData, UnreadableFile
+from hte_bridge.frames import to_pandas
 from hte_bridge.progress import steps
 from hte_bridge.study import Folds, Study
-from hte_bridge.table import check_level, interval
 
 if TYPE_CHECKING:
     from hte_bridge.engines.deep import Deep
@@ -78,26 +79,24 @@ class StreamFit:
             f"  structure found on a sample of {self.study.n:,}, {self.info['features']:,} features"
         )
 
-    def cate(self, new: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
+    def cate(self, new: Any, level: float = 0.95) -> pd.DataFrame:
         """``estimate std_error conf_low conf_high`` for each row of ``new``."""
-        x = self.study.fill(self.study.encoder.transform(new))
+        frame = to_pandas(new)
+        x = self.study.fill(self.study.encoder.transform(frame))
         with threads(1):
             estimate, std_error = self.surface.moments(x)
-        return _frame(estimate, std_error, level, new.index)
+        return answer(estimate, std_error, level, frame.index, converged=self.info["converged"])
 
     def effects(self, name: str, level: float = 0.95) -> pd.DataFrame:
-        """Recovered effect ``name``, centred within connected components, by level."""
-        place = self.study.names.fixed_effects.index(name)
-        estimate, std_error, component = self.surface.effects(place)
-        found = _frame(estimate, std_error, level, pd.Index(self.levels[place], name=name))
-        return found.assign(component=component)
+        """Recovered effect ``name`` by level, as ``DeepFit.effects`` gives it.
 
-
-def _frame(estimate: Array, std_error: Array, level: float, index: pd.Index) -> pd.DataFrame:
-    low, high = interval(estimate, std_error, check_level(level))
-    return pd.DataFrame(
-        {"estimate": estimate, "std_error": std_error, "conf_low": low, "conf_high": high}, index=index
-    )
+        Raises
+        ------
+        NotIdentified
+            If the study has no fixed effect of this name.
+        """
+        parts, converged = self.surface.recovered, self.info["converged"]
+        return recovered_answer(self.study, name, parts, self.levels, level, converged=converged)
 
 
 def fit_path(
@@ -143,7 +142,7 @@ def fit_path(
         treatment=treatment,
         covariates=list(covariates),
         fixed_effects=list(fixed_effects),
-    )
+    ).scored
     scanned = time.perf_counter()
     folds = Folds.make(study, options.n_folds, options.seed)
     made = without_networks(design(study, folds, options, study.treatment, checkpoint))

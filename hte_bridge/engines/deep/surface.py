@@ -109,14 +109,6 @@ class Surface:
             covariance += variance * (mass @ mass.T)
         return columns @ self.mean, covariance
 
-    def effects(self, place: int) -> tuple[Array, Array, Codes]:
-        """Estimate, standard error and connected component of each level of a fixed effect.
-
-        Levels are centred within their component: more is not identified. The effect includes the part of g(X)
-        that is additive in it.
-        """
-        return self.recovered[place]
-
     def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """Arrays and JSON values from which ``restore`` rebuilds this posterior bit for bit."""
         arrays, values = self.basis.state()
