@@ -277,9 +277,11 @@ def table(out: Path) -> pd.DataFrame:
         if name in frame:
             means[f"{name}_mc"] = numbers[name].std() / np.sqrt(means["draws"])
     if "ape_z" in frame:
-        means["ape_covered"] = (
-            frame.assign(hit=frame["ape_z"].abs() <= NORMAL).groupby(["design", "engine"])["hit"].mean()
-        )
+        hit = (frame["ape_z"].abs() <= NORMAL).where(frame["ape_z"].notna())
+        means["ape_covered"] = frame.assign(hit=hit.astype(float)).groupby(["design", "engine"])["hit"].mean()
+    for name in ("seconds", "device_seconds"):
+        if name in frame:
+            means[name] = numbers[name].median()
     means["published"] = [PUBLISHED.get(design, "") for design, _ in means.index]
     return means.reset_index()
 

@@ -6,10 +6,7 @@ python -m bench.render [--cross bench/results/cross] [--panel bench/results] [--
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
-from math import inf, isfinite
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 
@@ -18,131 +15,8 @@ from bench.growth import SCORING_JOBS, scoring
 from bench.growth import read as growth_rows
 from bench.growth import table as growth_table
 from bench.metrics import table
+from bench.required import MUST, PANEL_MUST, PUBLISHED, SHOWN, Against, Judged, judged, scoreboard
 
-PUBLISHED = {  # MSE of tau, or as said
-    "nie_wager_A_500": "MSE .06 (best of 16 learners)",
-    "nie_wager_B_500": "MSE .18",
-    "nie_wager_C_500": "MSE .04",
-    "nie_wager_D_500": "MSE .53",
-    "nie_wager_A_1000": "MSE .05",
-    "nie_wager_B_1000": "MSE .09",
-    "nie_wager_C_1000": "MSE .02",
-    "nie_wager_D_1000": "MSE .37",
-    "hahn_nonlinear_het_500": "BCF rmse 1.0, coverage .92, length 3.4; causal RF 1.5, .73, 2.8",
-    "grf_table1_800": "centred GRF MSE .091",
-    "farrell_nonlinear_10000": "ATE coverage .905-.941, length .147-.166",
-    "doubleml_500": "pointwise coverage .829-.970",
-}
-
-
-class Against(NamedTuple):
-    """A measure of ours divided by an anchor's in the same run."""
-
-    measure: str
-    anchor: str
-
-
-Measure = str | Against
-Bounds = dict[Measure, tuple[float, float]]  # measure -> least and most that is allowed
-
-
-def at_most(bound: float) -> tuple[float, float]:
-    """Nothing above it."""
-    return -inf, bound
-
-
-def at_least(bound: float) -> tuple[float, float]:
-    """Nothing below it."""
-    return bound, inf
-
-
-OTHER_HAHN: Bounds = {Against("rmse", "bcf"): at_most(1.0), "coverage": at_least(0.92)}
-MUST: dict[str, Bounds] = {
-    "nie_wager_A_500": {"mse": at_most(0.072), "coverage": at_least(0.93), "worst_decile": at_least(0.80)},
-    "nie_wager_B_500": {"mse": at_most(0.21), "coverage": at_least(0.93), "worst_decile": at_least(0.80)},
-    "nie_wager_C_500": {"mse": at_most(0.03), "coverage": at_least(0.93), "joint_rejects": at_most(0.07)},
-    "nie_wager_D_500": {"mse": at_most(0.38), "coverage": at_least(0.93), "worst_decile": at_least(0.80)},
-    "nie_wager_A_1000": {"mse": at_most(0.06), "coverage": at_least(0.93)},
-    "nie_wager_B_1000": {"mse": at_most(0.13), "coverage": at_least(0.93)},
-    "nie_wager_C_1000": {"mse": at_most(0.025), "coverage": at_least(0.93), "joint_rejects": at_most(0.07)},
-    "nie_wager_D_1000": {"mse": at_most(0.40), "coverage": at_least(0.93)},
-    "hahn_nonlinear_het_500": {
-        "rmse": at_most(0.45),
-        "coverage": at_least(0.93),
-        "ate_covered": at_least(0.93),
-    },
-    "dense_500": {"rmse": at_most(0.52), "coverage": at_least(0.93)},
-    "dense_2000": {"rmse": at_most(0.33), "coverage": at_least(0.93)},
-    "wager_athey_28_500": {Against("mse", "grf"): at_most(1.05), "coverage": at_least(0.92)},
-    "wager_athey_28_5000": {Against("mse", "grf"): at_most(1.05), "coverage": at_least(0.92)},
-    "grf_table1_800": {Against("mse", "grf"): at_most(1.25), "coverage": at_least(0.92)},
-    "grf_table3_additive_4000": {"coverage": at_least(0.92)},
-    **{
-        f"hahn_{shape}_{effect}_{n}": OTHER_HAHN
-        for n in (500, 250)
-        for shape in ("nonlinear", "linear")
-        for effect in ("het", "constant")
-        if (shape, effect, n) != ("nonlinear", "het", 500)
-    },
-    "farrell_nonlinear_10000": {"ate_covered": at_least(0.93), "ate_length": at_most(0.155)},
-    "clustered_800": {"coverage": (0.92, 0.97)},
-    "grf_table1_zero_800": {"joint_rejects": at_most(0.07)},
-    "dense_constant_500": {"joint_rejects": at_most(0.07)},
-    "clustered_constant_800": {"joint_rejects": at_most(0.07)},
-}
-PANEL_MUST: dict[str, Bounds] = {
-    "linear_500k": {
-        "error": at_most(1.0),
-        "user_ratio": at_most(1.10),
-        "vendor_ratio": at_most(1.10),
-        "user_coverage": (0.93, 0.97),
-        "vendor_coverage": (0.93, 0.97),
-    },
-    "constant_20k": {"joint_rejects": at_most(0.07)},
-    "nonlinear_500k": {
-        "error": at_most(2.0),
-        "coverage": (0.93, 0.98),
-        "worst_decile": at_least(0.90),
-        "seconds": at_most(300),
-        "memory_gb": at_most(4.0),
-        "user_coverage": (0.93, 0.97),
-        "vendor_coverage": (0.93, 0.97),
-        "user_ratio": at_most(1.5),
-        "vendor_ratio": at_most(1.5),
-    },
-    "nonlinear_16k": {"error": at_most(15), "coverage": at_least(0.92)},
-    "three_way_200k": {"error": at_most(7), "coverage": at_least(0.93), "worst_decile": at_least(0.88)},
-    "network_200k": {
-        Against("error", "nets"): at_most(1.1),
-        "coverage": at_least(0.92),
-        "worst_decile": at_least(0.88),
-    },
-    **{
-        name: {"coverage": at_least(0.92)}
-        for name in ("shocks_50k", "interaction_50k", "few_users_20k", "moving_50k")
-    },
-}
-SHOWN = {
-    "draws": "draws",
-    "mse": "MSE",
-    "mse_mc": "(MC)",
-    "rmse": "rmse",
-    "coverage": "coverage",
-    "coverage_mc": "(MC)",
-    "worst_decile": "worst decile",
-    "length": "length",
-    "adjusted_length": "size-adj. length",
-    "bias_over_sd": "bias / sd",
-    "se_over_sd": "se / sd",
-    "ate_draws": "ATE draws",
-    "ate_covered": "ATE cov.",
-    "ate_length": "ATE length",
-    "posterior_ate_covered": "posterior ATE cov.",
-    "posterior_ate_length": "posterior ATE length",
-    "joint_rejects": "joint test",
-    "seconds": "seconds",
-    "device_seconds": "seconds, CUDA",
-}
 HEAD = """# Benchmarks
 
 Written by `python -m bench.render` from the files under `bench/results`; nothing here is typed by hand. Coverage is that of 95 % intervals of
@@ -166,52 +40,53 @@ def number(name: str, value: float) -> str:
     return f"{value:.0f}" if name in ("draws", "ate_draws") else f"{value:.3g}"
 
 
-def verdict(bounds: Bounds, rows: pd.DataFrame, paired: Mapping[str, pd.DataFrame] | None = None) -> str:
-    """Which required figures of a design our row meets and misses; empty where nothing is required or run.
-
-    ``paired`` holds, by anchor, the rows on the draws that it shares with us; what is set against an anchor is read there.
-    """
-    words = []
-    for measure, (low, high) in bounds.items():
-        name, anchor = measure if isinstance(measure, Against) else (measure, "")
-        of = {row["engine"]: row for _, row in (paired or {}).get(anchor, rows).iterrows()}
-        if "deep" not in of or (anchor and anchor not in of) or pd.isna(of["deep"].get(name)):
-            continue
-        found = of["deep"][name] / (of[anchor][name] if anchor else 1.0)
-        bound = (
-            f"{low:g} to {high:g}"
-            if isfinite(low) and isfinite(high)
-            else f"{low if isfinite(low) else high:g}"
-        )
-        label = SHOWN.get(name, name.replace("_", " ")) + (f" over {anchor}'s" if anchor else "")
-        words.append(f"{label} {found:.3g} {'meets' if low <= found <= high else '**misses**'} {bound}")
-    return "; ".join(words)
+def asked_of(design: str, rows: pd.DataFrame, draws: pd.DataFrame) -> list[Judged]:
+    """Required figures of one cross-section, whose single draws are ``draws``."""
+    bounds = MUST.get(design, {})
+    anchors = {each.anchor for each in bounds if isinstance(each, Against)} & set(draws["engine"])
+    return judged(design, bounds, rows, {anchor: table(shared(draws, anchor)) for anchor in anchors})
 
 
-def section(design: str, rows: pd.DataFrame, draws: pd.DataFrame) -> str:
-    """Heading, verdict and table of one design, whose single draws are ``draws``."""
+def section(design: str, rows: pd.DataFrame, found: list[Judged]) -> str:
+    """Heading, what was published and required, and table of one design."""
     used = [name for name in SHOWN if name in rows and rows[name].notna().any()]
     lines = [f"### {design}", ""]
     if design in PUBLISHED:
         lines += [f"Published: {PUBLISHED[design]}.", ""]
-    bounds = MUST.get(design, {})
-    anchors = {each.anchor for each in bounds if isinstance(each, Against)} & set(draws["engine"])
-    if said := verdict(bounds, rows, {anchor: table(shared(draws, anchor)) for anchor in anchors}):
-        lines += [f"Required: {said}.", ""]
+    if found:
+        lines += [f"Required: {'; '.join(map(str, found))}.", ""]
     lines += ["| engine | " + " | ".join(SHOWN[name] for name in used) + " |", "|---" * (len(used) + 1) + "|"]
     for _, row in rows.iterrows():
         lines.append(f"| {row['engine']} | " + " | ".join(number(name, row[name]) for name in used) + " |")
     return "\n".join([*lines, ""])
 
 
+def glance(rows: pd.DataFrame) -> str:
+    """One line per cross-section: squared error, coverage and worst decile of each engine."""
+    lines = ["| design | " + " | ".join(BESIDE.values()) + " |", "|---" * (len(BESIDE) + 1) + "|"]
+    for design, own in rows.set_index("engine").groupby("design", sort=False):
+        cells = [
+            f"{own.loc[name, 'mse']:.3g} / {own.loc[name, 'coverage']:.2f} / {own.loc[name, 'worst_decile']:.2f} ({own.loc[name, 'draws']:.0f})"
+            if name in own.index
+            else ""
+            for name in BESIDE
+        ]
+        lines.append(f"| {design} | " + " | ".join(cells) + " |")
+    return "\n".join([*lines, ""])
+
+
 def plain(rows: pd.DataFrame) -> str:
     """A table as it is."""
     head = "| " + " | ".join(rows.columns) + " |\n" + "|---" * len(rows.columns) + "|"
-    cells = [
-        ["" if pd.isna(v) else f"{v:.3g}" if isinstance(v, float) else str(v) for v in row]
-        for row in rows.itertuples(index=False)
-    ]
-    return "\n".join([head, *("| " + " | ".join(row) + " |" for row in cells), ""])
+    lines = ("| " + " | ".join(map(written, row)) + " |" for row in rows.itertuples(index=False))
+    return "\n".join([head, *lines, ""])
+
+
+def written(value: object) -> str:
+    """A value of a plain table: three significant digits, thousands whole, nothing where there is none."""
+    if isinstance(value, float):
+        return "" if pd.isna(value) else f"{value:,.0f}" if value >= 1_000 else f"{value:.3g}"
+    return str(value)
 
 
 FRONT = {  # designs on the first page, in words
@@ -238,7 +113,42 @@ FRONT = {  # designs on the first page, in words
     "amount_500": "an amount with log-normal errors, n = 500",
     "dose_500": "a continuous treatment, n = 500",
 }
-BESIDE = {"deep": "`deep`", "grf": "grf", "bcf": "BCF", "feols": "feols"}
+BESIDE = {"deep": "`deep`", "grf": "grf", "bcf": "BCF", "econml": "EconML", "feols": "feols"}
+PANELS = """## Panels
+
+Error is the root mean squared error of beta as a percentage of the standard deviation of beta, at up to 20,000 rows; coverage and worst decile are over these rows. A ratio is the rmse of recovered effects
+over that of feols given the true beta(X).
+"""
+PANEL_EFFECT = {
+    "rows": "rows",
+    "error": "error, %",
+    "error_mc": "(MC)",
+    "bias": "bias, %",
+    "coverage": "coverage",
+    "coverage_mc": "(MC) ",
+    "worst_decile": "worst decile",
+    "length": "length",
+    "adjusted_length": "size-adj. length",
+    "se_over_rmse": "se / rmse",
+    "seconds": "seconds",
+    "device_seconds": "seconds, CUDA",
+    "memory_gb": "GB",
+    "published": "published",
+}
+PANEL_REST = {
+    "ape_covered": "APE cov.",
+    "ape_se": "APE se",
+    "joint_rejects": "joint test",
+    "heldout_error": "held-out error, %",
+    "nugget": "nugget",
+    "inflation": "design effect",
+    "user_ratio": "unit ratio",
+    "user_coverage": "unit cov.",
+    "vendor_ratio": "vendor ratio",
+    "vendor_coverage": "vendor cov.",
+    "period_ratio": "period ratio",
+    "period_coverage": "period cov.",
+}
 NOTHING = ("constant", "zero", "nie_wager_C")  # in the names of designs whose effect is constant
 SIZE = 0.07  # of a test at 5 % where there is nothing to find
 BEGIN, END = "<!-- intervals: made by bench/render.py -->", "<!-- end of intervals -->"
@@ -300,31 +210,52 @@ def cell(row: pd.Series) -> str:
     return f"{row['mse']:.3f} / {row['coverage']:.2f} ({row['draws']:.0f})"
 
 
+def panel_tables(panels: pd.DataFrame) -> list[str]:
+    """Effects at rows of the panel; then what is averaged or recovered."""
+    keys = ["design", "engine", "draws"]
+    parts = []
+    for names in (PANEL_EFFECT, PANEL_REST):
+        own = panels.dropna(how="all", subset=[name for name in names if name in panels])
+        own = own[[name for name in (*keys, *names) if name in own]].dropna(axis=1, how="all")
+        parts.append(plain(own.rename(columns=names)))
+    return [parts[0], "Average effects and recovered effects:\n", parts[1]]
+
+
 def render(cross: Path, panel: Path) -> str:
     """The page."""
-    parts = [HEAD]
+    found: list[Judged] = []
+    body: list[str] = []
+    machines = ""
     rows = merge(cross) if cross.is_dir() else pd.DataFrame()
     if not rows.empty:
         device = rows.get("device", pd.Series("", rows.index)).fillna("")
         where = (rows["machine"] + device.map(lambda name: f", {name}" if name else "")).value_counts()
-        parts.append(
+        machines = (
             "Machines: " + ", ".join(f"{name} ({count:,} fits)" for name, count in where.items()) + ".\n"
         )
-        parts.append("## Cross-sections\n")
-        parts.append(nothing_to_find(rows))
-        for design, part in table(rows).groupby("design", sort=False):
-            parts.append(section(str(design), part, rows[rows["design"] == design]))
+        summary = table(rows)
+        body += ["## Cross-sections\n", nothing_to_find(rows)]
+        body += ["Squared error / coverage / worst decile (draws):\n", glance(summary)]
+        for design, part in summary.groupby("design", sort=False):
+            own = asked_of(str(design), part, rows[rows["design"] == design])
+            found += own
+            body.append(section(str(design), part, own))
     if any(panel.glob("panel-*.parquet")):
         from bench.panel import table as panel_table
 
         panels = panel_table(panel)
-        parts.append("## Panels\n")
         for design, own in panels.groupby("design", sort=False):
-            if said := verdict(PANEL_MUST.get(str(design), {}), own):
-                parts.append(f"* {design}: {said}.")
-        parts += ["", plain(panels)]
-    parts += growth(panel)
-    return "\n".join(parts)
+            found += judged(str(design), PANEL_MUST.get(str(design), {}), own)
+        body += [PANELS, *panel_tables(panels)]
+    parts = [
+        HEAD,
+        machines,
+        "## What is required, and what was reached\n",
+        scoreboard(found),
+        *body,
+        *growth(panel),
+    ]
+    return "\n".join(part for part in parts if part)
 
 
 def main() -> None:

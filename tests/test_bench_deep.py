@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import cross_section, panel, render
+from bench import cross_section, panel, render, required
 from bench.metrics import judge, table
 from hte_bridge import simulate
 
@@ -69,14 +69,19 @@ def test_the_page_says_what_is_met_and_the_front_page_shows_both_engines(folder)
 @pytest.mark.parametrize(("found", "word"), [(0.9, "meets"), (1.2, "**misses**")])
 def test_a_bound_against_an_anchor_is_a_ratio(found, word):
     rows = pd.DataFrame({"engine": ["deep", "grf"], "mse": [found, 1.0]})
-    said = render.verdict({render.Against("mse", "grf"): render.at_most(1.05)}, rows)
-    assert said == f"MSE over grf's {found:g} {word} 1.05"
-    assert render.verdict({render.Against("mse", "bcf"): render.at_most(1.0)}, rows) == ""
+    bound = required.at_most(1.05)
+    (one,) = required.judged("d", {required.Against("mse", "grf"): bound}, rows)
+    assert str(one) == f"MSE over grf's {found:g} {word} at most 1.05"
+    assert required.judged("d", {required.Against("mse", "bcf"): bound}, rows) == []
 
 
 def test_intervals_that_cover_too_much_miss_a_range():
-    rows = pd.DataFrame({"engine": ["deep"], "coverage": [0.99]})
-    assert render.verdict({"coverage": (0.92, 0.97)}, rows) == "coverage 0.99 **misses** 0.92 to 0.97"
+    rows = pd.DataFrame({"engine": ["deep"], "coverage": [0.99], "mse": [0.1], "draws": [7]})
+    found = required.judged("d", {"mse": required.at_most(0.2), "coverage": (0.92, 0.97)}, rows)
+    assert str(found[1]) == "coverage 0.99 **misses** 0.92 to 0.97"
+    said = required.scoreboard(found)
+    assert said.startswith("Of 2 required figures 1 are met. Missed: d, coverage 0.99 (0.92 to 0.97).")
+    assert "| d | 7 | MSE 0.1 (at most 0.2); coverage 0.99 (0.92 to 0.97) | **missed** |" in said
 
 
 def test_what_is_set_against_an_anchor_shares_its_draws():
