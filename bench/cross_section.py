@@ -30,6 +30,7 @@ from bench.metrics import NORMAL, judge, table
 from hte_bridge.simulate import CrossSection
 
 TEST_POINTS = 1_000
+PROBES = ("probe_miss", "probe_error")  # by test point, in single precision: they are most of the file
 TEST_SEED = 1_000_003  # one set of test points for all draws of a design
 
 Design = Callable[..., CrossSection]
@@ -187,6 +188,8 @@ def merge(out: Path) -> pd.DataFrame:
     if not parts:
         return pd.DataFrame()
     rows = pd.concat(parts, ignore_index=True)
+    for name in PROBES:
+        rows[name] = rows[name].map(partial(np.asarray, dtype=np.float32))
     return rows.drop_duplicates(["design", "draw", "engine"]).sort_values(
         ["design", "engine", "draw"], ignore_index=True
     )
@@ -195,7 +198,7 @@ def merge(out: Path) -> pd.DataFrame:
 def compact(out: Path) -> Path:
     """Turn the single-draw files of a folder into one, so that it can be kept."""
     rows = merge(out)
-    rows.to_parquet(out / "merged.tmp")
+    rows.to_parquet(out / "merged.tmp", compression="zstd", compression_level=15)
     for path in out.glob("*__*.parquet"):
         path.unlink()
     return (out / "merged.tmp").replace(out / "results.parquet")
