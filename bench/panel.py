@@ -45,6 +45,13 @@ DESIGNS: dict[str, dict[str, Any]] = {
     "moving_50k": {"beta": "nonlinear", "n_rows": 50_000, "moving": 0.5},
     "staggered_3k": {"adoption": "staggered", "cluster": "user"},
     "once_3k": {"adoption": "once", "cluster": "user"},
+    "two_periods_2k": {
+        "adoption": "once",
+        "n_units": 1_000,
+        "n_periods": 2,
+        "correlation": 0.0,
+        "cluster": "user",
+    },
     "states_1k": {
         "adoption": "staggered",
         "n_units": 48,

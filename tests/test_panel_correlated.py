@@ -11,6 +11,7 @@ import hte_bridge as hb
 from hte_bridge.engines.deep import evidence, tempering
 from hte_bridge.engines.deep.blocks import Basis, Block
 from hte_bridge.engines.deep.last_layer import design_effect
+from hte_bridge.engines.deep.misfit import within_clusters
 from hte_bridge.engines.deep.points import Rows
 from hte_bridge.engines.deep.sums import eliminate, sums
 from hte_bridge.simulate.panel import adoption
@@ -57,6 +58,26 @@ def test_independent_errors_are_left_as_they_are(fits):
     assert named[1].info["inflation"] < 1.3
     assert miss(*named) < 1.3 * miss(*unnamed)
     assert named[1].info["noise"] == pytest.approx(1.0, abs=0.1)
+
+
+@pytest.mark.parametrize("cluster", ["user", None])
+def test_two_periods_of_independent_errors_are_not_taken_for_errors_that_go_on(cluster):
+    """The two residuals of a unit are each other's negative: scaled for all degrees of freedom their sums vary twice as much as the errors do."""
+    draw = adoption("once", n_units=600, n_periods=2, correlation=0.0, seed=2)
+    fit = hb.Deep(**OPTIONS).fit(study(draw, cluster))
+    assert fit.info["inflation"] < 1.2
+    assert not any("go together" in note for note in fit.notes)
+
+
+def test_effects_within_clusters_cost_sums_by_cluster_no_degrees_of_freedom():
+    unit, period = np.repeat(np.arange(6), 2), np.tile([0, 1], 6)
+    effects = np.column_stack([unit, period])
+    system = SimpleNamespace(freedom=5)  # 12 rows, 6 units, one more period
+    layer = SimpleNamespace(freedom=np.array([1.0, 0.5]), variance=np.array([np.inf, 0.0]))
+    assert within_clusters(system, layer, effects, unit) == pytest.approx((4 / (4 + 6)) ** 0.5)
+    assert within_clusters(system, layer, effects, unit // 2) == pytest.approx((4 / (4 + 6)) ** 0.5)
+    assert within_clusters(system, layer, effects, np.arange(12)) == 1.0
+    assert within_clusters(system, layer, effects[:, :0], unit) == 1.0
 
 
 def test_a_note_says_where_clusters_should_have_been_named(fits):

@@ -19,7 +19,7 @@ from hte_bridge.engines.deep.devices import product
 from hte_bridge.engines.deep.effects import SOLVED_COLUMNS, centred, components_of
 from hte_bridge.engines.deep.evidence import LastLayer, scale_uncertainty
 from hte_bridge.engines.deep.heldout import Others, crossfit
-from hte_bridge.engines.deep.misfit import cluster_scores, clustered, nugget, of_effect
+from hte_bridge.engines.deep.misfit import cluster_scores, clustered, nugget, of_effect, within_clusters
 from hte_bridge.engines.deep.points import Rows
 from hte_bridge.engines.deep.sums import Sums, System, eliminate, sums, total
 from hte_bridge.engines.deep.surface import Surface, surface_of
@@ -155,7 +155,8 @@ def together(study: Study, made: Design, solved: Solved) -> tuple[str, ...]:
     if sizes[place] < FEWEST_TOGETHER or sizes[place] * len(solved.layer.live) > MOST_TOGETHER:
         return ()
     system, layer, columns, level = solved.system, solved.layer, solved.columns, made.rows.effects[:, place]
-    scores = cluster_scores(made, system, layer, columns, solved.residual, level, solved.slopes)
+    residual = within_clusters(system, layer, made.rows.effects, level) * solved.residual
+    scores = cluster_scores(made, system, layer, columns, residual, level, solved.slopes)
     ratio = clustered(system, layer, scores, of_effect(made, layer, columns)).ratio
     if ratio < max(TOGETHER, 1.0 + 4.0 * (2.0 / sizes[place]) ** 0.5):
         return ()
@@ -238,7 +239,8 @@ def posterior(study: Study, made: Design, whole: Sums, solved: Solved) -> tuple[
     live = layer.live
     is_tau = of_effect(made, layer, columns)
     if study.clustered:
-        scores = cluster_scores(made, system, layer, columns, solved.residual, study.cluster, solved.slopes)
+        residual = within_clusters(system, layer, made.rows.effects, study.cluster) * solved.residual
+        scores = cluster_scores(made, system, layer, columns, residual, study.cluster, solved.slopes)
         robust = clustered(system, layer, scores, is_tau)
         covariance, inflation = robust.covariance, layer.temper * max(robust.ratio, 1.0)
     elif study.weighted:

@@ -151,6 +151,20 @@ def cluster_scores(
     return np.asarray(out - (pick @ rows.dummies()) @ system.project[:, layer.live])
 
 
+def within_clusters(system: System, layer: LastLayer, effects: Codes, cluster: Codes) -> float:
+    """What residuals scaled for all degrees of freedom are multiplied by before they are summed by cluster.
+
+    Columns net of an effect whose levels each lie in one cluster are orthogonal to it within the cluster, so that its
+    levels cost the sums nothing (Cameron and Miller, 2015, Journal of Human Resources 50(2), section III.B). With two
+    periods and units as clusters a sum of scaled residuals would have twice the variance of the errors' own.
+    """
+    own = [np.unique(column * (int(cluster.max()) + 1) + cluster).size for column in effects.T]
+    levels = [np.unique(column).size for column in effects.T]
+    nested = max((size for size, cells in zip(levels, own, strict=True) if size == cells), default=0)
+    left = max(system.freedom - float(layer.freedom[layer.variance > 0].sum()), 1.0)
+    return float((left / (left + nested)) ** 0.5)
+
+
 def clustered(system: System, layer: LastLayer, scores: Array, tau: npt.NDArray[np.bool_]) -> Clustered:
     """Replace the noise in the posterior's covariance by cluster sums of scores; the prior's part stays.
 

@@ -16,6 +16,7 @@ from hte_bridge.engines.deep.misfit import (
     clustered,
     of_effect,
     residuals,
+    within_clusters,
 )
 from hte_bridge.engines.deep.sums import System
 
@@ -84,7 +85,8 @@ def settled(
         return only.layer, only.scale * only.residual
     best = at(temper)
     for _ in range(TEMPERED):
-        ratio = design_ratio(made, system, best.layer, columns, best.scale * best.residual, cluster, slopes)
+        scale = best.scale * within_clusters(system, best.layer, made.rows.effects, cluster)
+        ratio = design_ratio(made, system, best.layer, columns, scale * best.residual, cluster, slopes)
         if ratio < GROWN:
             break
         best = at(best.layer.temper * ratio)
