@@ -14,7 +14,7 @@ PACKAGE = "hte_bridge"
 CONFINED = {  # library -> where it may be imported
     "torch": ("engines/deep/",),
     "rpy2": ("rlink/worker.py",),
-    "pyfixest": ("engines/feols.py", "inference.py"),
+    "pyfixest": ("engines/feols.py", "engines/trends.py", "inference.py"),
 }
 ENGINES = (
     "feols",
