@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hte_bridge.comparison import Comparison, engine_rows, engine_scores, under
+from hte_bridge.comparison import Comparison
 from hte_bridge.engine import Engine, Fit, HeldOut
 from hte_bridge.errors import HteBridgeError, InvalidData, InvalidOption, nearest
 from hte_bridge.estimands.registry import MAKERS, check_names, usual
 from hte_bridge.progress import steps
+from hte_bridge.rows import UNDEFENDED, engine_rows, engine_scores, too_few, under
 from hte_bridge.scores import Scores, overlap_warning
 from hte_bridge.shown import Fitted
 from hte_bridge.study import Folds, Study
@@ -192,6 +193,8 @@ def _meta(
     held = {name: fit.heldout for name, fit in fits.items() if fit.heldout is not None}
     discrete = study.binary and not study.fixed_effects.shape[1]
     warnings = {name: overlap_warning(each, discrete) for name, each in held.items()}
+    if study.effective_clusters >= UNDEFENDED:
+        warnings = {"all engines": too_few(study)} | warnings
     return {
         "n": study.n,
         "n_clusters": study.n_clusters if study.clustered else None,

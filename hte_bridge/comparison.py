@@ -13,7 +13,7 @@ import pandas as pd
 from hte_bridge import inference
 from hte_bridge.checks import inflation
 from hte_bridge.engine import Fit
-from hte_bridge.errors import HteBridgeError, InvalidOption, NotIdentified, nearest
+from hte_bridge.errors import InvalidOption, NotIdentified, nearest
 from hte_bridge.estimands.averages import ape, atc, ate, ato, att
 from hte_bridge.estimands.calibration import best_linear_predictor, calibration
 from hte_bridge.estimands.counterfactual import counterfactual, named, roi
@@ -29,8 +29,8 @@ from hte_bridge.estimands.sensitivity import benchmark, placebo_outcome, placebo
 from hte_bridge.estimands.sequential import How
 from hte_bridge.estimands.sequential import ranking as ranking_of
 from hte_bridge.formula import column_of, design_of, rows_of
+from hte_bridge.rows import engine_rows, engine_scores
 from hte_bridge.scores import Scores
-from hte_bridge.scores import scores as scores_of
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate, Table
 
@@ -370,31 +370,3 @@ class Comparison(Table):
         known = self.study.propensity is not None
         options: dict[str, Any] = {"draws": draws, "seed": seed, "known": known, "level": self.level}
         return self.per_engine("ate", lambda fit, scores: [inference.randomisation(scores, **options)])
-
-
-def engine_scores(fit: Fit) -> Scores:
-    """Scores of a fit, or the engine's reason for having none."""
-    if fit.heldout is None:
-        raise NotIdentified(fit.reasons.get("*", "This engine has no held-out predictions for this study."))
-    return scores_of(fit.study, fit.heldout)
-
-
-def engine_rows(
-    name: str, fit: Fit, estimand: str, make: Callable[[Fit], list[Estimate]], level: float
-) -> list[Estimate]:
-    """Rows of one estimand under the engine's name and notes; a sentence in place of numbers it cannot give."""
-    size = {"n_obs": fit.study.n, "n_clusters": fit.study.n_clusters, "level": level, "engine": name}
-    reason = fit.reasons.get(estimand) or (fit.reasons.get("*") if fit.heldout is None else None)
-    if reason:
-        return [Estimate.missing(estimand, reason, **size)]
-    try:
-        made = make(fit)
-    except (HteBridgeError, ArithmeticError) as error:
-        return [Estimate.missing(estimand, str(error), **size)]
-    return [under(name, fit, row) for row in made]
-
-
-def under(name: str, fit: Fit, row: Estimate) -> Estimate:
-    """A row under the engine's name, with the engine's notes added to its own."""
-    note = "; ".join(fit.notes)
-    return row.with_(engine=name, **({"note": note} if note else {}))

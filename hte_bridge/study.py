@@ -185,6 +185,28 @@ class Study:
         return len(self.cluster_levels)
 
     @cached_property
+    def effective_clusters(self) -> float:
+        """Clusters of equal size that would hold the treatment's variation as evenly: one over the sum of squared shares.
+
+        A cluster's share is its part of the sum of squares of the treatment net of the fixed effects, its partial leverage. With two
+        treated units among fifty nearly all of it lies in two clusters, whose residuals are fitted almost exactly: errors
+        by cluster are far too small, and more untreated units do not help (Carter, Schnepel and Steigerwald, 2017, Review of
+        Economics and Statistics 99(4); MacKinnon and Webb, 2018, Econometrics Journal 21(2)). Without clusters each row is its own.
+
+        Examples
+        --------
+        >>> frame = pd.DataFrame({"y": range(50), "d": [1, 1] + 48 * [0], "x": range(50)})
+        >>> study = Study.from_frame(frame, outcome="y", treatment="d", covariates=["x"])
+        >>> round(study.effective_clusters, 2)
+        2.17
+        """
+        moved = self.treatment - np.average(self.treatment, weights=self.weight)
+        if self.fixed_effects.shape[1]:
+            moved = checks.within(moved, self.fixed_effects, self.weight, tolerance=1e-6)
+        held = np.bincount(self.cluster, weights=self.weight * moved**2)
+        return float(held.sum() ** 2 / max(held @ held, np.finfo(float).tiny))
+
+    @cached_property
     def filler(self) -> MeanFill:
         """The rule for missing covariates in engines that need numbers."""
         return MeanFill.of(self.covariates, self.weight)
