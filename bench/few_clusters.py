@@ -15,7 +15,7 @@ import pandas as pd
 
 import hte_bridge as hb
 from hte_bridge.progress import steps
-from hte_bridge.rows import SHORT, UNDEFENDED
+from hte_bridge.study import SHORT, UNDEFENDED
 
 ROOT = Path(__file__).parent.parent
 PARQUET, PAGE = ROOT / "bench" / "results" / "few_clusters.parquet", ROOT / "docs" / "few_clusters.md"

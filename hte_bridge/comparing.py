@@ -18,10 +18,10 @@ from hte_bridge.engine import Engine, Fit, HeldOut
 from hte_bridge.errors import HteBridgeError, InvalidData, InvalidOption, nearest
 from hte_bridge.estimands.registry import MAKERS, check_names, usual
 from hte_bridge.progress import steps
-from hte_bridge.rows import UNDEFENDED, engine_rows, engine_scores, too_few, under
+from hte_bridge.rows import engine_rows, engine_scores, too_few, under
 from hte_bridge.scores import Scores, overlap_warning
 from hte_bridge.shown import Fitted
-from hte_bridge.study import Folds, Study
+from hte_bridge.study import UNDEFENDED, Folds, Study
 from hte_bridge.table import Estimate, check_level
 
 ENGINES = ("feols", "grf", "deep")

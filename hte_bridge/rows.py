@@ -10,13 +10,8 @@ from hte_bridge.engine import Fit
 from hte_bridge.errors import HteBridgeError, NotIdentified
 from hte_bridge.scores import Scores
 from hte_bridge.scores import scores as scores_of
-from hte_bridge.study import Study
+from hte_bridge.study import SHORT, UNDEFENDED, Study
 from hte_bridge.table import Estimate
-
-UNDEFENDED = (
-    4.0  # effective clusters below which no error is reported: intervals cover 15 to 85 % of the time
-)
-SHORT = 12.0  # and below which a warning says that they are too short: they cover 85 to 93 %
 
 
 def engine_scores(fit: Fit) -> Scores:

@@ -21,6 +21,8 @@ from hte_bridge.shown import Arrays, study_text
 Array = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 TreatmentType = Literal["binary", "continuous"]
+UNDEFENDED = 4.0  # effective clusters below which no error from residuals is reported (docs/few_clusters.md)
+SHORT = 12.0  # and below which a warning says that intervals are too short
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pytest
 
 import hte_bridge as hb
 from bench import few_clusters
-from hte_bridge.rows import SHORT, UNDEFENDED
+from hte_bridge.study import SHORT, UNDEFENDED
 
 
 def panel(treated, units=40, periods=8):
@@ -52,6 +52,9 @@ def test_two_treated_units_get_no_interval_and_the_reason():
         in row.note
     )
     assert not table.meta["warnings"]
+    curve = table.fits["feols"].cate(pd.DataFrame({"x": [0.0, 1.0]}))
+    assert curve["estimate"].notna().all()
+    assert curve["std_error"].isna().all()
     assert "no interval: the variation" in str(table).replace("\n    ", " ").lower()
 
 

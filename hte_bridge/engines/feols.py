@@ -20,7 +20,7 @@ from hte_bridge.engines.trends import trends_apart
 from hte_bridge.errors import InvalidOption, NotIdentified
 from hte_bridge.frames import to_pandas
 from hte_bridge.shown import Fitted
-from hte_bridge.study import Folds, Study
+from hte_bridge.study import UNDEFENDED, Folds, Study
 from hte_bridge.table import Estimate, interval
 
 Array = npt.NDArray[np.float64]
@@ -201,7 +201,8 @@ class FeolsFit(Fitted):
     def cate(self, new: Any, level: float = 0.95) -> pd.DataFrame:
         """Linear effect at new rows: ``estimate std_error conf_low conf_high``.
 
-        The interval holds for the best linear approximation, not for a curve that the line misses.
+        The interval holds for the best linear approximation, not for a curve that the line misses; there is none where the treatment's
+        variation lies in fewer than four clusters (``Study.effective_clusters``).
         """
         frame = to_pandas(new)
         beta, cov, df = self._surface
@@ -209,6 +210,8 @@ class FeolsFit(Fitted):
         design = np.column_stack([np.ones(len(x)), x])
         estimate = design @ beta
         std_error = np.sqrt(np.einsum("ij,jk,ik->i", design, cov, design))
+        if self.study.effective_clusters < UNDEFENDED:
+            std_error = np.full_like(std_error, np.nan)
         low, high = interval(estimate, std_error, level, df)
         values = {"estimate": estimate, "std_error": std_error, "conf_low": low, "conf_high": high}
         return pd.DataFrame(values, index=frame.index)
