@@ -14,6 +14,7 @@ from scipy import sparse, stats
 
 from hte_bridge.engines.deep import effects, evidence, misfit
 from hte_bridge.engines.deep.blocks import Basis, Block, frequencies, knots, ramps
+from hte_bridge.engines.deep.devices import eigen
 from hte_bridge.engines.deep.points import Rows, SlopeGroups, constant_columns, distinct
 from hte_bridge.engines.deep.structure import Sizes, clique_blocks
 from hte_bridge.engines.deep.sums import eliminate, sums, total
@@ -180,11 +181,11 @@ def test_pivoted_factor_of_large_complements_agrees(monkeypatch):
     design = rows.dummies()
     gram = sparse.csr_array(design.T @ design)
     right = design.T @ np.random.default_rng(9).normal(size=900)
-    eigen = effects.Elimination.of(gram, rows.sizes)
+    dense = effects.Elimination.of(gram, rows.sizes)
     monkeypatch.setattr(effects, "EIGEN_LEVELS", 0)
     pivoted = effects.Elimination.of(gram, rows.sizes)
-    assert eigen.rank == pivoted.rank
-    assert np.abs(design @ (eigen.solve(right) - pivoted.solve(right))).max() < ROUNDING
+    assert dense.rank == pivoted.rank
+    assert np.abs(design @ (dense.solve(right) - pivoted.solve(right))).max() < ROUNDING
 
 
 def test_disconnected_components_and_singletons():
@@ -354,3 +355,18 @@ def test_cluster_sums_find_shocks_and_leave_independent_errors():
         robust = misfit.clustered(system, layer, scores, np.ones(len(layer.live), dtype=bool))
         assert low - 0.1 <= robust.ratio < high  # 10 rows a cluster: up to 1 + 9 * intra-cluster share of 1/2
         assert np.linalg.eigvalsh(robust.covariance).min() > 0
+
+
+def test_eigenvectors_are_found_where_divide_and_conquer_fails(monkeypatch):
+    """LAPACK's dsyevd failed on a sound matrix of 825 columns; a slower driver found its eigenvectors."""
+    half = np.random.default_rng(1).normal(size=(6, 6))
+    matrix = half @ half.T
+    wanted = np.linalg.eigh(matrix)
+
+    def failing(_):
+        raise np.linalg.LinAlgError("Eigenvalues did not converge")
+
+    monkeypatch.setattr(np.linalg, "eigh", failing)
+    values, vectors = eigen(matrix)
+    assert values == pytest.approx(wanted[0])
+    assert np.abs(vectors) == pytest.approx(np.abs(wanted[1]))

@@ -76,7 +76,12 @@ def product(left: Array, right: Array, device: str = "cpu") -> Array:
 def eigen(matrix: Array, device: str = "cpu") -> tuple[Array, Array]:
     """Eigenvalues (n,), ascending, and eigenvectors (n, n) of a symmetric matrix."""
     if with_room(device, len(matrix), 5) == "cpu":
-        values, vectors = np.linalg.eigh(matrix)
+        try:
+            values, vectors = np.linalg.eigh(matrix)
+        except (
+            np.linalg.LinAlgError
+        ):  # divide and conquer may fail on a sound matrix (seen at 825 columns); this is slower
+            values, vectors = linalg.eigh(matrix, driver="evr")
         return values, vectors
     there = torch.linalg.eigh(torch.as_tensor(matrix, device=device))
     return there[0].cpu().numpy(), there[1].cpu().numpy()

@@ -12,6 +12,8 @@ import numpy.typing as npt
 from scipy import linalg, sparse
 from scipy.sparse.csgraph import connected_components
 
+from hte_bridge.engines.deep.devices import eigen
+
 Array = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 
@@ -162,7 +164,7 @@ def _inverse_factor(matrix: Array) -> tuple[Array, int]:
     if not len(matrix):
         return np.zeros((0, 0)), 0
     if len(matrix) <= EIGEN_LEVELS:
-        values, vectors = np.linalg.eigh(matrix)
+        values, vectors = eigen(matrix)
         keep = values > RANK_TOLERANCE * max(values[-1], 1e-300)
         return vectors[:, keep] / np.sqrt(values[keep]), int(keep.sum())
     tolerance = RANK_TOLERANCE * matrix.diagonal().max()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hte_bridge.engines.deep.design import Design
+from hte_bridge.engines.deep.devices import eigen
 from hte_bridge.engines.deep.evidence import STEPS, LastLayer, fit
 from hte_bridge.engines.deep.misfit import (
     CHUNK_POINTS,
@@ -170,13 +171,13 @@ def left_out(
     """
     root = np.sqrt(made.rows.weight)
     net = net_columns(made, system, layer, columns) * root[:, None]
-    values, vectors = np.linalg.eigh(layer.covariance / layer.noise)
+    values, vectors = eigen(layer.covariance / layer.noise)
     net = net @ (vectors * np.sqrt(np.maximum(values, 0.0)))  # H = net net'
     out = root * residual
     order = np.argsort(cluster, kind="stable")
     for own in np.split(order, np.flatnonzero(np.diff(cluster[order])) + 1):
         if len(own) <= net.shape[1]:
-            values, left = np.linalg.eigh(net[own] @ net[own].T)
+            values, left = eigen(net[own] @ net[own].T)
         else:
             left, root_of, _ = np.linalg.svd(net[own], full_matrices=False)
             values = root_of**2
