@@ -1,4 +1,4 @@
-"""Common trends are asked of untreated units, and said where they fail."""
+"""What a panel assumes is asked of its data: common trends, and effects that do not grow with exposure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 import hte_bridge as hb
-from hte_bridge.engines.trends import trends_apart
+from hte_bridge.engines.deep.design import idle
+from hte_bridge.engines.trends import doubts
 from hte_bridge.simulate.panel import adoption
 
 
@@ -26,19 +27,41 @@ def drifting(frame):
 
 
 def test_common_trends_are_not_spoken_of(frame):
-    assert trends_apart(study(frame)) == ""
+    assert doubts(study(frame)) == ()
     assert not any("Trends" in note for note in hb.Feols().fit(study(frame)).notes)
 
 
 def test_the_covariate_that_units_drift_apart_with_is_named(frame):
-    said = trends_apart(study(drifting(frame)))
+    (said,) = doubts(study(drifting(frame)))
     assert said.startswith("Trends are not common: untreated outcomes move over `period` with `X0` (F test")
     assert said.endswith("Add `X0` times `period` to the covariates.")
 
 
-def test_what_only_the_treated_do_is_no_trend(frame):
-    gained = frame["y"] + 0.5 * frame["X0"] * frame["period"] * frame["t"]
-    assert trends_apart(study(frame.assign(y=gained))) == ""
+def growing(frame):
+    began = frame["period"].where(frame["t"] > 0).groupby(frame["user"]).transform("min")
+    since = (frame["period"] - began).where(frame["t"] > 0, 0.0)
+    return frame.assign(y=frame["y"] + 0.4 * since, since=since)
+
+
+def test_an_effect_that_grows_with_exposure_is_said_and_is_no_trend(frame):
+    (said,) = doubts(study(growing(frame)))
+    assert said.startswith("The effect moves with exposure, by 0.3")
+    assert said.endswith("Add the number of periods since, 0 before, to the covariates.")
+    assert doubts(study(growing(frame), ("X0", "X1", "X2", "Z", "since"))) == ()
+    comes_and_goes = growing(frame).assign(t=(frame["t"] > 0) & (frame["period"] % 3 > 0))
+    assert not any("exposure" in said for said in doubts(study(comes_and_goes)))
+
+
+def test_deep_gives_what_moves_under_treatment_alone_to_the_effect(frame):
+    """Periods since treatment are the same column in mu and in the effect; shared between them half of the growth was lost."""
+    grown = growing(frame)
+    asked = study(grown, ("X0", "X1", "X2", "Z", "since"))
+    assert idle(asked) == {4}
+    assert idle(study(grown)) == set()
+    found = hb.Deep(seed=1, n_folds=2, epochs=5).fit(asked).cate(grown)["estimate"]
+    treated = grown["t"] > 0
+    slope = np.polyfit(grown["since"][treated], found[treated], 1)[0]
+    assert slope == pytest.approx(0.4, abs=0.1)
 
 
 def test_both_engines_say_it_and_the_product_mends_it(frame):
@@ -77,5 +100,5 @@ def test_it_is_asked_only_where_there_are_periods_and_untreated_units(frame, kin
     elif kind == "weights":
         moved["weight"] = np.where(moved["user"] % 2, 0.5, 2.0)
         options["weight"] = "weight"
-    said = trends_apart(study(moved, covariates, effects, **options))
-    assert bool(said) == (kind in ("date", "weights"))
+    said = doubts(study(moved, covariates, effects, **options))
+    assert any("Trends" in each for each in said) == (kind in ("date", "weights"))

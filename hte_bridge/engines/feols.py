@@ -16,7 +16,7 @@ import pandas as pd
 from hte_bridge.checks import lost_to_effects, within
 from hte_bridge.engine import HeldOut
 from hte_bridge.engines.linear import interacted, nuisances
-from hte_bridge.engines.trends import trends_apart
+from hte_bridge.engines.trends import doubts
 from hte_bridge.errors import InvalidOption, NotIdentified
 from hte_bridge.frames import to_pandas
 from hte_bridge.shown import Fitted
@@ -159,12 +159,12 @@ class FeolsFit(Fitted):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was done to missing covariates, and whether untreated units drift apart."""
-        return tuple(each for each in (self.study.fill_note, self._trends) if each)
+        """What was done to missing covariates, and what the data of a panel say against its assumptions."""
+        return tuple(each for each in (self.study.fill_note, *self._doubts) if each)
 
     @cached_property
-    def _trends(self) -> str:
-        return trends_apart(self.study)
+    def _doubts(self) -> tuple[str, ...]:
+        return doubts(self.study)
 
     @property
     def info(self) -> Mapping[str, Any]:

@@ -165,7 +165,20 @@ def rows_of(
         beside,
         study.treatment.astype(np.int64) if study.binary else None,
     )
-    return rows, slopes, sorted({int(j) for each in fixed for j in each})
+    return rows, slopes, sorted({int(j) for each in fixed for j in each} | idle(study))
+
+
+def idle(study: Study) -> set[int]:
+    """Covariates of a panel that move under treatment alone, such as the periods since it began: where T is 0 they have one value.
+
+    A function of them is the same column with and without the treatment, so that the data cannot part it between mu and the effect; it is the
+    effect's.
+    """
+    if not (study.binary and study.fixed_effects.shape[1]):
+        return set()
+    x = study.filled
+    alone = np.ptp(x[study.treatment == 0], axis=0) == 0
+    return set(np.flatnonzero(alone & (np.ptp(x, axis=0) > 0)).tolist())
 
 
 def design(

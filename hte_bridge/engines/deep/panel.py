@@ -11,7 +11,7 @@ from hte_bridge.engines.deep.checkpoint import Checkpoint
 from hte_bridge.engines.deep.contract import Branch, Whole
 from hte_bridge.engines.deep.design import design, in_order, restored
 from hte_bridge.engines.deep.last_layer import fit_last_layer
-from hte_bridge.engines.trends import trends_apart
+from hte_bridge.engines.trends import doubts
 from hte_bridge.study import Folds, Study
 
 if TYPE_CHECKING:
@@ -44,5 +44,4 @@ def fit_panel(study: Study, folds: Folds, options: Deep) -> Branch:
     info = fitted.info | {"seconds": {"networks": round(trained, 2)} | fitted.info["seconds"]}
     heldout = replace(restored(fitted.heldout, back), lost=lost_to_effects(study, folds))
     whole = Whole(fitted.surface, converged=fitted.converged, structure=made.structure.arrays())
-    drift = trends_apart(study)
-    return Branch("panel", heldout, whole, (*fitted.notes, *([drift] if drift else [])), info)
+    return Branch("panel", heldout, whole, (*fitted.notes, *doubts(study)), info)
