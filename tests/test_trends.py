@@ -48,6 +48,8 @@ def test_an_effect_that_grows_with_exposure_is_said_and_is_no_trend(frame):
     assert said.startswith("The effect moves with exposure, by 0.3")
     assert said.endswith("Add the number of periods since, 0 before, to the covariates.")
     assert doubts(study(growing(frame), ("X0", "X1", "X2", "Z", "since"))) == ()
+    at_once = growing(adoption("once", n_units=100, correlation=0.3, seed=1).frame())
+    assert "one effect for all is their average" in doubts(study(at_once))[0]
     comes_and_goes = growing(frame).assign(t=(frame["t"] > 0) & (frame["period"] % 3 > 0))
     assert not any("exposure" in said for said in doubts(study(comes_and_goes)))
 

@@ -81,9 +81,8 @@ def exposed(study: Study, unit: int, period: int) -> str:
     first = np.full(codes.max() + 1, np.iinfo(np.int64).max)
     np.minimum.at(first, codes[treated], rank[treated])
     exposure = np.where(treated, rank - first[codes], 0)
-    if (
-        not np.array_equal(treated, rank >= first[codes]) or exposure.max() < 1
-    ):  # it comes and goes, or is there once
+    stays = np.array_equal(treated, rank >= first[codes])
+    if not stays or exposure.max() < 1:
         return ""
     scaled = _scaled(study.filled)
     columns = _columns(study, unit, scaled) | {"xd": study.treatment}
@@ -91,9 +90,15 @@ def exposed(study: Study, unit: int, period: int) -> str:
     found = _products(pd.DataFrame(columns | {"z0": exposure.astype(np.float64)}), study.weighted)
     if found is None or found.p_value >= LEVEL:
         return ""
+    dates = len(np.unique(first[codes[treated]]))
+    so = (
+        "units treated before are no control for those treated later"
+        if dates > 1
+        else "one effect for all is their average"
+    )
     return (
-        f"The effect moves with exposure, by {found.estimate[0]:.2g} a period since treatment began (p = {found.p_value:.2g}): units treated before are no control for "
-        "those treated later. Add the number of periods since, 0 before, to the covariates."
+        f"The effect moves with exposure, by {found.estimate[0]:.2g} a period since treatment began (p = {found.p_value:.2g}): {so}. "
+        "Add the number of periods since, 0 before, to the covariates."
     )
 
 
