@@ -70,7 +70,7 @@ def settled(
     columns, owner : array
         Of ``Design.columns`` and ``Design.owner``.
     slopes : bool
-        Whether slopes are in the model.
+        Whether slopes are in the model; only without ``cluster``.
     cluster : array (n,), optional
         Codes; without, the temper stays what it is.
     temper : float
@@ -87,11 +87,11 @@ def settled(
     best = at(temper)
     for _ in range(TEMPERED):
         scale = best.scale * within_clusters(system, best.layer, made.rows.effects, cluster)
-        ratio = design_ratio(made, system, best.layer, columns, scale * best.residual, cluster, slopes)
+        ratio = design_ratio(made, system, best.layer, columns, scale * best.residual, cluster)
         if ratio < GROWN:
             break
         best = at(best.layer.temper * ratio)
-    if not slopes and made.rows.n * len(best.layer.live) ** 2 <= MOST_LEFT_OUT:
+    if made.rows.n * len(best.layer.live) ** 2 <= MOST_LEFT_OUT:
         best = unhidden(made, system, columns, owner, cluster, best, max_steps)
     return best.layer, best.scale * best.residual
 
@@ -111,7 +111,7 @@ def unhidden(
     def judged(fit: Tried, own: System, its: Codes) -> tuple[float, float]:
         """Squared error in clusters left out, and the design effect that their residuals show."""
         others = left_out(made, own, fit.layer, its, fit.residual, cluster)
-        ratio = design_ratio(made, own, fit.layer, its, others, cluster, False)
+        ratio = design_ratio(made, own, fit.layer, its, others, cluster)
         return float(weight @ others**2), max(fit.layer.temper * ratio, 1.0)
 
     lines = simplest(made, columns)
@@ -154,10 +154,9 @@ def design_ratio(
     columns: Codes,
     residual: Array,
     cluster: Codes,
-    slopes: bool,
 ) -> float:
-    """How much more the scores of tau vary by clusters than the layer thinks."""
-    scores = cluster_scores(made, system, layer, columns, residual, cluster, slopes)
+    """How much more the scores of tau vary by clusters than the layer, which has no slopes, thinks."""
+    scores = cluster_scores(made, system, layer, columns, residual, cluster, slopes=False)
     return clustered(system, layer, scores, of_effect(made, layer, columns)).ratio
 
 
