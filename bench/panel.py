@@ -25,6 +25,7 @@ from bench.cross_section import machine
 from bench.metrics import apart
 from hte_bridge.simulate.panel import Panel, adoption, panel
 
+KEY, MERGED = ["design", "engine", "draw"], "panels.parquet"
 EVALUATED = 20_000  # rows at which beta is judged
 NORMAL = 1.959963984540054
 SMALL = {"n_users": 200, "n_vendors": 50}
@@ -273,10 +274,26 @@ def run(job: tuple[str, str, int, Path]) -> None:
     print(design, engine, seed, shown, flush=True)
 
 
+def merge(out: Path) -> pd.DataFrame:
+    """All draws of a folder: those merged before and single ones, which count before them."""
+    files = [*sorted(out.glob("panel-*.parquet")), *out.glob(MERGED)]
+    if not files:
+        return pd.DataFrame(columns=KEY)
+    rows = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
+    return rows.drop_duplicates(KEY).sort_values(KEY, ignore_index=True)
+
+
+def compact(out: Path) -> None:
+    """Turn the single draws of a folder into one file, so that they can be kept."""
+    merge(out).to_parquet(out / "panels.part")
+    (out / "panels.part").replace(out / MERGED)
+    for path in out.glob("panel-*.parquet"):
+        path.unlink()
+
+
 def table(out: Path) -> pd.DataFrame:
     """Mean over draws of what is there, with the Monte-Carlo error of error and coverage."""
-    files = sorted(out.glob("panel-*.parquet"))
-    frame = apart(pd.concat([pd.read_parquet(file) for file in files], ignore_index=True))
+    frame = apart(merge(out))
     numbers = frame.drop(columns=["draw"]).groupby(["design", "engine"])
     means = numbers.mean(numeric_only=True)
     means.insert(0, "draws", numbers.size())
@@ -302,19 +319,23 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=1, help="seed of the first draw")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("bench/results"))
+    parser.add_argument("--compact", action="store_true", help="merge the draws into one file")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
+    had = set(merge(options.out)[KEY].itertuples(index=False, name=None))
     jobs = [
         (design, engine, seed, options.out)
         for seed in range(options.first, options.first + options.draws)
         for design in options.designs.split(",")
         for engine in options.engines.split(",")
-        if not (options.out / f"panel-{design}-{engine}-{seed}.parquet").exists()
+        if (design, engine, seed) not in had
     ]
     context = multiprocessing.get_context("spawn")
     with context.Pool(options.jobs, maxtasksperchild=1) as pool:  # a process each: its peak memory is its own
         for _ in pool.imap_unordered(run, jobs, chunksize=1):
             pass
+    if options.compact:
+        compact(options.out)
     with pd.option_context("display.width", 250, "display.max_columns", 40, "display.precision", 3):
         print(table(options.out).to_string(index=False))
 

@@ -28,7 +28,7 @@ average (`fit.average`) follow. The joint test's column is how often heterogenei
 machines that ran other work beside it or paused it; those of fits on a CUDA device, which other fits shared, stand apart. Rows are as of the commit that
 stored them, save that the panels' errors of averages were multiplied by `Scores.inflation` later, and that from draw 10 on those of `dense_2000` are from before curves
 were a candidate for its propensity (the first ten, asked again: MSE .045 as before, length .868 for .848), and from draw 1 on those of `farrell_nonlinear_10000`
-from before pairs of the strongest covariates were asked for (the first again: MSE .294 for .295, length 2.02 for 1.99); a file under `bench/results` that is
+from before pairs of the strongest covariates were asked for (the first again: MSE .294 for .295, length 2.02 for 1.99); a draw under `bench/results` that is
 removed is measured anew. Propensities are estimated unless the design is an experiment.
 """
 
@@ -240,7 +240,7 @@ def render(cross: Path, panel: Path) -> str:
             own = asked_of(str(design), part, rows[rows["design"] == design])
             found += own
             body.append(section(str(design), part, own))
-    if any(panel.glob("panel-*.parquet")):
+    if any(panel.glob("panel*.parquet")):
         from bench.panel import table as panel_table
 
         panels = panel_table(panel)

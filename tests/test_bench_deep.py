@@ -100,7 +100,11 @@ def test_claims_where_there_is_nothing_to_find_are_pooled():
 def test_panel_beats_linear_interactions_and_covers(tmp_path):
     for engine in ("deep", "feols_linear"):
         panel.run(("nonlinear_2k", engine, 1, tmp_path))
-    rows = panel.table(tmp_path).set_index("engine")
+    before = panel.table(tmp_path)
+    panel.compact(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [panel.MERGED]
+    pd.testing.assert_frame_equal(panel.table(tmp_path), before)
+    rows = before.set_index("engine")
     assert rows.loc["deep", "error"] < 0.8 * rows.loc["feols_linear", "error"]
     assert rows.loc["deep", "coverage"] > 0.85
     assert rows.loc["feols_linear", "coverage"] < 0.5  # its intervals know of noise alone: the bound can fail
