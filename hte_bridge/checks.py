@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[np.float64]
 ARMS_AT_MOST = 10
+ABSORBED = 1e-7  # of a column's standard deviation: what is left of one that effects determine
 
 
 def columns(
@@ -332,7 +333,8 @@ def within(
     """Residual of ``values`` (n,) or (n, k) on the effects, by alternating projections.
 
     Guimaraes and Portugal (2010), Stata Journal 10(4): sweep out the weighted mean of each level in turn until no
-    mean exceeds ``tolerance`` standard deviations of its column.
+    mean exceeds ``tolerance`` standard deviations of its column. A column that the effects determine is zero, not rounding, which a regression
+    would take for a regressor.
 
     Examples
     --------
@@ -351,6 +353,7 @@ def within(
             moved = max(moved, float((np.abs(mean).max(axis=0) / scale).max()))
         if moved < tolerance or len(averages) == 1:
             break
+    flat[:, np.sqrt((flat**2).mean(axis=0)) <= ABSORBED * scale] = 0.0
     return out
 
 

@@ -10,8 +10,8 @@ import pytest
 
 import hte_bridge as hb
 from hte_bridge import inference
-from hte_bridge.checks import lost_to_effects
-from hte_bridge.estimands.averages import ate
+from hte_bridge.checks import lost_to_effects, within
+from hte_bridge.estimands.averages import ape, ate
 from hte_bridge.estimands.projection import projection
 from hte_bridge.scores import scores
 
@@ -87,3 +87,21 @@ def test_other_errors_count_what_their_clusters_do_not_hold():
     naive = inference.wild_bootstrap([own], study.cluster, seed=1)[0]
     width = lambda row: row.conf_high - row.conf_low
     assert width(turned) == pytest.approx(factor * width(naive), rel=0.02)
+
+
+def test_covariates_that_units_keep_are_no_regressors_in_an_unbalanced_panel():
+    """Swept out they left rounding errors, on which a regression put coefficients of 1e23: errors of scores were half of what they are."""
+    rng = np.random.default_rng(0)
+    unit, period = np.repeat(np.arange(300), 8), np.tile(np.arange(8), 300)
+    kept, level = rng.normal(size=(300, 3))[unit], rng.normal(size=300)[unit]
+    frame = pd.DataFrame(kept, columns=["a", "b", "c"]).assign(unit=unit, period=period)
+    frame["t"] = (rng.random(len(unit)) < 1 / (1 + np.exp(-level / 2))) * 1
+    frame["y"] = level + frame["t"] * (1 + 0.5 * frame["a"]) + rng.normal(size=len(unit))
+    frame = frame[rng.random(len(unit)) < 0.7]
+    roles = {"outcome": "y", "treatment": "t", "covariates": ["a", "b", "c"], "cluster": "unit"}
+    study = hb.Study.from_frame(frame, fixed_effects=["unit", "period"], **roles)
+    assert not within(study.filled, study.fixed_effects, study.weight).any()
+    fit = hb.Feols().fit(study)
+    assert np.abs(study.treatment - fit.heldout.propensity).max() < 1.5
+    average, coefficient = ape(scores(study, fit.heldout)), fit.rows(0.95)[0]
+    assert average.std_error == pytest.approx(coefficient.std_error, rel=0.1)
