@@ -197,7 +197,7 @@ class Study:
 
         Examples
         --------
-        >>> frame = pd.DataFrame({"y": range(50), "d": [1, 1] + 48 * [0], "x": range(50)})
+        >>> frame = pd.DataFrame({"y": range(50), "d": [1, 1] + 48 * [0], "x": [k % 7 for k in range(50)]})
         >>> study = Study.from_frame(frame, outcome="y", treatment="d", covariates=["x"])
         >>> round(study.effective_clusters, 2)
         2.17
