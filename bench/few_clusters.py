@@ -31,7 +31,8 @@ Made by `python -m bench.few_clusters`. An error by cluster is estimated from th
 fitted almost exactly: with two treated units the interval of a difference in differences covers some two times in three, however many
 untreated units there are. What counts is not the number of clusters but how evenly they hold the treatment's variation, net of the fixed
 effects: `study.effective_clusters` (Carter, Schnepel and Steigerwald 2017; MacKinnon and Webb 2018). Below {UNDEFENDED:g} a comparison reports estimates
-without intervals and says why; below {SHORT:g} it warns. Randomisation tests do not need the residuals.
+without intervals and says why; below {SHORT:g} it warns. Without fixed effects `table.randomisation()` does not need the
+residuals; a panel's estimate can be set against placebo treatments of untreated units (Conley and Taber 2011).
 
 Panels of {PERIODS} periods, treatment from the middle on, errors an AR(1) of {GOES_ON:g}, no effect; the coefficient of `feols` with CRV1 errors.
 

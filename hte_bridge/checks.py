@@ -304,12 +304,12 @@ def lost_to_effects(
     effects = study.fixed_effects
     if clusters is None:
         clusters = [study.cluster] if study.clustered else []
-    nested = [any(_nested(codes, cluster) for cluster in clusters) for codes in effects.T]
-    counted = [codes for codes, inside in zip(effects.T, nested, strict=True) if not inside]
+    held = [any(nested(codes, cluster) for cluster in clusters) for codes in effects.T]
+    counted = [codes for codes, inside in zip(effects.T, held, strict=True) if not inside]
     taken = 0
     for _, test in folds:
         levels = sum(len(np.unique(codes[test])) for codes in counted)
-        taken += max(levels - max(len(counted) - (not any(nested)), 0), 0)
+        taken += max(levels - max(len(counted) - (not any(held)), 0), 0)
     return min(taken / study.n, 0.99)
 
 
@@ -318,9 +318,10 @@ def inflation(study: Study, folds: Folds, clusters: Sequence[npt.NDArray[np.int6
     return float((1.0 - lost_to_effects(study, folds, clusters)) ** -0.5)
 
 
-def _nested(codes: npt.NDArray[np.int64], cluster: npt.NDArray[np.int64]) -> bool:
+def nested(codes: npt.NDArray[np.int64], cluster: npt.NDArray[np.int64]) -> bool:
     """Whether each level lies in one cluster."""
-    return len(np.unique(np.column_stack([codes, cluster]), axis=0)) == len(np.unique(codes))
+    cells = np.unique(codes * (int(cluster.max()) + 1) + cluster)
+    return len(cells) == len(np.unique(codes))
 
 
 def within(

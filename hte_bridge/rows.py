@@ -58,5 +58,10 @@ def too_few(study: Study) -> str:
         "errors from their residuals are too small"
     )
     if found < UNDEFENDED:
-        return f"no interval: {lies} by far; infer by randomisation"
+        way = (
+            "compare the estimate with placebo treatments of untreated units (Conley and Taber, 2011)"
+            if study.fixed_effects.shape[1]
+            else "`randomisation()` tests without them"
+        )
+        return f"no interval: {lies} by far; {way}"
     return f"intervals are too short: {lies}"

@@ -51,6 +51,7 @@ def test_two_treated_units_get_no_interval_and_the_reason():
         "no interval: the variation of `d` lies in few clusters of `unit`, as in 2.2 of equal size (of 40)"
         in row.note
     )
+    assert row.note.endswith("placebo treatments of untreated units (Conley and Taber, 2011)")
     assert not table.meta["warnings"]
     curve = table.fits["feols"].cate(pd.DataFrame({"x": [0.0, 1.0]}))
     assert curve["estimate"].notna().all()
@@ -72,6 +73,7 @@ def test_further_questions_are_withheld_too_but_not_a_randomisation_test():
     table = hb.compare(villages(2), [hb.Feols()], estimands=["ate"])
     asked = table.projection("x")
     assert all(np.isnan(row.std_error) and np.isnan(row.p_value) for row in asked.rows)
+    assert asked.rows[0].note.endswith("`randomisation()` tests without them")
     lot = table.randomisation(draws=99).rows[0]
     assert 0 < lot.p_value <= 1
     assert all(np.isnan(row.std_error) for row in table.with_vcov({"CRV3": "village"}).rows)

@@ -78,9 +78,8 @@ def eigen(matrix: Array, device: str = "cpu") -> tuple[Array, Array]:
     if with_room(device, len(matrix), 5) == "cpu":
         try:
             values, vectors = np.linalg.eigh(matrix)
-        except (
-            np.linalg.LinAlgError
-        ):  # divide and conquer may fail on a sound matrix (seen at 825 columns); this is slower
+        except np.linalg.LinAlgError:
+            # divide and conquer may fail on a sound matrix (seen at 825 columns); this driver is slower
             values, vectors = linalg.eigh(matrix, driver="evr")
         return values, vectors
     there = torch.linalg.eigh(torch.as_tensor(matrix, device=device))

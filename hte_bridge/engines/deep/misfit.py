@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from hte_bridge.checks import nested
 from hte_bridge.engines.deep.design import Design
 from hte_bridge.engines.deep.evidence import LastLayer
 from hte_bridge.engines.deep.sums import System
@@ -158,11 +159,9 @@ def within_clusters(system: System, layer: LastLayer, effects: Codes, cluster: C
     levels cost the sums nothing (Cameron and Miller, 2015, Journal of Human Resources 50(2), section III.B). With two
     periods and units as clusters a sum of scaled residuals would have twice the variance of the errors' own.
     """
-    own = [np.unique(column * (int(cluster.max()) + 1) + cluster).size for column in effects.T]
-    levels = [np.unique(column).size for column in effects.T]
-    nested = max((size for size, cells in zip(levels, own, strict=True) if size == cells), default=0)
+    levels = max((np.unique(codes).size for codes in effects.T if nested(codes, cluster)), default=0)
     left = max(system.freedom - float(layer.freedom[layer.variance > 0].sum()), 1.0)
-    return float((left / (left + nested)) ** 0.5)
+    return float((left / (left + levels)) ** 0.5)
 
 
 def clustered(system: System, layer: LastLayer, scores: Array, tau: npt.NDArray[np.bool_]) -> Clustered:
