@@ -15,6 +15,7 @@ from hte_bridge import checks
 from hte_bridge.encode import Encoder, MeanFill
 from hte_bridge.errors import InvalidData
 from hte_bridge.frames import to_pandas
+from hte_bridge.keys import deal_clusters, deal_rows, row_keys, seeded
 from hte_bridge.options import whole
 from hte_bridge.shown import Arrays, study_text
 
@@ -77,6 +78,7 @@ class Study:
     index: pd.Index
     binary: bool
     frame: pd.DataFrame | None = field(default=None, repr=False)
+    key: npt.NDArray[np.uint64] | None = field(default=None, repr=False)
 
     @classmethod
     def from_frame(
@@ -159,6 +161,7 @@ class Study:
             index=rows.index,
             binary=binary,
             frame=rows,
+            key=row_keys(frame.index)[keep],
         )
         checks.identified(study)
         return study
@@ -185,6 +188,11 @@ class Study:
     def n_clusters(self) -> int:
         """Number of clusters; n where none was named."""
         return len(self.cluster_levels)
+
+    @property
+    def keys(self) -> npt.NDArray[np.uint64]:
+        """Key of each unit (n,), of its label in the frame handed in, by which folds are dealt."""
+        return row_keys(self.index) if self.key is None else self.key
 
     @cached_property
     def effective_clusters(self) -> float:
@@ -302,6 +310,7 @@ class Study:
             ),
             index=self.index[chosen],
             frame=None if self.frame is None else self.frame.iloc[chosen],
+            key=self.keys[chosen],
         )
 
 
@@ -324,7 +333,9 @@ class Folds(Arrays):
     def make(cls, study: Study, n_folds: int = 5, seed: int = 0) -> Folds:
         """Folds of near equal size: clusters are shuffled and dealt; without clusters, arm by arm.
 
-        With fixed effects and no cluster, the units of the effect with most levels stay together.
+        With fixed effects and no cluster, the units of the effect with most levels stay together. The shuffle belongs to
+        the index labels (see ``keys.row_keys``): rows in another order that bring their labels, or clusters under other names, keep
+        their folds under the same seed.
 
         Raises
         ------
@@ -335,37 +346,16 @@ class Folds(Arrays):
         """
         whole("seed", seed, 0)
         whole("n_folds", n_folds, 2, advice="Five is usual.")
-        rng = np.random.default_rng(seed)
         checks.enough_for_folds(study, n_folds)
+        chance = seeded(study.keys, seed)
         if study.clustered:
-            return cls(_deal(study.cluster, n_folds, rng), n_folds, seed)
+            return cls(deal_clusters(study.cluster, chance, n_folds), n_folds, seed)
         if study.fixed_effects.shape[1]:
             widest = study.fixed_effects[:, int(study.fixed_effects.max(axis=0).argmax())]
-            return cls(_deal(widest, n_folds, rng), n_folds, seed)
-        order = rng.permutation(study.n)
-        if study.binary:
-            order = order[np.argsort(study.treatment[order], kind="stable")]
-        fold = np.empty(study.n, dtype=np.int64)
-        fold[order] = np.arange(study.n) % n_folds
-        return cls(fold, n_folds, seed)
+            return cls(deal_clusters(widest, chance, n_folds), n_folds, seed)
+        return cls(deal_rows(chance, n_folds, study.treatment if study.binary else None), n_folds, seed)
 
     def __iter__(self) -> Iterator[tuple[Codes, Codes]]:
         for number in range(self.n_folds):
             held = self.fold == number
             yield np.flatnonzero(~held), np.flatnonzero(held)
-
-
-def _deal(cluster: Codes, n_folds: int, rng: np.random.Generator) -> Codes:
-    """Largest clusters first, each to the fold with fewest units so far; ties by chance."""
-    sizes = np.bincount(cluster)
-    order = rng.permutation(len(sizes))
-    order = order[np.argsort(-sizes[order], kind="stable")]
-    place = np.empty(len(sizes), dtype=np.int64)
-    if sizes.max() == sizes.min():
-        place[order] = np.arange(len(sizes)) % n_folds
-        return place[cluster]
-    filled = np.zeros(n_folds)
-    for each in order:
-        place[each] = int(np.argmin(filled))
-        filled[place[each]] += sizes[each]
-    return place[cluster]
