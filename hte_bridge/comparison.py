@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from hte_bridge import inference
+from hte_bridge.alignment import known_numbers_of, labels_for, numbers_of
 from hte_bridge.checks import inflation
 from hte_bridge.engine import Fit
 from hte_bridge.errors import InvalidOption, NotIdentified, nearest
@@ -28,7 +29,7 @@ from hte_bridge.estimands.regression import HC
 from hte_bridge.estimands.sensitivity import benchmark, placebo_outcome, placebo_treatment
 from hte_bridge.estimands.sequential import How
 from hte_bridge.estimands.sequential import ranking as ranking_of
-from hte_bridge.formula import column_of, design_of, rows_of
+from hte_bridge.formula import design_of, rows_of
 from hte_bridge.rows import engine_rows, engine_scores
 from hte_bridge.scores import Scores
 from hte_bridge.study import Folds, Study
@@ -157,23 +158,31 @@ class Comparison(Table):
 
     # ---- estimands: one verb each, every engine in turn -----------------------------------------------------------
 
-    def average(self, estimand: str = "ate", where: Any = None) -> Table:
-        """``ate``, ``att``, ``atc``, ``ato`` or ``ape`` on some rows: a mask (n,), or a condition such as ``"age > 30"``."""
+    def average(self, estimand: str = "ate", where: Any = None, *, term: str | None = None) -> Table:
+        """``ate``, ``att``, ``atc``, ``ato`` or ``ape`` on some rows; ``term`` names them.
+
+        ``where`` is a condition such as ``"age > 30"`` (docs/estimands.md says what may stand in one) or one yes or no for each unit:
+        a Series is matched by its labels, an array by position. Rows of which it is unknown are neither in nor out; a note counts them.
+        """
         averages = {"ate": ate, "att": att, "atc": atc, "ato": ato, "ape": ape}
         if estimand not in averages:
             raise InvalidOption(f"`estimand` must be one of {', '.join(averages)}. {estimand!r} was given.")
-        mask = rows_of(self.study, where)
-        term = where if isinstance(where, str) else "" if where is None else "subset"
-        return self.per_engine(
-            estimand,
-            lambda fit, scores: [
-                averages[estimand](scores.where(mask), level=self.level).with_(term=term, influence=None)
-            ],
-        )
+        chosen = rows_of(self.study, where)
+        own = where if isinstance(where, str) else "" if where is None else "subset"
+        said = {"term": own if term is None else term} | ({"note": chosen.note} if chosen.note else {})
+
+        def make(fit: Fit, scores: Scores) -> list[Estimate]:
+            row = averages[estimand](scores.where(chosen.rows), level=self.level)
+            return [row.with_(influence=None, **said)]
+
+        return self.per_engine(estimand, make)
 
     def gate(self, by: Any, bins: int | Sequence[float] | None = None, *, joint: bool = True) -> Table:
-        """Effect in each group of a column (or of labels (n,)), with joint bands and a test of equality; ``groups.gate``."""
-        labels, name = labels_of(column_of(self.study, by), bins), by if isinstance(by, str) else ""
+        """Effect in each group of a column, with joint bands and a test of equality; ``groups.gate``.
+
+        ``by`` is a column's name, or one label for each unit: a Series is matched by its labels, an array by position.
+        """
+        labels, name = labels_of(labels_for(self.study, by, "by"), bins), by if isinstance(by, str) else ""
         return self.per_engine(
             "gate", lambda fit, scores: gate(scores, labels, name=name, level=self.level, joint=joint)
         )
@@ -194,8 +203,12 @@ class Comparison(Table):
             "clan", lambda fit, scores: clan_rows(fit, scores, self.folds, ranking, **options)
         )
 
-    def projection(self, formula: str | None = None, *, vcov: HC = "HC3", overlap: bool = False) -> Table:
-        """Best linear projection of the CATE on a right-hand side such as ``"age + i(town) + log(income)"``."""
+    def projection(self, formula: Any = None, *, vcov: HC = "HC3", overlap: bool = False) -> Table:
+        """Best linear projection of the CATE on a right-hand side such as ``"age + i(town) + log(income)"``.
+
+        In place of a formula: the columns themselves, as a frame (a pandas one is matched by the labels of its index, others by
+        position) or as a pair of an array (n, k) and k names.
+        """
         design, names = design_of(self.study, formula)
         options: dict[str, Any] = {"level": self.level, "vcov": vcov, "overlap": overlap}
         return self.per_engine("projection", lambda fit, scores: projection(scores, design, names, **options))
@@ -241,10 +254,13 @@ class Comparison(Table):
         depth: int = 2,
         ranking: How = "sequential",
     ) -> Table:
-        """Whom to treat and what it is worth: learned threshold or budget, a tree, or a ``rule`` of your own (n,)."""
-        price = column_of(self.study, cost) if isinstance(cost, str) else cost
+        """Whom to treat and what it is worth: learned threshold or budget, a tree, or a ``rule`` of your own.
+
+        ``cost`` and ``rule`` are a column's name or one value for each unit (Series by label, arrays by position); ``cost`` may be one number.
+        """
+        price = numbers_of(self.study, cost, "cost")
         check_prices(price, budget, self.study.n)
-        given = None if rule is None else check_rule(column_of(self.study, rule), self.study.n)
+        given = None if rule is None else check_rule(numbers_of(self.study, rule, "rule"), self.study.n)
 
         def make(fit: Fit, scores: Scores) -> list[Estimate]:
             if given is not None:
@@ -262,27 +278,29 @@ class Comparison(Table):
     def counterfactual(
         self, *, to: Any = None, add: Any = None, scale: Any = None, by: Any = None, value: Any = 1.0
     ) -> Table:
-        """Change of the outcome, in total and by segment, had the treatment been another; ``counterfactual``."""
-        segment, worth = column_of(self.study, by), column_of(self.study, value)
+        """Change of the outcome, in total and by segment, had the treatment been another; ``counterfactual``.
+
+        Each argument is a column's name or one value for each unit (Series by label, arrays by position); all but ``by`` may be one number.
+        """
+        segment = None if by is None else labels_for(self.study, by, "by")
         change = {
-            "to": column_of(self.study, to),
-            "add": column_of(self.study, add),
-            "scale": column_of(self.study, scale),
+            name: known_numbers_of(self.study, each, name)
+            for name, each in (("to", to), ("add", add), ("scale", scale), ("value", value))
         }
         return self.per_engine(
             "counterfactual",
-            lambda fit, scores: counterfactual(
-                scores, segment=segment, value=worth, level=self.level, **change
-            ),
+            lambda fit, scores: counterfactual(scores, segment=segment, level=self.level, **change),
         )
 
     def roi(self, *, value: Any, cost: Any, add: Any = 1.0, by: Any = None) -> Table:
-        """Return on spending for more treatment, in total and by segment; ``counterfactual.roi``."""
-        segment = column_of(self.study, by)
+        """Return on spending for more treatment, in total and by segment; ``counterfactual.roi``.
+
+        Each argument is a column's name or one value for each unit (Series by label, arrays by position); all but ``by`` may be one number.
+        """
+        segment = None if by is None else labels_for(self.study, by, "by")
         money = {
-            "value": column_of(self.study, value),
-            "cost": column_of(self.study, cost),
-            "add": column_of(self.study, add),
+            name: known_numbers_of(self.study, each, name)
+            for name, each in (("value", value), ("cost", cost), ("add", add))
         }
         return self.per_engine(
             "roi", lambda fit, scores: roi(scores, segment=segment, level=self.level, **money)
@@ -326,11 +344,15 @@ class Comparison(Table):
         return self.per_engine("sensitivity", make)
 
     def placebo(self, outcome: Any = None, *, seed: int = 0) -> Table:
-        """Effect of a treatment drawn by lot, or on an ``outcome`` it cannot have changed (refits): none must be found."""
+        """Effect of a treatment drawn by lot, or on an ``outcome`` it cannot have changed (refits): none must be found.
+
+        ``outcome`` is a column's name or one number for each unit: a Series is matched by its labels, an array by position.
+        """
         if outcome is None:
             options: dict[str, Any] = {"seed": seed, "level": self.level}
             return self.per_engine("placebo", lambda fit, _: placebo_treatment(fit, self.folds, **options))
-        values, name = column_of(self.study, outcome), outcome if isinstance(outcome, str) else ""
+        name = outcome if isinstance(outcome, str) else ""
+        values = numbers_of(self.study, outcome, "outcome")
         return self.per_engine(
             "placebo", lambda fit, scores: placebo_outcome(fit, self.folds, values, name, level=self.level)
         )

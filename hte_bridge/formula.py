@@ -9,42 +9,33 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from hte_bridge.alignment import Chosen, columns_of, mask_of
 from hte_bridge.errors import InvalidOption, nearest
 from hte_bridge.study import Study
 
 Array = npt.NDArray[np.float64]
 
 
-def column_of(study: Study, given: Any) -> Any:
-    """A column of the study's frame by name; anything else as it is.
-
-    Raises
-    ------
-    InvalidOption
-        With the nearest names, if there is no such column.
-    """
-    if not isinstance(given, str):
-        return given
-    if study.frame is None or given not in study.frame.columns:
-        names = () if study.frame is None else study.frame.columns
-        raise InvalidOption(f"`{given}` must be a column of the frame. {nearest(given, names)}")
-    return study.frame[given]
-
-
-def rows_of(study: Study, where: Any) -> Any:
-    """A mask (n,) from a condition such as ``"age > 30"``, a mask, or nothing."""
+def rows_of(study: Study, where: Any) -> Chosen:
+    """Rows of a condition such as ``"age > 30"``, of a mask, or all of them."""
     if where is None:
-        return np.ones(study.n, dtype=bool)
+        return Chosen(np.ones(study.n, dtype=bool))
     if isinstance(where, str) and study.frame is not None:
-        return np.asarray(study.frame.eval(where), dtype=bool)
-    return where
+        return Chosen(np.asarray(study.frame.eval(where), dtype=bool))
+    return mask_of(study, where)
 
 
-def design_of(study: Study, formula: str | None) -> tuple[Array, list[str]]:
-    """Columns (n, k) and names of a right-hand side on the study's frame; its covariates where there is none."""
-    if formula is None or study.frame is None:
+def design_of(study: Study, given: Any) -> tuple[Array, list[str]]:
+    """Columns (n, k) and names of a right-hand side on the study's frame, or of columns given; its covariates where there is none."""
+    if given is None:
         return study.filled, list(study.filled_names)
-    return right_hand_side(formula, study.frame)
+    if not isinstance(given, str):
+        return columns_of(study, given, "formula")
+    if study.frame is None:
+        raise InvalidOption(
+            "A formula needs a study made by Study.from_frame. This one has no frame. Hand over the columns."
+        )
+    return right_hand_side(given, study.frame)
 
 
 def right_hand_side(formula: str, frame: pd.DataFrame) -> tuple[Array, list[str]]:
@@ -88,7 +79,7 @@ def right_hand_side(formula: str, frame: pd.DataFrame) -> tuple[Array, list[str]
             f"Columns of a formula must have no missing value. {len(gaps):,} of {len(frame):,} rows of `{formula}` do; the "
             f"first is row {gaps[0]}. Leave the column out, or project on the covariates (no formula)."
         )
-    return values, names
+    return np.asfortranarray(values), names
 
 
 def _offer(name: str, frame: pd.DataFrame) -> str:
