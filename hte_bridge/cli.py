@@ -12,6 +12,7 @@ import typer
 
 from hte_bridge.errors import HteBridgeError, InvalidOption, nearest
 
+NO_ENGINE = 1  # exit status where every engine named failed
 BAD_INPUT = 2  # exit status, as for an option that does not exist
 EXAMPLE = (
     "Example: hte-bridge compare data.parquet --outcome got --treatment any --covariates age,distvct "
@@ -109,6 +110,12 @@ def compare(
         write = stack.enter_context(write_folder(out)) if out is not None else None
         table = compare_engines(study, names(engines, "--engines"), level=level, seed=seed, n_folds=folds)
         typer.echo(str(table))
+        if not table.fits:
+            print(
+                "No engine could run; the notes under the table say why. Nothing was written.",
+                file=sys.stderr,
+            )
+            raise typer.Exit(NO_ENGINE)
         if write is not None:
             typer.echo(f"\n{out}: {', '.join(write(table))}", err=True)
 

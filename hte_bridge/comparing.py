@@ -15,10 +15,11 @@ import pandas as pd
 
 from hte_bridge.comparison import Comparison
 from hte_bridge.engine import Engine, Fit, HeldOut
-from hte_bridge.errors import HteBridgeError, InvalidData, InvalidOption, nearest
+from hte_bridge.errors import HteBridgeError, InvalidData, InvalidOption, UnusablePrediction, nearest
 from hte_bridge.estimands.registry import MAKERS, check_names, usual
+from hte_bridge.faults import Guard, OnError
 from hte_bridge.progress import steps
-from hte_bridge.rows import engine_rows, engine_scores, too_few, under
+from hte_bridge.rows import distinct, engine_rows, engine_scores, too_few, under
 from hte_bridge.scores import Scores, overlap_warning
 from hte_bridge.shown import Fitted
 from hte_bridge.study import UNDEFENDED, Folds, Study
@@ -60,6 +61,7 @@ def compare(
     level: float = 0.95,
     seed: int = 0,
     n_folds: int = 5,
+    on_error: OnError = "row",
 ) -> Comparison:
     """Fit each engine on the same study and folds, and put their effects into one table.
 
@@ -76,6 +78,9 @@ def compare(
     seed : int, default 0
         For the folds, and for engines given by name.
     n_folds : int, default 5
+    on_error : {"row", "raise"}, default "row"
+        What an exception does that nobody foresaw, of one engine or estimand: a row that says so, its traceback in
+        ``meta["engines"][name]["traceback"]``; or, for developers, it is raised.
 
     Returns
     -------
@@ -86,7 +91,8 @@ def compare(
     Raises
     ------
     InvalidOption
-        For a level outside (0, 1), a negative seed, an unknown engine or estimand, or two engines of one name.
+        For a level outside (0, 1), a negative seed, an unknown engine or estimand, or two engines of one name; and for an
+        engine whose own options do not fit the study.
     InvalidData
         If the study is too small for the folds.
 
@@ -104,20 +110,20 @@ def compare(
     check_level(level)
     chosen = _engines(engines, seed)
     wanted = usual(study) if estimands is None else check_names(list(estimands))
-    folds = Folds.make(study, n_folds, seed)
+    folds, guard = Folds.make(study, n_folds, seed), Guard(on_error)
     rows: list[Estimate] = []
     fits: dict[str, Fit] = {}
     scores: dict[str, Scores] = {}
     seconds: dict[str, float] = {}
     for engine in steps(chosen, "compare", total=len(chosen)):
         began = time.perf_counter()
-        fit = _fit(engine, study, folds)
+        fit = _fit(engine, study, folds, guard)
         if not isinstance(fit, NoFit):
             fits[engine.name] = fit
-        rows += _rows(engine.name, fit, scores, wanted, folds, level)
+        rows += _rows(engine.name, fit, scores, wanted, folds, level, guard)
         seconds[engine.name] = round(time.perf_counter() - began, 2)
-    meta = _meta(study, folds, fits, level, seconds)
-    return Comparison(tuple(rows), meta, study, folds, fits, level, scores)
+    meta = guard.noted(_meta(study, folds, fits, level, seconds))
+    return Comparison(distinct(rows), meta, study, folds, fits, level, scores, on_error)
 
 
 def _engines(engines: Sequence[Engine | str], seed: int) -> list[Engine]:
@@ -161,27 +167,43 @@ def _by_name(name: str, seed: int) -> Engine:
     return Deep(seed=seed)
 
 
-def _fit(engine: Engine, study: Study, folds: Folds) -> Fit:
+def _fit(engine: Engine, study: Study, folds: Folds, guard: Guard) -> Fit:
     """The engine's fit; where it cannot run, a fit whose rows say why, so that no other engine's work is lost."""
     try:
-        return engine.fit(study, folds)
-    except (InvalidOption, InvalidData):
+        with guard(engine.name, f"The fit of `{engine.name}`"):
+            fit = engine.fit(study, folds)
+            if not isinstance(fit, Fit):
+                raise TypeError(f"{type(fit).__name__} is no Fit")
+            return fit
+    except (InvalidOption, InvalidData) as error:
+        if isinstance(error, UnusablePrediction):  # the data passed: the engine did not cope with them
+            return NoFit(engine.name, study, str(error))
         raise
     except HteBridgeError as error:
         return NoFit(engine.name, study, str(error))
 
 
 def _rows(
-    name: str, fit: Fit, scores: dict[str, Scores], wanted: Sequence[str], folds: Folds, level: float
+    name: str,
+    fit: Fit,
+    scores: dict[str, Scores],
+    wanted: Sequence[str],
+    folds: Folds,
+    level: float,
+    guard: Guard,
 ) -> list[Estimate]:
     def make(estimand: str, each: Fit) -> list[Estimate]:
         if name not in scores:
             scores[name] = engine_scores(each)
         return MAKERS[estimand](each.study, each, scores[name], folds, level)
 
-    out = [under(name, fit, row) for row in fit.rows(level)]
+    try:
+        with guard(name, f"The rows that `{name}` makes itself"):
+            out = [under(name, fit, row) for row in fit.rows(level)]
+    except HteBridgeError as error:
+        out = [Estimate.missing("coefficient", str(error), n_obs=fit.study.n, level=level, engine=name)]
     for estimand in wanted:
-        out += engine_rows(name, fit, estimand, partial(make, estimand), level)
+        out += engine_rows(name, fit, estimand, partial(make, estimand), level, guard)
     return out
 
 

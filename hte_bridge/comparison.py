@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +28,9 @@ from hte_bridge.estimands.regression import HC
 from hte_bridge.estimands.sensitivity import benchmark, placebo_outcome, placebo_treatment
 from hte_bridge.estimands.sequential import How
 from hte_bridge.estimands.sequential import ranking as ranking_of
+from hte_bridge.faults import Guard, OnError
 from hte_bridge.formula import design_of, rows_of
-from hte_bridge.rows import engine_rows, engine_scores
+from hte_bridge.rows import again_by_engine, distinct, engine_rows, engine_scores, verbs
 from hte_bridge.scores import Scores
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate, Table
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from hte_bridge.between.compared import Reading
 
 
+@verbs
 @dataclass(frozen=True, eq=False, repr=False)
 class Comparison(Table):
     """What ``compare`` returns: a ``Table`` that keeps its study, folds and fits.
@@ -51,6 +52,8 @@ class Comparison(Table):
         By the name in the column ``engine``; an engine that could not run is absent.
     level : float
         Coverage of the intervals of further rows.
+    on_error : {"row", "raise"}
+        What an exception does that nobody foresaw; as it was given to ``compare``.
     """
 
     study: Study = field(default=None)  # type: ignore[assignment]
@@ -58,6 +61,7 @@ class Comparison(Table):
     fits: Mapping[str, Fit] = field(default_factory=dict)
     level: float = 0.95
     _scores: dict[str, Scores] = field(default_factory=dict, repr=False)
+    on_error: OnError = "row"
 
     def fit(self, engine: str) -> Fit:
         """The fit of one engine.
@@ -130,9 +134,11 @@ class Comparison(Table):
     def per_engine(self, estimand: str, make: Callable[[Fit, Scores], list[Estimate]]) -> Table:
         """The rows that ``make`` gives for each engine; one that cannot answer gets a row that says why."""
         rows: list[Estimate] = []
+        guard = Guard(self.on_error)
         for name, fit in self.fits.items():
-            rows += engine_rows(name, fit, estimand, partial(self._make, make, name), self.level)
-        return Table(tuple(rows), self.meta)
+            own = lambda fit, name=name: make(fit, self.scores(name))
+            rows += engine_rows(name, fit, estimand, own, self.level, guard)
+        return Table(distinct(rows), guard.noted(self.meta))
 
     def save(self, path: str | Path, fits: bool = False) -> Path:
         """Write the table; with ``fits``, also each engine that can be saved, beside it.
@@ -152,9 +158,6 @@ class Comparison(Table):
                 if ending is not None:
                     fit.save(path.with_name(f"{path.stem}.{name}{ending}"))  # type: ignore[attr-defined]
         return path
-
-    def _make(self, make: Callable[[Fit, Scores], list[Estimate]], name: str, fit: Fit) -> list[Estimate]:
-        return make(fit, self.scores(name))
 
     # ---- estimands: one verb each, every engine in turn -----------------------------------------------------------
 
@@ -192,16 +195,14 @@ class Comparison(Table):
     ) -> Table:
         """Effect in groups sorted by the predicted effect, fold by fold; ``groups.gates``."""
         options = {"groups": groups, "joint": joint, "monotone": monotone, "level": self.level}
-        return self.per_engine(
-            "gates", lambda fit, scores: gates_rows(fit, scores, self.folds, ranking, **options)
-        )
+        make = lambda fit, scores: gates_rows(fit, scores, self.folds, ranking, **options)
+        return self.per_engine("gates", make)
 
     def clan(self, groups: int = 5, *, ranking: How = "sequential") -> Table:
         """Covariates of those who gain most and least; ``groups.clan``."""
         options: dict[str, Any] = {"level": self.level, "groups": groups}
-        return self.per_engine(
-            "clan", lambda fit, scores: clan_rows(fit, scores, self.folds, ranking, **options)
-        )
+        make = lambda fit, scores: clan_rows(fit, scores, self.folds, ranking, **options)
+        return self.per_engine("clan", make)
 
     def projection(self, formula: Any = None, *, vcov: HC = "HC3", overlap: bool = False) -> Table:
         """Best linear projection of the CATE on a right-hand side such as ``"age + i(town) + log(income)"``.
@@ -320,12 +321,10 @@ class Comparison(Table):
         if self.study.fixed_effects.shape[1]:
             raise NotIdentified("A dose curve needs a study without fixed effects. Read `ape`.")
         if slopes:
-            return self.per_engine(
-                "dose", lambda fit, scores: local_slopes(scores, x, fold, at=at, level=self.level)
-            )
-        return self.per_engine(
-            "dose", lambda fit, scores: dose_curve(scores, x, fold, at=at, shape=shape, level=self.level)
-        )
+            make = lambda fit, scores: local_slopes(scores, x, fold, at=at, level=self.level)
+        else:
+            make = lambda fit, scores: dose_curve(scores, x, fold, at=at, shape=shape, level=self.level)
+        return self.per_engine("dose", make)
 
     def nuisance(self) -> Table:
         """Held-out fit, calibration and range of each engine's nuisances."""
@@ -369,8 +368,8 @@ class Comparison(Table):
 
     def with_vcov(self, vcov: Any, table: Table | None = None) -> Table:
         """The rows (of ``table``, or these) with errors by pyfixest: ``{"CRV3": "village"}``, ``"hetero"``; ``inference``."""
-        given = self if table is None else table
-        return Table(tuple(inference.with_vcov(given.rows, self.study, vcov, self.folds)), given.meta)
+        again = lambda rows: inference.with_vcov(rows, self.study, vcov, self.folds)
+        return again_by_engine(self if table is None else table, "with_vcov", again, Guard(self.on_error))
 
     def adjusted(
         self, table: Table | None = None, *, method: inference.Family = "romano-wolf", seed: int = 0
@@ -382,10 +381,11 @@ class Comparison(Table):
 
     def wild_bootstrap(self, table: Table | None = None, *, draws: int = 999, seed: int = 0) -> Table:
         """The rows (of ``table``, or these) by the wild cluster bootstrap, for few clusters."""
-        given = self if table is None else table
         options: dict[str, Any] = {"draws": draws, "seed": seed, "factor": inflation(self.study, self.folds)}
-        rows = inference.wild_bootstrap(given.rows, self.study.cluster, **options)
-        return Table(tuple(rows), given.meta)
+        again = lambda rows: inference.wild_bootstrap(rows, self.study.cluster, **options)
+        return again_by_engine(
+            self if table is None else table, "wild_bootstrap", again, Guard(self.on_error)
+        )
 
     def randomisation(self, *, draws: int = 999, seed: int = 0) -> Table:
         """Randomisation test of no effect on any unit, treatment redrawn from each engine's propensity."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hte_bridge.engine import HeldOut
-from hte_bridge.errors import InvalidData
+from hte_bridge.errors import InvalidData, UnusablePrediction
 from hte_bridge.frames import to_pandas
 from hte_bridge.shown import Fitted
 from hte_bridge.study import Folds, Study
@@ -60,7 +60,7 @@ def out_of_fold(fit_predict: FitPredict, folds: Folds, n: int) -> Array:
         found = np.asarray(fit_predict(train, test), dtype=np.float64)
         if len(found) != len(test) or not np.isfinite(found).all():
             what = f"{len(found):,} values" if len(found) != len(test) else "values that are not finite"
-            raise InvalidData(
+            raise UnusablePrediction(
                 f"A learner must predict a finite number for each of the {len(test):,} units of fold {number}. It "
                 f"gave {what}. Check the learner on these covariates."
             )

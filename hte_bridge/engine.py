@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from hte_bridge.errors import InvalidData
+from hte_bridge.errors import InvalidData, UnusablePrediction
 from hte_bridge.shown import Arrays
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class HeldOut(Arrays):
                 )
             bad = np.flatnonzero(~np.isfinite(value))
             if len(bad):
-                raise InvalidData(
+                raise UnusablePrediction(
                     f"Held-out `{name}` must be finite. {len(bad):,} of {len(value):,} values are not; the "
                     f"first is in row {bad[0]}. Predict those rows too, or drop them from the study."
                 )

@@ -19,6 +19,10 @@ class InvalidData(HteBridgeError, ValueError):
     """The data handed in cannot make a study."""
 
 
+class UnusablePrediction(InvalidData):
+    """A learner predicted a value that is not finite, or not one for each unit."""
+
+
 class InvalidOption(HteBridgeError, ValueError):
     """An option is outside what it may be."""
 

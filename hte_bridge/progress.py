@@ -12,8 +12,13 @@ Item = TypeVar("Item")
 
 def wanted() -> bool:
     """Whether bars are shown: `HTE_BRIDGE_PROGRESS` is 1, or unset with a terminal on stderr."""
+    if sys.stderr is None or getattr(sys.stderr, "closed", False):  # pythonw, a server without a console
+        return False
     setting = os.environ.get("HTE_BRIDGE_PROGRESS")
-    return setting == "1" if setting is not None else sys.stderr.isatty()
+    if setting is not None:
+        return setting == "1"
+    asked = getattr(sys.stderr, "isatty", None)  # what stands in for stderr may be no whole stream
+    return bool(asked is not None and asked())
 
 
 def steps(items: Iterable[Item], name: str, total: int | None = None) -> Iterator[Item]:

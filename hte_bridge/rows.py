@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from functools import wraps
+from inspect import isfunction, signature
+from typing import Any, TypeVar
 
 import numpy as np
 
 from hte_bridge.engine import Fit
 from hte_bridge.errors import HteBridgeError, NotIdentified
+from hte_bridge.faults import Fault, Guard
 from hte_bridge.scores import Scores
 from hte_bridge.scores import scores as scores_of
 from hte_bridge.study import SHORT, UNDEFENDED, Study
-from hte_bridge.table import Estimate
+from hte_bridge.table import Estimate, Table
+
+Kind = TypeVar("Kind")
+INNER = ("fit", "scores", "per_engine", "save")  # no questions: what they raise says enough
 
 
 def engine_scores(fit: Fit) -> Scores:
@@ -22,18 +30,79 @@ def engine_scores(fit: Fit) -> Scores:
 
 
 def engine_rows(
-    name: str, fit: Fit, estimand: str, make: Callable[[Fit], list[Estimate]], level: float
+    name: str, fit: Fit, estimand: str, make: Callable[[Fit], list[Estimate]], level: float, guard: Guard
 ) -> list[Estimate]:
-    """Rows of one estimand under the engine's name and notes; a sentence in place of numbers it cannot give."""
+    """Rows of one estimand under the engine's name and notes; a sentence in place of numbers it cannot give.
+
+    Whatever else goes wrong is a row too, and ``guard`` keeps its traceback.
+    """
     size = {"n_obs": fit.study.n, "n_clusters": fit.study.n_clusters, "level": level, "engine": name}
     reason = fit.reasons.get(estimand) or (fit.reasons.get("*") if fit.heldout is None else None)
     if reason:
         return [Estimate.missing(estimand, reason, **size)]
     try:
-        made = make(fit)
-    except (HteBridgeError, ArithmeticError) as error:
+        with guard(name, f"`{estimand}` of `{name}`"):
+            return [under(name, fit, row) for row in make(fit)]
+    except HteBridgeError as error:
         return [Estimate.missing(estimand, str(error), **size)]
-    return [under(name, fit, row) for row in made]
+
+
+def distinct(rows: Iterable[Estimate]) -> tuple[Estimate, ...]:
+    """Rows of which no two have the same engine, estimand and term: a repeated term is numbered.
+
+    Examples
+    --------
+    >>> [row.term for row in distinct([Estimate("gate", 1.0, term="a"), Estimate("gate", 2.0, term="a")])]
+    ['a', 'a (2)']
+    """
+    out: list[Estimate] = []
+    taken: set[tuple[str, str, str]] = set()
+    seen: Counter[tuple[str, str, str]] = Counter()
+    for row in rows:
+        key = (row.engine, row.estimand, row.term)
+        while key in taken:
+            seen[row.engine, row.estimand, row.term] += 1
+            number = seen[row.engine, row.estimand, row.term] + 1
+            key = (row.engine, row.estimand, f"{row.term} ({number})".strip())
+        taken.add(key)
+        out.append(row if key[2] == row.term else row.with_(term=key[2]))
+    return tuple(out)
+
+
+def again_by_engine(
+    table: Table, verb: str, again: Callable[[list[Estimate]], list[Estimate]], guard: Guard
+) -> Table:
+    """The rows with other errors, one engine at a time: where that fails, its estimates stay and say why."""
+    made: dict[str, Iterator[Estimate]] = {}
+    for name in dict.fromkeys(row.engine for row in table.rows):
+        rows = [row for row in table.rows if row.engine == name]
+        try:
+            with guard(name, f"`{verb}` of `{name}`"):
+                made[name] = iter(again(rows))
+        except Fault as fault:
+            bare = {"std_error": np.nan, "test": None, "interval": None, "influence": None}
+            made[name] = iter([row.with_(**bare, note=str(fault)) for row in rows])
+    return Table(tuple(next(made[row.engine]) for row in table.rows), guard.noted(table.meta))
+
+
+def verbs(comparison: type[Kind]) -> type[Kind]:
+    """The class with its questions guarded: what fails in one outside the engines is a sentence too (``faults.Fault``)."""
+    for name, method in list(vars(comparison).items()):
+        if isfunction(method) and not name.startswith("_") and name not in INNER:
+            setattr(comparison, name, _asked(method))
+    return comparison
+
+
+def _asked(method: Callable[..., Any]) -> Callable[..., Any]:
+    takes = signature(method)
+
+    @wraps(method)
+    def asked(self: Any, *args: Any, **options: Any) -> Any:
+        takes.bind(self, *args, **options)  # an argument that there is not is the caller's fault
+        with Guard(self.on_error)(method.__name__, f"`{method.__name__}`"):
+            return method(self, *args, **options)
+
+    return asked
 
 
 def under(name: str, fit: Fit, row: Estimate) -> Estimate:

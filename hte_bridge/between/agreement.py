@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.tree import DecisionTreeRegressor
 
-from hte_bridge.between.compared import Compared, Reading, able, read, study_scores
+from hte_bridge.between.compared import Compared, Reading, able, guard_of, read, study_scores
 from hte_bridge.engine import HeldOut
 from hte_bridge.errors import HteBridgeError, TooFewClusters
 from hte_bridge.estimands.averages import ate
 from hte_bridge.estimands.moments import row_from_influence
+from hte_bridge.faults import Fault
 from hte_bridge.options import whole
 from hte_bridge.scores import Scores
 from hte_bridge.study import Study
@@ -58,11 +59,20 @@ def agreement(table: Compared, *, depth: int = 2, level: float | None = None) ->
     held = {name: fit.heldout for name, fit in able(table).items() if fit.heldout is not None}
     rows: list[Estimate] = []
     said: list[str] = []
+    guard = guard_of(table)
     for first, second in combinations(held, 2):
-        made = _pair(table, first, second, held, depth, level)
+        label = f"{second} & {first}"
+        try:
+            with guard(label, f"The agreement of {label}"):
+                made = _pair(table, first, second, held, depth, level)
+                said.append(_sentence(first, second, made))
+        except Fault as fault:
+            made = [
+                Estimate.missing("correlation", str(fault), engine=label, level=level, n_obs=table.study.n)
+            ]
+            said.append(f"{label}: {fault}.")
         rows += made
-        said.append(_sentence(first, second, made))
-    return read(rows, table.meta, " ".join(said))
+    return read(rows, table.meta, " ".join(said), guard)
 
 
 def _pair(

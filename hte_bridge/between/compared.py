@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from hte_bridge.engine import Fit
 from hte_bridge.errors import InvalidOption
+from hte_bridge.faults import Guard
 from hte_bridge.format import WIDTH
 from hte_bridge.scores import Scores
 from hte_bridge.study import Folds, Study
@@ -81,9 +82,17 @@ KEPT = (
 )
 
 
-def read(rows: Iterable[Estimate], meta: Mapping[str, Any], reading: str) -> Reading:
-    """Rows under the comparison's meta, without what is true of its own rows alone."""
-    return Reading(tuple(rows), {key: meta[key] for key in KEPT if key in meta} | {"reading": reading})
+def guard_of(compared: Compared) -> Guard:
+    """What an exception does that nobody foresaw: as ``compare`` was asked."""
+    return Guard(getattr(compared, "on_error", "row"))
+
+
+def read(
+    rows: Iterable[Estimate], meta: Mapping[str, Any], reading: str, guard: Guard | None = None
+) -> Reading:
+    """Rows under the comparison's meta, without what is true of its own rows alone; with the tracebacks of ``guard``."""
+    kept = {key: meta[key] for key in KEPT if key in meta} | {"reading": reading}
+    return Reading(tuple(rows), kept if guard is None else guard.noted(kept))
 
 
 def study_scores(study: Study, value: Any = None) -> Scores:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hte_bridge.between.compared import Compared, Reading, read, study_scores
+from hte_bridge.between.compared import Compared, Reading, guard_of, read, study_scores
 from hte_bridge.errors import HteBridgeError, InvalidOption
 from hte_bridge.estimands.moments import covariance, joint_test, row_from_influence
+from hte_bridge.faults import Fault
 from hte_bridge.scores import Scores
 from hte_bridge.table import Estimate, check_level
 
@@ -64,9 +65,15 @@ def differences(table: Compared, *, level: float | None = None) -> Reading:
     scores = study_scores(table.study)
     mine = {name: {_key(row): row for row in table.rows if row.engine == name} for name in engines}
     rows: list[Estimate] = []
+    guard = guard_of(table)
     for first, second in combinations(engines, 2):
-        rows += _pair(second, first, mine[second], mine[first], scores, level)
-    return read(rows, table.meta, MEANING)
+        label = f"{second} - {first}"
+        try:
+            with guard(label, f"The difference {label}"):
+                rows += list(_pair(second, first, mine[second], mine[first], scores, level))
+        except Fault as fault:
+            rows.append(Estimate.missing("difference", str(fault), engine=label, level=level, n_obs=scores.n))
+    return read(rows, table.meta, MEANING, guard)
 
 
 def _key(row: Estimate) -> Key:

@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from hte_bridge.between.compared import Compared, Reading, able, read, study_scores
+from hte_bridge.between.compared import Compared, Reading, able, guard_of, read, study_scores
 from hte_bridge.between.differences import difference
 from hte_bridge.crossfit import out_of_fold
 from hte_bridge.engine import HeldOut
@@ -19,6 +19,7 @@ from hte_bridge.estimands.ranking import rate_by_fold
 from hte_bridge.estimands.regression import least_squares
 from hte_bridge.estimands.sequential import How
 from hte_bridge.estimands.sequential import ranking as ranking_of
+from hte_bridge.faults import Guard
 from hte_bridge.scores import Scores, variance_of_treatment
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate, check_level
@@ -82,9 +83,10 @@ def race(table: Compared, *, ranking: How = "sequential", level: float | None = 
         for kind in kinds
         for first, second in combinations(racing, 2)
     ]
-    rows += _rates(table, held, ranking, level)
+    guard = guard_of(table)
+    rows += _rates(table, held, ranking, level, guard)
     added = _adds(judge, racing, weights, level)
-    return read([*rows, *added], table.meta, paragraph(rows, added, racing))
+    return read([*rows, *added], table.meta, paragraph(rows, added, racing), guard)
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,11 +154,13 @@ def _mean(estimand: str, values: Array, scores: Scores, level: float) -> Estimat
     return row.with_(test=(np.nan, np.nan))  # that a loss is not zero is no news
 
 
-def _rates(table: Compared, held: Mapping[str, HeldOut], how: How, level: float) -> list[Estimate]:
+def _rates(
+    table: Compared, held: Mapping[str, HeldOut], how: How, level: float, guard: Guard
+) -> list[Estimate]:
     """AUTOC ranked by one engine and scored by another, and differences of two rankers under one scorer."""
     rows: list[Estimate] = []
     for scorer in held:
-        made = {name: _rate(table, name, scorer, how, level) for name in held}
+        made = {name: _rate(table, name, scorer, how, level, guard) for name in held}
         rows += [made[ranker] for ranker in held if ranker != scorer]
         for first, second in combinations(held, 2):
             row = difference(made[second], made[first], study_scores(table.study), level=level)
@@ -166,11 +170,12 @@ def _rates(table: Compared, held: Mapping[str, HeldOut], how: How, level: float)
     return rows
 
 
-def _rate(table: Compared, ranker: str, scorer: str, how: How, level: float) -> Estimate:
+def _rate(table: Compared, ranker: str, scorer: str, how: How, level: float, guard: Guard) -> Estimate:
     term = f"scored by {scorer}"
     try:
-        ranked = ranking_of(table.fits[ranker], table.folds, how)
-        row = rate_by_fold(table.scores(scorer), ranked, targets=["autoc"], level=level)[0]
+        with guard(ranker, f"`rate` of `{ranker}`, {term},"):
+            ranked = ranking_of(table.fits[ranker], table.folds, how)
+            row = rate_by_fold(table.scores(scorer), ranked, targets=["autoc"], level=level)[0]
     except HteBridgeError as error:
         return Estimate.missing("rate", str(error), term=term, engine=ranker, level=level)
     return replace(row, engine=ranker, term=term)

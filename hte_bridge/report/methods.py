@@ -76,7 +76,10 @@ def rebuild(table: Table) -> list[tuple[str, str]]:
         (f"propensity, {engine}", f"{low:.4f} to {high:.4f}")
         for engine, (low, high) in (meta.get("propensity") or {}).items()
     ]
-    pairs += [(f"options, {engine}", _plain(info)) for engine, info in (meta.get("engines") or {}).items()]
+    pairs += [
+        (f"options, {engine}", _plain({key: value for key, value in info.items() if key != "traceback"}))
+        for engine, info in (meta.get("engines") or {}).items()
+    ]
     pairs += [(f"seconds, {engine}", f"{value:g}") for engine, value in (meta.get("seconds") or {}).items()]
     pairs += [(f"version, {name}", str(value)) for name, value in (meta.get("versions") or {}).items()]
     return [(name, value) for name, value in pairs if value]

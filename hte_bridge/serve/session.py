@@ -158,7 +158,7 @@ class Session:
             raise FitsAreGone("table")
         fitted = [Fitted(each) for each in table.fits.values()]
         estimands = [name for name in dict.fromkeys(row.estimand for row in table.rows) if name in MAKERS]
-        chance = {"seed": table.folds.seed, "n_folds": table.folds.n_folds}
+        chance: dict[str, Any] = {"seed": table.folds.seed, "n_folds": table.folds.n_folds}
         return compare(table.study, [*fitted, engine], estimands=estimands, level=table.level, **chance)
 
     def verb(self, table: Table, name: str, options: dict[str, Any]) -> Any:
