@@ -24,6 +24,8 @@ ASKED = {  # of a library that loads
 }
 MEND = {"pyfixest": "pip install 'pyfixest>=0.60'", "torch": "pip install 'torch>=2.6'"}
 ASK_R = """
+first <- Sys.getenv("HTE_BRIDGE_FIRST")
+if (nzchar(first)) .libPaths(c(first, .libPaths()))
 why <- tryCatch({ loadNamespace("grf"); "" }, error = function(e) conditionMessage(e))
 grf <- if (why == "") as.character(packageVersion("grf")) else ""
 writeLines(c(as.character(getRversion()), R.home(), extSoftVersion()[["BLAS"]], grf, gsub("\\n", " ", why)))
@@ -145,8 +147,7 @@ def ask_r() -> FoundR:
     """Ask ``Rscript`` for its version, home, BLAS and grf."""
     if shutil.which("Rscript") is None:
         return FoundR(error="no Rscript on the PATH")
-    libraries = [str(versions.library_path() or ""), os.environ.get("R_LIBS", "")]
-    environment = os.environ | {"R_LIBS": os.pathsep.join(filter(None, libraries))}
+    environment = os.environ | {"HTE_BRIDGE_FIRST": str(versions.library_path() or "")}
     said = _run(["Rscript", "--no-save", "--no-restore", "--no-init-file", "-e", ASK_R], environment)
     if said.returncode:
         return FoundR(error=_last_line(said.stderr) or f"Rscript ended with status {said.returncode}")
@@ -163,7 +164,7 @@ def r_part(there: FoundR) -> Part:
 def grf_part(there: FoundR) -> Part:
     """The R package grf."""
     if there.grf:
-        return Part("grf", True, there.grf)
+        return Part("grf", True, there.grf, versions.unlike_pinned("grf", there.grf))
     detail = there.error if there.version else "needs R"
     return Part("grf", False, detail=detail, mend=_command(versions.install_package("grf")))
 

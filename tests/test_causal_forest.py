@@ -291,7 +291,7 @@ def test_unreadable_files_are_said(fit, tmp_path):
     newer = tmp_path / "newer.rds"
     code = f"x <- list(); attr(x, 'hte_bridge') <- '{{\"version\": 99}}'; saveRDS(x, '{newer}'); 1"
     client.call("evaluate", options={"code": code})
-    with pytest.raises(UnreadableFile, match=r"of format 1 or older. It is of format 99.*Upgrade"):
+    with pytest.raises(UnreadableFile, match=r"of format 2 or older. It is of format 99.*Upgrade"):
         CausalForestFit.load(newer)
     with pytest.raises(UnreadableFile, match="There is no `"):
         CausalForestFit.load(tmp_path / "absent.rds")

@@ -13,10 +13,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from hte_bridge.engine import HeldOut
+from hte_bridge.engines.forest_units import Units, nuisance
 from hte_bridge.errors import InvalidOption, NotIdentified
 from hte_bridge.frames import to_pandas
 from hte_bridge.options import between, whole
-from hte_bridge.rlink import client, memory
+from hte_bridge.rlink import client, memory, versions
 from hte_bridge.rlink.kept import Kept
 from hte_bridge.shown import Fitted
 from hte_bridge.study import Folds, Study
@@ -42,6 +43,10 @@ POINTWISE = (
 WITHIN = (
     "grf has no fixed effects, and beta(x)*T within effects is not beta(x)*(T within effects), so a forest on "
     "residuals is biased: use feols or deep"
+)
+PENALISED = (
+    "grf's imbalance penalty is no share but a number: it holds for the outcome times 2^{0.outcome} and the treatment "
+    "times 2^{0.treatment}, as which the forest was grown"
 )
 EQUALISED = "trees weigh clusters equally (equalize_cluster_weights); the rows average over units"
 
@@ -197,18 +202,22 @@ class CausalForest:
         """
         if study.fixed_effects.shape[1]:
             return CausalForestFit(self, study, None, reasons={"*": WITHIN})
-        forest = Kept("forest_grow", self._arrays(study), self._options(study))
+        units = Units.of(study)
+        arrays = self._arrays(study, units)
+        forest = Kept("forest_grow", arrays, self._options(study))
         if not self.memory_override:
             sized = {
                 name: self.grf_options[name]
                 for name in ("min.node.size", "sample.fraction", "num.threads", "seed")
             }
-            memory.check(study.covariates, study.outcome, study.treatment, self.num_trees, sized)
+            memory.check(arrays["X"], arrays["Y"], arrays["W"], self.num_trees, sized)
         made = forest.make()
-        return CausalForestFit(self, study, self._heldout(made), forest=forest, info=self._info(made))
+        return CausalForestFit(
+            self, study, self._heldout(made, units), forest=forest, info=self._info(made, units), units=units
+        )
 
-    def _arrays(self, study: Study) -> dict[str, Any]:
-        """Columns that grf is given."""
+    def _arrays(self, study: Study, units: Units) -> dict[str, Any]:
+        """Columns that grf is given, outcome and dose in units that it can tell from zero."""
         if self.equalize_cluster_weights and study.weighted:
             raise InvalidOption(
                 "`equalize_cluster_weights` must be False where the study has weights: grf takes one or the other. "
@@ -219,36 +228,42 @@ class CausalForest:
                 "`propensity` must be given once. The study knows it, and the engine was given another. Leave the "
                 "engine's out."
             )
+        known = (
+            study.propensity
+            if study.propensity is not None
+            else nuisance("propensity", self.propensity, study)
+        )
+        mean = nuisance("outcome_mean", self.outcome_mean, study)
         return {
             "X": study.covariates,
-            "Y": study.outcome,
-            "W": study.treatment,
+            "Y": units.given(study.outcome),
+            "W": units.given_treatment(study.treatment),
             "clusters": study.cluster + 1 if study.clustered else None,  # grf takes whole numbers only
             "sample.weights": study.weight if study.weighted else None,
-            "Y.hat": _nuisance("outcome_mean", self.outcome_mean, study.n),
-            "W.hat": study.propensity
-            if study.propensity is not None
-            else _nuisance("propensity", self.propensity, study.n),
+            "Y.hat": None if mean is None else units.given(mean),
+            "W.hat": None if known is None else units.given_treatment(known),
         }
 
     def _options(self, study: Study) -> dict[str, Any]:
         return {**self.grf_options, "names": list(study.names.covariates), "dose": not study.binary}
 
-    def _heldout(self, made: Mapping[str, Any]) -> HeldOut:
+    def _heldout(self, made: Mapping[str, Any], units: Units) -> HeldOut:
         alone = sum(int(np.isnan(made[name]).sum()) for name in ("cate", "outcome_mean", "propensity"))
         if alone:
             raise InvalidOption(
                 f"`num_trees` must be large enough that each unit is left out by some tree. With {self.num_trees:,} "
                 f"trees {alone:,} out-of-bag predictions are missing. Grow more trees."
             )
-        return HeldOut(made["cate"], made["outcome_mean"], made["propensity"], made["treatment_variance"])
+        return heldout(made, units)
 
-    def _info(self, made: Mapping[str, Any]) -> dict[str, Any]:
+    def _info(self, made: Mapping[str, Any], units: Units) -> dict[str, Any]:
         options = {
             name: "given" if name in ("outcome_mean", "propensity") and value is not None else value
             for name, value in ((each.name, getattr(self, each.name)) for each in fields(self))
         }
         info = {"seed": int(self.seed), "options": options, "cate": POINTWISE, **client.record("grf")}
+        if units.moved:
+            info["powers_of_two"] = {"outcome": units.outcome, "treatment": units.treatment}
         return info | ({"tuned": made["tuned"]} if made["tuned"] else {})
 
 
@@ -275,6 +290,7 @@ class CausalForestFit(Fitted):
     reasons: Mapping[str, str] = field(default_factory=dict)
     info: Mapping[str, Any] = field(default_factory=dict)
     forest: Kept | None = field(default=None, repr=False)
+    units: Units = field(default_factory=Units)
 
     @property
     def engine(self) -> str:
@@ -284,8 +300,16 @@ class CausalForestFit(Fitted):
     @property
     def notes(self) -> tuple[str, ...]:
         """What holds for every row."""
-        equalised = self.options.equalize_cluster_weights and self.study.clustered
-        return (EQUALISED,) if equalised else ()
+        options = self.options
+        equalised = options.equalize_cluster_weights and self.study.clustered
+        penalised = options.imbalance_penalty or options.tune_parameters != "none"
+        moved = self.units.moved and penalised
+        found = (
+            EQUALISED if equalised else "",
+            PENALISED.format(self.units) if moved else "",
+            versions.unlike_pinned("grf", self.info["grf"]) if "grf" in self.info else "",
+        )
+        return tuple(each for each in found if each)
 
     def rows(self, level: float) -> list[Estimate]:
         """None: all rows of a forest are made from its scores."""
@@ -293,8 +317,8 @@ class CausalForestFit(Fitted):
 
     @cached_property
     def variance(self) -> Array:
-        """Out-of-bag variance (n,) of the held-out cate; NaN where ``ci_group_size`` is 1."""
-        return self._predict(None)[1]
+        """Out-of-bag variance (n,) of the held-out cate; NaN where ``ci_group_size`` is 1 or grf finds none."""
+        return self.units.effect(self._predict(None)[1], power=2)
 
     @cached_property
     def importance(self) -> Array:
@@ -304,7 +328,8 @@ class CausalForestFit(Fitted):
     def cate(self, new: Any, level: float = 0.95) -> pd.DataFrame:
         """Effect at new rows: ``estimate std_error conf_low conf_high``, index of ``new``.
 
-        The interval is normal with grf's variance, which contains sampling noise only, no bias.
+        The interval is normal with grf's variance, which contains sampling noise only, no bias. Where grf finds no
+        variance at all, as all its trees agree, there is none: that is no certainty.
 
         Parameters
         ----------
@@ -319,20 +344,30 @@ class CausalForestFit(Fitted):
         """
         frame = to_pandas(new)
         estimate, variance = self._predict(self.study.encoder.transform(frame))
-        std_error = np.sqrt(variance)
+        estimate, std_error = self.units.effect(estimate), self.units.effect(np.sqrt(variance))
         low, high = interval(estimate, std_error, level)
         columns = {"estimate": estimate, "std_error": std_error, "conf_low": low, "conf_high": high}
         table = pd.DataFrame(columns, index=frame.index)
-        table.attrs["note"] = POINTWISE
+        table.attrs["note"] = POINTWISE + self._without(std_error)
         return table
 
+    def _without(self, std_error: Array) -> str:
+        """How many rows have no error, where some should."""
+        none = int(np.isnan(std_error).sum()) if self.options.ci_group_size > 1 else 0
+        return (
+            f"; {none:,} of {len(std_error):,} rows have no interval: grf finds no variance there"
+            if none
+            else ""
+        )
+
     def _predict(self, covariates: Array | None) -> tuple[Array, Array]:
-        """Effect and its variance at rows (m, p); out of bag for ``None``."""
+        """Effect and its variance at rows (m, p), in the forest's units; out of bag for ``None``."""
         told = self.options.ci_group_size > 1
         options = {"num.threads": self.options.num_threads or client.threads(), "variance": told}
         said = self._grown().call("forest_predict", {"X": covariates}, options)
         estimate = np.atleast_1d(said["estimate"])
-        return estimate, np.atleast_1d(said["variance"]) if told else np.full(len(estimate), np.nan)
+        variance = np.atleast_1d(said["variance"]) if told else np.full(len(estimate), np.nan)
+        return estimate, np.where(variance > 0, variance, np.nan)  # trees that agree are no certainty
 
     def _grown(self) -> Kept:
         if self.forest is None:
@@ -365,22 +400,12 @@ class CausalForestFit(Fitted):
         return forest_file.load(Path(path))
 
 
-def _nuisance(name: str, given: float | npt.ArrayLike | None, n: int) -> Array | None:
-    """A nuisance handed over, as (n,) numbers; one number holds for all."""
-    if given is None:
-        return None
-    values = np.asarray(given, dtype=np.float64)
-    if values.ndim == 0:
-        values = np.full(n, float(values))
-    if values.shape != (n,):
-        raise InvalidOption(
-            f"`{name}` must have one value for each of the study's {n:,} rows. It has shape {values.shape}. Predict "
-            "the rows that the study kept, in its order."
-        )
-    bad = np.flatnonzero(~np.isfinite(values))
-    if len(bad):
-        raise InvalidOption(
-            f"`{name}` must be finite. {len(bad):,} of {n:,} values are not; the first is in row {bad[0]}. Predict "
-            "those rows too."
-        )
-    return values
+def heldout(made: Mapping[str, Any], units: Units) -> HeldOut:
+    """Held-out columns of a forest, in units of the study."""
+    variance = made["treatment_variance"]
+    return HeldOut(
+        units.effect(made["cate"]),
+        units.mean(made["outcome_mean"]),
+        units.propensity(made["propensity"]),
+        None if variance is None else units.propensity(variance, power=2),
+    )

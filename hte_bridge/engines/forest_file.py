@@ -12,14 +12,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from hte_bridge.encode import Encoder
-from hte_bridge.engine import HeldOut
-from hte_bridge.engines.causal_forest import CausalForest, CausalForestFit
+from hte_bridge.engines.causal_forest import CausalForest, CausalForestFit, heldout
+from hte_bridge.engines.forest_units import Units
 from hte_bridge.errors import UnreadableFile
 from hte_bridge.files import plain, whole_file
 from hte_bridge.rlink.kept import Kept
 from hte_bridge.study import Names, Study
 
-VERSION = 1
+VERSION = 2  # since 2 outcome and treatment may be in units of their own
 
 
 def save(fit: CausalForestFit, forest: Kept, path: Path) -> Path:
@@ -47,8 +47,11 @@ def load(path: Path) -> CausalForestFit:
             f"`{path.name}` must be of format {VERSION} or older. It is of format {about['version']}, written by a "
             "newer hte_bridge. Upgrade hte_bridge to read it."
         )
-    heldout = HeldOut(made["cate"], made["outcome_mean"], made["propensity"], made["treatment_variance"])
-    return CausalForestFit(_options(about), _study(about, made), heldout, info=about["info"], forest=forest)
+    units = Units(**about["units"])
+    study = _study(about, made, units)
+    return CausalForestFit(
+        _options(about), study, heldout(made, units), info=about["info"], forest=forest, units=units
+    )
 
 
 def _about(fit: CausalForestFit) -> dict[str, Any]:
@@ -64,6 +67,7 @@ def _about(fit: CausalForestFit) -> dict[str, Any]:
         "dropped": dict(study.dropped),
         "index": None if isinstance(study.index, pd.RangeIndex) else study.index.to_numpy(),
         "binary": study.binary,
+        "units": asdict(fit.units),
         "info": dict(fit.info),
     }
 
@@ -75,7 +79,7 @@ def _options(about: dict[str, Any]) -> CausalForest:
     return CausalForest(**options)
 
 
-def _study(about: dict[str, Any], made: dict[str, Any]) -> Study:
+def _study(about: dict[str, Any], made: dict[str, Any], units: Units) -> Study:
     """The study that the forest was grown on; the frame it came from is not stored."""
     n = len(made["Y"])
     stored: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in about["names"].items()}
@@ -83,13 +87,13 @@ def _study(about: dict[str, Any], made: dict[str, Any]) -> Study:
     clustered, weighted = names.cluster is not None, names.weight is not None
     levels = about["cluster_levels"]
     return Study(
-        outcome=made["Y"],
-        treatment=made["W"],
+        outcome=units.mean(made["Y"]),
+        treatment=units.propensity(made["W"]),
         covariates=made["X"],
         fixed_effects=np.empty((n, 0), dtype=np.int64),
         cluster=_codes(made["clusters"]) if clustered else np.arange(n),
         weight=made["sample.weights"] if weighted else np.ones(n),
-        propensity=made["propensity"] if about["known_propensity"] else None,
+        propensity=units.propensity(made["propensity"]) if about["known_propensity"] else None,
         names=names,
         encoder=Encoder.from_json(about["encoder"]),
         effect_levels=(),

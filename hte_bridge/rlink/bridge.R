@@ -50,6 +50,18 @@ bridge_call <- function(name, arguments) {
   c(answer, list(warnings = as.list(warned)))
 }
 
+# Where packages are looked for: in our folder first, then where the user's environment file says, then where R does.
+libraries <- function(first = NULL, file = NULL) {
+  named <- if (!is.null(file)) {
+    readRenviron(file)
+    unlist(lapply(c("R_LIBS", "R_LIBS_USER"), function(name) {
+      strsplit(.expand_R_libs_env_var(Sys.getenv(name)), .Platform$path.sep, fixed = TRUE)[[1L]]
+    }))
+  }
+  .libPaths(c(first, named, .libPaths()))
+  NULL
+}
+
 # Value of R code: for a question that has no function of its own yet.
 evaluate <- function(code) eval(parse(text = code), new.env(parent = globalenv()))
 

@@ -29,6 +29,7 @@ from hte_bridge.rlink.transport import Column, Disconnected
 
 ROOT = Path(__file__).parents[2]
 LAST_BYTES = 500
+START_SECONDS = 60.0  # R starts in half a second; HTE_BRIDGE_R_SECONDS allows it longer
 NA_INTEGER = -(2**31)  # R's NA for integers and logicals
 _numbering = count(1)
 
@@ -55,15 +56,15 @@ class Worker:
         Raises
         ------
         RUnavailable
-            If R or rpy2 is missing, broken or too old.
+            If R or rpy2 is missing, broken or too old, or has not started in time.
         """
         if os.environ.get("HTE_BRIDGE_NO_R"):  # Python serves an R session: R is never started inside R
             raise RUnavailable(
                 "R must not be started here: this process serves an R session, which grows forests itself. Ask for the "
                 "forest from that session (hte_causal_forest), or unset HTE_BRIDGE_NO_R."
             )
+        log = _log()
         ours, theirs = socket.socketpair()
-        log = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the worker
         command = [sys.executable, "-P", "-W", "ignore", "-m", "hte_bridge.rlink.worker"]
         with theirs:
             process = subprocess.Popen(
@@ -86,14 +87,23 @@ class Worker:
         return worker
 
     def _greeting(self) -> dict[str, Any]:
+        patience = _patience()
+        self.channel.settimeout(patience)
         try:
             hello = transport.receive(self.channel)[0]
         except Disconnected:
             self.process.wait()
+            by = f", by {versions.STARTUP}" if self.process.returncode == 0 else ""
             raise RUnavailable(
-                f"R must start. Its process ended at once ({_cause(self.process.returncode)}). {self._last_words()}"
+                f"R must start. Its process ended at once ({_cause(self.process.returncode)}{by}). {self._last_words()}"
                 "See `hte-bridge doctor`."
             ) from None
+        except TimeoutError:
+            raise RUnavailable(
+                f"R must start within {patience:g} seconds. It had not, and was ended. {self._last_words()}Look at {versions.STARTUP}, "
+                "and at network drives among R's libraries; HTE_BRIDGE_R_SECONDS allows more time."
+            ) from None
+        self.channel.settimeout(None)
         if "unavailable" in hello:
             raise versions.cannot_start(hello["unavailable"], hello["said"])
         versions.check(hello["value"])
@@ -324,6 +334,32 @@ def record(package: str) -> dict[str, str]:
     }
 
 
+def _patience() -> float:
+    """Seconds that R may take to start."""
+    given = os.environ.get("HTE_BRIDGE_R_SECONDS", "")
+    try:
+        seconds = float(given or START_SECONDS)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < threading.TIMEOUT_MAX:
+        raise RUnavailable(
+            f"HTE_BRIDGE_R_SECONDS must be the seconds that R may take to start. It is {given!r}. Set it to a number such as "
+            "120, or unset it."
+        )
+    return seconds
+
+
+def _log() -> IO[bytes]:
+    """A file for what R prints."""
+    try:
+        return tempfile.TemporaryFile()
+    except OSError as error:
+        raise RUnavailable(
+            f"R must have a temporary folder that can be written. None can ({error.strerror or error}). Free some space, or set "
+            "TMPDIR to a folder with room."
+        ) from error
+
+
 def _environment() -> dict[str, str]:
     """Ours, with the package importable and our R library first."""
 
@@ -331,6 +367,7 @@ def _environment() -> dict[str, str]:
         return os.pathsep.join(str(part) for part in parts if part)
 
     environment = dict(os.environ)
+    environment.pop("R_DEFAULT_PACKAGES", None)  # our functions use those that R itself would attach
     environment["PYTHONPATH"] = first(ROOT, environment.get("PYTHONPATH"))
     environment["R_LIBS"] = first(versions.library_path(), environment.get("R_LIBS"))
     return environment

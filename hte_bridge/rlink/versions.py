@@ -16,6 +16,8 @@ from hte_bridge.errors import RUnavailable
 
 OLDEST_R = (4, 1)
 OLDEST_PACKAGES = {"grf": (2, 3)}
+PINNED = {"grf": "2.6.1"}  # as renv.lock has it: what our figures and tests were made with
+STARTUP = "a start-up file of the site (`Rprofile.site`, or what R_PROFILE names)"
 REINSTALL = (
     "pip install --force-reinstall --no-cache-dir rpy2==3.6.4 rpy2-rinterface==3.6.5 rpy2-robjects==3.6.6"
 )
@@ -53,6 +55,16 @@ def cannot_start(part: str, said: str) -> RUnavailable:
     >>> print(cannot_start("rpy2", "ImportError: no module"))  # doctest: +ELLIPSIS
     rpy2 must load, to reach R from Python. It does not: ImportError: no module. Reinstall it: `pip install ...`.
     """
+    if part == "R_HOME":
+        return RUnavailable(
+            f"`R_HOME` must be the folder of an R, or unset. It is `{said}`, where there is no `bin/R`. Unset it, or set it "
+            "to what `R RHOME` prints."
+        )
+    if part == "start":
+        return RUnavailable(
+            f"R must start and say its settings. It ended before it did ({said}). Look at {STARTUP}: it may call `quit()`; and "
+            "see that the temporary folder (TMPDIR) has room."
+        )
     if part == "R":
         return RUnavailable(
             f"R must be installed for this engine. It was not found ({said}). Install it: {install_r()}, then the "
@@ -91,6 +103,21 @@ def check(hello: Mapping[str, Any]) -> None:
                 f"The R package {name} must be {_dotted(oldest)} or newer. {version} was found. Install a newer one: "
                 f"{install_package(name)}."
             )
+
+
+def unlike_pinned(package: str, version: str) -> str:
+    """What to say where a package is not of the pinned version; empty where it is.
+
+    Examples
+    --------
+    >>> unlike_pinned("grf", "2.3.9")
+    'made with grf 2.3.9, not the pinned 2.6.1: numbers may differ from those of the pinned version'
+    >>> unlike_pinned("grf", PINNED["grf"])
+    ''
+    """
+    if version == PINNED[package]:
+        return ""
+    return f"made with {package} {version}, not the pinned {PINNED[package]}: numbers may differ from those of the pinned version"
 
 
 @lru_cache

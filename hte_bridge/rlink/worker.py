@@ -16,10 +16,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hte_bridge.rlink import transport
+from hte_bridge.rlink import transport, versions
 from hte_bridge.rlink.transport import Column, Disconnected
 
 HERE = Path(__file__).parent
+# No R that starts here, those that rpy2 asks for paths included, reads a start-up file of the user's: it could wait, quit or
+# name another. The environment file is read after the start, for the libraries that it names.
+SILENT = {"R_ENVIRON_USER": os.devnull, "R_PROFILE_USER": os.devnull}
 LARGEST_INTEGER = 2**31 - 1
 WATCH_SECONDS = 0.5
 
@@ -32,6 +35,27 @@ class NotTranslatable(Exception):
     """An R value that has no plain form."""
 
 
+def environment_file() -> str | None:
+    """The user's ``.Renviron``: named by R_ENVIRON_USER, in the working directory, or at home."""
+    named = os.environ.get("R_ENVIRON_USER")
+    places = [Path(named)] if named else [Path(".Renviron"), Path("~/.Renviron")] if named is None else []
+    return next((str(each.expanduser().resolve()) for each in places if each.expanduser().is_file()), None)
+
+
+def check_home(given: str | None) -> None:
+    """R is where ``R_HOME`` says, or on the PATH.
+
+    Raises
+    ------
+    CannotStart
+        If it is not.
+    """
+    if given and not Path(given, "bin", "R").exists():
+        raise CannotStart("R_HOME", given)
+    if not given and shutil.which("R") is None:
+        raise CannotStart("R", "no `R` on the PATH, and R_HOME is not set")
+
+
 class R:
     """An embedded R with the functions of this folder.
 
@@ -42,8 +66,9 @@ class R:
     """
 
     def __init__(self) -> None:
-        if not os.environ.get("R_HOME") and shutil.which("R") is None:
-            raise CannotStart("R", "no `R` on the PATH, and R_HOME is not set")
+        check_home(os.environ.get("R_HOME"))
+        environment = environment_file()
+        os.environ |= SILENT
         try:
             import rpy2.rinterface as rinterface
             from rpy2.rinterface_lib import callbacks, embedded
@@ -55,11 +80,14 @@ class R:
         embedded.set_initoptions(options)
         try:
             rinterface.initr(interactive=False)
-        except (OSError, ValueError, RuntimeError) as error:
-            raise CannotStart("rpy2", f"{type(error).__name__}: {error}") from error
+        except (OSError, ValueError, RuntimeError, StopIteration, AssertionError) as error:
+            # rpy2 asks an R of its own for the environment, by a temporary file: no room for it, or that R quits
+            raise CannotStart("start", f"{type(error).__name__}: {error}".removesuffix(": ")) from error
         write = lambda text: print(text, end="", flush=True)  # to the log that the client keeps
         callbacks.consolewrite_print = callbacks.consolewrite_warnerror = write
         self.rooms = self._sourced()
+        library = versions.library_path()
+        self.call("libraries", {"first": None if library is None else str(library), "file": environment})
 
     def _sourced(self) -> Any:
         """Environment with every function of the *.R files beside this one."""
