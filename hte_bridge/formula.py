@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hte_bridge.alignment import Chosen, columns_of, mask_of
+from hte_bridge.alignment import Chosen, columns_of, mask_of, some
 from hte_bridge.errors import InvalidOption, nearest
+from hte_bridge.expression import condition
 from hte_bridge.study import Study
 
 Array = npt.NDArray[np.float64]
@@ -20,8 +21,13 @@ def rows_of(study: Study, where: Any) -> Chosen:
     """Rows of a condition such as ``"age > 30"``, of a mask, or all of them."""
     if where is None:
         return Chosen(np.ones(study.n, dtype=bool))
-    if isinstance(where, str) and study.frame is not None:
-        return Chosen(np.asarray(study.frame.eval(where), dtype=bool))
+    if isinstance(where, str):
+        if study.frame is None:
+            raise InvalidOption(
+                "A condition needs a study made by Study.from_frame. This one has no frame. Hand over a mask."
+            )
+        found = condition(where, study.frame)
+        return some(Chosen(found.yes, int(found.missing.sum())), "where")
     return mask_of(study, where)
 
 
