@@ -12,12 +12,14 @@ from scipy import sparse
 
 from hte_bridge.encode import kind_of, to_float
 from hte_bridge.errors import InvalidData, NotIdentified, TooFewClusters, nearest
+from hte_bridge.scaling import Standard, power
 
 if TYPE_CHECKING:
     from hte_bridge.study import Folds, Study
 
 Array = npt.NDArray[np.float64]
 ARMS_AT_MOST = 10
+MOST_SWEEPS = 10_000
 ABSORBED = 1e-7  # of a column's standard deviation: what is left of one that effects determine
 
 
@@ -266,12 +268,8 @@ def propensity_values(
 def identified(study: Study) -> None:
     """The treatment varies within the effects, and no covariate decides it alone."""
     if study.fixed_effects.shape[1]:
-        spread = np.std(study.treatment)
-        first = within(study.treatment, study.fixed_effects, study.weight, max_sweeps=2)
-        if (
-            np.std(first) < 0.1 * spread
-            and np.std(within(first, study.fixed_effects, study.weight, tolerance=1e-7)) < 1e-5 * spread
-        ):
+        left = within(study.treatment, study.fixed_effects, study.weight, tolerance=1e-7)
+        if np.std(left) < 1e-5 * np.std(study.treatment):
             named = ", ".join(f"`{name}`" for name in study.names.fixed_effects)
             raise NotIdentified(
                 f"The treatment must vary within the fixed effects. {named} absorb all of "
@@ -328,34 +326,71 @@ def within(
     values: Array,
     effects: npt.NDArray[np.int64],
     weight: Array,
-    tolerance: float = 1e-10,
-    max_sweeps: int = 10_000,
+    tolerance: float = 1e-13,
 ) -> Array:
-    """Residual of ``values`` (n,) or (n, k) on the effects, by alternating projections.
+    """Residual of ``values`` (n,) or (n, k) on the effects, by conjugate gradients on sweeps forth and back.
 
-    Guimaraes and Portugal (2010), Stata Journal 10(4): sweep out the weighted mean of each level in turn until no
-    mean exceeds ``tolerance`` standard deviations of its column. A column that the effects determine is zero, not rounding, which a regression
-    would take for a regressor.
+    A sweep takes out the weighted mean of each level in turn (Guimaraes and Portugal, 2010, Stata Journal 10(4)); conjugate gradients need
+    the root of the sweeps where few rows tie the levels together (Correia, 2017, "Linear models with high-dimensional fixed effects").
+    Columns are centred and scaled first, and until a sweep moves less than ``tolerance`` of what is left of each. A column that the
+    effects determine is zero, not rounding, which a regression would take for a regressor.
+
+    Raises
+    ------
+    NotIdentified
+        If the effects hang together by so few rows that the sweeps do not come to rest.
 
     Examples
     --------
     >>> within(np.array([1.0, 3.0, 5.0, 9.0]), np.array([[0], [0], [1], [1]]), np.ones(4))
     array([-1.,  1., -2.,  2.])
     """
-    out = np.array(values, dtype=np.float64)
-    flat = out[:, None] if out.ndim == 1 else out
-    averages = [_average(codes, weight, flat.shape[1]) for codes in effects.T]
-    scale = np.maximum(flat.std(axis=0), np.finfo(float).tiny)
-    for _ in range(max_sweeps):
-        moved = 0.0
-        for average, codes in zip(averages, effects.T, strict=True):
-            mean = average(flat)
-            flat -= mean[codes]
-            moved = max(moved, float((np.abs(mean).max(axis=0) / scale).max()))
-        if moved < tolerance or len(averages) == 1:
-            break
-    flat[:, np.sqrt((flat**2).mean(axis=0)) <= ABSORBED * scale] = 0.0
-    return out
+    given = np.asarray(values, dtype=np.float64)
+    table = given[:, None] if given.ndim == 1 else given
+    if not len(table):
+        return given.copy()
+    standard = Standard.of(table, weight)
+    unit = power(standard.scale)
+    left = np.where(standard.scale > 0, (table - standard.centre) / unit, 0.0)
+    size = np.sqrt((left**2).mean(axis=0))
+    averages = [_average(codes, weight, table.shape[1]) for codes in effects.T]
+    order = [*range(len(averages)), *range(len(averages) - 2, -1, -1)]  # forth and back: self-adjoint
+
+    def moved(columns: Array) -> Array:
+        swept = columns.copy()
+        for each in order:
+            swept -= averages[each](swept)[effects[:, each]]
+        return columns - swept
+
+    left -= moved(left)
+    if len(averages) > 1:
+        left = _conjugate(left, moved, weight, tolerance)
+    left[:, np.sqrt((left**2).mean(axis=0)) <= ABSORBED * size] = 0.0
+    return (left * unit).reshape(given.shape)
+
+
+def _conjugate(left: Array, moved: Callable[[Array], Array], weight: Array, tolerance: float) -> Array:
+    """Columns (n, k) less all that sweeps would move in the end: ``moved`` is self-adjoint under the weights, and its null space the answer."""
+    off = moved(left)
+    way, length = off.copy(), weight @ off**2
+    for _ in range(MOST_SWEEPS):
+        size = weight @ left**2
+        going = length > tolerance**2 * size
+        if not going.any():
+            return left
+        step = moved(way)
+        bend = np.einsum("i,ij,ij->j", weight, way, step)
+        reach = np.where(going & (bend > 0), length / np.where(bend > 0, bend, 1.0), 0.0)
+        left = left - reach * way
+        off = off - reach * step
+        before, length = length, weight @ off**2
+        way = off + np.where(before > 0, length / np.where(before > 0, before, 1.0), 0.0) * way
+    if (length > max(tolerance, ABSORBED**2) ** 2 * size).any():
+        raise NotIdentified(
+            f"Fixed effects must hang together by enough rows to be swept out. After {MOST_SWEEPS:,} sweeps what is left of a column still "
+            "moves. Leave out an effect, or the levels that few rows tie to the others."
+        )
+    return left
 
 
 def _average(codes: npt.NDArray[np.int64], weight: Array, n_columns: int) -> Callable[[Array], Array]:

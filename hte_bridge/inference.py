@@ -12,7 +12,7 @@ from scipy import stats
 from scipy.optimize import brentq
 
 from hte_bridge.checks import inflation
-from hte_bridge.errors import InvalidOption, NotIdentified, TooFewClusters, nearest
+from hte_bridge.errors import InvalidData, InvalidOption, NotIdentified, TooFewClusters, nearest
 from hte_bridge.scores import Scores, variance_of_treatment
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate
@@ -56,7 +56,7 @@ def with_vcov(
     InvalidOption
         For a vcov that pyfixest does not know, or a cluster that is not a column.
     """
-    kind, named = _vcov(vcov)
+    kind, named = _vcov(vcov, study)
     frame = _clusters(study, named)
     clusters = [frame[name].to_numpy() for name in frame.columns]
     factor = 1.0 if folds is None else inflation(study, folds, clusters)
@@ -65,37 +65,58 @@ def with_vcov(
     ]
 
 
-def _vcov(vcov: Vcov) -> tuple[str, list[str]]:
-    """Kind and cluster columns of a vcov."""
+def _vcov(vcov: Vcov, study: Study) -> tuple[str, list[Any]]:
+    """Kind and cluster columns of a vcov; a name with a plus in it is one column where the study has it."""
     if isinstance(vcov, str):
         if vcov not in PLAIN:
             raise InvalidOption(
                 f"`vcov` must be one of {', '.join(PLAIN)}, or a mapping such as {{'CRV1': 'village'}}. {vcov!r} was given."
             )
         return vcov, []
-    kind, names = next(iter(vcov.items()))
+    kind, names = next(iter(vcov.items()), ("", ""))
     if kind not in ("CRV1", "CRV3") or len(vcov) != 1:
         raise InvalidOption(
             f"`vcov` must be {{'CRV1': columns}} or {{'CRV3': columns}}. {dict(vcov)} was given."
         )
+    if not isinstance(names, str) or (study.frame is not None and names in study.frame.columns):
+        return kind, [names]
     return kind, [name.strip() for name in names.split("+")]
 
 
-def _clusters(study: Study, names: Sequence[str]) -> pd.DataFrame:
+def _clusters(study: Study, names: Sequence[Any]) -> pd.DataFrame:
     """Cluster codes c0, c1 of the units."""
     frame, codes = study.frame, {}
     for j, name in enumerate(names):
         if name == study.names.cluster:
             codes[f"c{j}"] = study.cluster
         elif frame is not None and name in frame.columns:
-            codes[f"c{j}"] = pd.factorize(frame[name])[0]
+            codes[f"c{j}"] = _known(frame[name], name)
         else:
             raise InvalidOption(
-                f"`vcov` must name columns of the frame. {nearest(name, () if frame is None else frame.columns)}"
+                f"`vcov` must name columns of the frame. {nearest(str(name), () if frame is None else frame.columns)}"
             )
         if len(np.unique(codes[f"c{j}"])) < 2:
             raise TooFewClusters(len(np.unique(codes[f"c{j}"])))
     return pd.DataFrame(codes, index=range(study.n))
+
+
+def _known(column: pd.Series, name: str) -> Codes:
+    """Codes of the clusters of a column, none of them missing or blank.
+
+    Raises
+    ------
+    InvalidData
+        If some are: rows of unknown cluster are neither one cluster nor each their own.
+    """
+    blank = column.map(lambda each: isinstance(each, str) and not each.strip()).to_numpy(dtype=bool)
+    missing = np.flatnonzero(column.isna().to_numpy(dtype=bool) | blank)
+    if len(missing):
+        raise InvalidData(
+            f"A cluster must be known in every row. {len(missing):,} of {len(column):,} values of `{name}` are missing; the first is in row "
+            f"{column.index[missing[0]]}. Fill them, drop those rows from the data before `Study.from_frame`, or name `{name}` as the study's "
+            "`cluster`, which drops them and says so."
+        )
+    return pd.factorize(column)[0]
 
 
 def _refitted(row: Estimate, frame: pd.DataFrame, kind: str, names: Sequence[str], factor: float) -> Estimate:
@@ -109,7 +130,7 @@ def _refitted(row: Estimate, frame: pd.DataFrame, kind: str, names: Sequence[str
     model = pyfixest.feols("pseudo ~ 1", data=data, vcov=vcov, fixef_rm="none")
     line = model.tidy().iloc[0]
     clusters = min((data[name].nunique() for name in frame.columns), default=len(data))
-    label = f"{kind} ({' + '.join(names)})" if names else kind
+    label = f"{kind} ({' + '.join(map(str, names))})" if names else kind
     return row.with_(
         std_error=factor * float(line["Std. Error"]),
         df=clusters - 1,

@@ -146,6 +146,34 @@ def test_bins_keep_their_order():
 # ---- rankings ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        1.6e9 + np.linspace(0, 6e5, 200),
+        20190101 + np.arange(200) % 12 * 100 + np.arange(200) % 28,
+        1e6 + 50 * np.sin(np.arange(200)),
+        1.6e12 + np.arange(200.0),
+        -3e-9 + 1e-12 * np.arange(200),
+    ],
+    ids=["unix", "yyyymmdd", "near 1e6", "ms", "tiny"],
+)
+def test_labels_of_numbers_far_from_zero_tell_the_borders_apart(values):
+    labels = labels_of(values)
+    low, high = (float(labels.categories[g].split(" ")[1 - g // 3]) for g in (0, 3))
+    assert low == pytest.approx(np.quantile(values, 0.25), abs=np.ptp(values) / 50)
+    assert high == pytest.approx(np.quantile(values, 0.75), abs=np.ptp(values) / 50)
+    assert pd.Series(labels).value_counts().min() >= 40
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
+def test_a_value_that_many_have_is_a_group_of_its_own(share):
+    values = np.where(np.arange(400) < 400 * share, 0, 1 + np.arange(400) % 37)
+    counts = pd.Series(labels_of(values)).value_counts()
+    assert counts["0"] == 400 * share
+    assert counts.min() > 0
+    assert len(counts) >= 2
+
+
 def test_a_sequential_ranking_is_a_refit_on_earlier_folds(trial, table):
     ranking = sequential(table.fit("feols"), table.folds)
     assert np.isnan(ranking.priority[table.folds.fold == 0]).all()

@@ -7,7 +7,7 @@ from scipy import stats
 
 import hte_bridge as hb
 from hte_bridge.engine import HeldOut
-from hte_bridge.errors import InvalidOption, TooFewClusters
+from hte_bridge.errors import InvalidData, InvalidOption, TooFewClusters
 from hte_bridge.estimands.averages import ate
 from hte_bridge.estimands.groups import gate
 from hte_bridge.estimands.moments import cluster_totals
@@ -51,6 +51,25 @@ def test_crv3_is_the_cluster_jackknife(study, scores):
     jackknife = (19 / 20 * ((left_out - scores.gamma.mean()) ** 2).sum()) ** 0.5
     # pyfixest puts its factor G / (G - 1) on CRV3 too, where the textbook has (G - 1) / G: longer by 20 / 19
     assert abs(row.std_error - 20 / 19 * jackknife) < EXACT
+
+
+@pytest.mark.parametrize("missing", [np.nan, None, "", "  "])
+@pytest.mark.parametrize("vcov", [{"CRV1": "town"}, {"CRV3": "town"}, {"CRV1": "village + town"}])
+def test_rows_of_unknown_cluster_are_refused(study, scores, vcov, missing):
+    town = pd.Series([f"t{k % 12}" for k in range(study.n)], dtype=object)
+    town[[7, 9, 30]] = missing
+    given = study.with_(frame=study.frame.assign(town=town.to_numpy()))
+    with pytest.raises(InvalidData, match="3 of 400 values of `town` are missing; the first is in row 7"):
+        with_vcov([ate(scores)], given, vcov)
+
+
+def test_whole_numbers_as_floats_and_a_name_with_a_plus_are_clusters_too(study, scores):
+    frame = study.frame.assign(**{"a + b": study.frame.year, "real": study.frame.year.astype(float)})
+    given = study.with_(frame=frame)
+    rows = [with_vcov([ate(scores)], given, {"CRV1": name})[0] for name in ("year", "a + b", "real")]
+    assert len({row.std_error for row in rows}) == 1
+    with pytest.raises(InvalidOption, match=r"must be \{'CRV1': columns\}"):
+        with_vcov([ate(scores)], given, {})
 
 
 def test_two_ways_are_named_and_between_the_ways(study, scores):

@@ -14,7 +14,7 @@ PACKAGE = "hte_bridge"
 CONFINED = {  # library -> where it may be imported
     "torch": ("engines/deep/",),
     "rpy2": ("rlink/worker.py",),
-    "pyfixest": ("engines/feols.py", "engines/trends.py", "inference.py"),
+    "pyfixest": ("engines/regressed.py", "inference.py"),
 }
 ENGINES = (
     "feols",
@@ -172,7 +172,7 @@ PLANTED = {
     "pyfixest": (
         "engines/deep/fit.py",
         "import pyfixest",
-        "`pyfixest` may be imported only in engines/feols.py",
+        "`pyfixest` may be imported only in engines/regressed.py",
     ),
     "heavy scores": ("scores.py", "import sklearn", "`scores` needs numpy, scipy alone"),
     "no layer": ("utils.py", "import os", "`utils` is in no layer"),
@@ -189,7 +189,7 @@ def test_a_planted_violation_is_caught(tmp_path, file, code, sentence):
 
 
 def test_what_is_allowed_passes(tmp_path):
-    path = tmp_path / "engines" / "feols.py"
+    path = tmp_path / "engines" / "regressed.py"
     path.parent.mkdir()
     lines = ["import pyfixest", "from hte_bridge.table import Estimate", "from .linear import interacted"]
     path.write_text(

@@ -17,6 +17,7 @@ from hte_bridge.engine import Engine, Fit
 from hte_bridge.errors import InvalidData, InvalidOption, NotIdentified
 from hte_bridge.estimands.averages import ate, ato
 from hte_bridge.estimands.moments import row_from_influence
+from hte_bridge.scaling import Line, Standard, power
 from hte_bridge.scores import Scores, scores, variance_of_treatment
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate, check_level
@@ -145,19 +146,20 @@ def linear(study: Study, own: Scores, keep: npt.NDArray[Any], level: float) -> E
     By the theorem of Frisch, Waugh and Lovell; influence values (n,) are zero for rows left out.
     """
     covariates = study.filled if keep.all() else study.covariates
-    x = np.column_stack([np.ones(int(keep.sum())), covariates[keep]])
-    weight = study.weight[keep]
-    columns = np.column_stack([study.outcome[keep], study.treatment[keep], x])
-    if study.fixed_effects.shape[1]:
-        columns = within(columns, study.fixed_effects[keep], weight)
-        columns = np.delete(columns, 2, axis=1)  # the effects hold the intercept
-    root = np.sqrt(weight)[:, None]
-    fitted = np.linalg.lstsq(columns[:, 2:] * root, columns[:, :2] * root, rcond=1e-10)[0]
-    y, t = (columns[:, :2] - columns[:, 2:] @ fitted).T
+    weight, effects = study.weight[keep], study.fixed_effects[keep]
+    columns = np.column_stack([study.outcome[keep], study.treatment[keep], covariates[keep]])
+    if effects.shape[1]:
+        columns = within(columns, effects, weight)
+    standard = Standard.of(columns[:, :2], weight)
+    line = Line.fit(columns[:, 2:], columns[:, :2], weight, intercept=not effects.shape[1])
+    left = (columns[:, :2] - line.predict(columns[:, 2:])) / power(standard.scale)
+    y, t = left.T
     spread = float(weight @ t**2)
     slope = float(weight @ (t * y)) / spread
+    unit = float(power(standard.scale[0]) / power(standard.scale[1]))
     influence = np.zeros(study.n)
-    influence[keep] = weight * t * (y - slope * t) / spread
+    influence[keep] = unit * weight * t * (y - slope * t) / spread
+    slope *= unit
     return row_from_influence(
         "coefficient", slope, influence, own, level=level, term=study.names.treatment, engine="feols"
     )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import GammaRegressor, LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from hte_bridge.engine import HeldOut
+from hte_bridge.errors import NotIdentified
+from hte_bridge.scaling import Line, Standard, White, directions, independent, power
 from hte_bridge.study import Folds, Study
 
 Array = npt.NDArray[np.float64]
+UNTOLD = 1e-6  # share of a row that lies along columns' collinear directions, beyond rounding
 CLIP = 0.01  # held-out probabilities stay this far from 0 and 1, so that no score divides by zero
 
 
@@ -19,67 +22,166 @@ def nuisances(study: Study, folds: Folds) -> HeldOut:
     """Held-out tau, E[Y | x] and E[T | x] of outcome ~ treatment * covariates, fold by fold.
 
     A binary treatment's propensity is a logit, a dose's mean is linear with a log-linear variance.
+
+    Raises
+    ------
+    NotIdentified
+        If the rows outside a fold are no more than the columns, or hold one arm alone.
     """
     cate, mean, propensity, variance = (np.empty(study.n) for _ in range(4))
-    x = study.filled
     for train, test in folds:
-        beta = _interacted(x[train], study.treatment[train], study.outcome[train], study.weight[train])
-        k = x.shape[1]
-        tau = beta[1] + x[test] @ beta[2 + k :]
+        x, weight, treatment = study.filled[train], study.weight[train], study.treatment[train]
+        _learnable(study, x, treatment)
+        model = Interacted.fit(x, treatment, study.outcome[train], weight)
+        new = study.filled[test]
+        tau = model.effect(new)
         if study.propensity is not None:
             e = study.propensity[test]
         elif study.binary:
-            e = _logit(x[train], study.treatment[train], study.weight[train], x[test])
+            e = _logit(x, treatment, weight, new)
         else:
-            e, variance[test] = _dose(x[train], study.treatment[train], study.weight[train], x[test])
+            e, variance[test] = _dose(x, treatment, weight, new)
         cate[test], propensity[test] = tau, e
-        mean[test] = beta[0] + x[test] @ beta[2 : 2 + k] + e * tau
+        mean[test] = model.outcome(new, e)
     return HeldOut(cate, mean, propensity, None if study.binary else variance)
 
 
-def interacted(study: Study) -> tuple[Array, Array, float]:
-    """Coefficients of tau on (1, x) from all rows, their covariance (CRV1 or HC1), and df."""
-    x, n = study.filled, study.n
-    k = x.shape[1]
-    design = _design(x, study.treatment)
-    root = np.sqrt(study.weight)
-    bread = np.linalg.pinv(design.T @ (study.weight[:, None] * design), hermitian=True)
-    beta = np.linalg.lstsq(design * root[:, None], study.outcome * root, rcond=1e-10)[0]
-    score = (study.weight * (study.outcome - design @ beta))[:, None] * design
+def _learnable(study: Study, x: Array, treatment: Array) -> None:
+    columns = 2 + 2 * x.shape[1]
+    if len(x) <= columns:
+        raise NotIdentified(
+            f"A linear effect must be learned from more rows than it has coefficients. {len(x):,} rows outside a fold meet {columns:,} "
+            "coefficients (the treatment times each covariate). Name fewer covariates, or read another engine."
+        )
+    if np.ptp(treatment) == 0:
+        raise NotIdentified(
+            f"The rows outside each fold must hold different values of the treatment. One fold, with the clusters in it, holds all others of "
+            f"`{study.names.treatment}`: an effect cannot be learned without it. Use more clusters, or finer ones."
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Interacted:
+    """The line of the outcome on treatment, covariates and their products, all standardised before they are multiplied."""
+
+    line: Line
+    x: Standard
+    treatment: Standard
+
+    @classmethod
+    def fit(cls, x: Array, treatment: Array, outcome: Array, weight: Array) -> Interacted:
+        """Weighted least squares."""
+        standard, dose = Standard.of(x, weight), Standard.of(treatment[:, None], weight)
+        columns = _columns(standard(x), dose(treatment[:, None]))
+        return cls(Line.fit(columns, outcome[:, None], weight), standard, dose)
+
+    def effect(self, x: Array) -> Array:
+        """Slope of the outcome in the treatment (m,)."""
+        step = np.ones((len(x), 1))
+        gone = self.line.standard.scale > 0
+        by_unit = np.where(gone, 1 / np.where(gone, self.line.standard.scale, 1.0), 0.0)
+        moved = np.column_stack([step, 0 * self.x(x), self.x(x)]) * by_unit
+        return np.asarray((moved @ self.line.slope)[:, 0] / self.treatment.scale[0])
+
+    def outcome(self, x: Array, treatment: Array) -> Array:
+        """Outcome (m,) at a treatment (m,)."""
+        columns = _columns(self.x(x), self.treatment(treatment[:, None]))
+        return np.asarray(self.line.predict(columns)[:, 0])
+
+
+def _columns(x: Array, treatment: Array) -> Array:
+    return np.column_stack([treatment, x, treatment * x])
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """tau(x) as a line in standardised covariates: coefficients (k + 1,) on (1, x), their covariance, df, and the directions (k + 1, u) along
+    which the data tell no effect."""
+
+    x: Standard
+    coefficients: Array
+    covariance: Array
+    df: float
+    untold: Array
+
+    def __call__(self, x: Array) -> tuple[Array, Array]:
+        """Effect and standard error (m,) each; not a number where the data tell none, as where columns that were collinear part."""
+        design = np.column_stack([np.ones(len(x)), self.x(x)])
+        spread = np.einsum("ij,jk,ik->i", design, self.covariance, design)
+        off = np.linalg.norm(design @ self.untold, axis=1) > UNTOLD * np.linalg.norm(design, axis=1)
+        effect = np.where(off, np.nan, design @ self.coefficients)
+        return effect, np.where(off, np.nan, np.sqrt(np.maximum(spread, 0.0)))
+
+
+def interacted(study: Study) -> Surface:
+    """tau(x) from all rows, with errors by cluster (CRV1) or HC1.
+
+    Raises
+    ------
+    NotIdentified
+        If there are no more rows than coefficients: a line through all points tells nothing of its error.
+    """
+    x, n, k = study.filled, study.n, study.filled.shape[1]
+    standard, dose = Standard.of(x, study.weight), Standard.of(study.treatment[:, None], study.weight)
+    _spare(study, standard(x))
+    columns = _columns(standard(x), dose(study.treatment[:, None]))
+    last = Standard.of(columns, study.weight)
+    root = np.sqrt(study.weight / study.weight.mean())
+    design = np.column_stack([root, root[:, None] * last(columns)])
+    left, values, right = np.linalg.svd(design, full_matrices=False)
+    kept = values > last.tolerance * values.max()
+    rank = int(kept.sum())
+    aim = Standard.of(study.outcome[:, None], study.weight)
+    target = root * aim(study.outcome[:, None])[:, 0]
+    along = left[:, kept].T @ target
+    score = (target - left[:, kept] @ along)[:, None] * left[:, kept]
     groups = study.n_clusters
     totals = np.column_stack(
         [np.bincount(study.cluster, weights=column, minlength=groups) for column in score.T]
     )
-    factor = groups / (groups - 1) * (n - 1) / (n - design.shape[1])
-    cov = factor * bread @ (totals.T @ totals) @ bread
-    keep = [1, *range(2 + k, 2 + 2 * k)]
-    df = groups - 1 if study.clustered else n - design.shape[1]
-    return np.asarray(beta[keep], float), cov[np.ix_(keep, keep)], float(df)
+    own = [0, *range(1 + k, 1 + 2 * k)]  # the treatment and its products
+    scale = np.where(last.scale > 0, last.scale, 1.0)[own, None]
+    turn = right[:, 1:][:, own].T / scale
+    back = aim.scale[0] / dose.scale[0] * turn[:, kept] / values[kept]
+    factor = groups / (groups - 1) * (n - 1) / (n - rank)
+    moved = totals @ back.T
+    df = groups - 1 if study.clustered else n - rank
+    return Surface(standard, back @ along, factor * moved.T @ moved, float(df), directions(turn[:, ~kept]))
 
 
-def _design(x: Array, treatment: Array) -> Array:
-    return np.column_stack([np.ones(len(x)), treatment, x, treatment[:, None] * x])
-
-
-def _interacted(x: Array, treatment: Array, outcome: Array, weight: Array) -> Array:
-    root = np.sqrt(weight)
-    found = np.linalg.lstsq(_design(x, treatment) * root[:, None], outcome * root, rcond=1e-10)[0]
-    return np.asarray(found, float)
+def _spare(study: Study, x: Array) -> None:
+    """Each arm has more rows than its line has coefficients: one through all points tells nothing of its error."""
+    arms = [study.treatment == arm for arm in (0, 1)] if study.binary else [np.ones(study.n, dtype=bool)]
+    for arm in arms:
+        with_one = np.column_stack([np.ones(int(arm.sum())), x[arm]])
+        coefficients = int(independent(with_one).sum()) * (1 if study.binary else 2)
+        if arm.sum() <= coefficients:
+            which = f" of one arm of `{study.names.treatment}`" if study.binary else ""
+            raise NotIdentified(
+                f"An effect along covariates must be learned from more rows than it has coefficients. {int(arm.sum()):,} rows{which} meet "
+                f"{coefficients:,} coefficients or more. Name fewer covariates, or read another engine."
+            )
 
 
 def _logit(x: Array, treatment: Array, weight: Array, new: Array) -> Array:
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=1e4, max_iter=1000))
-    model.fit(x, treatment, logisticregression__sample_weight=weight)
-    return np.clip(model.predict_proba(new)[:, 1], CLIP, 1 - CLIP)
+    white = White.of(x, weight)
+    if not white.turn.shape[1]:
+        return np.full(len(new), np.clip(np.average(treatment, weights=weight), CLIP, 1 - CLIP))
+    model = LogisticRegression(C=1e4, max_iter=1000, solver="newton-cholesky", tol=1e-8)
+    model.fit(white(x), treatment, sample_weight=weight)
+    return np.clip(model.predict_proba(white(new))[:, 1], CLIP, 1 - CLIP)
 
 
 def _dose(x: Array, treatment: Array, weight: Array, new: Array) -> tuple[Array, Array]:
-    root = np.sqrt(weight)
-    design = np.column_stack([np.ones(len(x)), x])
-    gamma = np.linalg.lstsq(design * root[:, None], treatment * root, rcond=1e-10)[0]
-    squared = np.maximum((treatment - design @ gamma) ** 2, 1e-12 * float(np.var(treatment)))
-    spread = make_pipeline(StandardScaler(), GammaRegressor(alpha=1e-3, max_iter=1000))
-    spread.fit(x, squared / squared.mean(), gammaregressor__sample_weight=weight)
+    line = Line.fit(x, treatment[:, None], weight)
+    unit = float(power(Standard.of(treatment[:, None], weight).scale)[0])
+    residual = (treatment - line.predict(x)[:, 0]) / unit
+    squared = np.maximum(residual**2, 1e-12 * float(np.var(treatment / unit)))
+    mean, white = squared.mean(), White.of(x, weight)
+    if not white.turn.shape[1]:
+        return line.predict(new)[:, 0], np.full(len(new), np.average(squared, weights=weight) * unit**2)
+    spread = GammaRegressor(alpha=1e-3, max_iter=1000, solver="newton-cholesky", tol=1e-8)
+    spread.fit(white(x), squared / mean, sample_weight=weight)
     floor = 0.01  # of the mean variance: a unit whose dose hardly varies must not carry the average alone
-    variance = np.maximum(spread.predict(new), floor) * squared.mean()
-    return np.column_stack([np.ones(len(new)), new]) @ gamma, variance
+    variance = np.maximum(spread.predict(white(new)), floor) * mean * unit**2
+    return line.predict(new)[:, 0], variance

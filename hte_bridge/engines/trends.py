@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +10,9 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from hte_bridge.checks import ABSORBED, within
+from hte_bridge.engines.regressed import on_basis, orthogonal, pyfixest_model
+from hte_bridge.scaling import Standard, independent, wald
 from hte_bridge.study import Study
 
 Array = npt.NDArray[np.float64]
@@ -112,7 +114,9 @@ class Products:
 
 
 def _scaled(values: Array) -> Array:
-    return np.asarray((values - values.mean(axis=0)) / np.maximum(values.std(axis=0), 1e-300))
+    """Columns (n, k), or one (n,), about their mean in units of their spread."""
+    table = values.reshape(len(values), -1)
+    return Standard.of(table)(table).reshape(values.shape)
 
 
 def _columns(study: Study, unit: int, scaled: Array) -> dict[str, Any]:
@@ -134,31 +138,32 @@ def _stays(column: Array, unit: Codes) -> bool:
 
 def _products(frame: pd.DataFrame, weighted: bool) -> Products | None:
     """F test, errors by cluster, of the columns z0, z1, ...; none where it cannot be made."""
-    import pyfixest
-
-    regressors = [str(name) for name in frame if str(name)[0] in "xz"]
-    effects = [str(name) for name in frame if str(name)[0] == "f"]
-    clusters, asked = frame["c"].nunique(), sum(name[0] == "z" for name in regressors)
+    names = sorted((str(name) for name in frame if str(name)[0] in "xz"), key=lambda name: name[0])
+    asked = sum(name[0] == "z" for name in names)
+    clusters = frame["c"].nunique()
     if not asked or clusters < max(FEWEST * asked, FEWEST_AT_ALL) or frame.size > MOST_CELLS:
         return None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            model = pyfixest.feols(
-                f"y ~ {' + '.join(regressors)} | {' + '.join(effects)}",
-                data=frame,
-                vcov={"CRV1": "c"},
-                weights="w" if weighted else None,
-            )
-        except ValueError:  # every column is collinear with the effects
-            return None
-        tidy = model.tidy()
-    names = list(tidy.index)
-    own = [j for j, name in enumerate(names) if name[0] == "z"]
-    if not own:
+    effects = frame[[name for name in frame if str(name)[0] == "f"]].to_numpy()
+    weight = frame["w"].to_numpy(dtype=np.float64)
+    swept = within(frame[["y", *names]].to_numpy(dtype=np.float64), effects, weight)
+    standard = Standard.of(swept, weight)
+    columns = standard(swept)
+    there = independent(np.sqrt(weight / weight.mean())[:, None] * columns[:, 1:], ABSORBED)
+    own = [j for j, name in enumerate(np.array(names)[there].tolist()) if name[0] == "z"]
+    if not own or not standard.scale[0] > 0:
         return None
-    estimate, covariance = tidy["Estimate"].to_numpy()[own], np.asarray(model._vcov)[np.ix_(own, own)]
-    share = float(estimate @ np.linalg.lstsq(covariance, estimate, rcond=None)[0]) / len(own)
-    most = int(np.argmax(np.abs(estimate) / np.sqrt(np.diag(covariance))))
-    p_value = float(stats.f.sf(share, len(own), clusters - 1))
-    return Products(estimate, p_value, int(names[own[most]][1:]))
+    basis, inverse = orthogonal(columns[:, 1:][:, there], weight)
+    model = pyfixest_model(columns[:, 0], basis, effects, weight if weighted else None, frame["c"].to_numpy())
+    found, covariance, _ = on_basis(model, len(inverse))
+    unit = standard.scale[0] / standard.scale[1:][there][own]
+    back = unit[:, None] * inverse[own]
+    estimate, covariance = back @ found, back @ covariance @ back.T
+    error = np.sqrt(np.diag(covariance))
+    if not (error > 0).all():
+        return None
+    statistic, rank = wald(estimate, covariance)
+    if rank < len(own):
+        return None
+    p_value = float(stats.f.sf(statistic / rank, rank, clusters - 1))
+    most = int(np.argmax(np.abs(estimate) / error))
+    return Products(estimate, p_value, int(np.array(names)[there][own[most]][1:]))

@@ -127,5 +127,6 @@ def ato(scores: Scores, *, level: float = 0.95) -> Estimate:
         fit.influence[:, 1],
         scores,
         level=level,
-        std_error=float(fit.covariance[1, 1] ** 0.5),
+        std_error=fit.std_error(1),
+        note=fit.reasons[1],
     )

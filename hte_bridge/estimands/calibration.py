@@ -75,6 +75,7 @@ def calibration(
         note = "one-sided p-value" + (f"; {ranking.note}" if ranking is not None else "")
         if ranking is None:
             note += "; too small where no effect differs, since held-out predictions share outcomes: `rate` is the test"
+        note = row.note or note
         out.append(row.with_(test=(row.statistic, one_sided), influence=placed, note=note))
     return out
 
@@ -203,9 +204,8 @@ def _fold_means(values: Array, fold: Codes, weight: Array) -> Array:
 
 def _iid(y: Array, x: Array, weight: Array, fit: LeastSquares) -> Array:
     """Covariance under one variance of the weighted residuals, as ``sandwich::vcovHC(type="const")``."""
-    bread = np.linalg.inv(x.T @ (weight[:, None] * x))
     residual = weight * (y - x @ fit.coefficients)
-    return float(residual @ residual) / (len(y) - x.shape[1]) * (bread @ (x.T @ x) @ bread)
+    return float(residual @ residual) / (len(y) - x.shape[1]) * (fit.bread @ (x.T @ x) @ fit.bread)
 
 
 def _coefficients(
@@ -230,6 +230,7 @@ def _coefficients(
             n_obs=scores.n,
             n_clusters=fit.n_clusters,
             influence=fit.influence[:, j],
+            note="" if vcov == "iid" else fit.reasons[j],
         )
         for j, term in enumerate(terms)
     ]

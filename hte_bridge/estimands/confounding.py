@@ -11,6 +11,7 @@ from scipy import stats
 
 from hte_bridge.checks import within
 from hte_bridge.errors import NotIdentified
+from hte_bridge.scaling import Standard, least_norm
 from hte_bridge.study import Study
 from hte_bridge.table import Estimate
 
@@ -48,25 +49,28 @@ def robustness_value(statistic: float, df: float, *, share: float = 1.0, level: 
 
 @dataclass(frozen=True, eq=False)
 class Partialled:
-    """Outcome, treatment and covariates with effects swept out and weights multiplied in."""
+    """Outcome, treatment and covariates with effects swept out, each over its spread, and weights multiplied in; ``unit`` is that of a
+    coefficient in the study's units."""
 
     y: Array
     d: Array
     x: Array
     n_effects: int
+    unit: float
 
     @classmethod
     def of(cls, study: Study) -> Partialled:
         """From a study; an intercept is swept out where it has no effects."""
-        columns = np.column_stack([study.outcome, study.treatment, study.filled])
+        swept, absorbed = np.column_stack([study.outcome, study.treatment, study.filled]), 1
         if study.fixed_effects.shape[1]:
-            swept = within(columns, study.fixed_effects, study.weight)
+            swept = within(swept, study.fixed_effects, study.weight)
             levels = int(sum(column.max() + 1 for column in study.fixed_effects.T))
             absorbed = levels - study.fixed_effects.shape[1] + 1
-        else:
-            swept, absorbed = columns - np.average(columns, axis=0, weights=study.weight), 1
-        swept = swept * np.sqrt(study.weight)[:, None]
-        return cls(swept[:, 0], swept[:, 1], swept[:, 2:], absorbed)
+        standard = Standard.of(swept, study.weight)
+        root = np.sqrt(study.weight / study.weight.mean())[:, None]
+        columns = standard(swept) * root
+        unit = float(standard.scale[0] / standard.scale[1]) if standard.scale[1] > 0 else 0.0
+        return cls(columns[:, 0], columns[:, 1], columns[:, 2:], absorbed, unit)
 
     def t_and_df(self, target: Array, first: Array, rest: Array) -> tuple[float, float, float]:
         """Coefficient of ``first`` in the regression of ``target`` on it and ``rest``, its classical t, and df."""
@@ -81,7 +85,13 @@ class Partialled:
 def _residual(values: Array, x: Array) -> Array:
     if not x.shape[1]:
         return values
-    return values - x @ np.linalg.lstsq(x, values, rcond=1e-10)[0]
+    return values - x @ least_norm(x, values)
+
+
+def _determined(column: Array, x: Array) -> bool:
+    """Whether the columns of ``x`` leave nothing of a column but rounding."""
+    left = _residual(column[:, None], x)
+    return not float(np.linalg.norm(left)) > 1e-9 * float(np.linalg.norm(column))
 
 
 def coefficient_sensitivity(study: Study, *, level: float = 0.95) -> list[Estimate]:
@@ -101,9 +111,10 @@ def coefficient_sensitivity(study: Study, *, level: float = 0.95) -> list[Estima
         If the treatment does not vary beyond the covariates.
     """
     data = Partialled.of(study)
-    if not float(np.var(_residual(data.d[:, None], data.x))) > 0:
+    if _determined(data.d, data.x):
         raise NotIdentified("The treatment must vary beyond the covariates and effects. It does not here.")
     coefficient, t, df = data.t_and_df(data.y, data.d, data.x)
+    coefficient *= data.unit
     size: dict[str, Any] = {
         "level": level,
         "df": df,
@@ -127,7 +138,7 @@ def _benchmarks(
 ) -> list[Estimate]:
     """Estimates beside a confounder k times as strong as covariate j (Cinelli and Hazlett, eq. 15-17)."""
     rest, column = np.delete(data.x, j, axis=1), data.x[:, j]
-    if not float(np.var(_residual(column[:, None], rest))) > 0:
+    if _determined(column, rest):
         return []
     _, t_d, df_d = data.t_and_df(data.d, column, rest)
     _, t_y, df_y = data.t_and_df(data.y, column, np.column_stack([data.d, rest]))

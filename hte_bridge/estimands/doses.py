@@ -13,6 +13,7 @@ from hte_bridge.errors import InvalidOption, NotIdentified
 from hte_bridge.estimands.bands import with_joint_band
 from hte_bridge.estimands.moments import joint_test
 from hte_bridge.estimands.regression import LeastSquares, least_squares
+from hte_bridge.scaling import Line
 from hte_bridge.scores import Scores
 from hte_bridge.table import Estimate
 
@@ -97,7 +98,7 @@ def _splined(
     rows = _rows(fit, basis[1:] - basis[0], terms, scores, level)
     # dose - least dose is in the span of the spline: what is left of the coefficients beyond it must be zero
     values = np.unique(dose)
-    line = np.linalg.lstsq(_spline(values, knots), values - values[0], rcond=None)[0]
+    line = np.linalg.lstsq(_spline(values, knots), (values - values[0]) / np.ptp(values), rcond=None)[0]
     beyond = np.eye(len(line)) - np.outer(line, line) / (line @ line)
     spread = scores.inflation**2 * beyond @ fit.covariance @ beyond.T
     f, p = joint_test(beyond @ fit.coefficients, spread, fit.n_clusters - 1)
@@ -151,15 +152,10 @@ def _fit(scores: Scores, y_residual: Array, basis: Array, x: Array, fold: Codes)
 
 def _predicted(values: Array, x: Array, fold: Codes, weight: Array) -> Array:
     """Held-out linear predictions (n, k) of the columns of ``values``."""
-    design = np.column_stack([np.ones(len(x)), x])
-    root = np.sqrt(weight)[:, None]
     out = np.empty_like(values)
     for each in np.unique(fold):
         train, test = fold != each, fold == each
-        coefficients = np.linalg.lstsq(design[train] * root[train], values[train] * root[train], rcond=1e-10)[
-            0
-        ]
-        out[test] = design[test] @ coefficients
+        out[test] = Line.fit(x[train], values[train], weight[train]).predict(x[test])
     return out
 
 

@@ -238,22 +238,59 @@ def labels_of(values: Any, bins: int | Sequence[float] | None = None) -> Any:
             return series.array if isinstance(series.array, pd.Categorical) else pd.Categorical(series)
         bins = 4
     column = series.to_numpy(dtype=np.float64, na_value=np.nan)
-    borders = _borders(column[np.isfinite(column)], bins)
-    names = [f"{low:.4g} to {high:.4g}" for low, high in pairwise(borders)]
-    names = [f"below {borders[0]:.4g}", *names, f"{borders[-1]:.4g} or more"]
+    finite = column[np.isfinite(column)]
+    if not len(finite):
+        raise InvalidData("Groups must be made of values. This column has none. Name another.")
+    borders = _borders(finite, bins)
     place = np.where(np.isfinite(column), np.searchsorted(borders, column, side="right"), -1)
+    names = _interval_names(borders, finite, place[np.isfinite(column)])
     return pd.Categorical.from_codes(place.astype(np.int64), pd.Index(names), ordered=True)
 
 
 def _borders(finite: Array, bins: int | Sequence[float]) -> Array:
+    """Inner borders; where a share of the values is the least one, that value is a group of its own."""
     if isinstance(bins, int):
         if bins < 2:
             raise InvalidOption(f"`bins` must be 2 or more, or a list of borders. {bins} was given.")
-        return np.unique(np.quantile(finite, np.linspace(0, 1, bins + 1)[1:-1]))
+        borders = np.quantile(finite, np.linspace(0, 1, bins + 1)[1:-1])
+        above = finite[finite > finite.min()]
+        return np.unique(np.where(borders > finite.min(), borders, above.min(initial=np.inf)))
     borders = np.asarray(bins, dtype=np.float64)
     if not len(borders) or (np.diff(borders) <= 0).any():
         raise InvalidOption(f"`bins` must increase. {list(bins)} does not. Sort the borders.")
     return borders
+
+
+def _interval_names(borders: Array, finite: Array, place: Codes) -> list[str]:
+    """Names of the intervals, or of the value that is alone in one, with as many digits as tell the borders apart: four, or more."""
+    ends = np.unique([finite.min(), *borders, finite.max()])
+    near = float(np.diff(ends).min(initial=np.inf)) / 20
+    digits = next(d for d in range(4, 18) if d == 17 or _apart(ends, d, near))
+    said = [_number(border, digits) for border in borders.tolist()]
+    names = [f"below {said[0]}", *(f"{low} to {high}" for low, high in pairwise(said)), f"{said[-1]} or more"]
+    for g in range(len(names)):
+        inside = finite[place == g]
+        if len(inside) and g < len(borders) and np.ptp(inside) == 0:
+            names[g] = _number(float(inside[0]), digits)
+    return names
+
+
+def _apart(ends: Array, digits: int, near: float) -> bool:
+    shown = np.array([float(_number(end, digits)) for end in ends.tolist()])
+    return bool((np.abs(shown - ends) <= near).all())
+
+
+def _number(value: float, digits: int) -> str:
+    """A number with some significant digits, without an exponent where it can be read.
+
+    Examples
+    --------
+    >>> _number(1600123456.7, 8), _number(0.25, 4), _number(-1.5e-9, 4)
+    ('1600123500', '0.25', '-1.5e-09')
+    """
+    if value and not 1e-4 <= abs(value) < 1e15:
+        return f"{value:.{digits}g}"
+    return np.format_float_positional(float(f"{value:.{digits}g}"), trim="-")
 
 
 def _codes(labels: Any, n: int) -> tuple[list[str], Codes]:

@@ -10,6 +10,7 @@ from scipy import stats
 
 from hte_bridge.errors import TooFewClusters
 from hte_bridge.estimands.moments import cluster_totals
+from hte_bridge.scaling import wald
 from hte_bridge.scores import Scores
 
 Array = npt.NDArray[np.float64]
@@ -41,18 +42,17 @@ class GroupMeans:
         """
         k, differences = len(self.mean), np.eye(len(self.mean))[1:] - np.eye(len(self.mean))[0]
         moved, cov = differences @ self.mean, differences @ self.covariance @ differences.T
-        wald = float(moved @ np.linalg.pinv(cov, hermitian=True) @ moved)
+        raw, rank = wald(moved, cov)
         if self.n_live == self.n_clusters.sum():
             share = 1 / np.diag(self.covariance)
             share /= share.sum()
             unsure = float(((1 - share) ** 2 / self.df).sum()) / (k**2 - 1)
-            statistic = wald / (k - 1) / (1 + 2 * (k - 2) * unsure)
+            statistic = raw / (k - 1) / (1 + 2 * (k - 2) * unsure)
             return statistic, float(stats.f.sf(statistic, k - 1, 1 / (3 * unsure)))
-        rank = int(np.linalg.matrix_rank(cov))
         df = self.n_live - rank
         if df < 1 or rank == 0:
             return np.nan, np.nan
-        statistic = wald / rank * df / (self.n_live - 1)
+        statistic = raw / rank * df / (self.n_live - 1)
         return statistic, float(stats.f.sf(statistic, rank, df))
 
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from hte_bridge.errors import TooFewClusters
+from hte_bridge.scaling import wald
 from hte_bridge.scores import Scores
 from hte_bridge.table import Estimate
 
@@ -96,8 +97,7 @@ def joint_test(estimates: Array, cov: Array, df: float) -> tuple[float, float]:
     >>> f, round(p, 4)
     (4.0, 0.0734)
     """
-    rank = int(np.linalg.matrix_rank(cov))
+    statistic, rank = wald(estimates, cov)
     if rank == 0:
         return np.nan, np.nan
-    statistic = float(estimates @ np.linalg.pinv(cov, hermitian=True) @ estimates) / rank
-    return statistic, float(stats.f.sf(statistic, rank, df))
+    return statistic / rank, float(stats.f.sf(statistic / rank, rank, df))

@@ -81,7 +81,7 @@ def _r2(term: str, values: Array, residual: Array, scores: Scores, level: float)
 
 
 def _slope(term: str, values: Array, predicted: Array, scores: Scores, level: float) -> Estimate:
-    if float(np.ptp(predicted)) < 1e-12 * max(1.0, float(np.abs(predicted).max())):
+    if float(np.ptp(predicted)) < 1e-10 * float(np.ptp(values)):
         return Estimate.missing(
             "nuisance", "the prediction is the same for all units", term=term, level=level
         )
@@ -93,8 +93,9 @@ def _slope(term: str, values: Array, predicted: Array, scores: Scores, level: fl
         fit.influence[:, 1],
         scores,
         level=level,
-        std_error=float(fit.covariance[1, 1] ** 0.5),
+        std_error=fit.std_error(1),
         term=term,
+        note=fit.reasons[1],
     )
 
 

@@ -10,6 +10,7 @@ from scipy import stats
 
 from hte_bridge.estimands.moments import cluster_totals, row_from_influence
 from hte_bridge.estimands.regression import HC, least_squares
+from hte_bridge.scaling import RANK, Standard, wald
 from hte_bridge.scores import Scores, variance_of_treatment
 from hte_bridge.table import Estimate
 
@@ -67,10 +68,11 @@ def projection(
             fit.influence[:, j],
             scores,
             level=level,
-            std_error=float(fit.covariance[j, j] ** 0.5),
+            std_error=fit.std_error(j),
             term=name,
             df=df,
             vcov=label,
+            note=fit.reasons[j],
         )
         for j, name in enumerate(["(Intercept)", *names])
     ]
@@ -79,12 +81,16 @@ def projection(
     )
     zero = f"all {len(names)} slopes are zero" if len(names) > 1 else "the slope is zero"
     even = bool(np.ptp(spread) <= 1e-12 * spread.max())
-    said = f"Score test (F, {len(names)} and {left} df) that {zero}"
+    said = f"Score test (F, {len(names)} and {left} df) that {zero}" + (
+        "" if even else ", units weighted by Var(T | x)"
+    )
+    if left <= 0:
+        said = f"no joint test: it needs more than {len(names)} clusters, and there are {left + len(names)}"
+    elif np.isnan(statistic):
+        said = "no joint test: some of the columns vary in so few clusters that the scores along them have no variance of their own"
     joint = Estimate.missing(
         "projection",
-        said + ("" if even else ", units weighted by Var(T | x)")
-        if left > 0
-        else f"no joint test: it needs more than {len(names)} clusters, and there are {left + len(names)}",
+        said,
         term="joint",
         level=level,
         n_obs=scores.n,
@@ -127,14 +133,16 @@ def score_test(
     (True, 198)
     """
     share = weight / weight.sum()
-    off = x - share @ x
-    off = off / np.sqrt(share @ off**2)  # units of the columns change nothing
-    moment = (weight * (y - share @ y))[:, None] * off
+    off = Standard.of(x, weight)(x)
+    moment = (share * (y - share @ y))[:, None] * off
     totals = cluster_totals(moment, cluster)[np.bincount(cluster, weights=weight) > 0]
     count, k = totals.shape
     if count <= k:
         return np.nan, np.nan, count - k
     total = totals.sum(axis=0)
-    raw = float(total @ np.linalg.solve(totals.T @ totals, total)) / inflation**2
-    statistic = (count - k) / k * raw / max(count - raw, 1e-300)
+    raw, rank = wald(total, totals.T @ totals)
+    raw /= inflation**2
+    if rank < k or raw >= count * (1 - RANK):  # totals on a plane: no variance to judge some of the slopes by
+        return np.nan, np.nan, count - k
+    statistic = (count - k) / k * raw / (count - raw)
     return statistic, float(stats.f.sf(statistic, k, count - k)), count - k

@@ -10,19 +10,34 @@ import numpy.typing as npt
 
 from hte_bridge.errors import NotIdentified
 from hte_bridge.estimands.moments import cluster_totals
+from hte_bridge.scaling import Standard
 
 Array = npt.NDArray[np.float64]
+ALONE_SAID = (
+    "no interval: one unit or cluster alone tells this coefficient and is fitted exactly, so that HC3, which leaves it out, is not defined; group it with "
+    "others"
+)
 HC = Literal["HC0", "HC1", "HC3"]
+
+
+ALONE = 1e-9  # share of a direction that other clusters must hold, so that it can be told without one of them
 
 
 @dataclass(frozen=True, eq=False)
 class LeastSquares:
-    """Coefficients (k,), their covariance (k, k), influence values (n, k), clusters and rank."""
+    """Coefficients (k,), their covariance (k, k), inverse Gram matrix (k, k), influence values (n, k), clusters, and why an error is not
+    defined (k sentences, mostly empty)."""
 
     coefficients: Array
     covariance: Array
+    bread: Array
     influence: Array
     n_clusters: int
+    reasons: tuple[str, ...]
+
+    def std_error(self, j: int) -> float:
+        """Standard error of one coefficient; not a number where ``reasons`` says why."""
+        return float(self.covariance[j, j] ** 0.5)
 
 
 def least_squares(
@@ -31,12 +46,14 @@ def least_squares(
     """Weighted regression of ``y`` (n,) on ``x`` (n, k), errors by cluster.
 
     HC3 is the cluster jackknife shortcut of Bell and McCaffrey (2002); the factors are those of
-    ``sandwich::vcovCL(type=vcov)``: G / (G - 1) for HC0, times (n - 1) / (n - k) for HC1, none for HC3.
+    ``sandwich::vcovCL(type=vcov)``: G / (G - 1) for HC0, times (n - 1) / (n - k) for HC1, none for HC3. A coefficient that one cluster (or
+    unit) alone tells has no jackknife, and its error under HC3 is not a number, as in ``sandwich``; the others keep theirs, to which such a unit adds
+    nothing: it is fitted exactly whatever its outcome, as if it and its coefficient were not there.
 
     Parameters
     ----------
     y, x, weight : arrays (n,), (n, k), (n,)
-        Weights nonnegative, any scale.
+        Weights nonnegative, any scale; columns in any unit and place.
     cluster : array (n,)
         Codes 0..G-1; each unit its own for plain robust errors.
 
@@ -53,53 +70,90 @@ def least_squares(
     array([-0.2,  1.3])
     """
     n, k = x.shape
-    gram = x.T @ (weight[:, None] * x)
-    scale = np.sqrt(np.diag(gram))
-    if (scale == 0).any() or np.linalg.matrix_rank(gram / np.outer(scale, scale), tol=1e-10) < k:
+    back, q = _orthogonal(x, weight)
+    root, n_clusters = np.sqrt(weight), int(cluster.max()) + 1
+    along = q.T @ (root * y)
+    residual = root * y - q @ along
+    coefficients, bread = back @ along, back @ back.T
+    influence = (residual[:, None] * q) @ back.T
+    if vcov == "HC3":
+        totals, alone = _jackknife_totals(q, residual, root, cluster, n_clusters)
+        covariance, reasons = _defined(back, totals, alone)
+        return LeastSquares(coefficients, covariance, bread, influence, n_clusters, reasons)
+    totals = cluster_totals(residual[:, None] * q, cluster)
+    factor = n_clusters / (n_clusters - 1) * ((n - 1) / max(n - k, 1) if vcov == "HC1" else 1.0)
+    reasons = ("",) * k
+    if n == k:
+        factor, reasons = np.nan, (f"no interval: {k} coefficients fit {n} rows exactly",) * k
+    covariance = factor * back @ (totals.T @ totals) @ back.T
+    return LeastSquares(coefficients, covariance, bread, influence, n_clusters, reasons)
+
+
+def _orthogonal(x: Array, weight: Array) -> tuple[Array, Array]:
+    """The map (k, k) from coefficients on an orthonormal basis q (n, k) of the weighted columns to those on ``x``, and q.
+
+    Where ``x`` has a constant column the others are centred first, as the rank of a year and its square must be asked about its mean.
+    """
+    constant = np.flatnonzero((x == x[:1]).all(axis=0) & (x[:1] != 0).all(axis=0))
+    standard = Standard.of(x, weight, centred=len(constant) > 0)
+    columns, scale = standard(x), standard.scale
+    if len(constant):
+        columns[:, constant[0]], scale = 1.0, scale.copy()
+        scale[constant[0]] = x[0, constant[0]]
+    q, r = np.linalg.qr(columns * np.sqrt(weight / weight.mean())[:, None])
+    values = np.linalg.svd(r, compute_uv=False)
+    if len(x) < x.shape[1] or (scale == 0).any() or not values.min() > standard.tolerance * values.max():
         raise NotIdentified(
             "The columns of a regression must not repeat each other. The ones given are collinear in the rows used. "
             "Leave one of them out."
         )
-    root = np.sqrt(weight)
-    q, r = np.linalg.qr(x * root[:, None])
-    coefficients = np.linalg.solve(r, q.T @ (root * y))
-    inverse = np.linalg.inv(r)
-    bread = inverse @ inverse.T
-    score = weight * (y - x @ coefficients)
-    n_clusters = int(cluster.max()) + 1
-    influence = (score[:, None] * x) @ bread
-    if vcov == "HC3":
-        totals = _jackknife_totals(x, score, weight, cluster, n_clusters, gram, bread)
-        return LeastSquares(coefficients, bread @ (totals.T @ totals) @ bread, influence, n_clusters)
-    totals = cluster_totals(score[:, None] * x, cluster)
-    factor = n_clusters / (n_clusters - 1)
-    if vcov == "HC1":
-        factor *= (n - 1) / (n - k)
-    return LeastSquares(coefficients, factor * bread @ (totals.T @ totals) @ bread, influence, n_clusters)
+    back = np.linalg.inv(r) / scale[:, None] / np.sqrt(weight.mean())
+    if len(constant):
+        others = np.delete(np.arange(x.shape[1]), constant[0])
+        back[constant[0]] -= standard.centre[others] @ back[others] / x[0, constant[0]]
+    return back, q
+
+
+def _defined(back: Array, totals: Array, alone: Array) -> tuple[Array, tuple[str, ...]]:
+    """Covariance (k, k) of the coefficients, and why some have none: directions (a, k) are told by one cluster alone."""
+    moved = totals @ back.T
+    covariance = moved.T @ moved
+    length = np.linalg.norm(back, axis=1)
+    lost = (np.abs(back @ alone.T) > ALONE**0.5 * length[:, None]).any(axis=1)
+    covariance[lost], covariance[:, lost] = np.nan, np.nan
+    return covariance, tuple(ALONE_SAID if each else "" for each in lost)
 
 
 def _jackknife_totals(
-    x: Array,
-    score: Array,
-    weight: Array,
-    cluster: npt.NDArray[np.int64],
-    n_clusters: int,
-    gram: Array,
-    bread: Array,
-) -> Array:
-    """Cluster totals (G, k) of scores with each cluster's leverage taken out, by Woodbury's identity."""
-    if n_clusters == len(score):
-        leverage = weight * np.einsum("ij,jk,ik->i", x, bread, x)
-        out = np.empty_like(x)
-        out[cluster] = (score / (1 - leverage))[:, None] * x
-        return out
+    q: Array, residual: Array, root: Array, cluster: npt.NDArray[np.int64], n_clusters: int
+) -> tuple[Array, Array]:
+    """What leaving each cluster out takes from the coefficients on q, (G, k), and the directions (a, k) that one cluster alone tells.
+
+    Where weights differ within a cluster, ``sandwich`` multiplies residuals by them before it takes the leverage out, and so does this, by Woodbury's
+    identity; a cluster that alone tells a direction is left out as such.
+    """
+    if n_clusters == len(residual):
+        kept = 1 - np.einsum("ij,ij->i", q, q)
+        alone = kept < ALONE
+        out = np.empty_like(q)
+        out[cluster] = np.where(alone, 0.0, residual / np.where(alone, 1.0, kept))[:, None] * q
+        return out, q[alone]
     order = np.argsort(cluster, kind="stable")
     starts = np.searchsorted(cluster[order], np.arange(n_clusters + 1))
-    totals = np.empty((n_clusters, x.shape[1]))
+    totals, alone = np.empty((n_clusters, q.shape[1])), [np.empty((0, q.shape[1]))]
     for g in range(n_clusters):
         rows = order[starts[g] : starts[g + 1]]
-        xg, sg, wg = x[rows], score[rows], weight[rows]
-        inner = xg.T @ (wg[:, None] * xg)
-        # (I - X B X'W)^-1 s = s + X (B^-1 - X'WX)^-1 X'W s, with B^-1 the whole Gram matrix
-        totals[g] = xg.T @ sg + xg.T @ xg @ np.linalg.solve(gram - inner, xg.T @ (wg * sg))
-    return totals
+        inner = q[rows].T @ q[rows]
+        score = q[rows].T @ residual[rows]
+        told = np.zeros(len(score), dtype=bool)
+        if np.trace(inner) > 0.999:  # else no eigenvalue is one
+            values, vectors = np.linalg.eigh(inner)
+            told = 1 - values < ALONE
+        if not told.any():
+            bare = q[rows] / np.where(root[rows] > 0, root[rows], 1.0)[:, None]
+            weighted = q[rows].T @ (root[rows] ** 2 * residual[rows])
+            totals[g] = score + bare.T @ bare @ np.linalg.solve(np.eye(len(score)) - inner, weighted)
+            continue
+        totals[g] = vectors @ (np.where(told, 0.0, vectors.T @ score) / np.where(told, 1.0, 1 - values))
+        alone.append(vectors[:, told].T)
+    return totals, np.vstack(alone)
