@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from hte_bridge import inference
@@ -26,7 +28,7 @@ from hte_bridge.estimands.ranking import GRID, Target, rate_by_fold, toc_by_fold
 from hte_bridge.estimands.registry import check_names, clan_rows, gates_rows, repeated_rows, sensitivity_rows
 from hte_bridge.estimands.regression import HC
 from hte_bridge.estimands.sensitivity import benchmark, placebo_outcome, placebo_treatment
-from hte_bridge.estimands.sequential import How
+from hte_bridge.estimands.sequential import How, comparable, folds_of
 from hte_bridge.estimands.sequential import ranking as ranking_of
 from hte_bridge.faults import Guard, OnError
 from hte_bridge.formula import design_of, rows_of
@@ -37,6 +39,8 @@ from hte_bridge.table import Estimate, Table
 
 if TYPE_CHECKING:
     from hte_bridge.between.compared import Reading
+
+Array = npt.NDArray[np.float64]
 
 
 @verbs
@@ -91,6 +95,13 @@ class Comparison(Table):
     def cate(self, new: Any, engine: str, level: float | None = None) -> pd.DataFrame:
         """``estimate std_error conf_low conf_high`` of one engine at the rows of ``new``."""
         return self.fit(engine).cate(new, level=self.level if level is None else level)
+
+    def heldout_cate(self, *engines: str) -> list[Array]:
+        """Held-out CATE (n,) of engines, as it may be drawn or compared across folds: each fold moved to the mean of all.
+
+        Every fold is predicted by a model of its own; that one fold's predictions lie above another's is no effect that differs.
+        """
+        return comparable(self.folds, *(self.fit(engine) for engine in engines))
 
     def plot(self) -> Any:
         """The usual four pictures, as an array of Axes: effects, sorted CATE, agreement, overlap; ``plot.usual``."""
@@ -222,12 +233,11 @@ class Comparison(Table):
             )
 
         def make(fit: Fit, scores: Scores) -> list[Estimate]:
+            options: dict[str, Any] = {"fold": folds_of(fit, self.folds), "level": self.level}
             if method != "grf":
-                return best_linear_predictor(
-                    scores, horvitz_thompson=method == "horvitz-thompson", level=self.level
-                )
+                return best_linear_predictor(scores, horvitz_thompson=method == "horvitz-thompson", **options)
             ranked = None if ranking is None else ranking_of(fit, self.folds, ranking)
-            return calibration(scores, ranked, level=self.level)
+            return calibration(scores, ranked, **options)
 
         return self.per_engine("calibration", make)
 

@@ -107,13 +107,14 @@ def _asked(method: Callable[..., Any]) -> Callable[..., Any]:
 
 def under(name: str, fit: Fit, row: Estimate) -> Estimate:
     """A row under the engine's name, with the engine's notes added to its own; without an error where its study cannot defend one."""
-    notes = [note for note in fit.notes if note]
+    notes, changes = [note for note in fit.notes if note], dict[str, Any]()
     if fit.study.effective_clusters < UNDEFENDED and "randomisation" not in row.vcov:
         if row.std_error > 0 or row.test is not None or row.interval is not None:
             notes.append(too_few(fit.study))
-        row = row.with_(std_error=np.nan, test=None, interval=None, influence=None)
-    note = "; ".join(notes)
-    return row.with_(engine=name, **({"note": note} if note else {}))
+        changes = {"std_error": np.nan, "test": None, "interval": None, "influence": None}
+    if notes:
+        changes["note"] = "; ".join(notes)
+    return row.with_(engine=name, **changes)
 
 
 def too_few(study: Study) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +57,40 @@ def check_level(level: float) -> float:
     return float(level)
 
 
+class Ends(tuple[float, float]):
+    """Ends of an interval that is not estimate -/+ t * std_error, which know how they are made at another level.
+
+    Parameters
+    ----------
+    at : function of level
+        Gives both ends: of a band from the law of its family, of a bootstrap from its test.
+    level : float
+
+    Examples
+    --------
+    >>> ends = Ends(lambda level: (1 - level, 1 + level), 0.9)
+    >>> ends[1], ends.at(0.5)
+    (1.9, (0.5, 1.5))
+    """
+
+    at: Callable[[float], tuple[float, float]]
+    level: float
+
+    def __new__(cls, at: Callable[[float], tuple[float, float]], level: float) -> Ends:
+        low, high = at(level)
+        self = super().__new__(cls, (float(low), float(high)))
+        self.at, self.level = at, level
+        return self
+
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        return self.at, self.level
+
+
+STILL = "no error: the scores that this row averages do not vary"
+ENDLESS = "no error: it is not finite"
+UNSAID = "no error is formed for this figure"
+
+
 @dataclass(frozen=True)
 class Estimate:
     """One row: an estimate, its error, and the law that turns the error into an interval.
@@ -66,7 +100,8 @@ class Estimate:
     estimand : str
         ``"ate"``, ``"att"``, ``"ato"``, ``"ape"``, ``"coefficient"``, ``"projection"``, ...
     estimate, std_error : float
-        In units of the outcome (per unit of treatment). NaN where the row cannot be defended; ``note`` says why.
+        In units of the outcome (per unit of treatment). NaN where the row cannot be defended; ``note`` says why. An error
+        of zero, or beyond all numbers, is none.
     term : str
         Which coefficient, group or contrast.
     df : float
@@ -78,7 +113,7 @@ class Estimate:
     test : tuple of float, optional
         A statistic and p-value that are not the two-sided t of this row: joint, one-sided or adjusted.
     interval : tuple of float, optional
-        Ends that are not estimate -/+ t * std_error: a bootstrap's, or a band's.
+        Ends that are not estimate -/+ t * std_error: a bootstrap's, or a band's; as ``Ends`` they can be had at other levels.
     influence : array (n,), optional
         Estimate minus truth is about its sum; paired comparisons of rows use it.
 
@@ -106,6 +141,12 @@ class Estimate:
 
     def __post_init__(self) -> None:
         check_level(self.level)
+        if 0 < self.std_error < np.inf or not np.isfinite(self.estimate):
+            return
+        why = STILL if self.std_error == 0 else UNSAID if np.isnan(self.std_error) else ENDLESS
+        object.__setattr__(self, "std_error", np.nan)
+        if not self.note and self.test is None and self.interval is None:
+            object.__setattr__(self, "note", why)
 
     @property
     def statistic(self) -> float:
@@ -140,10 +181,31 @@ class Estimate:
         return self.interval[1] if self.interval is not None else self.estimate + self._margin
 
     def with_(self, **changes: Any) -> Estimate:
-        """Another row with some values replaced; a note is added to the one there is."""
+        """Another row with some values replaced; a note is added to the one there is, an interval made anew at another ``level``."""
+        if "level" in changes and "interval" not in changes:
+            return self.at_level(changes.pop("level")).with_(**changes)
         if changes.get("note") and self.note and changes["note"] != self.note:
             changes["note"] = f"{self.note}; {changes['note']}"
         return replace(self, **changes)
+
+    def at_level(self, level: float) -> Estimate:
+        """The row with an interval of another coverage, by the same law: t, band or bootstrap.
+
+        Raises
+        ------
+        InvalidOption
+            If the interval is a band's or a bootstrap's of which the row, read from a file, holds the ends alone.
+        """
+        if level == self.level or self.interval is None or np.isnan(self.interval).all():
+            return replace(self, level=level)
+        if not isinstance(self.interval, Ends):
+            name = f"{self.estimand}{f' ({self.term})' if self.term else ''}"
+            raise InvalidOption(
+                f"`level` can be changed where a row knows how its interval was made. That of `{name}` is no t interval "
+                f"({self.vcov or 'its own ends'}), made at {self.level:g}, and of it only the ends are left. Ask for the rows again, with "
+                f"compare(..., level={level:g})."
+            )
+        return replace(self, level=level, interval=Ends(self.interval.at, check_level(level)))
 
     @classmethod
     def missing(cls, estimand: str, note: str, **values: Any) -> Estimate:
@@ -183,8 +245,14 @@ class Table:
         return frame_of(self.rows)
 
     def at_level(self, level: float) -> Table:
-        """The same rows with intervals of another coverage."""
-        return Table(tuple(replace(row, level=level, interval=None) for row in self.rows), self.meta)
+        """The same rows with intervals of another coverage: bands and bootstraps made anew, not only t intervals.
+
+        Raises
+        ------
+        InvalidOption
+            If a row holds a band or a bootstrap that cannot be made anew, as read from a file.
+        """
+        return Table(tuple(row.at_level(level) for row in self.rows), self.meta)
 
     def where(self, **values: str) -> Table:
         """Rows whose columns have these values, such as ``engine="grf"``."""

@@ -5,11 +5,12 @@ import pytest
 from sklearn.linear_model import LinearRegression
 from sklearn.tree import DecisionTreeRegressor
 
-from hte_bridge import Feols, compare
+from hte_bridge import Feols, Folds, compare
 from hte_bridge.between.agreement import agreement, rules, top
 from hte_bridge.engines.given import Given
 from hte_bridge.engines.meta import Meta
 from hte_bridge.errors import InvalidOption
+from hte_bridge.estimands.ties import without_offsets
 from tests.test_meta import study_of
 
 STUDY = study_of(n=1_000, cluster="village")
@@ -36,18 +37,30 @@ TABLE = agreed(TAU, OTHER)
 
 
 def test_figures_are_those_by_hand():
-    assert abs(row_of(TABLE, "correlation").estimate - np.corrcoef(TAU, OTHER)[0, 1]) < 1e-12
-    assert abs(row_of(TABLE, "same_sign").estimate - np.mean((TAU > 0) == (OTHER > 0))) < 1e-12
-    tops = [set(np.argsort(-each)[: STUDY.n // 5]) for each in (TAU, OTHER)]
-    assert abs(row_of(TABLE, "top_fifth", "overlap").estimate - len(tops[0] & tops[1]) / 200) < 1e-12
-    assert row_of(TABLE, "top_fifth", "both").n_obs == len(tops[0] & tops[1])
+    fold = Folds.make(STUDY, 5, 1).fold
+    inside = [each - np.array([each[fold == k].mean() for k in range(5)])[fold] for each in (TAU, OTHER)]
+    assert abs(row_of(TABLE, "correlation").estimate - np.corrcoef(*inside)[0, 1]) < 1e-12
+    signs = [np.sign(each + whole.mean()) for each, whole in zip(inside, (TAU, OTHER), strict=True)]
+    assert abs(row_of(TABLE, "same_sign").estimate - np.mean(signs[0] == signs[1])) < 1e-12
+    tops = []
+    for each in (TAU, OTHER):
+        taken = np.zeros(STUDY.n)
+        for k in range(5):
+            rows = np.flatnonzero(fold == k)
+            taken[rows[np.argsort(-each[rows])]] = np.clip(len(rows) / 5 - np.arange(len(rows)), 0, 1)
+        tops.append(taken)
+    both = np.minimum(*tops)
+    assert abs(row_of(TABLE, "top_fifth", "overlap").estimate - both.sum() / tops[0].sum()) < 1e-9
+    assert row_of(TABLE, "top_fifth", "both").n_obs == round(both.sum())
 
 
 def test_the_error_of_a_correlation_is_that_of_its_jackknife():
     values = []
+    fold = Folds.make(STUDY, 5, 1).fold
+    inside = [without_offsets(each, fold, STUDY.weight) for each in (TAU, OTHER)]
     for village in range(40):
         keep = STUDY.cluster != village
-        values.append(np.corrcoef(TAU[keep], OTHER[keep])[0, 1])
+        values.append(np.corrcoef(inside[0][keep], inside[1][keep])[0, 1])
     jackknife = (39 / 40 * np.sum((np.array(values) - np.mean(values)) ** 2)) ** 0.5
     row = row_of(TABLE, "correlation")
     assert abs(row.std_error / jackknife - 1) < 0.15  # the two differ in second order, 40 clusters
@@ -68,7 +81,7 @@ def test_engines_that_differ_by_nothing_have_one_leaf():
     table = agreed(TAU, TAU + 0.0)
     rows = [row for row in table.rows if row.estimand == "parting"]
     assert [row.term for row in rows] == ["everyone"]
-    assert row_of(table, "top_fifth", "overlap").estimate == 1
+    assert abs(row_of(table, "top_fifth", "overlap").estimate - 1) < 1e-12
     assert row_of(table, "top_fifth", "b alone").note == "no unit is in this group"
     assert "They part" not in table.reading
     assert np.isnan(row_of(table, "same_sign").std_error)
@@ -88,7 +101,7 @@ def test_a_rule_says_each_bound_once():
 def test_a_flat_effect_has_no_correlation():
     table = agreed(TAU, np.ones(STUDY.n))
     assert np.isnan(row_of(table, "correlation").estimate)
-    assert "one of them is the same for all" in table.reading
+    assert "one of them does not differ within folds" in table.reading
 
 
 def test_depth_is_a_whole_number_and_two_engines_are_needed():
@@ -100,7 +113,11 @@ def test_depth_is_a_whole_number_and_two_engines_are_needed():
 
 def test_the_top_fifth_is_of_weight():
     weight = np.array([4.0, 1, 1, 1, 1, 1, 1])  # a fifth of ten is two
-    assert top(np.arange(7.0), weight).tolist() == [False] * 5 + [True, True]
+    one_fold = np.zeros(7, dtype=int)
+    assert top(np.arange(7.0), one_fold, weight).tolist() == [0.0] * 5 + [1.0, 1.0]
+    assert top(-np.arange(7.0), one_fold, weight).tolist() == [0.5] + [0.0] * 6  # half of the heavy unit
+    tied = np.array([1.0, 1, 1, 1, 1, 0, 0])  # eight of ten share a fifth
+    assert top(tied, one_fold, weight).tolist() == [0.25] * 5 + [0.0] * 2
 
 
 def test_panels_and_doses_agree_too():

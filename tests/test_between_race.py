@@ -6,7 +6,7 @@ import pytest
 from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import LinearRegression, Ridge
 
-from hte_bridge import Feols, compare
+from hte_bridge import Feols, Folds, compare
 from hte_bridge.between.race import race
 from hte_bridge.engines.given import Given
 from hte_bridge.engines.meta import Meta
@@ -69,8 +69,11 @@ def test_what_noise_hides_adds_nothing_and_the_truth_adds_to_all():
 
 def test_the_weight_in_the_mix_is_that_of_a_regression():
     t, e, y = STUDY.treatment, GOOD.propensity, STUDY.outcome - GOOD.outcome_mean
+    fold = Folds.make(STUDY, 5, 1).fold
+    average = lambda values: np.array([values[fold == k].mean() for k in range(5)])[fold]
+    level, moved = average(TAU + NOISE / 2), NOISE - average(NOISE)  # one level in each fold for both
     weights = np.linspace(0, 1, 1001)
-    losses = [np.mean((y - (t - e) * (TAU + w * NOISE)) ** 2) for w in weights]
+    losses = [np.mean((y - (t - e) * (level + TAU - average(TAU) + w * moved)) ** 2) for w in weights]
     expected = np.clip(row_of(TABLE, "noisy", "adds", "beyond true").estimate, 0, 1)
     assert abs(weights[np.argmin(losses)] - expected) < 1e-3  # the grid's step
     both = (

@@ -13,12 +13,13 @@ from hte_bridge.estimands.budget import gain_curve
 from hte_bridge.estimands.confounding import coefficient_sensitivity
 from hte_bridge.estimands.counterfactual import counterfactual, roi
 from hte_bridge.estimands.doses import dose_curve, local_slopes
-from hte_bridge.estimands.groups import clan, gate, labels_of, rearranged, sorted_groups
+from hte_bridge.estimands.groups import clan, gate, labels_of, rearranged
 from hte_bridge.estimands.nuisance import crump_edge
 from hte_bridge.estimands.policy import rule_value
 from hte_bridge.estimands.ranking import rate, toc
 from hte_bridge.estimands.sensitivity import bias_bounds, score_sensitivity
 from hte_bridge.estimands.sequential import engine_of, sequential
+from hte_bridge.estimands.ties import group_shares
 from hte_bridge.estimands.tree import shallow_tree
 from hte_bridge.scores import Scores
 from hte_bridge.table import Estimate
@@ -101,16 +102,16 @@ def test_nothing_moves_when_rows_are_shuffled_and_clusters_renamed():
         )
 
 
-def test_sorted_groups_are_equal_within_each_fold():
+def test_groups_by_rank_are_equal_within_each_fold():
     rng = np.random.default_rng(5)
     priority, fold = rng.normal(size=1000), rng.integers(0, 4, 1000)
     priority[fold == 0] = np.nan
-    code = sorted_groups(priority, fold, 5)
-    assert (code[fold == 0] == -1).all()
+    share = group_shares(priority, fold, np.ones(1000), 5)
+    assert (share[fold == 0] == 0).all()
     for each in (1, 2, 3):
-        counts = np.bincount(code[fold == each])
-        assert counts.max() - counts.min() <= 1
-        assert priority[(fold == each) & (code == 0)].max() <= priority[(fold == each) & (code == 4)].min()
+        inside = fold == each
+        np.testing.assert_allclose(share[inside].sum(axis=0), inside.sum() / 5, rtol=1e-9)
+        assert priority[inside & (share[:, 0] > 0)].max() <= priority[inside & (share[:, 4] > 0)].min()
 
 
 def test_rearrangement_sorts_and_says_so():
@@ -134,7 +135,7 @@ def test_clan_leaves_missing_characteristics_out():
     column = np.where(rng.random(200) < 0.3, np.nan, 5.0) + rng.normal(size=200)
     priority, fold = rng.normal(size=200), np.zeros(200, dtype=int)
     row = clan(Scores(np.zeros(200)), column[:, None], ["income"], priority, fold)[0]
-    top = sorted_groups(priority, fold, 5) == 4
+    top = group_shares(priority, fold, np.ones(200), 5)[:, 4] == 1
     assert abs(row.estimate - np.nanmean(column[top])) < EXACT
 
 

@@ -15,6 +15,8 @@ from hte_bridge.engine import HeldOut
 from hte_bridge.errors import HteBridgeError, TooFewClusters
 from hte_bridge.estimands.averages import ate
 from hte_bridge.estimands.moments import row_from_influence
+from hte_bridge.estimands.sequential import comparable, folds_of
+from hte_bridge.estimands.ties import FLAT, ROUNDING, group_shares, tied, varies
 from hte_bridge.faults import Fault
 from hte_bridge.options import whole
 from hte_bridge.scores import Scores
@@ -22,11 +24,13 @@ from hte_bridge.study import Study
 from hte_bridge.table import Estimate, check_level
 
 Array = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
-TOP = 0.2
+TOP = 5  # groups of equal weight, of which the highest is looked at
 TOP_NOTE = (
     "share of the one's top fifth that is in the other's; 0.2 by chance; a description, without an interval"
 )
+SHARED_NOTE = "tied units are in a top fifth in part"
 GROUP_NOTE = "doubly robust effect, mean of both engines' scores; groups by held-out CATE"
 
 
@@ -47,7 +51,8 @@ def agreement(table: Compared, *, depth: int = 2, level: float | None = None) ->
     Reading
         ``correlation``; ``same_sign`` (share of units); ``top_fifth``: ``overlap``, and the doubly robust effect of units
         in the top fifth of both, of one alone, and of neither; ``parting``: mean difference of the CATEs by leaf. Errors
-        are those of the units drawn, by cluster, with predictions taken as they are.
+        are those of the units drawn, by cluster, with predictions taken as they are. CATEs are compared within folds: a
+        model that predicts one fold higher than another model the next has found nobody whose effect is larger.
 
     Raises
     ------
@@ -78,12 +83,20 @@ def agreement(table: Compared, *, depth: int = 2, level: float | None = None) ->
 def _pair(
     table: Compared, first: str, second: str, held: dict[str, HeldOut], depth: int, level: float
 ) -> list[Estimate]:
-    study, one, two = table.study, held[first].cate, held[second].cate
+    fits = [table.fits[name] for name in (first, second)]
+    study, (one, two) = table.study, comparable(table.folds, *fits)
+    whole = all(folds_of(fit, table.folds) is None for fit in fits)
+    fold = np.zeros(study.n, dtype=np.int64) if whole else table.folds.fold
     units = study_scores(study)
     label = f"{second} & {first}"
     rows = [correlation(one, two, units, level), _same_sign(one, two, units, level)]
     both = study_scores(study, (table.scores(first).gamma + table.scores(second).gamma) / 2)
-    rows += _top(first, second, top(one, study.weight), top(two, study.weight), both, level)
+    if varies(one, fold) and varies(two, fold):
+        tops = [top(each, fold, study.weight) for each in (one, two)]
+        rows += _top(first, second, tops, tied(one, fold) | tied(two, fold), both, level)
+    else:
+        terms = ("overlap", *_groups(first, second))
+        rows += [Estimate.missing("top_fifth", FLAT, term=term, n_obs=both.n, level=level) for term in terms]
     rows = [row.with_(engine=label) for row in rows]
     return rows + _parting(table, first, second, one, two, both, depth, level)
 
@@ -92,10 +105,9 @@ def correlation(one: Array, two: Array, units: Scores, level: float) -> Estimate
     """Weighted correlation of two columns (n,), by its influence function: z w - r (z^2 + w^2) / 2 of standard values."""
     share = units.weight / units.weight.sum()
     spread = [float(share @ (each - share @ each) ** 2) ** 0.5 for each in (one, two)]
-    if not min(spread) > 1e-12 * max(1e-300, np.abs(one).max(), np.abs(two).max()):
-        return Estimate.missing(
-            "correlation", "one of the two effects is the same for all", n_obs=units.n, level=level
-        )
+    sizes = [float(np.abs(each).max()) for each in (one, two)]
+    if any(not sd > ROUNDING * size for sd, size in zip(spread, sizes, strict=True)):
+        return Estimate.missing("correlation", f"one of the two: {FLAT}", n_obs=units.n, level=level)
     z, w = ((each - share @ each) / sd for each, sd in zip((one, two), spread, strict=True))
     estimate = float(share @ (z * w))
     return row_from_influence(
@@ -115,44 +127,57 @@ def _same_sign(one: Array, two: Array, units: Scores, level: float) -> Estimate:
     return row.with_(test=(np.nan, np.nan))  # that some agree is no news
 
 
-def top(cate: Array, weight: Array) -> Mask:
-    """Units (n,) in the top fifth by ``cate``, a fifth of all weight.
+def top(cate: Array, fold: Codes, weight: Array) -> Array:
+    """Share (n,) of each unit in the top fifth of its fold by ``cate``, a fifth of all weight; tied units share alike.
 
     Examples
     --------
-    >>> top(np.array([1.0, 5.0, 2.0, 3.0, 4.0]), np.ones(5)).tolist()
-    [False, True, False, False, False]
+    >>> top(np.array([1.0, 5.0, 2.0, 3.0, 4.0]), np.zeros(5, dtype=int), np.ones(5)).tolist()
+    [0.0, 1.0, 0.0, 0.0, 0.0]
     """
-    order = np.argsort(-cate, kind="stable")
-    above = np.cumsum(weight[order]) <= TOP * weight.sum() * (1 + 1e-12)
-    inside = np.zeros(len(cate), dtype=bool)
-    inside[order[above]] = True
-    return inside
+    return group_shares(cate, fold, weight, TOP)[:, -1]
 
 
-def _top(first: str, second: str, one: Mask, two: Mask, both: Scores, level: float) -> list[Estimate]:
-    shared = float(both.weight[one & two].sum() / max(both.weight[one].sum(), 1e-300))
-    rows = [Estimate("top_fifth", shared, term="overlap", note=TOP_NOTE, level=level, n_obs=both.n)]
-    groups = {
-        "both": one & two,
-        f"{second} alone": two & ~one,
-        f"{first} alone": one & ~two,
-        "neither": ~one & ~two,
-    }
-    return rows + [_effect(name, inside, both, level) for name, inside in groups.items()]
+def _groups(first: str, second: str) -> tuple[str, str, str, str]:
+    return "both", f"{second} alone", f"{first} alone", "neither"
 
 
-def _effect(name: str, inside: Mask, both: Scores, level: float) -> Estimate:
-    """Doubly robust effect of a group."""
-    count = int(inside.sum())
+def _top(
+    first: str, second: str, tops: list[Array], ties: Mask, both: Scores, level: float
+) -> list[Estimate]:
+    """Rows of those in the one's top fifth and the other's (shares (n,)).
+
+    Which of tied units are in is as if drawn by lot, for each engine anew: else engines that know nothing would agree by more
+    than chance. A unit on the border of both is in both with the part that it has in both.
+    """
+    one, two = tops
+    shared = np.where(ties, one * two, np.minimum(one, two))
+    overlap = float(both.weight @ shared / (both.weight @ one))
+    parted = any((ties & (each > 0) & (each < 1)).any() for each in tops)
+    note = f"{TOP_NOTE}; {SHARED_NOTE}" if parted else TOP_NOTE
+    rows = [Estimate("top_fifth", overlap, term="overlap", note=note, level=level, n_obs=both.n)]
+    inside = (shared, two - shared, one - shared, 1 - one - two + shared)
+    named = zip(_groups(first, second), inside, strict=True)
+    return rows + [_effect(name, share, both, level) for name, share in named]
+
+
+def _effect(name: str, share: Array, both: Scores, level: float) -> Estimate:
+    """Doubly robust effect of a group that units belong to by ``share`` (n,)."""
+    share = np.where(share > ROUNDING, share, 0.0)
+    inside = share * both.weight > 0
+    count = round(float(share.sum()))
     try:
-        row = ate(both.where(inside), level=level, estimand="top_fifth")
+        row = ate(
+            replace(both.where(inside), weight=(both.weight * share)[inside]),
+            level=level,
+            estimand="top_fifth",
+        )
     except TooFewClusters as error:
-        note = str(error) if count else "no unit is in this group"
+        note = str(error) if inside.any() else "no unit is in this group"
         return Estimate.missing("top_fifth", note, term=name, level=level, n_obs=count)
     influence = np.zeros(both.n)
     influence[inside] = row.influence
-    return row.with_(term=name, influence=influence, note=GROUP_NOTE)
+    return row.with_(term=name, influence=influence, n_obs=count, note=GROUP_NOTE)
 
 
 def _parting(
@@ -234,9 +259,11 @@ def _sentence(first: str, second: str, rows: Sequence[Estimate]) -> str:
     if np.isfinite(alike.estimate):
         lines.append(f"{second} and {first} correlate {alike.estimate:.2f}")
     else:
-        lines.append(f"{second} and {first} do not correlate, as one of them is the same for all")
+        lines.append(f"{second} and {first} do not correlate, as one of them does not differ within folds")
     lines.append(f"agree in sign for {found['same_sign', ''].estimate:.0%} of units")
-    lines.append(f"share {found['top_fifth', 'overlap'].estimate:.0%} of their top fifths (20 % by chance)")
+    overlap = found["top_fifth", "overlap"].estimate
+    if np.isfinite(overlap):
+        lines.append(f"share {overlap:.0%} of their top fifths (20 % by chance)")
     text = f"{', '.join(lines[:-1])} and {lines[-1]}."
     clear = next((row for row in rows if row.estimand == "parting" and row.p_value < 1 - row.level), None)
     if clear is not None:

@@ -19,6 +19,7 @@ from hte_bridge.table import Estimate, check_level
 Array = npt.NDArray[np.float64]
 Key = tuple[str, str]
 AVERAGE = ("ate", "ape")  # what a coefficient is set against
+SAME = 1e-9  # influence values whose difference is below this share of theirs belong to one row
 MEANING = (
     "Each difference is paired: its error comes from the same units' two scores, and is smaller than the errors of the "
     "two rows would say. It takes the nuisances that each engine learned as they are. Where the propensity is known "
@@ -174,10 +175,11 @@ def difference(row: Estimate, other: Estimate, scores: Scores, *, level: float =
         )
     except HteBridgeError as error:
         return Estimate.missing(row.estimand, str(error), **size)
-    scale = max(row.std_error, other.std_error)
-    if not made.std_error > 1e-9 * scale:
+    scale = max(float(np.linalg.norm(each.influence)) for each in (row, other) if each.influence is not None)
+    if not np.linalg.norm(influence) > SAME * scale:
+        gap = gap if abs(gap) > SAME * scale else 0.0
         note = "the two rows are the same up to rounding: their difference has no error"
-        return Estimate(row.estimand, gap, note=note, influence=influence, **size)
+        return Estimate(row.estimand, gap, note=note, influence=np.zeros(scores.n), **size)
     return made.with_(influence=influence, df=min(made.df, row.df, other.df))
 
 

@@ -19,12 +19,14 @@ from hte_bridge.estimands.ranking import rate_by_fold
 from hte_bridge.estimands.regression import least_squares
 from hte_bridge.estimands.sequential import How
 from hte_bridge.estimands.sequential import ranking as ranking_of
+from hte_bridge.estimands.ties import FLAT, ROUNDING, within_folds
 from hte_bridge.faults import Guard
 from hte_bridge.scores import Scores, variance_of_treatment
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate, check_level
 
 Array = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int64]
 CONSTANT = "constant"
 BEYOND = "adds"
 LOSS_NOTE = "mean squared held-out residual; less is better"
@@ -85,7 +87,7 @@ def race(table: Compared, *, ranking: How = "sequential", level: float | None = 
     ]
     guard = guard_of(table)
     rows += _rates(table, held, ranking, level, guard)
-    added = _adds(judge, racing, weights, level)
+    added = _adds(judge, racing, table.folds.fold, weights, level)
     return read([*rows, *added], table.meta, paragraph(rows, added, racing), guard)
 
 
@@ -181,17 +183,23 @@ def _rate(table: Compared, ranker: str, scorer: str, how: How, level: float, gua
     return replace(row, engine=ranker, term=term)
 
 
-def _adds(judge: Judge, racing: Mapping[str, HeldOut], scores: Scores, level: float) -> list[Estimate]:
-    """Weight of each engine in the best mix with each other one.
+def _adds(
+    judge: Judge, racing: Mapping[str, HeldOut], fold: Codes, scores: Scores, level: float
+) -> list[Estimate]:
+    """Weight of each engine in the best mix with each other one, both moved to one level in each fold.
 
-    With residuals r of the first and s of the second, the mix's residual is r - w (r - s): w is a regression slope.
+    With residuals r of the first and s of the second, the mix's residual is r - w (r - s): w is a regression slope. What
+    one fold's models predict over another's is no effect that differs, and takes no part.
     """
-    residuals = {name: judge.residual(each) for name, each in racing.items()}
+    net = {name: within_folds(each.cate, fold, scores.weight) for name, each in racing.items()}
     rows = []
     for first, second in combinations(racing, 2):
-        gap = residuals[first] - residuals[second]
-        if not np.abs(gap).max() > 1e-10 * np.abs(residuals[first]).max():
-            note = f"{first} and {second} predict the same"
+        level_of = sum(racing[name].cate - net[name] for name in (first, second)) / 2
+        one, two = (judge.residual(replace(racing[k], cate=level_of + net[k])) for k in (first, second))
+        gap = one - two
+        flat = not (net[first].any() or net[second].any())
+        if flat or not np.abs(gap).max() > ROUNDING * np.abs(one).max():
+            note = FLAT if flat else f"{first} and {second} predict the same"
             rows += [
                 Estimate.missing(
                     BEYOND, note, term=f"beyond {other}", engine=name, level=level, n_obs=scores.n
@@ -199,7 +207,7 @@ def _adds(judge: Judge, racing: Mapping[str, HeldOut], scores: Scores, level: fl
                 for name, other in ((second, first), (first, second))
             ]
             continue
-        fit = least_squares(residuals[first], gap[:, None], scores.weight, scores.cluster, "HC0")
+        fit = least_squares(one, gap[:, None], scores.weight, scores.cluster, "HC0")
         row = row_from_influence(
             BEYOND, fit.coefficients[0], fit.influence[:, 0], scores, level=level, term=f"beyond {first}"
         )

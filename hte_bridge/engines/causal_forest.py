@@ -283,6 +283,7 @@ class CausalForestFit(Fitted):
     """
 
     ending: ClassVar[str] = ".rds"  # of the file that `save` writes
+    out_of_bag: ClassVar[bool] = True  # no fold made its held-out predictions
 
     options: CausalForest
     study: Study

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hte_bridge.errors import NotIdentified
-from hte_bridge.estimands.moments import cluster_totals, live_clusters, row_from_influence
+from hte_bridge.estimands.moments import cluster_totals, live_clusters, mean_of, row_from_influence
 from hte_bridge.estimands.regression import least_squares
 from hte_bridge.scores import Scores
 from hte_bridge.table import Estimate
@@ -41,8 +41,7 @@ def ate(scores: Scores, *, level: float = 0.95, estimand: str = "ate") -> Estima
     """
     live_clusters(scores)
     share = scores.weight / scores.weight.sum()
-    estimate = float(share @ scores.gamma)
-    return row_from_influence(estimand, estimate, share * (scores.gamma - estimate), scores, level=level)
+    return row_from_influence(estimand, *mean_of(scores.gamma, share), scores, level=level)
 
 
 def ape(scores: Scores, *, level: float = 0.95) -> Estimate:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from hte_bridge.table import Estimate
+from hte_bridge.table import Ends, Estimate
 
 Array = npt.NDArray[np.float64]
 DRAWS = 40_000  # Monte-Carlo error of a 95 % critical value: below half a percent of it
@@ -55,6 +55,22 @@ def sup_t(cov: Array, df: Array, level: float, seed: int = SEED) -> tuple[float,
     return float(np.quantile(largest, level)), largest
 
 
+@dataclass(frozen=True, eq=False)
+class Band:
+    """A row's part of a band at any level: its own t quantile at the pointwise coverage that the family needs."""
+
+    estimate: float
+    std_error: float
+    df: float
+    largest: Array
+
+    def __call__(self, level: float) -> tuple[float, float]:
+        """Ends at a joint level."""
+        coverage = float(np.quantile(self.largest, level))
+        margin = float(stats.t.ppf((1 + coverage) / 2, self.df)) * self.std_error
+        return self.estimate - margin, self.estimate + margin
+
+
 def with_joint_band(rows: Sequence[Estimate], cov: Array, seed: int = SEED) -> list[Estimate]:
     """The same rows with intervals that hold together, and p-values adjusted by the same law (single-step max-t).
 
@@ -66,17 +82,17 @@ def with_joint_band(rows: Sequence[Estimate], cov: Array, seed: int = SEED) -> l
         Covariance of their estimates.
     """
     df = np.array([row.df for row in rows], dtype=np.float64)
-    coverage, largest = sup_t(cov, df, rows[0].level, seed)
+    _, largest = sup_t(cov, df, rows[0].level, seed)
     out = []
     for row in rows:
-        margin = float(stats.t.ppf((1 + coverage) / 2, row.df)) * row.std_error
+        band = Band(row.estimate, row.std_error, row.df, largest)
         reached = 2 * float(stats.t.cdf(abs(row.statistic), row.df)) - 1
         p = float(np.mean(largest >= reached)) if len(rows) > 1 else row.p_value
         p = min(max(p, row.p_value), len(rows) * row.p_value, 1.0)  # between none and Bonferroni
         out.append(
             replace(
                 row,
-                interval=(row.estimate - margin, row.estimate + margin),
+                interval=Ends(band, row.level) if len(rows) > 1 else None,
                 test=(row.statistic, p),
                 vcov=f"{row.vcov}, joint over {len(rows)}",
             )

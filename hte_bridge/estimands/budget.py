@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from hte_bridge.errors import InvalidData, InvalidOption
 from hte_bridge.estimands.bands import with_joint_band
-from hte_bridge.estimands.moments import covariance, row_from_influence
+from hte_bridge.estimands.moments import covariance, row_from_influence, settled
+from hte_bridge.estimands.ties import steps
 from hte_bridge.scores import Scores
 from hte_bridge.table import Estimate
 
@@ -63,26 +64,37 @@ def check_budget(budget: float, cost: Array) -> float:
     return float(budget)
 
 
-def allocation(priority: Array, cost: Array, weight: Array, budget: float) -> tuple[Array, Array, bool]:
-    """Share of each unit treated, its place in the queue, and whether the budget binds.
+def allocation(
+    priority: Array, cost: Array, weight: Array, budget: float
+) -> tuple[Array, npt.NDArray[np.bool_], bool]:
+    """Share of each unit treated, who stands near the end of the queue that is treated, and whether the budget binds.
 
     Units with a positive predicted effect queue by effect per cost until the budget is spent; the last is treated in
-    part. Sun, Wager and others (2021), arXiv:2103.11066; Sverdrup, Wu, Athey and Wager (2025), Biometrics 81(2).
+    part, and tied units all in the same part. Sun, Wager and others (2021), arXiv:2103.11066; Sverdrup, Wu, Athey and
+    Wager (2025), Biometrics 81(2).
 
     Examples
     --------
-    >>> share, place, binds = allocation(np.array([2.0, 3.0, -1.0]), np.ones(3), np.ones(3) / 3, 0.5)
+    >>> share, last, binds = allocation(np.array([2.0, 3.0, -1.0]), np.ones(3), np.ones(3) / 3, 0.5)
     >>> share, binds
     (array([0.5, 1. , 0. ]), True)
     """
-    order = np.argsort(-priority / cost, kind="stable")
-    order = order[priority[order] > 0]
-    outlay = weight[order] * cost[order]
-    before = np.concatenate([[0.0], np.cumsum(outlay)[:-1]])
-    share, place = np.zeros(len(priority)), np.full(len(priority), np.inf)
-    share[order] = np.clip((budget - before) / np.where(outlay > 0, outlay, 1.0), 0.0, 1.0)
-    place[order] = np.cumsum(weight[order])
-    return share, place, bool(len(order) and budget < outlay.sum())
+    share, near = np.zeros(len(priority)), np.zeros(len(priority), dtype=bool)
+    queue = np.flatnonzero(priority > 0)
+    if not len(queue):
+        return share, near, False
+    step = steps(priority[queue] / cost[queue])
+    outlay, mass = np.bincount(step, weight[queue] * cost[queue]), np.bincount(step, weight[queue])
+    left = budget - np.concatenate([[0.0], np.cumsum(outlay)[:-1]])
+    part = np.clip(left / np.where(outlay > 0, outlay, 1.0), 0.0, 1.0)
+    share[queue] = part[step]
+    last = max(int((left > 0).sum()) - 1, 0)  # the tie, often one unit, in which the money ends
+    if mass[last] >= 2 * WINDOW:
+        near[queue] = step == last
+    else:
+        place = (np.cumsum(mass) - mass)[step] + (mass[step] + weight[queue]) / 2
+        near[queue] = np.abs(place - float(weight @ share)) <= WINDOW
+    return share, near, bool(budget < outlay.sum())
 
 
 def gain_curve(
@@ -132,29 +144,25 @@ def gain_curve(
     gains, others = [], []
     for budget in budgets:
         check_budget(budget, price)
-        share, place, binds = allocation(priority, price, weight, budget)
-        value, influence = _gain(scores.gamma, price, weight, share, place, budget if binds else None)
+        share, near, binds = allocation(priority, price, weight, budget)
+        value, influence = _gain(scores.gamma, price, weight, share, near, binds)
         term = f"budget = {budget:g}"
         gains.append(row_from_influence("gain", value, influence, scores, level=level, term=term))
         random, drawn = _random(scores.gamma, price, weight, budget)
-        others.append(
-            row_from_influence(
-                "gain", value - random, influence - drawn, scores, level=level, term=f"{term}, over random"
-            )
-        )
+        over = settled(value - random, influence - drawn, influence, drawn)
+        others.append(row_from_influence("gain", *over, scores, level=level, term=f"{term}, over random"))
     return [*banded(gains, scores), *banded(others, scores)] if joint else [*gains, *others]
 
 
 def _gain(
-    gamma: Array, cost: Array, weight: Array, share: Array, place: Array, budget: float | None
+    gamma: Array, cost: Array, weight: Array, share: Array, near: npt.NDArray[np.bool_], binds: bool
 ) -> tuple[float, Array]:
-    """Gain of an allocation and its influence values; ``budget`` only where it binds."""
+    """Gain of an allocation and its influence values."""
     value = float((weight * share) @ gamma)
-    if budget is None:
+    if not binds:
         return value, weight * (share * gamma - value)
-    cut = float(weight @ share)
-    near = np.abs(place - cut) <= WINDOW
-    margin = float((weight[near] @ gamma[near]) / (weight[near] @ cost[near])) if near.any() else 0.0
+    bought = float(weight[near] @ cost[near])
+    margin = float(weight[near] @ gamma[near]) / bought if bought > 0 else 0.0
     spent = float((weight * share) @ cost)
     return value, weight * (share * (gamma - margin * cost) + margin * spent - value)
 

@@ -10,19 +10,29 @@ import numpy.typing as npt
 from scipy import stats
 
 from hte_bridge.errors import NotIdentified
-from hte_bridge.estimands.groups import group_names, sorted_groups
+from hte_bridge.estimands.groups import group_names
 from hte_bridge.estimands.regression import LeastSquares, least_squares
 from hte_bridge.estimands.sequential import Ranking
+from hte_bridge.estimands.ties import FLAT, group_shares, within_folds
 from hte_bridge.scores import Scores
 from hte_bridge.table import Estimate
 
 Array = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 Vcov = Literal["iid", "HC0", "HC1", "HC3"]
+SAME = (
+    "A calibration test needs predictions that differ. The held-out effect is the same for all units. "
+    "There is nothing to calibrate: read `ate`."
+)
 
 
 def calibration(
-    scores: Scores, ranking: Ranking | None = None, *, level: float = 0.95, vcov: Vcov = "HC3"
+    scores: Scores,
+    ranking: Ranking | None = None,
+    *,
+    fold: Codes | None = None,
+    level: float = 0.95,
+    vcov: Vcov = "HC3",
 ) -> list[Estimate]:
     """Regression of Y - m on (W - e) times the mean predicted effect, and on (W - e) times its deviations.
 
@@ -30,13 +40,16 @@ def calibration(
     ``differential prediction`` says that effects differ and that the predictions find them. Without a ranking the
     held-out CATE is used and the figures are those of ``grf::test_calibration``. With a sequential ranking, the
     predictions of a fold come from earlier folds and are centred within it, so that the p-value holds when no effect
-    differs. Chernozhukov, Demirer, Duflo and Fernandez-Val (2025), Econometrica 93(4).
+    differs. What one fold's predictions have over another's is the difference of two models, and no effect that differs:
+    predictions made fold by fold are centred within ``fold``. Chernozhukov, Demirer, Duflo and Fernandez-Val (2025), Econometrica 93(4).
 
     Parameters
     ----------
     scores : Scores
         With outcome, treatment and nuisances.
     ranking : Ranking, optional
+    fold : array (n,), optional
+        Folds by which the held-out CATE was made; none for predictions out-of-bag, as grf's.
     vcov : {"HC3", "HC1", "HC0", "iid"}
         By cluster where there is one.
 
@@ -51,17 +64,17 @@ def calibration(
         If the predicted effect does not vary.
     """
     cate = _heldout_cate(scores) if ranking is None else ranking.priority
-    fold = np.zeros(scores.n, dtype=np.int64) if ranking is None else ranking.fold
+    if ranking is not None:
+        fold = ranking.fold
+    whole = fold is None
+    fold = np.zeros(scores.n, dtype=np.int64) if fold is None else fold
     usable = np.isfinite(cate)
     live, cate = scores.where(usable), cate[usable]
-    mean = _fold_means(cate, fold[usable], live.weight)
-    if float(np.ptp(cate - mean)) == 0:
-        raise NotIdentified(
-            "A calibration test needs predictions that differ. The held-out effect is the same for all units. "
-            "There is nothing to calibrate: read `ate`."
-        )
+    deviation = within_folds(cate, fold[usable], live.weight)
+    if not deviation.any():
+        raise NotIdentified(SAME if whole else f"A calibration test needs predictions that differ: {FLAT}")
     y_residual, w_residual = live.residuals
-    design = np.column_stack([w_residual * mean, w_residual * (cate - mean)])
+    design = np.column_stack([w_residual * (cate - deviation), w_residual * deviation])
     fit = least_squares(y_residual, design, live.weight, live.cluster, "HC3" if vcov == "iid" else vcov)
     cov = _iid(y_residual, design, live.weight, fit) if vcov == "iid" else fit.covariance
     rows = _coefficients(
@@ -83,6 +96,7 @@ def calibration(
 def best_linear_predictor(
     scores: Scores,
     *,
+    fold: Codes | None = None,
     baseline: Array | None = None,
     cate: Array | None = None,
     horvitz_thompson: bool = False,
@@ -96,6 +110,8 @@ def best_linear_predictor(
 
     Parameters
     ----------
+    fold : array (n,), optional
+        Folds by which the CATE was made: its deviations are then those within folds.
     baseline, cate : array (n,), optional
         Proxies of E[Y | control, x] and of the effect; by default those of the held-out predictions.
     vcov : {"HC1", "HC3", "HC0", "iid"}
@@ -107,7 +123,11 @@ def best_linear_predictor(
         ``average effect (beta 1)`` and ``heterogeneity loading (beta 2)``.
     """
     _, s, _ = proxies = _proxies(scores, baseline, cate)
-    deviation = (s - np.average(s, weights=scores.weight))[:, None]
+    deviation = within_folds(s, np.zeros(scores.n, dtype=np.int64) if fold is None else fold, scores.weight)
+    if not deviation.any():
+        raise NotIdentified(
+            SAME if fold is None else f"A calibration test needs predictions that differ: {FLAT}"
+        )
     design = np.column_stack([np.ones(scores.n), deviation])
     terms = ["average effect (beta 1)", "heterogeneity loading (beta 2)"]
     return _generic("calibration", terms, design, proxies, scores, horvitz_thompson, vcov, level)
@@ -129,8 +149,8 @@ def gates_regression(
     Chernozhukov et al. (2025), Econometrica 93(4), strategies A and B.
     """
     _, s, _ = proxies = _proxies(scores, baseline, cate)
-    code = sorted_groups(s, np.zeros(scores.n, dtype=np.int64) if fold is None else fold, groups)
-    design = (code[:, None] == np.arange(groups)).astype(np.float64)
+    fold = np.zeros(scores.n, dtype=np.int64) if fold is None else fold
+    design = group_shares(s, fold, scores.weight, groups)
     return _generic(
         "gates", group_names(groups), design, proxies, scores, horvitz_thompson, vcov, level, True
     )
@@ -194,12 +214,6 @@ def _heldout_cate(scores: Scores) -> Array:
             "Make them with `scores(study, heldout)`."
         )
     return scores.heldout.cate
-
-
-def _fold_means(values: Array, fold: Codes, weight: Array) -> Array:
-    """Weighted mean (n,) of the values of a unit's own fold."""
-    total = np.bincount(fold, weight)
-    return (np.bincount(fold, weight * values) / np.where(total > 0, total, 1.0))[fold]
 
 
 def _iid(y: Array, x: Array, weight: Array, fit: LeastSquares) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from hte_bridge.errors import InvalidData, InvalidOption, NotIdentified
 from hte_bridge.estimands.budget import check_cost
 from hte_bridge.estimands.moments import live_clusters, row_from_influence
 from hte_bridge.scores import Scores, variance_of_treatment
-from hte_bridge.table import Estimate
+from hte_bridge.table import Ends, Estimate
 
 Array = npt.NDArray[np.float64]
 
@@ -145,7 +146,15 @@ def named(
     terms = [str(each) for each in (rows.index if labels is None else labels)]
     estimates = effects["estimate"].to_numpy() * steps
     errors = effects["std_error"].to_numpy() * np.abs(steps)
-    ends = np.sort(effects[["conf_low", "conf_high"]].to_numpy() * steps[:, None], axis=1)
+
+    @cache
+    def ends(at: float) -> Array:
+        made = effects if at == level else fit.cate(rows, level=at)
+        return np.sort(made[["conf_low", "conf_high"]].to_numpy() * steps[:, None], axis=1)
+
+    def of_unit(j: int, at: float) -> tuple[float, float]:
+        return float(ends(at)[j, 0]), float(ends(at)[j, 1])
+
     return [
         Estimate(
             "counterfactual",
@@ -155,7 +164,7 @@ def named(
             level=level,
             vcov="engine's own",
             n_obs=1,
-            interval=(float(ends[j, 0]), float(ends[j, 1])),
+            interval=Ends(partial(of_unit, j), level),
             note="" if errors[j] > 0 else "no interval: this engine has no theory for a single unit",
         )
         for j in range(len(rows))

@@ -58,8 +58,7 @@ def averaged(scores: Scores, ranking: Ranking, make: Maker, level: float) -> lis
         value = row_from_influence(
             row.estimand, estimates[j], influence[usable, j], live, level=level, term=row.term
         )
-        note = row.with_(note=ranking.note).note if row.note else ranking.note
-        out.append(without_interval(value.with_(influence=influence[:, j], note=note), ranking))
+        out.append(without_interval(value.with_(influence=influence[:, j], note=ranking.note), ranking))
     return out
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -12,10 +13,11 @@ import pandas as pd
 
 from hte_bridge.errors import InvalidData, InvalidOption, NotIdentified
 from hte_bridge.estimands.bands import with_joint_band
-from hte_bridge.estimands.means import GroupMeans, group_means
+from hte_bridge.estimands.means import GroupMeans, group_means, members
 from hte_bridge.estimands.moments import live_clusters
+from hte_bridge.estimands.ties import FLAT, group_shares, varies
 from hte_bridge.scores import Scores
-from hte_bridge.table import Estimate
+from hte_bridge.table import Ends, Estimate
 
 Array = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
@@ -60,7 +62,7 @@ def gate(
     """
     levels, code = _codes(labels, scores.n)
     terms = [f"{name} = {each}" if name else str(each) for each in levels]
-    return _grouped("gate", scores, scores.gamma, code, terms, level, joint)
+    return _grouped("gate", scores, members(code, len(levels)), terms, level, joint)
 
 
 def gates(
@@ -75,7 +77,8 @@ def gates(
 ) -> list[Estimate]:
     """Average effect in groups sorted by a predicted effect, sorted fold by fold.
 
-    Units are ranked against their own fold only, by a model that did not see the fold. Chernozhukov, Demirer, Duflo
+    Units are ranked against their own fold only, by a model that did not see the fold; tied units are shared between the
+    groups that they fill (``ties.group_shares``). Where no priority differs within a fold there are no groups. Chernozhukov, Demirer, Duflo
     and Fernandez-Val (2025), Econometrica 93(4). The interval presumes that a priority depends on *earlier* folds
     alone (``sequential.rank``): then the fold means are martingale differences (Luedtke and van der Laan 2016,
     Annals of Statistics 44(2); Wager 2024, arXiv:2405.05534). Priorities from all other folds use every pair of
@@ -97,10 +100,15 @@ def gates(
     list of Estimate
         ``G1 (lowest)`` to ``G5 (highest)``, ``highest - lowest``, and ``equal``.
     """
-    code = sorted_groups(priority, fold, groups)
-    rows = _grouped("gates", scores, scores.gamma, code, group_names(groups), level, joint)
-    usable = code >= 0
-    means = group_means(scores.gamma, code, scores)
+    member, names = group_shares(priority, fold, scores.weight, groups), group_names(groups)
+    if not varies(priority, fold):
+        return [
+            Estimate.missing("gates", FLAT, term=term, level=level)
+            for term in (*names, "highest - lowest", "equal")
+        ]
+    rows = _grouped("gates", scores, member, names, level, joint)
+    usable: npt.NDArray[np.bool_] = np.asarray(member.any(axis=1))
+    means = group_means(scores.gamma, member, scores)
     top = np.zeros(groups)
     top[-1], top[0] = 1.0, -1.0
     rows.insert(groups, _contrast_row("gates", scores, means, top, "highest - lowest", level, usable))
@@ -132,13 +140,15 @@ def clan(
     list of Estimate
         For each column ``NAME: highest``, ``NAME: lowest`` and ``NAME: highest - lowest``.
     """
-    code = sorted_groups(priority, fold, groups)
+    member = group_shares(priority, fold, scores.weight, groups)[:, [0, -1]]
     rows: list[Estimate] = []
     for column, name in zip(columns.T, names, strict=True):
         seen = np.isfinite(column)
-        ends = np.where(seen & (code == groups - 1), 1, np.where(seen & (code == 0), 0, -1))
-        if len(np.unique(ends[ends >= 0])) < 2:
-            rows.append(Estimate.missing("clan", "no unit with a value in one of the groups", term=name))
+        ends = member * seen[:, None]
+        why = "" if ends.any(axis=0).all() else "no unit with a value in one of the groups"
+        why = why if varies(priority, fold) else FLAT
+        if why:
+            rows.append(Estimate.missing("clan", why, term=name, level=level))
             continue
         means = group_means(np.where(seen, column, 0.0), ends, scores)
         for weights, term in (
@@ -147,7 +157,9 @@ def clan(
             ([-1.0, 1.0], "highest - lowest"),
         ):
             rows.append(
-                _contrast_row("clan", scores, means, np.array(weights), f"{name}: {term}", level, ends >= 0)
+                _contrast_row(
+                    "clan", scores, means, np.array(weights), f"{name}: {term}", level, ends.any(axis=1)
+                )
             )
     return rows
 
@@ -158,48 +170,29 @@ def group_names(groups: int) -> list[str]:
     return ["G1 (lowest)", *inner, f"G{groups} (highest)"]
 
 
-def sorted_groups(priority: Array, fold: Codes, groups: int) -> Codes:
-    """Group 0 (lowest) to ``groups`` - 1 of each unit within its fold, by rank; -1 where the priority is NaN.
+@dataclass(frozen=True, eq=False)
+class Rearranged:
+    """Ends of the g-th of several rows, each end sorted among those of all, at any level."""
 
-    Ties keep the order of the rows: they say nothing about the outcome.
+    rows: tuple[Estimate, ...]
+    g: int
 
-    Raises
-    ------
-    InvalidOption
-        For fewer than two groups.
-    NotIdentified
-        If a fold has fewer ranked units than groups.
-
-    Examples
-    --------
-    >>> sorted_groups(np.array([0.3, 0.1, 0.2, 0.9]), np.array([0, 0, 1, 1]), 2)
-    array([1, 0, 0, 1])
-    """
-    if groups < 2:
-        raise InvalidOption(f"`groups` must be 2 or more. {groups} was given. Five is usual.")
-    code = np.full(len(priority), -1, dtype=np.int64)
-    for each in np.unique(fold):
-        rows = np.flatnonzero((fold == each) & np.isfinite(priority))
-        if 0 < len(rows) < groups:
-            raise NotIdentified(
-                f"Each fold must hold at least as many units as groups. Fold {each} holds {len(rows)} for {groups} "
-                "groups. Ask for fewer groups or folds."
-            )
-        order = np.argsort(priority[rows], kind="stable")
-        code[rows[order]] = np.arange(len(rows)) * groups // max(len(rows), 1)
-    return code
+    def __call__(self, level: float) -> tuple[float, float]:
+        """Ends at a level."""
+        made = [row.at_level(level) for row in self.rows]
+        low, high = np.sort([row.conf_low for row in made]), np.sort([row.conf_high for row in made])
+        return float(low[self.g]), float(high[self.g])
 
 
 def rearranged(rows: Sequence[Estimate]) -> list[Estimate]:
     """Rows whose estimates and interval ends are sorted in increasing order, each for itself."""
     estimates = np.sort([row.estimate for row in rows])
-    low, high = np.sort([row.conf_low for row in rows]), np.sort([row.conf_high for row in rows])
     if (estimates == np.array([row.estimate for row in rows])).all():
         return list(rows)
     return [
         row.with_(
             estimate=float(estimates[g]),
-            interval=(float(low[g]), float(high[g])),
+            interval=Ends(Rearranged(tuple(rows), g), row.level),
             influence=None,
             note="monotone rearrangement",
         )
@@ -306,32 +299,24 @@ def _codes(labels: Any, n: int) -> tuple[list[str], Codes]:
 
 
 def _grouped(
-    estimand: str,
-    scores: Scores,
-    values: Array,
-    code: Codes,
-    terms: Sequence[str],
-    level: float,
-    joint: bool,
+    estimand: str, scores: Scores, member: Array, terms: Sequence[str], level: float, joint: bool
 ) -> list[Estimate]:
-    """Rows of each group and ``equal``; groups that cannot be defended have a row that says why."""
-    usable = code >= 0
+    """Rows of each group (shares (n, k)) and ``equal``; groups that cannot be defended have a row that says why."""
+    usable: npt.NDArray[np.bool_] = np.asarray(member.any(axis=1))
     n_clusters = live_clusters(scores.where(usable)) if usable.any() else 0
     if len(terms) >= max(n_clusters, 1):
         raise NotIdentified(
             f"There must be more clusters than groups. {len(terms):,} groups were asked of {n_clusters:,} clusters. "
             "Use fewer groups or a finer cluster."
         )
-    reasons = {g: why for g in range(len(terms)) if (why := _unusable(scores, code == g))}
+    reasons = {g: why for g in range(len(terms)) if (why := _unusable(scores, member[:, g] > 0))}
     kept = [g for g in range(len(terms)) if g not in reasons]
     made: dict[int, Estimate] = {}
     equal = Estimate.missing(estimand, "fewer than two groups can be compared", term="equal", level=level)
     if kept:
-        lookup = np.full(len(terms) + 1, -1)
-        lookup[kept] = np.arange(len(kept))
-        means = group_means(values, lookup[code], scores)
+        means = group_means(scores.gamma, member[:, kept], scores)
         rows = [
-            _contrast_row(estimand, scores, means, unit, terms[g], level, code == g)
+            _contrast_row(estimand, scores, means, unit, terms[g], level, member[:, g] > 0)
             for g, unit in zip(kept, np.eye(len(kept)), strict=True)
         ]
         defended = joint and all(row.std_error > 0 for row in rows)
@@ -369,6 +354,7 @@ def _contrast_row(
     estimate, std_error, influence = means.contrast(weights)
     involved = np.flatnonzero(weights)
     clusters = len(np.unique(scores.cluster[member & (scores.weight > 0)]))
+    same = "the two groups hold the same units in the same shares: there is no difference between them"
     return Estimate(
         estimand,
         estimate,
@@ -380,6 +366,7 @@ def _contrast_row(
         n_obs=int(means.size[involved].sum()),
         n_clusters=clusters,
         influence=influence,
+        note=same if len(involved) > 1 and std_error == 0 else "",
     )
 
 

@@ -1,4 +1,4 @@
-"""Means of scores in disjoint groups, with a covariance that allows for clusters in several groups."""
+"""Means of scores in groups, with a covariance that allows for units and clusters in several groups."""
 
 from __future__ import annotations
 
@@ -9,41 +9,48 @@ import numpy.typing as npt
 from scipy import stats
 
 from hte_bridge.errors import TooFewClusters
-from hte_bridge.estimands.moments import cluster_totals
+from hte_bridge.estimands.moments import ROUNDING, cluster_totals
 from hte_bridge.scaling import wald
 from hte_bridge.scores import Scores
 
 Array = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
+APART = 0.1  # groups whose weights by cluster have a smaller cosine are taken as independent: their means are, but for a few border units
+SAME = 1e-9  # a contrast whose error is below this share of its parts' is rounding: the groups are the same
 
 
 @dataclass(frozen=True, eq=False)
 class GroupMeans:
-    """Weighted means (k,), influence (n, k), covariance (k, k), df (k,) and units (k,) of groups."""
+    """Weighted means (k,), influence (n, k), covariance (k, k), df (k,) and units (k,) of groups.
+
+    ``overlap``: largest cosine of two groups' weights by cluster; 0 where no cluster has units in two groups.
+    """
 
     mean: Array
     influence: Array
     covariance: Array
     df: Array
     size: Codes
-    n_clusters: Codes
+    overlap: float
     n_live: int
 
     def contrast(self, weights: Array) -> tuple[float, float, Array]:
-        """Estimate, error and influence (n,) of ``weights @ mean``."""
+        """Estimate, error and influence (n,) of ``weights @ mean``; exactly zero, all three, where the groups are the same."""
         variance = float(weights @ self.covariance @ weights)
+        parts = np.abs(weights) * np.sqrt(np.diag(self.covariance))
+        if np.count_nonzero(weights) > 1 and not variance > (SAME * float(parts.max())) ** 2:
+            return 0.0, 0.0, np.zeros(len(self.influence))
         return float(weights @ self.mean), max(variance, 0.0) ** 0.5, self.influence @ weights
 
     def equality(self) -> tuple[float, float]:
         """F statistic and p-value of the hypothesis that all means are equal, errors and their df estimated by group.
 
-        Where no cluster lies in two groups, Welch (1951), Biometrika 38(3-4); else Hotelling's law of the Wald
+        Where next to no cluster lies in two groups, Welch (1951), Biometrika 38(3-4); else Hotelling's law of the Wald
         statistic: with few clusters an F of G - 1 df rejects too often.
         """
         k, differences = len(self.mean), np.eye(len(self.mean))[1:] - np.eye(len(self.mean))[0]
-        moved, cov = differences @ self.mean, differences @ self.covariance @ differences.T
-        raw, rank = wald(moved, cov)
-        if self.n_live == self.n_clusters.sum():
+        raw, rank = wald(differences @ self.mean, differences @ self.covariance @ differences.T)
+        if self.overlap < APART and rank == k - 1:
             share = 1 / np.diag(self.covariance)
             share /= share.sum()
             unsure = float(((1 - share) ** 2 / self.df).sum()) / (k**2 - 1)
@@ -56,17 +63,28 @@ class GroupMeans:
         return statistic, float(stats.f.sf(statistic, rank, df))
 
 
-def group_means(values: Array, code: Codes, scores: Scores) -> GroupMeans:
+def members(code: Codes, groups: int) -> Array:
+    """Shares (n, groups) of units in disjoint groups: one in their own, zero elsewhere; code -1 is in none.
+
+    Examples
+    --------
+    >>> members(np.array([1, -1, 0]), 2).tolist()
+    [[0.0, 1.0], [0.0, 0.0], [1.0, 0.0]]
+    """
+    return np.asarray(code[:, None] == np.arange(groups), dtype=np.float64)
+
+
+def group_means(values: Array, member: Array, scores: Scores) -> GroupMeans:
     """Means of ``values`` by group; the error of each counts the clusters of that group alone.
 
     Variance of group g: G_g / (G_g - 1) times squared cluster totals, as in ``ate`` on the group. Covariances from
-    clusters that lie in several groups, scaled alike.
+    units and clusters that lie in several groups, scaled alike.
 
     Parameters
     ----------
     values : array (n,)
-    code : array (n,)
-        0..k-1, or -1 for units of no group.
+    member : array (n, k)
+        Share of each unit in each group, 0 to 1.
     scores : Scores
         Weights and clusters.
 
@@ -77,31 +95,37 @@ def group_means(values: Array, code: Codes, scores: Scores) -> GroupMeans:
 
     Examples
     --------
-    >>> means = group_means(np.array([1.0, 3.0, 5.0, 9.0]), np.array([0, 0, 1, 1]), Scores(np.zeros(4)))
+    >>> means = group_means(np.array([1.0, 3.0, 5.0, 9.0]), members(np.array([0, 0, 1, 1]), 2), Scores(np.zeros(4)))
     >>> means.mean, means.covariance.diagonal()
     (array([2., 7.]), array([1., 4.]))
     """
-    k = int(code.max()) + 1
-    member = code[:, None] == np.arange(k)
-    weight = np.where(member, scores.weight[:, None], 0.0)
+    weight = member * scores.weight[:, None]
+    mass = cluster_totals(weight, scores.cluster)
+    n_clusters = (mass > 0).sum(axis=0)
+    if (n_clusters < 2).any():
+        raise TooFewClusters(int(n_clusters.min()))
     weight /= weight.sum(axis=0)
     mean = values @ weight
     influence = weight * (values[:, None] - mean)
-    live = (scores.weight > 0) & (code >= 0)
-    pairs = np.unique(scores.cluster[live] * k + code[live])
-    n_clusters = np.bincount(pairs % k, minlength=k)
-    if (n_clusters < 2).any():
-        raise TooFewClusters(int(n_clusters.min()))
+    size = np.abs(weight * values[:, None]).max(axis=0)
+    influence[:, np.abs(influence).max(axis=0) <= ROUNDING * size] = (
+        0.0  # all values of the group are one number
+    )
     totals = cluster_totals(influence, scores.cluster)
     factor = np.sqrt(n_clusters / (n_clusters - 1.0))
     covariance = scores.inflation**2 * (totals.T @ totals) * np.outer(factor, factor)
-    n_live = len(np.unique(pairs // k))
     return GroupMeans(
         mean,
         influence,
         covariance,
         (n_clusters - 1).astype(np.float64),
-        member.sum(axis=0),
-        n_clusters,
-        n_live,
+        np.rint(member.sum(axis=0)).astype(np.int64),
+        _largest_cosine(mass),
+        int((mass > 0).any(axis=1).sum()),
     )
+
+
+def _largest_cosine(columns: Array) -> float:
+    """Largest cosine of two of the columns (m, k); zero for one column."""
+    unit = columns / np.sqrt((columns**2).sum(axis=0))
+    return float(np.triu(unit.T @ unit, 1).max(initial=0.0))

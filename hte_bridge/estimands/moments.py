@@ -14,6 +14,7 @@ from hte_bridge.scores import Scores
 from hte_bridge.table import Estimate
 
 Array = npt.NDArray[np.float64]
+ROUNDING = 1e-12  # influence values of a difference that are smaller than this share of its parts' are zero
 
 
 def cluster_totals(values: Array, cluster: npt.NDArray[np.int64]) -> Array:
@@ -86,6 +87,37 @@ def row_from_influence(
     return Estimate(
         estimand, float(estimate), std_error, level=level, influence=influence, **{**named, **values}
     )
+
+
+def mean_of(values: Array, share: Array) -> tuple[float, Array]:
+    """Mean of values (n,) under weights (n,) that sum to one, and its influence values; these zero where all values are one number.
+
+    Examples
+    --------
+    >>> mean_of(np.array([1.0, 3.0]), np.array([0.5, 0.5]))
+    (2.0, array([-0.5,  0.5]))
+    """
+    mean = float(share @ values)
+    influence = share * (values - mean)
+    if np.abs(influence).max(initial=0.0) <= ROUNDING * np.abs(share * values).max(initial=0.0):
+        return float(values[int(np.argmax(share))]), np.zeros(len(values))
+    return mean, influence
+
+
+def settled(estimate: float, influence: Array, *parts: Array) -> tuple[float, Array]:
+    """A difference and its influence values (n,); both exactly zero where these are rounding beside those of its parts (n,).
+
+    Two rules that treat the same units have no difference, and so no error of 1e-17 with a p-value.
+
+    Examples
+    --------
+    >>> settled(1e-17, np.array([1e-18, 0.0]), np.array([0.5, -0.5]))
+    (0.0, array([0., 0.]))
+    """
+    size = max(float(np.abs(each).max(initial=0.0)) for each in parts)
+    if np.abs(influence).max(initial=0.0) > ROUNDING * size:
+        return estimate, influence
+    return 0.0, np.zeros(len(influence))
 
 
 def joint_test(estimates: Array, cov: Array, df: float) -> tuple[float, float]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from hte_bridge.errors import InvalidData, InvalidOption
 from hte_bridge.estimands.budget import banded, check_budget, check_cost, gain_curve
 from hte_bridge.estimands.folded import averaged
-from hte_bridge.estimands.moments import row_from_influence
+from hte_bridge.estimands.moments import mean_of, row_from_influence
 from hte_bridge.estimands.sequential import Ranking
 from hte_bridge.estimands.tree import shallow_tree
 from hte_bridge.rlink import client
@@ -71,22 +71,18 @@ def _values(scores: Scores, treat: Array, prices: Array, level: float, name: str
     """Rows of a checked rule and checked costs, which may be zero."""
     net = scores.gamma - prices
     weight = scores.weight / scores.weight.sum()
-    share, everyone = float(weight @ treat), float(weight @ net)
-    own, value = treat * net, float(weight @ (treat * net))
-    by_lot = share * net + (treat - share) * everyone  # the share treated is estimated as well
+    alike = bool(np.ptp(treat[weight > 0]) == 0)  # then a lot treats the same units, to the last digit
+    share, everyone = float(treat[weight > 0][0] if alike else weight @ treat), float(weight @ net)
     parts = {
-        name: own,
-        f"{name} - treat all": own - net,
-        f"{name} - random": own - by_lot,
+        name: treat * net,
+        f"{name} - treat all": (treat - 1.0) * net,
+        f"{name} - random": (treat - share) * (net - everyone),  # the share treated is estimated as well
         "treat all": net,
         f"{name}: share treated": treat,
     }
-    estimates = [value, value - everyone, value - share * everyone, everyone, share]
+    means = {term: mean_of(each, weight) for term, each in parts.items()}
     return [
-        row_from_influence(
-            "policy", estimate, weight * (each - weight @ each), scores, level=level, term=term
-        )
-        for (term, each), estimate in zip(parts.items(), estimates, strict=True)
+        row_from_influence("policy", *mean, scores, level=level, term=term) for term, mean in means.items()
     ]
 
 

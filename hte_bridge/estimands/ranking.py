@@ -14,6 +14,7 @@ from hte_bridge.estimands.bands import with_joint_band
 from hte_bridge.estimands.folded import averaged
 from hte_bridge.estimands.moments import covariance, row_from_influence
 from hte_bridge.estimands.sequential import Ranking
+from hte_bridge.estimands.ties import FLAT, steps
 from hte_bridge.scores import Scores
 from hte_bridge.table import Estimate
 
@@ -21,21 +22,24 @@ Array = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 Target = Literal["autoc", "qini"]
 GRID = tuple(round(0.1 * step, 1) for step in range(1, 11))
+ALL = "the effect on all less itself: zero whatever the data, and no interval"
 WINDOW = 0.05  # half-width in ranks of the window that estimates the effect at a rank
 
 
 @dataclass(frozen=True, eq=False)
 class Sorted:
-    """Units from highest to lowest priority, scores averaged within ties.
+    """Units from highest to lowest priority; tied units stand in any order, which nothing below depends on.
 
-    ``order`` and ``step`` (n,): positions, and which distinct priority each has, 0 the highest. ``gamma``, ``weight``
-    (n,) in that order, weights summing to one.
+    ``order`` and ``step`` (n,): positions, and which distinct priority each has, 0 the highest. ``raw``, ``weight``
+    (n,) in that order, weights summing to one; ``gamma``, ``even`` (n,), scores and weights averaged within ties.
     """
 
     order: Codes
     step: Codes
+    raw: Array
     gamma: Array
     weight: Array
+    even: Array
 
     @property
     def ate(self) -> float:
@@ -45,19 +49,29 @@ class Sorted:
     @property
     def share(self) -> Array:
         """Weight (n,) of a unit and all before it."""
-        return np.cumsum(self.weight)
+        return np.cumsum(self.even)
+
+    def shared(self, values: Array) -> Array:
+        """Means (n,) within ties of values (n,) of the places in the order."""
+        return _shared(values, self.even, self.step)
 
 
 def sort_by(priority: Array, scores: Scores) -> Sorted:
     """Units by falling priority; tied units share their mean score."""
-    order = np.argsort(-priority, kind="stable")
-    weight = scores.weight[order] / scores.weight.sum()
-    step = np.concatenate([[0], np.cumsum(np.diff(priority[order]) != 0)])
-    gamma = scores.gamma[order]
-    if step[-1] + 1 < len(order):
-        total = np.bincount(step, weight)
-        gamma = (np.bincount(step, weight * gamma) / np.where(total > 0, total, 1.0))[step]
-    return Sorted(order, step, gamma, weight)
+    step = steps(priority)
+    order = np.argsort(step, kind="stable")
+    weight, raw = scores.weight[order] / scores.weight.sum(), scores.gamma[order]
+    even = _shared(
+        weight, np.ones(len(weight)), step[order]
+    )  # or a tie's heaviest unit counted more where it stood first
+    return Sorted(order, step[order], raw, _shared(raw, weight, step[order]), weight, even)
+
+
+def _shared(values: Array, weight: Array, step: Codes) -> Array:
+    if step[-1] + 1 == len(step):
+        return values
+    total = np.bincount(step, weight)
+    return (np.bincount(step, weight * values) / np.where(total > 0, total, 1.0))[step]
 
 
 def rate(
@@ -66,7 +80,8 @@ def rate(
     """Rank-weighted average treatment effect of one ranking: the weighted area under the TOC curve.
 
     Estimate as ``grf::rank_average_treatment_effect``, with weights, ties and clusters. The error comes from the
-    influence function, which allows for the estimated ranks; grf's half-sample bootstrap is ``bootstrap_error``.
+    influence function, which allows for the estimated ranks and, where units are tied, for the noise of each score and
+    the estimated sizes of the ties; grf's half-sample bootstrap is ``bootstrap_error``.
     Yadlowsky, Fleming, Shah, Brunskill and Wager (2025), JASA 120(549).
 
     Parameters
@@ -90,7 +105,7 @@ def rate(
     """
     _check(priority, scores, target)
     ranked = sort_by(priority, scores)
-    estimate = float(_area(ranked.gamma[None], ranked.weight[None], target)[0])
+    estimate = float(_area(ranked.gamma[None], ranked.even[None], target)[0])
     influence = np.empty(scores.n)
     influence[ranked.order] = _area_influence(ranked, target)
     return row_from_influence("rate", estimate, influence, scores, level=level, term=term or target)
@@ -113,6 +128,8 @@ def rate_by_fold(
     def make(fold: Scores, priority: Array, rows: Codes) -> list[Estimate]:
         return [rate(fold, priority, target=target) for target in targets]
 
+    if not ranking.varies:
+        return [Estimate.missing("rate", FLAT, term=target, level=level) for target in targets]
     return averaged(scores, ranking, make, level)
 
 
@@ -147,7 +164,7 @@ def toc(
             f"`grid` must hold fractions in (0, 1]. {list(grid)} was given. Use 0.1, 0.2, ..., 1."
         )
     ranked = sort_by(priority, scores)
-    estimates = _toc(ranked.gamma, ranked.weight, fractions)
+    estimates = _toc(ranked.gamma, ranked.even, fractions)
     influence = np.empty((scores.n, len(fractions)))
     influence[ranked.order] = _toc_influence(ranked, fractions)
     rows = [
@@ -159,7 +176,7 @@ def toc(
         cov = covariance(influence[:, inner], scores)
         for j, row in zip(inner, with_joint_band([rows[j] for j in inner], cov), strict=True):
             rows[j] = row
-    return [row if j in inner else row.with_(std_error=np.nan) for j, row in enumerate(rows)]
+    return [row.with_(std_error=np.nan, note=ALL) if fractions[j] == 1 else row for j, row in enumerate(rows)]
 
 
 def toc_by_fold(
@@ -170,8 +187,10 @@ def toc_by_fold(
     def make(fold: Scores, priority: Array, rows: Codes) -> list[Estimate]:
         return toc(fold, priority, grid=grid, level=level)
 
+    if not ranking.varies:
+        return [Estimate.missing("toc", FLAT, term=f"q = {q:g}", level=level) for q in grid]
     rows = averaged(scores, ranking, make, level)
-    rows = [row if row.term != "q = 1" else row.with_(std_error=np.nan) for row in rows]
+    rows = [row if row.term != "q = 1" else row.with_(std_error=np.nan, note=ALL) for row in rows]
     live = [j for j, row in enumerate(rows) if row.std_error > 0 and row.influence is not None]
     if not live:
         return rows
@@ -194,7 +213,6 @@ def bootstrap_error(
     cluster = scores.cluster[ranked.order]
     n_clusters = int(cluster.max()) + 1
     chunk = max(1, 4_000_000 // scores.n)
-    raw = scores.gamma[ranked.order]
     found = []
     for begin in range(0, draws, chunk):
         drawn = np.zeros((min(chunk, draws - begin), n_clusters))
@@ -202,7 +220,7 @@ def bootstrap_error(
             line[rng.permutation(n_clusters)[: n_clusters // 2]] = 1.0
         weight = drawn[:, cluster] * ranked.weight
         weight /= weight.sum(axis=1, keepdims=True)
-        found.append(_area(_tied_means(raw, weight, ranked.step), weight, target))
+        found.append(_area(_tied_means(ranked.raw, weight, ranked.step), weight, target))
     return float(np.std(np.concatenate(found), ddof=1))
 
 
@@ -227,33 +245,46 @@ def _area(gamma: Array, weight: Array, target: Target) -> Array:
 def _area_influence(ranked: Sorted, target: Target) -> Array:
     """Influence values (n,) in sorted order: the linear part, and that of the estimated ranks.
 
-    AUTOC is E[h(F) Γ] with h = -log(1 - F) - 1, Qini with h = F - 1/2, F the rank; the sample's own sums replace both.
+    AUTOC is E[h(F) Γ] with h = -log(1 - F) - 1, Qini with h = F - 1/2, F the rank; the sample's own sums replace both. Tied
+    units have the mean of h, and of the ranks' part, over the places that they fill: with tie groups of share p and mean
+    m, θ = Σ m ∫h over the group, whose derivatives in m and in the borders these are. A score keeps its own noise.
     """
-    weight, share = ranked.weight, ranked.share
+    weight, even, share = ranked.weight, ranked.even, ranked.share
     centred = ranked.gamma - ranked.ate
+    at = np.where(share > 0, share, np.inf)  # units before the first with weight count for nothing
     if target == "qini":
-        height = np.cumsum(weight[::-1])[::-1] - float(share @ weight)
-        slope = np.ones(len(weight))
+        height = np.cumsum(even[::-1])[::-1] - float(share @ even)
+        slope = np.ones(len(even))
     else:
-        height = np.cumsum((weight / share)[::-1])[::-1] - 1.0
-        slope = 1.0 / share
-    linear = weight * (height * centred - float((weight * height) @ centred))
+        height = np.cumsum((even / at)[::-1])[::-1] - 1.0
+        slope = 1.0 / at
+    own = ranked.shared(height) * (ranked.raw - ranked.ate)
+    linear = weight * (own - float(weight @ own))
     # moving in rank shifts the ranks of all units below: E[h'(F) (Γ - ate) (1{below} - F)]
     # with the effect at a rank smoothed: a unit's own noise must not offset itself
-    tail = slope * _smoothed(centred, weight, share) * weight
-    ranks = np.concatenate(
+    tail = slope * _smoothed(centred, ranked) * even
+    before = np.concatenate(
         [[0.0], np.cumsum(tail)[:-1]]
     )  # of units ranked before: their rank falls with this one
+    ranks = ranked.shared(before)
     moved = weight * (ranks - float(weight @ ranks))
     return linear + moved
 
 
-def _smoothed(values: Array, weight: Array, share: Array) -> Array:
-    """Weighted means (n,) within ``WINDOW`` of ranks to either side."""
+def _smoothed(values: Array, ranked: Sorted) -> Array:
+    """Weighted means (n,) within ``WINDOW`` of ranks to either side; within ties that are wider than that, of the ties."""
+    weight, share = ranked.even, ranked.share
     sums, mass = np.concatenate([[0.0], np.cumsum(weight * values)]), np.concatenate([[0.0], share])
     low = np.searchsorted(share, share - WINDOW, side="left")
     high = np.searchsorted(share, share + WINDOW, side="right")
-    return np.asarray((sums[high] - sums[low]) / (mass[high] - mass[low]))
+    width = mass[high] - mass[low]
+    near = (sums[high] - sums[low]) / np.where(width > 0, width, 1.0)
+    return np.where(_wide(ranked), values, near)
+
+
+def _wide(ranked: Sorted) -> npt.NDArray[np.bool_]:
+    """Units (n,) whose ties fill more ranks than a window: their own mean is the effect at their rank."""
+    return np.asarray(np.bincount(ranked.step, ranked.even)[ranked.step] >= 2 * WINDOW)
 
 
 def _toc(gamma: Array, weight: Array, fractions: Array) -> Array:
@@ -266,15 +297,15 @@ def _toc(gamma: Array, weight: Array, fractions: Array) -> Array:
 
 def _toc_influence(ranked: Sorted, fractions: Array) -> Array:
     """Influence values (n, k) in sorted order, with the effect at the cut estimated in a window of ranks."""
-    share, weight = ranked.share, ranked.weight
-    centred = ranked.gamma - ranked.ate
+    share, even, weight = ranked.share, ranked.even, ranked.weight
+    centred, own = ranked.gamma - ranked.ate, ranked.raw - ranked.ate
     out = np.empty((len(weight), len(fractions)))
     for j, q in enumerate(fractions):
         near = np.abs(share - q) <= WINDOW
-        cut = float(np.average(centred[near], weights=weight[near])) if near.any() and q < 1 else 0.0
-        inside = np.clip((q - share + weight) / np.where(weight > 0, weight, 1.0), 0.0, 1.0)
-        values = inside * (centred - cut) / q
-        out[:, j] = weight * (values - float(weight @ values) - centred + float(weight @ centred))
+        cut = float(np.average(centred[near], weights=even[near])) if even[near].any() and q < 1 else 0.0
+        inside = np.clip((q - share + even) / np.where(even > 0, even, 1.0), 0.0, 1.0)
+        values = ranked.shared(inside) * (own - cut) / q
+        out[:, j] = weight * (values - float(weight @ values) - own + float(weight @ own))
     return out
 
 

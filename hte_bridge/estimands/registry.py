@@ -18,7 +18,7 @@ from hte_bridge.estimands.policy import policy
 from hte_bridge.estimands.projection import projection
 from hte_bridge.estimands.ranking import rate_by_fold
 from hte_bridge.estimands.sensitivity import score_sensitivity
-from hte_bridge.estimands.sequential import How, engine_of, ranking
+from hte_bridge.estimands.sequential import How, engine_of, folds_of, ranking
 from hte_bridge.estimands.splits import repeated
 from hte_bridge.scores import Scores
 from hte_bridge.scores import scores as scores_of
@@ -101,7 +101,9 @@ MAKERS: dict[str, Maker] = {
     "clan": lambda study, fit, scores, folds, level: clan_rows(
         fit, scores, folds, "sequential", level=level, groups=5
     ),
-    "calibration": lambda study, fit, scores, folds, level: calibration(scores, level=level),
+    "calibration": lambda study, fit, scores, folds, level: calibration(
+        scores, fold=folds_of(fit, folds), level=level
+    ),
     "rate": lambda study, fit, scores, folds, level: rate_by_fold(
         scores, ranking(fit, folds, "sequential"), level=level
     ),

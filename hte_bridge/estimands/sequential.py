@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from hte_bridge.engine import Engine, Fit
 from hte_bridge.errors import NotIdentified
+from hte_bridge.estimands.ties import varies, without_offsets
 from hte_bridge.study import Folds, Study
 
 Array = npt.NDArray[np.float64]
@@ -34,6 +35,11 @@ class Ranking:
     priority: Array
     fold: npt.NDArray[np.int64]
     how: How
+
+    @property
+    def varies(self) -> bool:
+        """Whether anybody ranks before another: whether priorities differ within any fold by more than rounding."""
+        return varies(self.priority, self.fold)
 
     @property
     def note(self) -> str:
@@ -108,6 +114,25 @@ def heldout(fit: Fit, folds: Folds, how: How = "heldout") -> Ranking:
 def ranking(fit: Fit, folds: Folds, how: How) -> Ranking:
     """The ranking named by ``how``."""
     return sequential(fit, folds) if how == "sequential" else heldout(fit, folds, how)
+
+
+def folds_of(fit: Fit, folds: Folds) -> npt.NDArray[np.int64] | None:
+    """Folds (n,) within which a fit's held-out predictions may be compared; none where they are out-of-bag, as a forest's."""
+    return None if getattr(fit, "out_of_bag", False) else folds.fold
+
+
+def comparable(folds: Folds, *fits: Fit) -> list[Array]:
+    """Held-out CATE (n,) of each fit, compared over the same units: without the levels of single folds, wherever one fit has them."""
+    known = [each for each in (folds_of(fit, folds) for fit in fits) if each is not None]
+    out = []
+    for fit in fits:
+        if fit.heldout is None:
+            raise NotIdentified(
+                fit.reasons.get("*", "This engine has no held-out predictions for this study.")
+            )
+        fold = known[0] if known else np.zeros(fit.study.n, dtype=np.int64)
+        out.append(without_offsets(fit.heldout.cate, fold, fit.study.weight))
+    return out
 
 
 def _refitted(engine: Engine, study: Study, folds: Folds) -> Array:

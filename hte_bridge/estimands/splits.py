@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from hte_bridge.engine import Engine
 from hte_bridge.errors import InvalidOption
 from hte_bridge.progress import steps
 from hte_bridge.study import Folds, Study
-from hte_bridge.table import Estimate
+from hte_bridge.table import Ends, Estimate
 
 Split = Callable[[Study, Folds], list[Estimate]]
 
@@ -35,22 +36,37 @@ def median_of(draws: Sequence[Sequence[Estimate]], *, level: float = 0.95) -> li
     (2.0, 2.24)
     """
     out = []
-    for rows in zip(*draws, strict=True):
-        inner = [row.with_(level=1 - (1 - level) / 2, interval=None) for row in rows]
-        middle = lambda values: float(np.median(np.fromiter(values, dtype=np.float64)))
-        p = min(1.0, 2 * middle(row.p_value for row in rows))
+    for each in zip(*draws, strict=True):
+        rows = tuple(each)
+        p = min(1.0, 2 * _middle(row.p_value for row in rows))
         out.append(
             rows[0].with_(
-                estimate=middle(row.estimate for row in rows),
-                std_error=middle(row.std_error for row in rows),
+                estimate=_middle(row.estimate for row in rows),
+                std_error=_middle(row.std_error for row in rows),
+                test=(_middle(row.statistic for row in rows), p),
+                interval=Ends(Medians(rows), level),
                 level=level,
-                test=(middle(row.statistic for row in rows), p),
-                interval=(middle(row.conf_low for row in inner), middle(row.conf_high for row in inner)),
                 influence=None,
                 note=f"median of {len(draws)} splits; interval and p-value adjusted for splitting",
             )
         )
     return out
+
+
+def _middle(values: Iterable[float]) -> float:
+    return float(np.median(np.fromiter(values, dtype=np.float64)))
+
+
+@dataclass(frozen=True, eq=False)
+class Medians:
+    """Median ends of a row over splits, at any level: those of coverage 1 - (1 - level) / 2, of its band where it has one."""
+
+    rows: tuple[Estimate, ...]
+
+    def __call__(self, level: float) -> tuple[float, float]:
+        """Ends at a level."""
+        inner = [row.at_level(1 - (1 - level) / 2) for row in self.rows]
+        return _middle(row.conf_low for row in inner), _middle(row.conf_high for row in inner)
 
 
 def repeated(

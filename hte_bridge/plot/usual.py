@@ -45,14 +45,16 @@ def pictures(table: Table) -> list[Picture]:
         name: fit.heldout for name, fit in getattr(table, "fits", {}).items() if fit.heldout is not None
     }
     if held:
-        frames = {name: pd.DataFrame({"estimate": each.cate}) for name, each in held.items()}
+        drawn: Any = table.heldout_cate  # type: ignore[attr-defined]
+        frames = {name: pd.DataFrame({"estimate": drawn(name)[0]}) for name in held}
         shown.append(Picture("Held-out CATE, sorted", lambda ax: cate_sorted(frames, ax)))
     if len(held) > 1:
         first, second = list(held)[-2:]
+        pair = drawn(first, second)
         shown.append(
             Picture(
                 "Do engines agree?",
-                lambda ax: agreement(held[first].cate, held[second].cate, ax, names=(first, second)),
+                lambda ax: agreement(pair[0], pair[1], ax, names=(first, second)),
             )
         )
     if held and table.meta.get("propensity"):
