@@ -1,20 +1,57 @@
-"""What a user names of a study's frame: a column, a condition, a right-hand side in fixest's syntax."""
+"""What a user asks of a study's frame: rows by a condition, columns by a right-hand side in fixest's syntax.
+
+A right-hand side is cut into terms (``terms``), each factor is computed by our own grammar (``expression``), and formulaic, which knows how
+factors are coded, sees names of computed columns alone: nothing that a user writes reaches its ``eval``.
+"""
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hte_bridge.alignment import Chosen, columns_of, mask_of, some
-from hte_bridge.errors import InvalidOption, nearest
-from hte_bridge.expression import condition
+from hte_bridge.alignment import Chosen, columns_of, finite, mask_of, some
+from hte_bridge.errors import InvalidOption
+from hte_bridge.expression import column_called, condition, evaluate
+from hte_bridge.grammar import Token, read, text_of, tokens_of
+from hte_bridge.kleene import numbers
 from hte_bridge.study import Study
+from hte_bridge.terms import Factor, Term, split, terms_of
+from hte_bridge.values import Dates, Levels, Number, Text, Truth, Unfit, Value, value_of
 
 Array = npt.NDArray[np.float64]
+EXAMPLE = "such as 'age + i(town) + log(income)'"
+MOST_COLUMNS = 5_000
+LARGEST = 1_000  # columns of one spline or polynomial
+CURVES = (
+    "poly",
+    "bs",
+    "cr",
+    "cs",
+    "cc",
+    "scale",
+    "center",
+    "standardize",
+)  # formulaic's, of one column of numbers
+CONTRASTS = {  # as formulaic and patsy name them -> formulaic's class
+    "contr.treatment": "TreatmentContrasts",
+    "contr.SAS": "SASContrasts",
+    "contr.sum": "SumContrasts",
+    "contr.helmert": "HelmertContrasts",
+    "contr.diff": "DiffContrasts",
+    "contr.poly": "PolyContrasts",
+    "Treatment": "TreatmentContrasts",
+    "Sum": "SumContrasts",
+    "Helmert": "HelmertContrasts",
+    "Diff": "DiffContrasts",
+    "Poly": "PolyContrasts",
+}
 
 
 def rows_of(study: Study, where: Any) -> Chosen:
@@ -50,9 +87,9 @@ def right_hand_side(formula: str, frame: pd.DataFrame) -> tuple[Array, list[str]
     Parameters
     ----------
     formula : str
-        ``"age + i(town)"``, ``"x * z"``, ``"poly(age, 2)"``; fixest's ``i(x)`` is formulaic's ``C(x)``. A leading ``~`` may
-        stand.
-    frame : DataFrame
+        Terms joined by ``+ - : * / ^``; a factor is a column, ``i(town)`` or ``C(town, contr.sum)``, ``poly(age, 2)``, ``bs cr cs cc``,
+        ``scale center standardize``, ``I(...)`` of anything that a condition may hold, or a function of ``expression.FUNCTIONS``.
+    frame : DataFrame (n, ...)
 
     Raises
     ------
@@ -64,29 +101,251 @@ def right_hand_side(formula: str, frame: pd.DataFrame) -> tuple[Array, list[str]
     >>> right_hand_side("~ x + i(g)", pd.DataFrame({"x": [1.0, 2.0, 3.0], "g": ["a", "b", "a"]}))[1]
     ['x', 'C(g)[T.b]']
     """
-    from formulaic import Formula, model_matrix
+    try:
+        terms = terms_of(formula)
+        if not terms:
+            raise Unfit("names no column")
+        computed = _computed(terms, frame.reset_index(drop=True))
+        _few_enough(terms, computed, len(frame))
+        values, names = _coded(terms, computed, len(frame))
+    except Unfit as error:
+        raise InvalidOption(
+            f"`formula` must be a right-hand side {EXAMPLE}. {error.sentence(formula)}"
+        ) from error
+    return finite(values, names, formula), names
+
+
+@dataclass(frozen=True, eq=False)
+class Computed:
+    """A factor's name, what formulaic codes, and how many columns that makes at least."""
+
+    name: str
+    values: Any
+    width: int = 1
+
+
+def _computed(terms: list[Term], frame: pd.DataFrame) -> dict[Factor, Computed]:
+    """Each factor once."""
+    out: dict[Factor, Computed] = {}
+    for factor in dict.fromkeys(each for term in terms for each in term):
+        try:
+            with np.errstate(all="ignore"):
+                out[factor] = _factor(factor, frame)
+        except Unfit as error:
+            error.about = error.about or "".join(piece.written for piece in factor.pieces)
+            raise
+    return out
+
+
+def _factor(factor: Factor, frame: pd.DataFrame) -> Computed:
+    """The values of one factor."""
+    first = factor.pieces[0] if factor.pieces else Token("", "", "")
+    if len(factor.pieces) == 1 and first.kind in ("name", "quoted"):
+        return _plain(first.said, _known(value_of(column_called(frame, first.said))))
+    call, arguments = factor.call, factor.arguments if factor.call else []
+    if call == "Q" and len(arguments) == 1 and [piece.kind for piece in arguments[0]] == ["text"]:
+        name = text_of(arguments[0][0])
+        return _plain(f"Q({name!r})", _known(value_of(column_called(frame, name))))
+    if call in ("C", "i", *CURVES, "I") and arguments:
+        return {"C": _category, "i": _category, "I": _identity}.get(call, _curve)(factor, frame)
+    found = read(factor.pieces)
+    return _plain(found.shown(), _known(evaluate(found, frame, SCALES)))
+
+
+def _known(value: Value) -> Value:
+    """The same, if nothing of it is missing: formulaic would take a missing level for the first."""
+    if not value.missing.ndim:
+        raise Unfit("names no column")
+    gaps = np.flatnonzero(value.missing)
+    if len(gaps):
+        raise Unfit(
+            f"has no value in {len(gaps):,} of {value.missing.size:,} rows, the first of them row {gaps[0]}; columns of a formula must have "
+            "no missing value: fill it, or leave it out"
+        )
+    return value
+
+
+def _plain(name: str, value: Value) -> Computed:
+    """Numbers as they are, yes and no as 1 and 0, text and levels as a category."""
+    if isinstance(value, Text | Levels):
+        levels = _levels(value)
+        return Computed(name, levels, max(len(levels.cat.categories) - 1, 1))
+    return Computed(name, _floats(value))
+
+
+def _floats(value: Value) -> Array:
+    return numbers(value).values
+
+
+def _levels(value: Value) -> pd.Series:
+    """A category of the levels that occur, in their order."""
+    if isinstance(value, Levels):
+        codes = pd.Categorical.from_codes(value.codes, value.levels, ordered=value.ordered)
+        found = codes.remove_unused_categories()
+    elif isinstance(value, Truth):
+        found = pd.Categorical(value.yes)
+    elif isinstance(value, Number):
+        whole = (value.values == np.round(value.values)) & (np.abs(value.values) < 2**53)
+        plain = value.values.astype(np.int64) if bool(np.all(whole)) else value.values
+        found = pd.Categorical(plain if value.exact is None else value.exact)
+    elif isinstance(value, Dates):
+        raise Unfit("holds dates; turn them into a number or a category")
+    else:
+        found = pd.Categorical(value.values)
+    return pd.Series(found)
+
+
+def _identity(factor: Factor, frame: pd.DataFrame) -> Computed:
+    if len(factor.arguments) != 1:
+        raise Unfit("must be given one argument")
+    found = read(factor.arguments[0])
+    return _plain(f"I({found.shown()})", _known(evaluate(found, frame, SCALES)))
+
+
+def _category(factor: Factor, frame: pd.DataFrame) -> Computed:
+    """``C(x, contrasts, levels=)`` and fixest's ``i(x, ref=)``."""
+    from formulaic.transforms import C
+
+    found = read(factor.arguments[0])
+    levels = _levels(_known(evaluate(found, frame, SCALES)))
+    options: dict[str, Any] = {}
+    shown = [found.shown()]
+    for name, pieces in (_named(each) for each in factor.arguments[1:]):
+        if name == "ref":
+            name, pieces = "contrasts", (*tokens_of("contr.treatment(base="), *pieces, *tokens_of(")"))
+        contrasts = name in ("", "contrasts")
+        options[name or "contrasts"] = _contrasts(pieces) if contrasts else _literal(pieces)
+        written = "".join(piece.written for piece in pieces)
+        shown.append(written if contrasts else f"{name}={options[name]!r}")
+    if set(options) - {"contrasts", "levels", "spans_intercept"}:
+        raise Unfit("may be given contrasts, levels and spans_intercept")
+    strange = set(levels.cat.categories) - set(options.get("levels", levels.cat.categories))
+    if strange:
+        raise Unfit(f"is given levels without {sorted(map(str, strange))[0]!r}, which the column holds")
+    return Computed(f"C({', '.join(shown)})", C(levels, **options), max(len(levels.cat.categories) - 1, 1))
+
+
+def _curve(factor: Factor, frame: pd.DataFrame) -> Computed:
+    """A polynomial, a spline or a scaled column, by formulaic from numbers that we computed."""
+    found = read(factor.arguments[0])
+    values = _floats(_known(evaluate(found, frame, SCALES)))
+    given = [(name, _literal(pieces)) for name, pieces in (_named(each) for each in factor.arguments[1:])]
+    for name, value in given:
+        if name in ("", "df", "degree") and isinstance(value, int) and value > LARGEST:
+            raise Unfit(f"asks for {value:,} columns or more; at most {LARGEST:,} are made")
+    places = [value for name, value in given if not name]
+    options = {name: value for name, value in given if name}
+    shown = [
+        found.shown(),
+        *(repr(value) for value in places),
+        *(f"{name}={value!r}" for name, value in options.items()),
+    ]
+    made = _ask(_transform(factor.call), values, *places, **options)
+    width = np.shape(made)[1] if np.ndim(made) == 2 else len(made) if isinstance(made, Mapping) else 1
+    return Computed(f"{factor.call}({', '.join(shown)})", made, width)
+
+
+def _transform(name: str) -> Callable[..., Any]:
+    from formulaic.transforms import TRANSFORMS
+
+    found: Callable[..., Any] = TRANSFORMS[name]
+    return found
+
+
+def _scaled(name: str) -> Callable[[Array], Array]:
+    return lambda values: np.asarray(_ask(_transform(name), values), dtype=np.float64)
+
+
+SCALES = {
+    name: _scaled(name) for name in ("scale", "center", "standardize")
+}  # may stand inside an expression
+
+
+def _ask(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """What formulaic answers; its complaints end our sentence."""
     from formulaic.errors import FormulaicError
 
-    text = re.sub(r"\bi\(", "C(", formula.split("~")[-1])
     try:
-        missing = sorted(set(map(str, Formula(text).required_variables)) - set(frame.columns))
-        if missing:
-            raise InvalidOption(f"`formula` must name columns of the frame. {_offer(missing[0], frame)}")
-        matrix: Any = model_matrix(text, frame, na_action="ignore")
-    except FormulaicError as error:
-        raise InvalidOption(
-            f"`formula` must be a right-hand side such as 'age + i(town)'. {error}"
-        ) from error
-    names = [str(name) for name in matrix.columns if name != "Intercept"]
-    values = np.asarray(matrix[names], dtype=np.float64)
-    gaps = np.flatnonzero(~np.isfinite(values).all(axis=1))
-    if len(gaps):
-        raise InvalidOption(
-            f"Columns of a formula must have no missing value. {len(gaps):,} of {len(frame):,} rows of `{formula}` do; the "
-            f"first is row {gaps[0]}. Leave the column out, or project on the covariates (no formula)."
+        return function(*arguments, **options)
+    except (FormulaicError, ValueError, TypeError, ArithmeticError, LookupError) as error:
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise Unfit(f"cannot be made: {said.rstrip('.')}") from error
+
+
+def _named(pieces: tuple[Token, ...]) -> tuple[str, tuple[Token, ...]]:
+    """The name, or an empty string, and the tokens of an argument."""
+    if len(pieces) > 2 and pieces[0].kind == "name" and pieces[1].said == "=":
+        return pieces[0].said, pieces[2:]
+    return "", pieces
+
+
+def _literal(pieces: tuple[Token, ...]) -> Any:
+    """A number, text, yes or no, or a list of them, written out."""
+    words = []
+    for piece in pieces:
+        fixed = (
+            piece.said in ("True", "False", "None")
+            if piece.kind == "name"
+            else piece.said in ("-", "[", "]", "(", ")", ",")
         )
-    return np.asfortranarray(values), names
+        if piece.kind not in ("number", "text") and not (piece.kind in ("name", "sign") and fixed):
+            raise Unfit(
+                f"has an argument `{piece.written}`; beside the column only numbers and text, written out, may stand"
+            )
+        words.append(repr(text_of(piece)) if piece.kind == "text" else piece.said)
+    try:
+        found = ast.literal_eval(" ".join(words))
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise Unfit("has an argument that cannot be read") from error
+    return found
 
 
-def _offer(name: str, frame: pd.DataFrame) -> str:
-    return f"`{name}` is not one. {nearest(name, frame.columns)}"
+def _contrasts(pieces: tuple[Token, ...]) -> Any:
+    """Contrasts by name, with what they are given written out."""
+    from formulaic.transforms import contrasts
+
+    place = next((k for k, piece in enumerate(pieces) if piece.said == "("), len(pieces))
+    name = "".join(piece.said for piece in pieces[:place])
+    if name not in CONTRASTS:
+        raise Unfit(
+            f"has contrasts that are none of {', '.join(CONTRASTS)}; a product with another column is written C(town):x"
+        )
+    given = [
+        (name, _literal(each)) for name, each in (_named(part) for part in split(pieces[place + 1 : -1]))
+    ]
+    made = getattr(contrasts, CONTRASTS[name])
+    if name == "Treatment":
+        given = [("base" if each in ("", "reference") else each, value) for each, value in given]
+    return _ask(
+        made, *(value for each, value in given if not each), **{each: value for each, value in given if each}
+    )
+
+
+def _few_enough(terms: list[Term], computed: Mapping[Factor, Computed], n: int) -> None:
+    """More columns than rows are no projection, and would fill the memory before anyone says so."""
+    found = sum(int(np.prod([float(computed[factor].width) for factor in term])) for term in terms)
+    if found > min(n, MOST_COLUMNS):
+        raise Unfit(
+            f"makes {found:,} columns or more of {n:,} rows; at most {min(n, MOST_COLUMNS):,} are possible"
+        )
+
+
+def _coded(terms: list[Term], computed: Mapping[Factor, Computed], n: int) -> tuple[Array, list[str]]:
+    """Columns of the terms as formulaic codes them, the intercept left out."""
+    from formulaic import Formula, model_matrix
+    from formulaic.parser.types import Factor as Coded
+    from formulaic.parser.types import Term as CodedTerm
+
+    mark = {
+        factor: f"\ue000{place}\ue001" for place, factor in enumerate(computed)
+    }  # no user's name holds these
+    looked_up = [[Coded(mark[each], eval_method="lookup") for each in term] for term in terms]
+    intercept = CodedTerm([Coded("1", eval_method="literal")])
+    formula = Formula([intercept, *map(CodedTerm, looked_up)])
+    values = {mark[each]: found.values for each, found in computed.items()}
+    matrix = _ask(model_matrix, formula, pd.DataFrame(index=range(n)), context=values, na_action="ignore")
+    own = {mark[each]: found.name for each, found in computed.items()}
+    names = [
+        re.sub("\ue000[0-9]+\ue001", lambda place: own[place[0]], str(each)) for each in matrix.columns[1:]
+    ]
+    return np.asarray(matrix, dtype=np.float64)[:, 1:], names

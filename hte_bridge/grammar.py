@@ -35,6 +35,7 @@ REFUSED = {
     "@": "names a variable of Python (`@`)",
     "=": "holds an assignment (`=`); equality is written `==`",
     "{": "holds braces",
+    "^": "holds `^`; a power is written `**`",
     ";": "holds several statements",
 }
 
