@@ -34,6 +34,7 @@ from hte_bridge.faults import Guard, OnError
 from hte_bridge.formula import design_of, rows_of
 from hte_bridge.rows import again_by_engine, distinct, engine_rows, engine_scores, verbs
 from hte_bridge.scores import Scores
+from hte_bridge.sealed import file_names
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate, Table
 
@@ -155,7 +156,8 @@ class Comparison(Table):
         """Write the table; with ``fits``, also each engine that can be saved, beside it.
 
         ``t.parquet`` gets the neighbours ``t.grf.rds`` (R's own file) and ``t.deep.npz``; `CausalForestFit.load` and
-        `DeepFit.load` read them back and predict the same numbers.
+        `DeepFit.load` read them back and predict the same numbers. What cannot be part of a file's name, such as a
+        slash, is ``_`` there.
 
         Raises
         ------
@@ -164,7 +166,7 @@ class Comparison(Table):
         """
         path = super().save(path)
         if fits:
-            for name, fit in self.fits.items():
+            for name, fit in zip(file_names(self.fits), self.fits.values(), strict=True):
                 ending = getattr(fit, "ending", None)  # feols has none: it is fitted again in a moment
                 if ending is not None:
                     fit.save(path.with_name(f"{path.stem}.{name}{ending}"))  # type: ignore[attr-defined]

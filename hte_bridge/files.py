@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,42 +11,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hte_bridge.errors import UnreadableFile, UnwritableFolder
+from hte_bridge.errors import UnreadableFile
+from hte_bridge.sealed import BROKEN, OPEN, seal, sealed, whole_file
 from hte_bridge.table import COLUMNS, FORMAT_VERSION, Estimate, Table
 
-KEY = b"hte_bridge"
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its name only when all is written.
-
-    Raises
-    ------
-    UnwritableFolder
-        If the folder cannot be made or written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, suffix=path.suffix)
-        os.close(handle)
-    except OSError as error:
-        raise UnwritableFolder(
-            f"The output folder must be one that can be written. `{path.parent}` is not ({error.strerror}). "
-            "Choose another."
-        ) from error
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise UnwritableFolder(
-            f"`{path.name}` must fit in its folder. Writing it failed ({error.strerror or error}). Free some "
-            "space or choose another folder; nothing half-written was left."
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+KEY, SEAL = b"hte_bridge", b"hte_bridge_seal"
+UNSEALED = 1  # the last format of tables without a checksum
+MOST_UNPACKED, LEAST_UNPACKED = (
+    64,
+    2**24,
+)  # bytes of unpacked columns: times the file's, and what any file may have
 
 
 def save_table(table: Table, path: Path) -> Path:
@@ -64,40 +35,80 @@ def save_table(table: Table, path: Path) -> Path:
     ]
     state = {"version": FORMAT_VERSION, "meta": table.meta, "extra": extra}
     arrow = pa.Table.from_pandas(frame, preserve_index=False)
-    arrow = arrow.replace_schema_metadata(
-        {**(arrow.schema.metadata or {}), KEY: json.dumps(state, default=plain)}
-    )
+    return write_columns(path, arrow, json.dumps(state, default=plain))
+
+
+def write_columns(path: Path, columns: pa.Table, text: str) -> Path:
+    """Columns as Parquet with a text of JSON and a checksum in the file's own metadata."""
+    about = {**(columns.schema.metadata or {}), KEY: text.encode(), SEAL: OPEN}
     with whole_file(path) as temporary:
-        pq.write_table(arrow, temporary)
+        pq.write_table(columns.replace_schema_metadata(about), temporary)
+        seal(temporary)
     return path
+
+
+def read_columns(path: Path, what: str) -> tuple[pa.Table, dict[str, Any] | None, bool]:
+    """Columns, JSON (none in a file of something else), and whether the file had a checksum, which then held.
+
+    Raises
+    ------
+    UnreadableFile
+        If the file is damaged, truncated or of another format, or its columns unpack to far more than it holds. ``what``
+        says what it should be.
+    """
+    try:
+        whole = sealed(path)
+        about = pq.read_metadata(path)
+        text = (about.metadata or {}).get(KEY)
+        state = None if text is None else json.loads(text)
+        unpacked = sum(about.row_group(k).total_byte_size for k in range(about.num_row_groups))
+        if unpacked > max(LEAST_UNPACKED, MOST_UNPACKED * path.stat().st_size):
+            raise ValueError(f"{unpacked} bytes of columns")
+        return (pq.read_table(path) if state is not None else pa.table({})), state, whole
+    except UnreadableFile:
+        raise
+    except (pa.ArrowException, *BROKEN) as error:
+        raise UnreadableFile(
+            f"`{path.name}` must be {what}. It is truncated or of another format. Make it again."
+        ) from error
 
 
 def load_table(path: Path) -> Table:
     """Read a table; see ``Table.load``."""
     if not path.exists():
         raise UnreadableFile(f"The table's file must exist. There is no `{path}`. Check the path.")
-    try:
-        arrow = pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UnreadableFile(
-            f"`{path.name}` must be a whole Parquet file written by `table.save`. It is truncated or of another "
-            "format. Save the table again."
-        ) from error
-    stored = (arrow.schema.metadata or {}).get(KEY)
-    if stored is None:
+    columns, state, whole = read_columns(path, "a whole Parquet file written by `table.save`")
+    if state is None:
         raise UnreadableFile(
             f"`{path.name}` must be a table written by `table.save`. It is a Parquet file of something else. "
             "For data, use `Study.from_frame`."
         )
-    state = json.loads(stored)
-    if state["version"] > FORMAT_VERSION:
+    try:
+        version = int(state["version"])
+        if version > FORMAT_VERSION:
+            raise UnreadableFile(
+                f"`{path.name}` must be of format {FORMAT_VERSION} or older. It is of format {version}, "
+                "written by a newer hte_bridge. Upgrade hte_bridge to read it."
+            )
+        if not whole and version > UNSEALED:
+            raise UnreadableFile(
+                f"`{path.name}` must have the checksum that `table.save` writes. It has none: bytes were changed or lost since. "
+                "Take it from a backup, or save the table again."
+            )
+        return _table(columns, state)
+    except UnreadableFile:
+        raise
+    except BROKEN as error:
         raise UnreadableFile(
-            f"`{path.name}` must be of format {FORMAT_VERSION} or older. It is of format {state['version']}, "
-            "written by a newer hte_bridge. Upgrade hte_bridge to read it."
-        )
+            f"`{path.name}` must be a table written by `table.save`. Its columns are not those of one. Save the table again."
+        ) from error
+
+
+def _table(columns: pa.Table, state: Mapping[str, Any]) -> Table:
+    """The table of a file's columns and JSON."""
     derived = {"statistic", "p_value", "conf_low", "conf_high"}
     rows = []
-    for record, extra in zip(arrow.select(list(COLUMNS)).to_pylist(), state["extra"], strict=True):
+    for record, extra in zip(columns.select(list(COLUMNS)).to_pylist(), state["extra"], strict=True):
         values: dict[str, Any] = {
             k: np.nan if v is None else v for k, v in record.items() if k not in derived
         }

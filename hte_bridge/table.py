@@ -36,7 +36,7 @@ COLUMNS = (
     "n_clusters",
     "note",
 )
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # since 2 with a checksum
 
 
 def check_level(level: float) -> float:

@@ -1,13 +1,13 @@
 """Coverage on one's own data: a world that keeps sizes, overlap and clusters, and draws that can be taken up again."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.linear_model import LinearRegression
 
-from hte_bridge import Feols, Folds
+from hte_bridge import Feols, Folds, digest
 from hte_bridge.between.coverage import coverage
 from hte_bridge.between.world import SHAPES, World, split
 from hte_bridge.engines.given import Given
@@ -95,24 +95,29 @@ def test_intervals_that_are_too_short_are_found():  # the test above is able to 
     assert "expect intervals that are too short" in table.reading
 
 
+COUNTS = []
+
+
 @dataclass(frozen=True)
 class Counting:
     """Feols that counts its fits."""
 
-    counts: list = field(default_factory=list)
     name: str = "feols"
+    shrink: float = 1.0
+    inner: Feols = field(default_factory=Feols)
 
     def fit(self, study, folds=None):
-        self.counts.append(study.n)
-        return Feols().fit(study, folds)
+        COUNTS.append(study.n)
+        return self.inner.fit(study, folds)
 
 
 def test_a_run_cut_short_is_taken_up_where_it_ended(tmp_path):
     path, counting = tmp_path / "draws.parquet", Counting()
+    COUNTS.clear()
     options = {"shapes": ["none"], "reference": FIT, "seed": 1, "path": path}
-    coverage(STUDY, [Feols()], draws=3, **options)
-    longer = coverage(STUDY, [counting], draws=5, **options)
-    assert len(counting.counts) == 2  # three of five draws were there
+    coverage(STUDY, [counting], draws=3, **options)
+    longer = coverage(STUDY, [Counting()], draws=5, **options)
+    assert len(COUNTS) == 5  # three of five draws were there
     options.pop("path")
     anew = coverage(STUDY, [Feols()], draws=5, **options)
     pd.testing.assert_frame_equal(longer.to_frame(), anew.to_frame(), check_exact=True)
@@ -126,8 +131,60 @@ def test_draws_of_another_call_and_broken_files_are_refused(tmp_path):
     with pytest.raises(UnreadableFile, match="must hold draws of this call"):
         coverage(STUDY, [Feols()], seed=2, **options)
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(UnreadableFile, match="must be a whole Parquet file"):
+    with pytest.raises(UnreadableFile, match=r"must be a whole Parquet file|must be as it was written"):
         coverage(STUDY, [Feols()], seed=1, **options)
+
+
+STALE = {
+    "an option": (Counting(shrink=0.5), "`feols` had shrink 1.0, now 0.5"),
+    "an option of an engine within": (Counting(inner=Feols(seed=3)), "`feols` had inner.seed 0, now 3"),
+    "another engine of that name": (Feols(), "`feols` had "),
+}
+
+
+@pytest.mark.parametrize("name", STALE)
+def test_draws_of_an_engine_with_other_options_are_not_taken_up(name, tmp_path):
+    other, sentence = STALE[name]
+    options = {"shapes": ["none"], "reference": FIT, "path": tmp_path / "d.parquet", "draws": 2, "seed": 1}
+    first = coverage(STUDY, [Counting()], **options)
+    with pytest.raises(UnreadableFile, match=rf"made with other options: {sentence}.*Choose another `path`"):
+        coverage(STUDY, [other], **options)
+    assert coverage(STUDY, [Counting()], **options).rows == first.rows
+    both = coverage(STUDY, [Counting(), replace(STALE["an option"][0], name="half")], **options)
+    assert {row.engine for row in both.rows} == {"feols", "half"}
+    with pytest.raises(UnreadableFile, match=r"`half` had shrink 0.5, now 1.0"):
+        coverage(STUDY, [Counting(name="half")], **options)
+
+
+OTHER_CALLS = {
+    "another study": {"study": study_of(n=400, cluster="village", seed=5)},
+    "another seed": {"seed": 2},
+    "another level": {"level": 0.9},
+    "another reference fit or scale": {"scale": 0.4},
+}
+
+
+@pytest.mark.parametrize("name", OTHER_CALLS)
+def test_draws_of_another_call_are_named(name, tmp_path):
+    call = {"study": STUDY, "engines": [Feols()], "shapes": ["none"], "draws": 2, "reference": FIT, "seed": 1}
+    call["path"] = tmp_path / "d.parquet"
+    coverage(**call)
+    with pytest.raises(UnreadableFile, match=name):
+        coverage(**call | OTHER_CALLS[name])
+
+
+def test_draws_of_other_code_are_not_taken_up(tmp_path, monkeypatch):
+    options = {"shapes": ["none"], "reference": FIT, "path": tmp_path / "d.parquet", "draws": 2, "seed": 1}
+    coverage(STUDY, [Feols()], **options)
+    monkeypatch.setattr(digest, "code", lambda: "other")
+    with pytest.raises(UnreadableFile, match="another version of hte_bridge or of a library"):
+        coverage(STUDY, [Feols()], **options)
+
+
+def test_an_engine_that_cannot_be_told_from_another_needs_no_file(tmp_path):
+    odd = replace(Counting(), inner=object())
+    with pytest.raises(InvalidOption, match=r"options that can be told from others. One holds a object"):
+        coverage(STUDY, [odd], draws=2, reference=FIT, path=tmp_path / "d.parquet")
 
 
 def test_engines_without_an_interval_or_predictions_say_so():

@@ -22,6 +22,7 @@ from hte_bridge.errors import (
     UnwritableFolder,
 )
 from hte_bridge.rlink import client, memory
+from hte_bridge.sealed import OPEN, seal
 
 N = 300
 
@@ -281,18 +282,22 @@ def test_a_saved_fit_brings_its_study(tmp_path):
 @pytest.mark.r
 def test_unreadable_files_are_said(fit, tmp_path):
     whole = fit.save(tmp_path / "forest.rds")
-    cut = tmp_path / "cut.rds"
+    cut, older, other, newer = (tmp_path / f"{name}.rds" for name in ("cut", "older", "other", "newer"))
     cut.write_bytes(whole.read_bytes()[:500])
-    other = tmp_path / "other.rds"
-    client.call("evaluate", options={"code": f"saveRDS(1:3, '{other}'); 1"})
-    for path, found in ((cut, "truncated or of another"), (other, "an R file of something else")):
-        with pytest.raises(UnreadableFile, match=f"must be a forest written by `fit.save`. It is {found}"):
+    older.write_bytes(whole.read_bytes()[: -len(OPEN)])
+    attribute = "x <- list(); attr(x, 'hte_bridge') <- '{\"version\": 99, \"units\": {}}'"
+    for path, made in ((other, "x <- 1:3"), (newer, attribute)):
+        client.call("evaluate", options={"code": f"{made}; saveRDS(x, '{path}', version = 2); 1"})
+        path.write_bytes(path.read_bytes() + OPEN)
+        seal(path)
+    for path, found in (
+        (cut, "It has none: it is truncated"),
+        (older, "It has none: it is truncated, of another kind, or of an older"),
+        (other, "It is an R file of something else"),
+        (newer, "of format 2 or older. It is of format 99.*Upgrade"),
+    ):
+        with pytest.raises(UnreadableFile, match=found):
             CausalForestFit.load(path)
-    newer = tmp_path / "newer.rds"
-    code = f"x <- list(); attr(x, 'hte_bridge') <- '{{\"version\": 99}}'; saveRDS(x, '{newer}'); 1"
-    client.call("evaluate", options={"code": code})
-    with pytest.raises(UnreadableFile, match=r"of format 2 or older. It is of format 99.*Upgrade"):
-        CausalForestFit.load(newer)
     with pytest.raises(UnreadableFile, match="There is no `"):
         CausalForestFit.load(tmp_path / "absent.rds")
     (tmp_path / "file").touch()
@@ -303,6 +308,7 @@ def test_unreadable_files_are_said(fit, tmp_path):
         "file",
         "forest.rds",
         "newer.rds",
+        "older.rds",
         "other.rds",
     ]
 

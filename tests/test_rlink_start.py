@@ -10,7 +10,7 @@ import pytest
 
 import hte_bridge as hb
 from hte_bridge.errors import RUnavailable
-from hte_bridge.rlink import client, versions
+from hte_bridge.rlink import client, process, versions
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_no_room_for_temporary_files_is_said(home, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(client.tempfile, "TemporaryFile", full)
+    monkeypatch.setattr(process.tempfile, "TemporaryFile", full)
     with pytest.raises(RUnavailable, match=r"temporary folder that can be written.*No space left.*TMPDIR"):
         client.worker()
 

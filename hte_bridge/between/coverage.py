@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +12,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from hte_bridge.between.compared import Reading
+from hte_bridge.between.draws import Store, marks
 from hte_bridge.between.world import SHAPES, Shape, World, split
 from hte_bridge.engine import Engine, Fit, HeldOut
-from hte_bridge.errors import HteBridgeError, InvalidOption, NotIdentified, UnreadableFile
+from hte_bridge.errors import HteBridgeError, InvalidOption, NotIdentified
 from hte_bridge.estimands.averages import ate
-from hte_bridge.files import whole_file
 from hte_bridge.options import whole
 from hte_bridge.progress import steps
 from hte_bridge.scores import scores
@@ -26,7 +25,6 @@ from hte_bridge.table import Estimate, check_level
 
 Array = npt.NDArray[np.float64]
 BLOCK = 20  # tasks between two writings of the file
-COLUMNS = ("engine", "shape", "draw", "quantity", "value")
 
 
 def coverage(
@@ -75,14 +73,17 @@ def coverage(
     Raises
     ------
     InvalidOption, NotIdentified, UnreadableFile
-        If an option is not what it must be; no engine has held-out predictions; ``path`` holds draws of another call.
+        If an option is not what it must be; no engine has held-out predictions; ``path`` is damaged, or holds draws of another
+        study, reference, seed, level or code, or of an engine of the same name with another option, which is named.
     """
     chosen, kinds = list(engines), list(shapes)
     _check(chosen, kinds, draws, level)
     kept, judged = split(study, seed)
     world = World.of(study, _reference(study, chosen, reference, seed), scale)
     tasks = [(kind, draw) for draw in range(draws) for kind in kinds]
-    store = Store(None if path is None else Path(path), _mark(study, chosen, scale, level, seed, world))
+    store = Store(
+        None if path is None else Path(path), {} if path is None else marks(world, chosen, level, seed)
+    )
     for engine in chosen:
         done = store.done(engine.name)
         missing = [task for task in tasks if task not in done]
@@ -190,64 +191,6 @@ def _work(
 
             made = Parallel(n_jobs=jobs)(delayed(job)(*task) for task in block)
         store.add([line for lines in made for line in lines])
-
-
-@dataclass(eq=False)
-class Store:
-    """Single results, in memory and, where a path is given, in a Parquet file that says which call made it."""
-
-    path: Path | None
-    mark: str
-
-    def __post_init__(self) -> None:
-        self.frame = pd.DataFrame(columns=list(COLUMNS)).astype({"draw": np.int64, "value": np.float64})
-        if self.path is None or not self.path.exists():
-            return
-        try:
-            found = pd.read_parquet(self.path)
-        except (OSError, ValueError) as error:
-            raise UnreadableFile(
-                f"`{self.path.name}` must be a whole Parquet file of draws. It could not be read. Delete it to begin anew."
-            ) from error
-        if found.attrs.get("mark") != self.mark:
-            raise UnreadableFile(
-                f"`{self.path.name}` must hold draws of this call. It holds those of another study, seed, scale or level. "
-                "Choose another `path`, or delete it."
-            )
-        self.frame = found
-
-    def add(self, lines: Sequence[tuple[Any, ...]]) -> None:
-        """Keep further results, and write all of them."""
-        more = pd.DataFrame(lines, columns=list(COLUMNS))
-        self.frame = more if self.frame.empty else pd.concat([self.frame, more], ignore_index=True)
-        self.frame.attrs["mark"] = self.mark
-        if self.path is not None:
-            with whole_file(self.path) as temporary:
-                self.frame.to_parquet(temporary, index=False)
-
-    def done(self, engine: str) -> set[tuple[str, int]]:
-        """Shapes and draws that an engine has results of."""
-        mine = self.frame[self.frame["engine"] == engine]
-        return set(zip(mine["shape"], mine["draw"].astype(int), strict=True))
-
-
-def _mark(
-    study: Study, engines: Sequence[Engine], scale: float, level: float, seed: int, world: World
-) -> str:
-    """A fingerprint of all that a draw depends on but its engine."""
-    digest = hashlib.sha256()
-    for values in (
-        study.outcome,
-        study.treatment,
-        study.filled,
-        study.weight,
-        study.cluster,
-        world.base,
-        world.noise,
-    ):
-        digest.update(np.ascontiguousarray(values).tobytes())
-    digest.update(repr((scale, level, seed)).encode())
-    return digest.hexdigest()
 
 
 def _table(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -35,6 +35,7 @@ Tunable = Literal[
 ]
 TUNABLE = Tunable.__args__  # type: ignore[attr-defined]
 OURS = {"outcome_mean", "propensity", "label", "memory_override", "num_threads"}  # not handed to grf by name
+TUNING = ("tune_num_trees", "tune_num_reps", "tune_num_draws")
 LARGEST_SEED = 2**31 - 1
 POINTWISE = (
     "the pointwise interval of grf's cate contains sampling noise only, not the forest's bias: it covers less than "
@@ -128,15 +129,7 @@ class CausalForest:
     memory_override: bool = False
 
     def __post_init__(self) -> None:
-        counts = (
-            "num_trees",
-            "min_node_size",
-            "ci_group_size",
-            "tune_num_trees",
-            "tune_num_reps",
-            "tune_num_draws",
-        )
-        for name in counts:
+        for name in ("num_trees", "min_node_size", "ci_group_size", *TUNING):
             whole(name, getattr(self, name))
         whole("seed", self.seed, 0, LARGEST_SEED)
         for name in ("mtry", "num_threads"):
@@ -183,6 +176,10 @@ class CausalForest:
         tuned = options["tune.parameters"]
         options["tune.parameters"] = tuned if isinstance(tuned, str) else list(tuned)
         return {**options, "num.threads": self.num_threads or client.threads()}
+
+    def made_by(self) -> dict[str, str]:
+        """Versions on which the numbers depend."""
+        return client.made_by("grf")
 
     def fit(self, study: Study, folds: Folds | None = None) -> CausalForestFit:
         """Grow the forest. Out-of-bag predictions stand in for folds: no tree votes on a unit it was grown on.
@@ -254,7 +251,7 @@ class CausalForest:
                 f"`num_trees` must be large enough that each unit is left out by some tree. With {self.num_trees:,} "
                 f"trees {alone:,} out-of-bag predictions are missing. Grow more trees."
             )
-        return heldout(made, units)
+        return units.heldout(made)
 
     def _info(self, made: Mapping[str, Any], units: Units) -> dict[str, Any]:
         options = {
@@ -262,9 +259,8 @@ class CausalForest:
             for name, value in ((each.name, getattr(self, each.name)) for each in fields(self))
         }
         info = {"seed": int(self.seed), "options": options, "cate": POINTWISE, **client.record("grf")}
-        if units.moved:
-            info["powers_of_two"] = {"outcome": units.outcome, "treatment": units.treatment}
-        return info | ({"tuned": made["tuned"]} if made["tuned"] else {})
+        moved = {"powers_of_two": asdict(units)} if units.moved else {}
+        return info | moved | ({"tuned": made["tuned"]} if made["tuned"] else {})
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -304,10 +300,9 @@ class CausalForestFit(Fitted):
         options = self.options
         equalised = options.equalize_cluster_weights and self.study.clustered
         penalised = options.imbalance_penalty or options.tune_parameters != "none"
-        moved = self.units.moved and penalised
         found = (
             EQUALISED if equalised else "",
-            PENALISED.format(self.units) if moved else "",
+            PENALISED.format(self.units) if self.units.moved and penalised else "",
             versions.unlike_pinned("grf", self.info["grf"]) if "grf" in self.info else "",
         )
         return tuple(each for each in found if each)
@@ -346,9 +341,9 @@ class CausalForestFit(Fitted):
         frame = to_pandas(new)
         estimate, variance = self._predict(self.study.encoder.transform(frame))
         estimate, std_error = self.units.effect(estimate), self.units.effect(np.sqrt(variance))
+        columns = {"estimate": estimate, "std_error": std_error}
         low, high = interval(estimate, std_error, level)
-        columns = {"estimate": estimate, "std_error": std_error, "conf_low": low, "conf_high": high}
-        table = pd.DataFrame(columns, index=frame.index)
+        table = pd.DataFrame({**columns, "conf_low": low, "conf_high": high}, index=frame.index)
         table.attrs["note"] = POINTWISE + self._without(std_error)
         return table
 
@@ -376,7 +371,9 @@ class CausalForestFit(Fitted):
         return self.forest
 
     def save(self, path: str | Path) -> Path:
-        """Write the forest as R's own file (``.rds``): ``readRDS`` gives a grf forest, ``load`` this fit.
+        """Write the forest as R's own file (``.rds``) with a checksum: ``readRDS`` gives a grf forest, ``load`` this fit.
+
+        Its outcome and treatment are in the forest's units: multiplied by powers of two where ``units`` says so.
 
         Raises
         ------
@@ -391,22 +388,14 @@ class CausalForestFit(Fitted):
     def load(cls, path: str | Path) -> CausalForestFit:
         """Read what ``save`` wrote; predicts the same numbers.
 
+        R's ``readRDS`` runs code that a file holds: in R, read forests only from whom you trust. Here a file that holds more
+        than numbers, text and lists never reaches R.
+
         Raises
         ------
         UnreadableFile
-            If the file is missing, truncated, foreign or newer.
+            If the file is missing, damaged, foreign, of another format, or holds what R could run.
         """
         from hte_bridge.engines import forest_file
 
         return forest_file.load(Path(path))
-
-
-def heldout(made: Mapping[str, Any], units: Units) -> HeldOut:
-    """Held-out columns of a forest, in units of the study."""
-    variance = made["treatment_variance"]
-    return HeldOut(
-        units.effect(made["cate"]),
-        units.mean(made["outcome_mean"]),
-        units.propensity(made["propensity"]),
-        None if variance is None else units.propensity(variance, power=2),
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,46 @@ import numpy.typing as npt
 import pandas as pd
 
 from hte_bridge.encode import Encoder
-from hte_bridge.engines.causal_forest import CausalForest, CausalForestFit, heldout
+from hte_bridge.engines.causal_forest import CausalForest, CausalForestFit
 from hte_bridge.engines.forest_units import Units
 from hte_bridge.errors import UnreadableFile
-from hte_bridge.files import plain, whole_file
+from hte_bridge.files import plain
+from hte_bridge.rlink import rds
 from hte_bridge.rlink.kept import Kept
+from hte_bridge.sealed import OPEN, seal, sealed, whole_file
 from hte_bridge.study import Names, Study
 
-VERSION = 2  # since 2 outcome and treatment may be in units of their own
+VERSION = 2  # since 2 with a checksum, and outcome and treatment may be in units of their own
+KIND = "a forest written by `fit.save`"
+
+
+@dataclass(eq=False)
+class Stored(Kept):
+    """A forest in a file: looked at each time before R reads it, which may be long after it was loaded."""
+
+    def make(self) -> dict[str, Any]:
+        """Read the forest into R; its held-out columns.
+
+        Raises
+        ------
+        UnreadableFile
+            If the file is damaged, foreign, or holds what R could run.
+        """
+        path = Path(self.options["path"])
+        if not path.exists():
+            raise UnreadableFile(f"The forest's file must exist. There is no `{path}`. Check the path.")
+        if not sealed(path):
+            raise UnreadableFile(
+                f"`{path.name}` must be {KIND}, with the checksum that it has. It has none: it is truncated, of another kind, or "
+                "of an older hte_bridge. Save the forest again."
+            )
+        rds.check(path)
+        made = super().make()
+        if "about" not in made:
+            raise UnreadableFile(
+                f"`{path.name}` must be {KIND}. It is an R file of something else. Save the forest again."
+            )
+        return made
 
 
 def save(fit: CausalForestFit, forest: Kept, path: Path) -> Path:
@@ -27,20 +59,16 @@ def save(fit: CausalForestFit, forest: Kept, path: Path) -> Path:
     about = json.dumps({"version": VERSION, **_about(fit)}, default=plain)
     with whole_file(path) as temporary:
         forest.call("forest_write", options={"path": str(temporary.resolve()), "about": about})
+        with temporary.open("ab") as file:  # R reads one object, and nothing behind it
+            file.write(OPEN)
+        seal(temporary)
     return path
 
 
 def load(path: Path) -> CausalForestFit:
     """Read a fit; see ``CausalForestFit.load``."""
-    if not path.exists():
-        raise UnreadableFile(f"The forest's file must exist. There is no `{path}`. Check the path.")
-    forest = Kept("forest_read", {}, {"path": str(path.resolve())})
+    forest = Stored("forest_read", {}, {"path": str(path.resolve())})
     made = forest.make()
-    if "about" not in made:
-        found = "an R file of something else" if made["readable"] else "truncated or of another format"
-        raise UnreadableFile(
-            f"`{path.name}` must be a forest written by `fit.save`. It is {found}. Save the forest again."
-        )
     about = json.loads(made["about"])
     if about["version"] > VERSION:
         raise UnreadableFile(
@@ -50,7 +78,7 @@ def load(path: Path) -> CausalForestFit:
     units = Units(**about["units"])
     study = _study(about, made, units)
     return CausalForestFit(
-        _options(about), study, heldout(made, units), info=about["info"], forest=forest, units=units
+        _options(about), study, units.heldout(made), info=about["info"], forest=forest, units=units
     )
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import frexp
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from hte_bridge.engine import HeldOut
 from hte_bridge.errors import InvalidOption
 from hte_bridge.study import Study
 
@@ -85,6 +88,16 @@ class Units:
     def effect(self, values: Array, power: int = 1) -> Array:
         """Effect or its standard error (with power 2 its variance) out of grf, in units of outcome per treatment."""
         return np.ldexp(values, power * (self.treatment - self.outcome)) if self.moved else values
+
+    def heldout(self, made: Mapping[str, Any]) -> HeldOut:
+        """Held-out columns of a forest, in units of the study."""
+        variance = made["treatment_variance"]
+        return HeldOut(
+            self.effect(made["cate"]),
+            self.mean(made["outcome_mean"]),
+            self.propensity(made["propensity"]),
+            None if variance is None else self.propensity(variance, power=2),
+        )
 
 
 def spread(values: Array) -> float:

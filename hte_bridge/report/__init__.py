@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from hte_bridge.files import whole_file
 from hte_bridge.format.layout import layout, sentence
 from hte_bridge.plot.usual import pictures
 from hte_bridge.report.citations import bibtex, works
 from hte_bridge.report.methods import methods, rebuild
 from hte_bridge.report.reading import block, blocks, intervals
 from hte_bridge.report.svg import svg
+from hte_bridge.sealed import whole_file
 from hte_bridge.table import Table
 
 if TYPE_CHECKING:

@@ -42,11 +42,12 @@ forest_predict <- function(handle, X = NULL, num.threads = NULL, variance = TRUE
 
 forest_importance <- function(handle) as.numeric(grf::variable_importance(held(handle)))
 
-# The file is a plain grf forest for R; what Python needs beside it is an attribute.
+# The file is a plain grf forest for R; what Python needs beside it is an attribute. Version 2 of R's format has vectors
+# as they are; version 3 may name a class whose own code unpacks them.
 forest_write <- function(handle, path, about) {
   forest <- held(handle)
   attr(forest, "hte_bridge") <- about
-  saveRDS(forest, path)
+  saveRDS(forest, path, version = 2)
 }
 
 forest_read <- function(path) {

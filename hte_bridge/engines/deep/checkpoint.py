@@ -6,31 +6,27 @@ fingerprint of all that determines its numbers, so files of another study, other
 
 from __future__ import annotations
 
-import hashlib
 import json
 import warnings
-import zipfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass, replace
-from functools import cache
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-import numpy as np
 import numpy.typing as npt
-import scipy
-import torch
 from scipy import sparse
 
+from hte_bridge import digest
+from hte_bridge.digest import fingerprint
 from hte_bridge.engines.deep.save import under
 from hte_bridge.engines.deep.sums import Sums
 from hte_bridge.errors import InvalidOption
-from hte_bridge.files import plain, whole_file
+from hte_bridge.files import plain
+from hte_bridge.sealed import BROKEN, read_arrays, write_arrays
 
 Made = TypeVar("Made")
 State = tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]
 
-BROKEN = (ValueError, KeyError, TypeError, IndexError, AttributeError, OSError, EOFError, zipfile.BadZipFile)
 SHOWN = 20  # characters of the fingerprint in a file's name; all 64 are inside
 
 
@@ -63,6 +59,7 @@ class Checkpoint:
     Examples
     --------
     >>> import tempfile
+    >>> import numpy as np
     >>> size = Form(lambda n: ({"n": np.array([n])}, {}), lambda arrays, values: int(arrays["n"][0]))
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     ours = Checkpoint.of(folder).under(np.arange(3.0), {"seed": 1})
@@ -93,7 +90,7 @@ class Checkpoint:
                 f"`checkpoint` must be a folder, or a path where one can be made. `{folder}` is not "
                 f"({error.strerror or error}). Choose another, or leave it out."
             ) from error
-        return cls(Path(folder), made_by())
+        return cls(Path(folder), digest.code())
 
     def under(self, *things: Any) -> Checkpoint:
         """The same folder for results that depend on ``things`` too; see ``fingerprint`` for what they may be."""
@@ -120,11 +117,9 @@ class Checkpoint:
         if self.folder is None or not self.path(name).exists():
             return None
         try:
-            with self.path(name).open("rb") as file, np.load(file, allow_pickle=False) as held:
-                arrays = {each: held[each] for each in held.files}
-            values = json.loads(arrays.pop("json").tobytes())
+            arrays, values = read_arrays(self.path(name), "a unit of work")
             return form.restore(arrays, values["values"]) if values["key"] == self.key else None
-        except BROKEN:  # truncated or foreign: what it held is made anew
+        except BROKEN:  # truncated, damaged or foreign: what it held is made anew
             return None
 
     def write(self, name: str, form: Form[Made], made: Made) -> str:
@@ -134,8 +129,7 @@ class Checkpoint:
         arrays, values = form.state(made)
         text = json.dumps({"key": self.key, "values": values}, default=plain)
         try:
-            with whole_file(self.path(name)) as temporary, temporary.open("wb") as file:
-                np.savez(file, allow_pickle=False, json=np.frombuffer(text.encode(), np.uint8), **arrays)
+            write_arrays(self.path(name), arrays, text)
         except OSError as error:
             return f"{error} The fit goes on, but after a kill what was not stored is made again."
         return ""
@@ -153,52 +147,6 @@ class Checkpoint:
 
 
 NOWHERE = Checkpoint()
-
-
-def fingerprint(*things: Any) -> str:
-    """SHA-256 of values: arrays, numbers, text, ``None``, and sequences, mappings and dataclasses of them.
-
-    Examples
-    --------
-    >>> fingerprint(np.arange(3.0), "a") == fingerprint(np.array([0.0, 1.0, 2.0]), "a")
-    True
-    >>> fingerprint(("a", "b")) == fingerprint(("ab",))
-    False
-    """
-    found = hashlib.sha256()
-    _feed(found, things)
-    return found.hexdigest()
-
-
-def _feed(found: Any, thing: Any) -> None:
-    if isinstance(thing, np.ndarray):
-        if thing.dtype.hasobject:
-            return _feed(found, [repr(each) for each in thing.ravel()])
-        found.update(f"array {thing.dtype.str} {thing.shape}:".encode())
-        return found.update(np.ascontiguousarray(thing).reshape(-1).view(np.uint8))
-    if is_dataclass(thing):
-        own = {each.name: getattr(thing, each.name) for each in fields(thing)}
-        return _feed(found, (type(thing).__name__, own))
-    if isinstance(thing, Mapping):
-        return _feed(found, ("mapping", *thing.items()))
-    if isinstance(thing, Sequence) and not isinstance(thing, str | bytes):
-        found.update(f"sequence {len(thing)}:".encode())
-        for each in thing:
-            _feed(found, each)
-        return None
-    if not isinstance(thing, str | bytes | int | float | np.generic | None):
-        raise TypeError(
-            f"What is fingerprinted must be a plain value. {type(thing)} is not. Add it to `_feed`."
-        )
-    text = repr(thing).encode()
-    return found.update(f"{type(thing).__name__} {len(text)}:".encode() + text)
-
-
-@cache
-def made_by() -> str:
-    """Fingerprint of the code: a result of other code is not ours, even where it could be read."""
-    own = [file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py"))]
-    return fingerprint(own, torch.__version__, np.__version__, scipy.__version__)
 
 
 def sums_state(made: Sums) -> State:

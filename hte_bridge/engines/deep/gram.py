@@ -132,7 +132,16 @@ def fit_gram(study: Study, folds: Folds, options: Deep) -> Branch:
         hidden=options.hidden, epochs=min(options.epochs, NUISANCE_EPOCHS), n_nets=options.n_nets
     )
     how = (nets, options.seed, device_of(options))
-    seen = (study.treatment, study.filled, study.weight, study.propensity, study.binary, folds.fold)
+    seen = (
+        study.treatment,
+        study.filled,
+        study.weight,
+        study.propensity,
+        study.binary,
+        study.clustered,
+        study.cluster,
+        folds.fold,
+    )
     kept = checkpoint.under(seen, how)
     treatment = kept.remember("treatment", TREATMENT, centre_treatment, study, folds, *how)
     centred = time.perf_counter() - began

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,13 +15,14 @@ from hte_bridge.engine import HeldOut
 from hte_bridge.engines.deep.contract import Branch, Whole
 from hte_bridge.engines.deep.threads import threads
 from hte_bridge.errors import UnreadableFile
-from hte_bridge.files import plain, whole_file
+from hte_bridge.files import plain
+from hte_bridge.sealed import read_arrays, write_arrays
 from hte_bridge.study import Folds, Names, Study
 
 if TYPE_CHECKING:
     from hte_bridge.engines.deep.fit import DeepFit
 
-FORMAT_VERSION = 3  # since 3 covariates with long tails have their normal scores beside them
+FORMAT_VERSION = 4  # since 4 with a checksum
 STUDY = ("outcome", "treatment", "covariates", "fixed_effects", "cluster", "weight", "propensity")
 HELDOUT = ("cate", "outcome_mean", "propensity", "treatment_variance", "lost")
 
@@ -50,9 +50,7 @@ def save(fit: DeepFit, path: Path) -> Path:
     folds = {"n_folds": fit.folds.n_folds, "seed": fit.folds.seed}
     state = {"version": FORMAT_VERSION, "options": options, "study": study, "branch": branch, "folds": folds}
     text = json.dumps(state | {"posterior": values}, default=plain)
-    there = {name: np.asarray(value) for name, value in arrays.items() if value is not None}
-    with whole_file(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, allow_pickle=False, json=np.frombuffer(text.encode(), dtype=np.uint8), **there)
+    write_arrays(path, {name: np.asarray(value) for name, value in arrays.items() if value is not None}, text)
     return path
 
 
@@ -84,15 +82,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Arrays and JSON of a file, or a sentence on what is wrong with it."""
     if not path.exists():
         raise UnreadableFile(f"The fit's file must exist. There is no `{path}`. Check the path.")
-    try:
-        with path.open("rb") as whole, np.load(whole, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        state = json.loads(arrays.pop("json").tobytes())
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise UnreadableFile(
-            f"`{path.name}` must be a whole file written by `fit.save`. It is truncated or of another kind. "
-            "Save the fit again."
-        ) from error
+    arrays, state = read_arrays(path, "a whole file written by `fit.save`")
     if state["version"] != FORMAT_VERSION:
         age = "a newer" if state["version"] > FORMAT_VERSION else "an older"
         raise UnreadableFile(
