@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from hte_bridge.errors import HteBridgeError, InvalidOption, nearest
+from hte_bridge.shown import visible
 
 NO_ENGINE = 1  # exit status where every engine named failed
 BAD_INPUT = 2  # exit status, as for an option that does not exist
@@ -162,7 +163,7 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="For machines.")] =
 
 def say_warning(message: Warning | str, *_: object, **__: object) -> None:
     """A warning as one line on stderr: where in our code it arose is of no use in a shell."""
-    print(f"warning: {message}", file=sys.stderr)
+    print(f"warning: {visible(message)}", file=sys.stderr)
 
 
 def main() -> None:
@@ -171,7 +172,9 @@ def main() -> None:
     try:
         app(prog_name="hte-bridge")
     except HteBridgeError as error:
-        print(error, file=sys.stderr)
+        print(
+            visible(error, lines=True), file=sys.stderr
+        )  # a name in the data may hold a terminal's commands
         raise SystemExit(BAD_INPUT) from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hte_bridge.errors import UnreadableFile
+from hte_bridge.format.neutral import spreadsheet
 from hte_bridge.sealed import BROKEN, OPEN, seal, sealed, whole_file
 from hte_bridge.table import COLUMNS, FORMAT_VERSION, Estimate, Table
 
@@ -27,8 +29,14 @@ def save_table(table: Table, path: Path) -> Path:
     """Write a table; see ``Table.save``."""
     frame = table.to_frame()
     if path.suffix.lower() == ".csv":
+        texts = frame.select_dtypes(exclude="number").map(spreadsheet)
+        returns = any("\r" in each for each in texts.to_numpy().ravel())
+        options: dict[str, Any] = {"index": False, "float_format": "%.17g"}
+        options |= (
+            {"quoting": csv.QUOTE_NONNUMERIC} if returns else {}
+        )  # pandas leaves a carriage return bare
         with whole_file(path) as temporary:
-            frame.to_csv(temporary, index=False, float_format="%.17g")
+            frame.assign(**texts).to_csv(temporary, **options)
         return path
     extra = [
         {"test": row.test, "interval": row.interval} if row.test or row.interval else {} for row in table.rows

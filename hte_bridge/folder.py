@@ -129,11 +129,13 @@ def _draw_coefficients(comparison: Comparison, path: Path) -> None:
     from matplotlib.figure import Figure
 
     from hte_bridge.plot import coefficients
+    from hte_bridge.plot.style import quiet
 
     if any(np.isfinite(row.estimate) for row in comparison.rows):
         figure = Figure(figsize=(3.4, 2.8), layout="constrained", dpi=DPI)
         coefficients(comparison, figure.subplots())
-        figure.savefig(path)
+        with quiet():
+            figure.savefig(path)
 
 
 def cate_panels(comparison: Comparison) -> dict[str, Callable[[Axes], Axes]]:
@@ -154,6 +156,8 @@ def cate_panels(comparison: Comparison) -> dict[str, Callable[[Axes], Axes]]:
 def _draw_cates(panels: Mapping[str, Callable[[Axes], Axes]], path: Path) -> None:
     from matplotlib.figure import Figure
 
+    from hte_bridge.plot.style import quiet
+
     if not panels:
         return
     figure = Figure(figsize=(2.8 * len(panels), 2.5), layout="constrained", dpi=DPI)
@@ -162,7 +166,8 @@ def _draw_cates(panels: Mapping[str, Callable[[Axes], Axes]], path: Path) -> Non
     ):
         draw(ax)
         ax.label_outer()
-    figure.savefig(path)
+    with quiet():
+        figure.savefig(path)
 
 
 def profiles(study: Study) -> dict[str, pd.DataFrame]:

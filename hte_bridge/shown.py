@@ -1,7 +1,8 @@
-"""How studies, fits and what holds arrays read at a prompt: what they are, not every number that they hold."""
+"""How studies, fits and what holds arrays read at a prompt: what they are, not every number that they hold; how any name reads."""
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import MISSING, Field, fields
 from textwrap import wrap
@@ -11,6 +12,17 @@ import numpy as np
 
 WIDTH = 100
 NAMED = 8  # columns that are named before "and 4 more"
+LONGEST = 60  # characters of a name in a list of names
+HIDDEN = (
+    "Cc",
+    "Cf",
+    "Cs",
+    "Zl",
+    "Zp",
+)  # controls, marks of direction, half characters, ends of lines and paragraphs
+JOINERS = (
+    "\u200c\u200d"  # belong between letters of Persian, Hindi and parts of an emoji; between ASCII they hide
+)
 
 
 class Fitted:
@@ -30,24 +42,24 @@ class Arrays:
 def study_text(study: Any) -> str:
     """A ``Study`` in some lines: effect of what on what, covariates, effects, clusters, and what was dropped."""
     names = study.names
-    lines = [f"Study of {study.n:,} units: effect of {names.treatment} on {names.outcome}"]
+    lines = [f"Study of {study.n:,} units: effect of {_name(names.treatment)} on {_name(names.outcome)}"]
     lines += [f"  covariates: {first_names(names.covariates)}"]
     if names.fixed_effects:
         sizes = [
-            f"{len(levels):,} of {name}"
+            f"{len(levels):,} of {_name(name)}"
             for name, levels in zip(names.fixed_effects, study.effect_levels, strict=True)
         ]
         lines += [f"  fixed effects: {first_names(sizes)}"]
     if study.clustered:
-        lines += [f"  {study.n_clusters:,} clusters of {names.cluster}"]
+        lines += [f"  {study.n_clusters:,} clusters of {_name(names.cluster)}"]
     if study.binary:
         lines += [f"  treated: {np.average(study.treatment, weights=study.weight):.1%}"]
     if study.weighted:
-        lines += [f"  weights: {names.weight}"]
+        lines += [f"  weights: {_name(names.weight)}"]
     if study.propensity is not None:
         lines += [f"  known propensity: {study.propensity.min():.3g} to {study.propensity.max():.3g}"]
     return "\n".join(
-        [*lines, *(f"  dropped, {reason}: {rows:,} rows" for reason, rows in study.dropped.items())]
+        [*lines, *(f"  dropped, {visible(reason)}: {rows:,} rows" for reason, rows in study.dropped.items())]
     )
 
 
@@ -56,7 +68,7 @@ def fit_text(fit: Any) -> str:
     options, study = getattr(fit, "options", None), fit.study
     made = fit.engine if options is None else call_text(options)
     lines = [
-        f"{made}, fitted to {study.n:,} units: effect of {study.names.treatment} on {study.names.outcome}"
+        f"{made}, fitted to {study.n:,} units: effect of {_name(study.names.treatment)} on {_name(study.names.outcome)}"
     ]
     kind = fit.info.get("kind") if options is not None else None
     lines += [f"kind: {kind}"] if kind else []
@@ -69,6 +81,7 @@ def fit_text(fit: Any) -> str:
         f"not for {estimand}: {why}" if estimand != "*" else why for estimand, why in fit.reasons.items()
     ]
     lines += [f"note: {each}" for each in fit.notes]
+    lines = [visible(line) for line in lines]
     inner = [wrap(line, WIDTH, initial_indent="  ", subsequent_indent="    ") for line in lines[1:]]
     return "\n".join([lines[0], *(line for each in inner for line in each)])
 
@@ -129,7 +142,51 @@ def first_names(names: Sequence[str]) -> str:
     'a, b, c, d, e, f, g, h and 3 more'
     """
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    return ", ".join(map(_name, names[:NAMED])) + more
+
+
+def visible(text: object, *, lines: bool = False) -> str:
+    r"""Text whose hidden characters are written out: a name may hold a line end, a terminal's command, a mark that turns the order.
+
+    Parameters
+    ----------
+    text : object
+        Its ``str()``.
+    lines : bool, default False
+        Line ends stay.
+
+    Examples
+    --------
+    >>> print(visible("net\nincome\x1b[31m"), visible("größe 👩\u200d🌾"))
+    net\nincome\x1b[31m größe 👩‍🌾
+    """
+    text = str(text)
+    if text.isprintable():
+        return text
+    out = []
+    for before, each in zip(f" {text}", text, strict=False):
+        hidden = unicodedata.category(each) in HIDDEN
+        kept = (each in JOINERS and not before.isascii()) or (lines and each == "\n")
+        out.append(each.encode("unicode_escape").decode() if hidden and not kept else each)
+    return "".join(out)
+
+
+def shorten(text: str, width: int) -> str:
+    """Text cut in its middle, so that names that differ at either end stay apart.
+
+    Examples
+    --------
+    >>> shorten("income of the household", 12)
+    'incom…sehold'
+    """
+    if len(text) <= width:
+        return text
+    head = (width - 1) // 2
+    return f"{text[:head]}…{text[len(text) - (width - 1 - head) :]}"
+
+
+def _name(name: object) -> str:
+    return shorten(visible(name), LONGEST)
 
 
 def _default(each: Field[Any]) -> Any:

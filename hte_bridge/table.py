@@ -37,6 +37,7 @@ COLUMNS = (
     "note",
 )
 FORMAT_VERSION = 2  # since 2 with a checksum
+TEXTS = ("engine", "estimand", "term", "vcov", "note")
 
 
 def check_level(level: float) -> float:
@@ -314,6 +315,9 @@ class Table:
     def save(self, path: str | Path) -> Path:
         """Write rows and meta to a Parquet file (or CSV by its ending); nothing half-written stays.
 
+        In a CSV file a text that a spreadsheet would run as a formula (it begins with ``=``, ``+``, ``-``, ``@`` or a tab)
+        has an apostrophe before it; ``format.neutral.from_spreadsheet`` takes it away. Parquet holds texts as they are.
+
         Raises
         ------
         UnwritableFolder
@@ -340,6 +344,13 @@ class Table:
 def frame_of(rows: Iterable[Estimate]) -> pd.DataFrame:
     """Rows as a frame with the columns in ``COLUMNS``."""
     records = [[getattr(row, name) for name in COLUMNS] for row in rows]
-    frame = pd.DataFrame(records, columns=list(COLUMNS))
+    frame = pd.DataFrame(
+        {name: [_stored(row[at], name) for row in records] for at, name in enumerate(COLUMNS)}
+    )
     floats = ["estimate", "std_error", "statistic", "p_value", "conf_low", "conf_high", "level", "df"]
     return frame.astype(dict.fromkeys(floats, np.float64) | {"n_obs": np.int64, "n_clusters": np.int64})
+
+
+def _stored(value: Any, column: str) -> Any:
+    """A figure; or text that UTF-8 can hold: half of a pair of characters, which pandas and Arrow refuse, is written out."""
+    return str(value).encode("utf8", "backslashreplace").decode("utf8") if column in TEXTS else value

@@ -9,7 +9,8 @@ import pytest
 from maketables import ETable
 
 from hte_bridge.format import WIDTH, shorten, to_html, to_latex, to_markdown, to_text
-from hte_bridge.format.layout import DASH, decimals, layout, number
+from hte_bridge.format.figures import DASH, Figures, figures
+from hte_bridge.format.layout import layout
 from hte_bridge.table import Estimate, Table
 
 ENGINES = ("feols", "grf", "deep")
@@ -92,15 +93,57 @@ def test_decimal_points_stand_under_one_another():
 
 def test_engines_share_decimals_and_small_errors_keep_three_figures():
     rows = [Estimate("ate", 1.0, 0.00123, engine="a"), Estimate("ate", 1.0, 0.5, engine="b")]
-    assert decimals(rows) == {("ate", ""): 5}
-    assert decimals([Estimate("ate", 1794.0, 671.0)]) == {("ate", ""): 1}
-    assert decimals([Estimate("ate", 1e-12, 1e-12)]) == {("ate", ""): 6}
+    assert figures(rows) == [Figures(5), Figures(5)]
+    assert figures([Estimate("ate", 1794.0, 671.0)]) == [Figures(1)]
+
+
+def printed(estimate, std_error):
+    return layout(Table((Estimate("ate", estimate, std_error),))).cells[0][3:6]
+
+
+@pytest.mark.parametrize(
+    ("estimate", "std_error", "cells"),
+    [
+        (1.168e-9, 1.70e-10, ("1.168e-09", "0.170e-09", "[0.835e-09, 1.501e-09]")),
+        (8.48120609753e11, 1.363e11, ("8.48e+11", "1.36e+11", "[5.81e+11, 11.15e+11]")),
+        (-3.2e-310, 1e-311, ("-3.200e-310", "0.100e-310", "[-3.396e-310, -3.004e-310]")),
+        (1.7e308, 1e307, ("1.700e+308", "0.100e+308", DASH)),
+        (0.0, 2e-6, ("0.00e-06", "2.00e-06", "[-3.92e-06, 3.92e-06]")),
+        (0.5, 1.2e-8, ("0.500000", "1.20e-08", "[0.500000, 0.500000]")),
+        (123_456_789.12, 5_432.1, ("123,456,789.1", "5,432.1", "[123,446,142.4, 123,467,435.8]")),
+        (0.00023, 0.00011, ("0.000230", "0.000110", "[0.000014, 0.000446]")),
+    ],
+)
+def test_numbers_read_at_any_magnitude(estimate, std_error, cells):
+    assert tuple(printed(estimate, std_error)) == cells
+
+
+@pytest.mark.parametrize("power", range(-300, 300, 7))
+def test_estimate_and_error_are_read_back_to_three_digits_at_any_magnitude(power):
+    shown = printed(4.56 * 10.0**power, 1.23 * 10.0**power)
+    for text, value in zip(shown, (4.56, 1.23), strict=False):
+        assert float(text.replace(",", "")) == pytest.approx(value * 10.0**power, rel=0.005)
+    assert len(shown[0]) <= 13
+
+
+def test_an_engine_at_another_magnitude_keeps_its_own_figures():
+    rows = (Estimate("ate", 0.45, 0.02, engine="feols"), Estimate("ate", 3e12, 1e11, engine="astray"))
+    assert [row[3] for row in layout(Table(rows)).cells] == ["0.4500", "3.000e+12"]
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e12])
+def test_points_stand_under_one_another_at_any_magnitude(scale):
+    rows = tuple(
+        Estimate("ate", each * scale, 0.1 * scale, engine=name) for name, each in (("a", 1.0), ("b", -12.0))
+    )
+    lines = to_text(Table(rows)).splitlines()[2:4]
+    assert len({re.search(r"\d\.\d", line).start() for line in lines}) == 1
 
 
 def test_what_is_not_a_number_is_a_dash():
     cells = next(row for row in layout(table()).cells if row[1] == "att")
     assert cells[3:] == (DASH,) * 4
-    assert number(np.inf) == DASH
+    assert Figures().text(np.inf) == DASH
 
 
 def test_latex_has_stars_only_when_asked_and_says_what_they_mean():

@@ -12,7 +12,9 @@ from hte_bridge.engine import Fit
 from hte_bridge.errors import InvalidOption
 from hte_bridge.faults import Guard
 from hte_bridge.format import WIDTH
+from hte_bridge.format.neutral import markdown_sentence
 from hte_bridge.scores import Scores
+from hte_bridge.shown import visible
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate, Table
 
@@ -58,14 +60,14 @@ class Reading(Table):
         return str(self.meta["reading"])
 
     def __str__(self) -> str:
-        return f"{super().__str__()}\n\n{fill(self.reading, WIDTH)}"
+        return f"{super().__str__()}\n\n{fill(visible(self.reading), WIDTH)}"
 
     def to_markdown(self) -> str:
         """The table, and the paragraph under it."""
-        return f"{super().to_markdown()}\n\n{self.reading}"
+        return f"{super().to_markdown()}\n\n{markdown_sentence(self.reading)}"
 
     def _repr_html_(self) -> str:
-        return f"{super()._repr_html_()}<p>{html.escape(self.reading)}</p>"
+        return f"{super()._repr_html_()}<p>{html.escape(visible(self.reading))}</p>"
 
 
 KEPT = (

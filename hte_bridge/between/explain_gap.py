@@ -17,6 +17,7 @@ from hte_bridge.engine import Engine, Fit
 from hte_bridge.errors import InvalidData, InvalidOption, NotIdentified
 from hte_bridge.estimands.averages import ate, ato
 from hte_bridge.estimands.moments import row_from_influence
+from hte_bridge.format.figures import figures_of
 from hte_bridge.scaling import Line, Standard, power
 from hte_bridge.scores import Scores, scores, variance_of_treatment
 from hte_bridge.study import Folds, Study
@@ -238,10 +239,10 @@ SAYS = {
 
 
 def _number(row: Estimate) -> str:
-    error = row.std_error if row.std_error > 0 else abs(row.estimate) / 10
-    places = int(np.clip(1 - np.floor(np.log10(error)), 0, 8)) if error > 0 else 3
-    said = f"{row.estimate:,.{places}f}"
-    return f"{said} ({row.std_error:,.{places}f})" if row.std_error > 0 else said
+    by = figures_of([row], kept=2, least=0)
+    return (
+        f"{by.text(row.estimate)} ({by.error(row.std_error)})" if row.std_error > 0 else by.text(row.estimate)
+    )
 
 
 def _chance(row: Estimate) -> str:

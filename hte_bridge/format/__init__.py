@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from hte_bridge.format.layout import DASH, Layout, layout
+from hte_bridge.format.layout import Layout, layout
+from hte_bridge.format.neutral import latex, markdown, markdown_sentence
+from hte_bridge.shown import shorten
 
 if TYPE_CHECKING:
     from hte_bridge.table import Table
 
 WIDTH = 100
-LATEX = str.maketrans(
-    {each: f"\\{each}" for each in "&%$#_{}"}
-    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    | {"<": "$<$", ">": "$>$", DASH: "---", "…": r"\dots{}"}
-)
 PAGE = """<div class="hte-bridge"><table>
 <thead><tr>{% for head in made.heads %}<th scope="col">{{ head }}</th>{% endfor %}</tr></thead>
 <tbody>{% for row in made.cells %}{% set marks = made.marks[loop.index0] %}
@@ -92,14 +88,6 @@ def marks_text(marks: Sequence[int]) -> str:
     return f"[{','.join(map(str, marks))}]" if marks else ""
 
 
-def shorten(text: str, width: int) -> str:
-    """Text cut in its middle, so that names that differ at either end stay apart."""
-    if len(text) <= width:
-        return text
-    head = (width - 1) // 2
-    return f"{text[:head]}…{text[len(text) - (width - 1 - head) :]}"
-
-
 def on_point(column: Sequence[str]) -> list[str]:
     """Numbers padded on the right so that their decimal points stand under one another."""
     after = [len(cell.partition(".")[2]) for cell in column]
@@ -126,18 +114,14 @@ def to_markdown(table: Table) -> str:
     lines += [
         _markdown_line([*row, marks_text(marks)]) for row, marks in zip(made.cells, made.marks, strict=True)
     ]
-    lines += [f"\n{_markdown(note)}" for note in made.notes]
-    lines += [f"\n[{i}] {_markdown(note)}" for i, note in enumerate(made.footnotes, 1)]
+    lines += [f"\n{markdown_sentence(note)}" for note in made.notes]
+    lines += [f"\n[{i}] {markdown_sentence(note)}" for i, note in enumerate(made.footnotes, 1)]
     return "\n".join(lines)
 
 
 def _markdown_line(row: Sequence[str]) -> str:
-    return "|" + "".join(f" {_markdown(cell)} |" if cell else " |" for cell in row)
-
-
-def _markdown(text: str) -> str:
-    text = re.sub(r"<(?=[A-Za-z/!])", r"\\<", text)  # a name in angle brackets is no tag
-    return text.replace("|", "\\|").replace("*", "\\*")
+    named = [*map(markdown, row[:3]), *row[3:]]  # the rest are figures
+    return "|" + "".join(f" {cell} |" if cell else " |" for cell in named)
 
 
 def to_html(table: Table) -> str:
@@ -175,8 +159,8 @@ def to_latex(table: Table, stars: bool = False) -> str:
     for i, (row, marks) in enumerate(zip(made.cells, made.marks, strict=True)):
         mark = f"\\tnote{{{','.join(map(str, marks))}}}" if marks else ""
         body += [r"\addlinespace"] * (i in made.breaks) + [_latex_line(row, mark)]
-    said = [rf"\item {{}}{_latex(note)}" for note in made.notes]
-    said += [rf"\item[{i}] {_latex(note)}" for i, note in enumerate(made.footnotes, 1)]
+    said = [rf"\item {{}}{latex(note)}" for note in made.notes]
+    said += [rf"\item[{i}] {latex(note)}" for i, note in enumerate(made.footnotes, 1)]
     lines = [r"\begin{threeparttable}", rf"\begin{{tabular}}{{{'l' * 3 + 'r' * 4}}}", r"\toprule"]
     lines += [_latex_line(made.heads), r"\midrule", *body, r"\bottomrule", r"\end{tabular}"]
     lines += [r"\begin{tablenotes}\footnotesize", *said, r"\end{tablenotes}"] if said else []
@@ -184,9 +168,5 @@ def to_latex(table: Table, stars: bool = False) -> str:
 
 
 def _latex_line(row: Sequence[str], mark: str = "") -> str:
-    first = "{}" if row[0].startswith("[") else ""  # a bracket after the end of a row would be its option
-    return first + " & ".join(map(_latex, row)) + mark + r" \\"
-
-
-def _latex(text: str) -> str:
-    return text.translate(LATEX)
+    first = "{}" if row[0].startswith(("[", "*")) else ""  # after the end of a row these would be its options
+    return first + " & ".join(map(latex, row)) + mark + r" \\"

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hte_bridge.shown import first_names
+from hte_bridge.format.figures import DASH, Figures, figures
+from hte_bridge.shown import first_names, visible
 
 if TYPE_CHECKING:
     from hte_bridge.table import Estimate, Table
 
-DASH = "—"
 STARS = ((0.01, "***"), (0.05, "**"), (0.1, "*"))
 QUIET_VERSIONS = ("numpy", "pandas")  # named in the report, not under the printed table
 
@@ -47,20 +47,20 @@ class Layout:
 def layout(table: Table, stars: bool = False) -> Layout:
     """Cells, notes and footnotes of a table; engines that answer the same question stand together."""
     rows = together(table.rows)
-    places = decimals(rows)
     engine_notes = table.meta.get("notes") or {}
     footnotes: list[str] = []
     marks = []
+    written = [cells(row, each, stars) for row, each in zip(rows, figures(rows), strict=True)]
     for row in rows:
         sentences = row_notes(row, engine_notes.get(row.engine, ()))
         footnotes += [each for each in sentences if each not in footnotes]
         marks.append(tuple(sorted({footnotes.index(each) + 1 for each in sentences})))
     return Layout(
         heads=("engine", "estimand", "term", "estimate", "std. error", f"{coverage(rows)} interval", "p"),
-        cells=tuple(cells(row, places[row.estimand, row.term], stars) for row in rows),
+        cells=tuple(written),
         marks=tuple(marks),
-        footnotes=tuple(footnotes),
-        notes=(*notes(rows, table.meta), *([star_note()] if stars else [])),
+        footnotes=tuple(map(visible, footnotes)),
+        notes=(*map(visible, notes(rows, table.meta)), *([star_note()] if stars else [])),
         breaks=_breaks([row.estimand for row in rows]),
     )
 
@@ -82,29 +82,16 @@ def together(rows: Sequence[Estimate]) -> list[Estimate]:
     return sorted(rows, key=lambda row: order[row.estimand, row.term])
 
 
-def decimals(rows: Sequence[Estimate]) -> dict[tuple[str, str], int]:
-    """Decimals by estimand and term: three figures of the smallest error, from 1 to 6, the same for all engines."""
-    out: dict[tuple[str, str], int] = {}
-    for row in rows:
-        scale = row.std_error if row.std_error > 0 else abs(row.estimate) / 10
-        wanted = 3
-        if math.isfinite(scale) and scale > 0:
-            wanted = min(max(2 - math.floor(math.log10(scale)), 1), 6)
-        key = (row.estimand, row.term)
-        out[key] = max(out.get(key, 0), wanted)
-    return out
-
-
-def cells(row: Estimate, places: int, stars: bool) -> tuple[str, ...]:
+def cells(row: Estimate, by: Figures, stars: bool) -> tuple[str, ...]:
     """One row as strings."""
-    ends = (number(row.conf_low, places), number(row.conf_high, places))
+    ends = (by.text(row.conf_low), by.text(row.conf_high))
     star = next((mark for bound, mark in STARS if row.p_value < bound), "") if stars else ""
     return (
-        row.engine,
-        row.estimand,
-        row.term,
-        number(row.estimate, places) + star,
-        number(row.std_error, places),
+        visible(row.engine),
+        visible(row.estimand),
+        visible(row.term),
+        by.text(row.estimate) + star,
+        by.error(row.std_error),
         _test(row) or (DASH if DASH in ends else f"[{ends[0]}, {ends[1]}]"),
         p_value(row.p_value),
     )
@@ -114,17 +101,6 @@ def _test(row: Estimate) -> str:
     """The statistic of a row that is a test and nothing else, in the place of its interval."""
     only = row.test is not None and not math.isfinite(row.estimate) and math.isfinite(row.statistic)
     return f"statistic {row.statistic:.3g}" if only else ""
-
-
-def number(value: float, places: int = 3) -> str:
-    """A number with fixed decimals and thousands separated; what is not a number is a dash.
-
-    Examples
-    --------
-    >>> number(1794.342, 1), number(float("nan"))
-    ('1,794.3', '—')
-    """
-    return f"{value:,.{places}f}" if math.isfinite(value) else DASH
 
 
 def p_value(value: float) -> str:
@@ -148,7 +124,8 @@ def listed(names: Sequence[str]) -> str:
     >>> listed(["age", "sex", "school"])
     'age, sex and school'
     """
-    return ", ".join(names[:-1]) + f" and {names[-1]}" if len(names) > 1 else "".join(names)
+    named = list(map(str, names))
+    return ", ".join(named[:-1]) + f" and {named[-1]}" if len(named) > 1 else "".join(named)
 
 
 def coverage(rows: Sequence[Estimate]) -> str:

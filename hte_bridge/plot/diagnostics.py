@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hte_bridge.errors import InvalidData
-from hte_bridge.plot.style import COLUMN, FONT, GREY, LIGHT, axes, label, legend, looks
+from hte_bridge.plot.style import COLUMN, FONT, GREY, LIGHT, axes, label, legend, looks, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,7 +70,7 @@ def importance(
     if std_error is not None:
         spread = std_error.reindex(shown.index).to_numpy(float)
         ax.errorbar(shown.to_numpy(float), range(len(shown)), xerr=spread, fmt="none", ecolor="black", lw=0.8)
-    ax.set_yticks(range(len(shown)), [str(name) for name in shown.index])
+    ax.set_yticks(range(len(shown)), [plain(name) for name in shown.index])
     ax.set_ylim(len(shown) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
@@ -83,7 +83,7 @@ def pairs(matrix: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax = axes(ax, (COLUMN[0], COLUMN[0] * 0.9))
     values = np.where(np.tri(len(matrix), dtype=bool), matrix.to_numpy(float), np.nan)
     image = ax.imshow(values, cmap="cividis_r", vmin=0)
-    names = [str(name) for name in matrix.columns]
+    names = [plain(name) for name in matrix.columns]
     ax.set_xticks(range(len(names)), names, rotation=45, ha="right")
     ax.set_yticks(range(len(names)), names)
     ax.tick_params(length=0)

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from hte_bridge.errors import InvalidOption
-from hte_bridge.plot.style import COLUMN, GREY, axes, beside, label, legend, looks, zero_line
+from hte_bridge.plot.style import COLUMN, GREY, axes, beside, label, legend, looks, plain, zero_line
 from hte_bridge.table import Estimate, Table
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def coefficients(
             y += 1
         ticks.append(y - 0.5 * (len(members) + 1))
         y += 0.7
-    ax.set_yticks(ticks, [fill(_name(*key), 20) for key in keys])
+    ax.set_yticks(ticks, [fill(plain(_name(*key)), 20) for key in keys])
     ax.set_ylim(y - 0.9, -0.8)
     ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.tick_params(axis="y", length=0)
@@ -116,7 +116,7 @@ def gates(table: Table | Sequence[Estimate], ax: Axes | None = None, *, average:
         for row in (each for each in rows if each.engine == engine):
             _bar(ax, row, terms.index(row.term) + shift, look.colour, look.marker, vertical=True)
     column, shown = _prefix(terms)
-    ax.set_xticks(range(len(terms)), [fill(term, 16) for term in shown])
+    ax.set_xticks(range(len(terms)), [fill(plain(term), 16) for term in shown])
     ax.set_xlim(-0.6, len(terms) - 0.4)
     if max(map(len, shown)) > 40 / len(shown):
         ax.tick_params(axis="x", labelrotation=30)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from matplotlib import rcParams
 from matplotlib.lines import Line2D
+
+from hte_bridge.format.neutral import latex
+from hte_bridge.shown import shorten, visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,6 +24,7 @@ SPARE = (("#CC79A7", "D"), ("#56B4E9", "v"), ("#D55E00", "P"), ("#000000", "X"),
 GREY = "#6B6B6B"
 LIGHT = "#DADADA"
 FONT = 8
+LONGEST = 60  # characters of a name in a picture
 
 
 @dataclass(frozen=True)
@@ -54,12 +61,36 @@ def axes(ax: Axes | None, size: tuple[float, float] = COLUMN) -> Axes:
     return ax
 
 
+def plain(text: object) -> str:
+    """A name as matplotlib prints it: dollars are no mathematics, hidden characters are written out, the longest are cut.
+
+    Examples
+    --------
+    >>> plain("income, $ of 2010 $"), plain("a\\tb")
+    ('income, \\\\$ of 2010 \\\\$', 'a\\\\tb')
+    """
+    shown = shorten(visible(text), LONGEST)
+    if rcParams["text.usetex"]:
+        return latex(shown)
+    return shown.replace("$", r"\$") if rcParams["text.parse_math"] else shown
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Drawing without matplotlib's warnings of names that its font lacks or that leave axes little room."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", message="Glyph|constrained_layout not applied", category=UserWarning
+        )
+        yield
+
+
 def label(ax: Axes, x: str = "", y: str = "", title: str = "") -> Axes:
     """Axis names and a title at the house's size."""
-    ax.set_xlabel(x, fontsize=FONT)
-    ax.set_ylabel(y, fontsize=FONT)
+    ax.set_xlabel(plain(x), fontsize=FONT)
+    ax.set_ylabel(plain(y), fontsize=FONT)
     if title:
-        ax.set_title(title, fontsize=FONT, loc="left")
+        ax.set_title(plain(title), fontsize=FONT, loc="left")
     return ax
 
 
@@ -71,7 +102,15 @@ def legend(
     if len(chosen) < 2:
         return
     handles = [
-        Line2D([], [], color=look.colour, marker=look.marker, markersize=4, linewidth=1.2, label=name)
+        Line2D(
+            [],
+            [],
+            color=look.colour,
+            marker=look.marker,
+            markersize=4,
+            linewidth=1.2,
+            label=plain(name) if not name.startswith("_") else f" {plain(name)}",
+        )
         for name, look in chosen.items()
     ]
     if where == "above":
@@ -98,7 +137,7 @@ def zero_line(ax: Axes, *, vertical: bool = False, at: float = 0.0) -> None:
 def beside(ax: Axes, text: str, y: float) -> None:
     """A word to the right of the axes, at the height of the line that it names."""
     ax.annotate(
-        text,
+        plain(text),
         (1, y),
         xycoords=("axes fraction", "data"),
         xytext=(2, 0),

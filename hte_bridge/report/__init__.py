@@ -18,6 +18,7 @@ from hte_bridge.report.methods import methods, rebuild
 from hte_bridge.report.reading import block, blocks, intervals
 from hte_bridge.report.svg import svg
 from hte_bridge.sealed import whole_file
+from hte_bridge.shown import visible
 from hte_bridge.table import Table
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def render(table: Table, *, title: str | None, more: Mapping[str, Any]) -> str:
     environment = Environment(
         loader=PackageLoader("hte_bridge", "report"),
         autoescape=True,
+        finalize=_finalized,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -108,6 +110,11 @@ def render(table: Table, *, title: str | None, more: Mapping[str, Any]) -> str:
     )
 
 
+def _finalized(value: Any) -> Any:
+    """Texts of the page without characters that HTML cannot hold or that turn its order; what is HTML already stays."""
+    return visible(value, lines=True) if type(value) is str else value
+
+
 def _question(table: Table) -> str:
     names = table.meta.get("names") or {}
     return f"Effect of {names['treatment']} on {names['outcome']}" if names else "Treatment effects"
@@ -115,4 +122,4 @@ def _question(table: Table) -> str:
 
 def _code(text: str) -> Markup:
     """Escaped text, with names in backticks as code."""
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(visible(text, lines=True)))))

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hte_bridge.format.layout import listed, number
+from hte_bridge.format.figures import Figures, figures_of
+from hte_bridge.format.layout import listed
 from hte_bridge.table import Estimate, Table
 
 ALPHA = 0.05
@@ -127,8 +128,8 @@ def average(rows: Sequence[Estimate], meta: Mapping[str, Any]) -> str:
     first = rows[0]
     unit = "one more unit of " if meta.get("treatment") == "continuous" or first.estimand == "ape" else ""
     term = f", {first.term}" if first.term and first.term != treatment else ""
-    places = max((_places(row) for row in rows if row.std_error > 0), default=_places(first))
-    sizes = [f"{number(row.estimate, places)} ({row.engine})" for row in rows]
+    by = _figures([row for row in rows if row.std_error > 0] or [first])
+    sizes = [f"{by.text(row.estimate)} ({row.engine})" for row in rows]
     verb = (
         "moves"
         if len({row.estimate > 0 for row in rows}) > 1
@@ -178,10 +179,10 @@ def groups(rows: Sequence[Estimate]) -> str:
         else "are not told apart by the data"
     )
     equal = f"; groups {verdict} (test of equality, p = {tests[0].p_value:.3f})" if tests else ""
-    places = max(_places(row) for row in live)
+    by = _figures(live)
     return (
-        f"{low.engine} {low.estimand}: from {number(low.estimate, places)} ({low.term}) to "
-        f"{number(high.estimate, places)} ({high.term}); {clear} of {len(live)} intervals lie off zero{equal}"
+        f"{low.engine} {low.estimand}: from {by.text(low.estimate)} ({low.term}) to "
+        f"{by.text(high.estimate)} ({high.term}); {clear} of {len(live)} intervals lie off zero{equal}"
     )
 
 
@@ -192,16 +193,14 @@ def _engines(rows: Sequence[Estimate]) -> list[str]:
 def plainly(row: Estimate) -> str:
     """Any other row in words."""
     name = " ".join(filter(None, [row.engine, row.estimand, row.term]))
-    places = _places(row)
-    return f"{name}: {number(row.estimate, places)}{_verdict(row, places)}"
+    by = _figures([row])
+    return f"{name}: {by.text(row.estimate)}{_verdict(row, by)}"
 
 
-def _verdict(row: Estimate, places: int) -> str:
+def _verdict(row: Estimate, by: Figures) -> str:
     if not (math.isfinite(row.conf_low) and math.isfinite(row.conf_high)):
         return "; it has no interval, so it says nothing about chance"
-    ends = (
-        f" ({100 * row.level:g} % interval {number(row.conf_low, places)} to {number(row.conf_high, places)})"
-    )
+    ends = f" ({100 * row.level:g} % interval {by.text(row.conf_low)} to {by.text(row.conf_high)})"
     if row.conf_low <= 0 <= row.conf_high:
         return f"{ends}, not told from zero"
     return f"{ends}, zero lies outside"
@@ -217,7 +216,7 @@ def spread(rows: Sequence[Estimate]) -> str:
     gap = high.estimate - low.estimate
     near = "engines agree closely" if gap < smallest else "the gap deserves a reason"
     return (
-        f"{low.estimand}: {high.engine} lies {number(gap, _places(low))} above {low.engine}, {gap / smallest:.1f} of "
+        f"{low.estimand}: {high.engine} lies {_figures([low]).text(gap)} above {low.engine}, {gap / smallest:.1f} of "
         f"the smallest standard error: {near} (`differences` tests the gap; overlap of intervals does not)"
     )
 
@@ -268,9 +267,9 @@ def intervals(rows: Sequence[Estimate], bands: bool = False) -> list[str]:
     return said
 
 
-def _places(row: Estimate) -> int:
-    scale = row.std_error if row.std_error > 0 else abs(row.estimate) / 100
-    return min(max(1 - math.floor(math.log10(scale)), 0), 6) if math.isfinite(scale) and scale > 0 else 3
+def _figures(rows: Sequence[Estimate]) -> Figures:
+    """Two digits of the smallest error: a sentence needs no third."""
+    return figures_of(rows, kept=2, least=0)
 
 
 def _stop(text: str) -> str:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from hte_bridge.plot.style import COLUMN, GREY
+from hte_bridge.plot.style import COLUMN, GREY, quiet
+from hte_bridge.shown import visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,22 +48,29 @@ def svg(draw: Callable[[Axes], Axes], *, key: str, title: str, size: tuple[float
         Inches.
     """
     buffer = io.StringIO()
-    with matplotlib.rc_context(SETTINGS):
+    with matplotlib.rc_context(SETTINGS), quiet():
         figure = Figure(figsize=size, layout="constrained")
         draw(figure.subplots())
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     drawn = buffer.getvalue()
     drawn = drawn[drawn.index("<svg") :]
     drawn = re.sub(r"<metadata>.*?</metadata>", "", drawn, flags=re.DOTALL)
-    drawn = re.sub(r'\bid="([^"]+)"', rf'id="{key}-\1"', drawn)
-    drawn = re.sub(r'(href="#|url\(#)', rf"\g<1>{key}-", drawn)
-    for colour, name in ((INK, "currentColor"), (GREY.lower(), "var(--muted)"), (PAPER, "var(--page)")):
-        drawn = drawn.replace(colour, name)
+    drawn = re.sub(r"<!--.*?-->", "", drawn, flags=re.DOTALL)
+    drawn = re.sub(r"<[^>]*>", lambda tag: _tag(tag[0], key), drawn)  # never the words between the tags
     head = drawn[: drawn.index(">") + 1]
     view = re.search(r'viewBox="[^"]+"', head)
     opened = f'<svg {view[0] if view else ""} role="img" aria-label="{_attribute(title)}" xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
     return opened + drawn[len(head) :].strip()
 
 
+def _tag(tag: str, key: str) -> str:
+    """A tag with ids of its own picture and with the page's colours."""
+    tag = re.sub(r'\bid="([^"]+)"', rf'id="{key}-\1"', tag)
+    tag = re.sub(r'(href="#|url\(#)', rf"\g<1>{key}-", tag)
+    for colour, name in ((INK, "currentColor"), (GREY.lower(), "var(--muted)"), (PAPER, "var(--page)")):
+        tag = tag.replace(colour, name)
+    return tag
+
+
 def _attribute(text: str) -> str:
-    return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+    return visible(text).replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
