@@ -18,6 +18,7 @@ from hte_bridge.frames import to_pandas
 from hte_bridge.keys import deal_clusters, deal_rows, row_keys, seeded
 from hte_bridge.options import whole
 from hte_bridge.shown import Arrays, study_text
+from hte_bridge.sweeping import within
 
 Array = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
@@ -163,6 +164,7 @@ class Study:
             frame=rows,
             key=row_keys(frame.index)[keep],
         )
+        checks.measurable(study)
         checks.identified(study)
         return study
 
@@ -212,7 +214,7 @@ class Study:
         """
         moved = self.treatment - np.average(self.treatment, weights=self.weight)
         if self.fixed_effects.shape[1]:
-            moved = checks.within(moved, self.fixed_effects, self.weight, tolerance=1e-6)
+            moved = within(moved, self.fixed_effects, self.weight, tolerance=1e-6)
         held = np.bincount(self.cluster, weights=self.weight * moved**2)
         return float(held.sum() ** 2 / max(held @ held, np.finfo(float).tiny))
 

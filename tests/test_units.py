@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 import hte_bridge as hb
-from hte_bridge.checks import within
 from hte_bridge.scaling import Line, independent
+from hte_bridge.sweeping import within
 
 EXACT = 1e-9  # values are rounded at 1e-16 of their size, and at 1e-12 of their spread when 1e9 away: a thousandfold for sums
 SCALES = (1e-12, 1e-6, 1e-3, 1e5, 1e9, 1e12)
@@ -177,3 +177,47 @@ def test_collinear_columns_share_and_the_later_is_left_out():
     assert independent(both).tolist() == [True, False, True]
     line = Line.fit(both, x[:, :1] + 1e-9 * x[:, 1:] * 1e-9)
     np.testing.assert_allclose(line.predict(both), x[:, :1] + 1e-9 * x[:, 1:] * 1e-9, rtol=1e-9, atol=1e-20)
+
+
+@pytest.mark.parametrize(("column", "factor"), [("y", 1e150), ("y", 1e-200), ("x", 1e200), ("d", 1e-60)])
+def test_sizes_whose_squares_are_no_numbers_are_refused(column, factor):
+    frame = frame_of("dose")
+    frame[column] *= factor
+    with pytest.raises(
+        hb.errors.InvalidData, match=rf"{column}` must .* so that sums of squares can be formed"
+    ):
+        hb.Study.from_frame(frame, outcome="y", treatment="d", covariates=["x", "z"])
+
+
+@pytest.mark.parametrize("kind", ["cross-section", "panel"])
+def test_the_other_arm_the_order_and_the_place_of_the_outcome_change_nothing(plain, kind):
+    frame, rows, _ = plain[kind]
+    shuffled, _ = figures(frame.sample(frac=1, random_state=1), kind)
+    follows(rows, shuffled, "", 1.0)
+    moved, _ = figures(frame.assign(y=frame.y + 1e3), kind)
+    follows({key: row for key, row in rows.items() if row.estimand != "gap"}, moved, "", 1.0)
+    swapped, _ = figures(frame.assign(d=1 - frame.d), kind)
+    for key, row in rows.items():
+        if key[0] in ("coefficient", "ate", "ape", "ato", "projection") and key[1] != "joint":
+            assert swapped[key].estimate == pytest.approx(-row.estimate, rel=EXACT), key
+            assert swapped[key].std_error == pytest.approx(row.std_error, rel=EXACT), key
+    if kind == "cross-section":
+        assert swapped["att", ""].estimate == pytest.approx(-rows["atc", ""].estimate, rel=EXACT)
+
+
+@pytest.mark.parametrize("kind", ESTIMANDS)
+def test_all_rows_twice_with_half_the_weight_are_the_same_rows(kind):
+    frame, effects = frame_of(kind), {"fixed_effects": ["user", "year"]} if kind == "panel" else {}
+    found = []
+    for times in (1, 2):
+        both = pd.concat([frame.assign(w=frame.w / times)] * times)
+        study = hb.Study.from_frame(
+            both, outcome="y", treatment="d", covariates=["x", "z"], weight="w", **effects
+        )
+        fit = hb.Feols().fit(study, hb.Folds(np.tile(np.arange(400) % 3, times), 3, 0))
+        held = fit.heldout
+        found.append(
+            [fit.rows(0.95)[0].estimate, held.cate[:400], held.outcome_mean[:400], held.propensity[:400]]
+        )
+    for one, two in zip(*found, strict=True):
+        np.testing.assert_allclose(one, two, rtol=EXACT, atol=EXACT)

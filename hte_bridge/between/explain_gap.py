@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from hte_bridge.between.compared import Reading
 from hte_bridge.between.differences import difference
-from hte_bridge.checks import within
 from hte_bridge.engine import Engine, Fit
 from hte_bridge.errors import InvalidData, InvalidOption, NotIdentified
 from hte_bridge.estimands.averages import ate, ato
@@ -21,6 +20,7 @@ from hte_bridge.format.figures import figures_of
 from hte_bridge.scaling import Line, Standard, power
 from hte_bridge.scores import Scores, scores, variance_of_treatment
 from hte_bridge.study import Folds, Study
+from hte_bridge.sweeping import within
 from hte_bridge.table import Estimate, check_level
 
 Array = npt.NDArray[np.float64]

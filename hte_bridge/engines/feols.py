@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hte_bridge.checks import lost_to_effects, within
+from hte_bridge.checks import lost_to_effects
 from hte_bridge.engine import HeldOut
 from hte_bridge.engines.linear import Surface, interacted, nuisances
 from hte_bridge.engines.regressed import HETERO, Design, Regression
@@ -22,6 +22,7 @@ from hte_bridge.frames import to_pandas
 from hte_bridge.scaling import Line, Standard, power
 from hte_bridge.shown import Fitted
 from hte_bridge.study import UNDEFENDED, Folds, Study
+from hte_bridge.sweeping import within
 from hte_bridge.table import Estimate, interval
 
 Array = npt.NDArray[np.float64]

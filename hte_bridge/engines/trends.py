@@ -10,10 +10,10 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from hte_bridge.checks import ABSORBED, within
 from hte_bridge.engines.regressed import on_basis, orthogonal, pyfixest_model
 from hte_bridge.scaling import Standard, independent, wald
 from hte_bridge.study import Study
+from hte_bridge.sweeping import ABSORBED, within
 
 Array = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
