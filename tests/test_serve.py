@@ -1,6 +1,8 @@
 """The process that R talks to, with this test at R's end of the line."""
 
 import json
+import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,10 +17,11 @@ import pytest
 
 from hte_bridge.errors import InvalidOption
 from hte_bridge.rlink.transport import Column
+from hte_bridge.serve.__main__ import PROTOCOL
 from hte_bridge.serve.channel import Channel
 from hte_bridge.serve.remote import UserSession
 from hte_bridge.serve.session import Session, as_declared, check_arguments, make_engine
-from hte_bridge.serve.values import decode, encode, read_frame
+from hte_bridge.serve.values import Rows, decode, encode, read_frame
 from hte_bridge.table import Estimate, Table
 
 SECONDS = 60
@@ -47,8 +50,9 @@ class Peer:
         return answer
 
     def frame(self, frame: pd.DataFrame) -> dict:
-        file = self.folder / f"sent{time.monotonic_ns()}.parquet"
-        pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), file)
+        file = self.folder / f"to-python-{time.monotonic_ns()}.parquet"
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+        pq.write_table(table.rename_columns([f"c{j + 1}" for j in range(frame.shape[1])]), file)
         columns = [{"name": name, "kind": "plain"} for name in frame]
         return {"$frame": str(file), "rows": len(frame), "columns": columns}
 
@@ -128,6 +132,17 @@ def test_an_interrupt_ends_the_request_and_not_the_process(peer):
     assert "value" in again
 
 
+def test_an_interrupt_is_heard_while_r_grows_a_forest_for_a_comparison_that_began_with_feols(peer):
+    study = peer.ask("study", data=peer.frame(experiment(4)), options=ROLES)["value"]
+    engines = [{"$engine": each, "options": {}} for each in ("feols", "causal_forest")]
+    number = peer.say("compare", study={"$held": study["handle"]}, engines=engines, options={})
+    assert peer.channel.receive()["call"] == "forest_grow"
+    time.sleep(0.2)  # the server waits for R by now
+    peer.process.send_signal(signal.SIGINT)
+    assert select.select([peer.process.stdout], [], [], 10)[0]
+    assert peer.channel.receive() == {"id": number, "interrupted": True}
+
+
 def test_an_interrupt_between_requests_does_nothing(peer):
     peer.process.send_signal(signal.SIGINT)
     assert "value" in peer.ask("versions")
@@ -135,36 +150,47 @@ def test_an_interrupt_between_requests_does_nothing(peer):
 
 def test_the_process_ends_with_the_line(tmp_path):
     peer = Peer(tmp_path)
-    assert peer.greeting["protocol"] == 1
+    assert peer.greeting["protocol"] == PROTOCOL
     assert peer.end() == 0
+
+
+def from_r(path: str) -> str:
+    """The file as R would have named it."""
+    return str(Path(path).rename(path.replace("to-r-", "to-python-")))
 
 
 def test_values_survive_the_way_there_and_back(tmp_path):
     value = {"a": 1, "b": [0.1 + 0.2, float("inf")], "c": None, "d": "ü", "e": np.float64(2.5), "f": True}
     sent = json.loads(json.dumps(encode(value, tmp_path), allow_nan=False))
-    assert decode(sent) == value
+    assert decode(sent, tmp_path) == value
     array = np.arange(6.0).reshape(2, 3)
-    np.testing.assert_array_equal(decode(encode(array, tmp_path)), array)
+    mark = encode(array, tmp_path)
+    mark["$column"] = from_r(mark["$column"])
+    np.testing.assert_array_equal(decode(mark, tmp_path), array)
 
 
 def test_columns_get_the_types_they_had_in_r(tmp_path):
-    file = tmp_path / "f.parquet"
+    file = tmp_path / "to-python-f.parquet"
+    halves = np.array([2**62 + 1, 0, -1]).view(np.int32).reshape(3, 2)  # low half first
     columns = {
-        "c0": pa.array([2, 1, None], pa.int32()),
-        "c1": pa.array([2**62, None, 1], pa.int64()),
-        "c2": pa.array([True, None, False]),
+        "c1": pa.array([2, 1, None], pa.int32()),
+        "c2": pa.array([int(halves[0, 0]), 0, int(halves[2, 0])], pa.int32()),
+        "h2": pa.array(
+            [int(halves[0, 1]), None, int(halves[2, 1])], pa.int32()
+        ),  # R's NA is bit64's high half
+        "c3": pa.array([True, None, False]),
     }
     pq.write_table(pa.table(columns), file)
     about = [
         {"name": "f", "kind": "factor", "levels": ["b", "a"], "ordered": True},
-        {"name": "id", "kind": "plain"},
+        {"name": "id", "kind": "integer64"},
         {"name": "odd name $", "kind": "plain"},
     ]
-    frame = read_frame({"$frame": str(file), "rows": 3, "columns": about})
+    frame = read_frame(str(file), {"rows": 3, "columns": about}, tmp_path)
     assert frame.index.tolist() == [1, 2, 3]
     assert frame["f"].tolist()[:2] == ["a", "b"]
     assert frame["f"].cat.ordered
-    assert frame["id"].tolist()[0] == 2**62  # exact: a float would not be
+    assert frame["id"].tolist() == [2**62 + 1, pd.NA, -1]  # exact: a float would not be
     assert frame["odd name $"].isna().tolist() == [False, True, False]
     assert not file.exists()
 
@@ -185,7 +211,7 @@ class Answering:
 
 def test_calls_of_r_go_back_over_the_line(tmp_path):
     line = Answering()
-    line.file = tmp_path / "answer.parquet"
+    line.file = tmp_path / "to-python-answer.parquet"
     x = np.asfortranarray(np.arange(6.0).reshape(2, 3))
     column = Column("d", x.shape, memoryview(x.ravel(order="F")))
     reply, results = UserSession(line, tmp_path).request("double", {"x": {"$column": 0}, "by": 2}, [column])
@@ -209,8 +235,27 @@ def test_engines_and_options_that_are_not_known_are_told():
 def test_a_table_without_fits_says_so(tmp_path):
     session = Session(tmp_path)
     path = Table((Estimate("ate", 1.0, 0.5, engine="grf"),)).save(tmp_path / "t.parquet")
-    request = {"do": "verb", "arguments": {"table": {"$file": str(path)}, "name": "gate", "options": {}}}
+
+    def asked(name):
+        copy = shutil.copy(path, tmp_path / "to-python-t.parquet")
+        arguments = {"table": {"$file": str(copy)}, "name": name, "options": {}}
+        return session.answer({"do": "verb", "arguments": arguments})
+
     with pytest.raises(LookupError, match="has ended"):
-        session.answer(request)
-    request["arguments"] |= {"name": "to_markdown"}
-    assert "ate" in session.answer(request)
+        asked("gate")
+    assert "ate" in asked("to_markdown")
+
+
+def test_the_same_rows_get_the_same_folds_as_in_python(tmp_path):
+    import hte_bridge as hb
+
+    session, frame = Session(tmp_path), experiment(5)
+    ours = hb.Study.from_frame(frame, **ROLES)
+    in_r = frame.set_axis(pd.RangeIndex(1, len(frame) + 1))  # R counts rows from 1
+    theirs = session.held[session.study(in_r, ROLES)["handle"]]
+    np.testing.assert_array_equal(hb.Folds.make(theirs).fold, hb.Folds.make(ours).fold)
+    order = np.random.default_rng(1).permutation(len(frame))
+    moved = in_r.iloc[order].set_axis(in_r.index)
+    named = Rows(pd.DataFrame({"v": order + 1}), vector=True)  # the row names that R keeps
+    theirs = session.held[session.study(moved, ROLES, named)["handle"]]
+    np.testing.assert_array_equal(hb.Folds.make(theirs).fold, hb.Folds.make(ours).fold[order])

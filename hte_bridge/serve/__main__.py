@@ -9,11 +9,17 @@ from typing import Any
 
 from hte_bridge import __version__
 from hte_bridge.errors import HteBridgeError
-from hte_bridge.serve.channel import Hangup, Interrupts, end_with_parent, take_standard_streams
+from hte_bridge.serve.channel import (
+    Channel,
+    Hangup,
+    Interrupts,
+    Malformed,
+    end_with_parent,
+    line_of,
+    take_standard_streams,
+)
 
-PROTOCOL = 1
-# what numpy, pandas and torch raise of bad values; anything else is a fault that ends the process, and R says so
-FORWARDED = (ArithmeticError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
+PROTOCOL = 2
 
 
 def main() -> None:
@@ -34,26 +40,36 @@ def main() -> None:
     channel.send({**greeting, "r_code": str(remote.R_CODE)})
     while True:
         try:
-            request = channel.receive()
-            channel.send({"id": request["id"], **answer(session, request, interrupts)})
+            channel.write(reply(channel, session, interrupts))
         except Hangup:
             return
 
 
-def answer(session: Any, request: dict[str, Any], interrupts: Interrupts) -> dict[str, Any]:
-    """Value, error or interruption of one request."""
+def reply(channel: Channel, session: Any, interrupts: Interrupts) -> bytes:
+    """The line that answers the next one: the fits of a whole session live here, so nothing that comes in may end it."""
+    try:
+        request = channel.receive()
+    except Malformed as error:
+        return line_of({"id": None, "error": {"kind": "BadRequest", "message": str(error)}})
+    number = request.get("id")
+    number = number if isinstance(number, int) else None
     try:
         with interrupts.allowed():
-            return {"value": session.answer(request)}
+            return line_of({"id": number, "value": session.answer(request)})
     except KeyboardInterrupt:
-        return {"interrupted": True}
-    except HteBridgeError as error:
-        return {"error": {"kind": error.kind, "message": str(error)}}
-    except FORWARDED as error:
-        trace = "".join(traceback.format_exception(error))
-        return {
-            "error": {"kind": "PythonError", "message": f"{type(error).__name__}: {error}", "trace": trace}
-        }
+        return line_of({"id": number, "interrupted": True})
+    except Hangup:
+        raise
+    except (Exception, SystemExit) as error:  # the one place that may: see above
+        return line_of({"id": number, "error": described(error)})
+
+
+def described(error: BaseException) -> dict[str, str]:
+    """Kind and sentence of an error; what is no sentence of ours with its trace."""
+    if isinstance(error, HteBridgeError):
+        return {"kind": error.kind, "message": str(error)}
+    trace = "".join(traceback.format_exception(error, limit=-50))  # a recursion's would fill the line
+    return {"kind": "PythonError", "message": f"{type(error).__name__}: {error}", "trace": trace}
 
 
 if __name__ == "__main__":

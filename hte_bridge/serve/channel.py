@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import threading
 import time
@@ -11,15 +12,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 CHUNK = 1 << 16
+LONGEST = 1 << 26  # bytes of a line; columns travel in files, so that a longer one is no request
 WATCH_SECONDS = 1.0
 WAIT_SECONDS = 0.1  # until an interrupt that fell into an import is tried again
 
 
 class Hangup(Exception):
     """The other end closed the line."""
+
+
+class Malformed(ValueError):
+    """A line that is no message; ``str()`` is a sentence."""
 
 
 @dataclass
@@ -41,11 +47,22 @@ class Channel:
 
     reader: int
     writer: int
+    longest: int = LONGEST
     _unread: bytearray = field(default_factory=bytearray, repr=False)
 
     def send(self, message: dict[str, Any]) -> None:
         """Write one message; numbers must be finite (``values.encode`` sees to that)."""
-        left = memoryview(json.dumps(message, allow_nan=False).encode() + b"\n")
+        self.write(line_of(message))
+
+    def write(self, line: bytes) -> None:
+        """Write one line.
+
+        Raises
+        ------
+        Hangup
+            If the other end closed the line.
+        """
+        left = memoryview(line)
         while left:
             try:
                 left = left[os.write(self.writer, left) :]
@@ -59,15 +76,98 @@ class Channel:
         ------
         Hangup
             If the other end closed the line.
+        Malformed
+            If the line is no message; it is taken off the channel, the next one can be read.
         """
-        while (end := self._unread.find(b"\n")) < 0:
+        return message_of(self._line())
+
+    def _line(self) -> bytes:
+        searched = dropped = 0
+        while (end := self._unread.find(b"\n", searched)) < 0:
+            if dropped or len(self._unread) > self.longest:
+                dropped += len(self._unread)  # to its end, without keeping it
+                self._unread.clear()
+            searched = len(self._unread)
+            _await_input(self.reader)
             chunk = os.read(self.reader, CHUNK)
             if not chunk:
                 raise Hangup
             self._unread += chunk
         line = bytes(self._unread[:end])
         del self._unread[: end + 1]
-        return dict(json.loads(line))
+        if dropped + len(line) > self.longest:
+            raise Malformed(
+                f"A message must be at most {self.longest:,} bytes long. One of {dropped + len(line):,} bytes came. "
+                "Send columns as files."
+            )
+        return line
+
+
+def _await_input(reader: int) -> None:
+    """Wait so that a signal is heard.
+
+    polars, which pyfixest uses, puts a handler with SA_RESTART before Python's: a read goes on through SIGINT, a poll does not.
+    """
+    if hasattr(select, "poll"):
+        waiting = select.poll()
+        waiting.register(reader, select.POLLIN)
+        waiting.poll()
+
+
+def line_of(message: dict[str, Any]) -> bytes:
+    """A message as a line that any reader of JSON takes: half a surrogate pair or a zero byte in a text becomes ``?``.
+
+    Examples
+    --------
+    >>> line_of({"message": "ü" + chr(0xD800) + chr(0)})
+    b'{"message": "\\xc3\\xbc??"}\\n'
+    """
+    text = json.dumps(message, allow_nan=False, ensure_ascii=False)
+    if "\\u0000" in text:
+        text = json.dumps(_without_zeros(message), allow_nan=False, ensure_ascii=False)
+    return text.encode("utf-8", "replace") + b"\n"
+
+
+def _without_zeros(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\0", "?")
+    if isinstance(value, dict):
+        return {_without_zeros(key): _without_zeros(each) for key, each in value.items()}
+    return [_without_zeros(each) for each in value] if isinstance(value, list) else value
+
+
+def message_of(line: bytes) -> dict[str, Any]:
+    """The message on a line.
+
+    Raises
+    ------
+    Malformed
+        If it is not UTF-8, not JSON (which knows no NaN), nested too deeply, or no object.
+
+    Examples
+    --------
+    >>> message_of(b'{"id": 1}')
+    {'id': 1}
+    >>> message_of(b'{"id": NaN}')
+    Traceback (most recent call last):
+    ...
+    hte_bridge.serve.channel.Malformed: A message must be one line of JSON in UTF-8. A line of 11 bytes is not: NaN is not JSON.
+    """
+    try:
+        message = json.loads(line.decode("utf-8"), parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
+        raise Malformed(
+            f"A message must be one line of JSON in UTF-8. A line of {len(line):,} bytes is not: {error}."
+        ) from error
+    if not isinstance(message, dict):
+        raise Malformed(
+            f"A message must be an object with `id`, `do` and `arguments`. A {type(message).__name__} came."
+        )
+    return message
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
 
 
 def take_standard_streams() -> Channel:
@@ -94,20 +194,28 @@ class Interrupts:
 
     def __init__(self) -> None:
         self._busy = False
+        self._requests = 0
         signal.signal(signal.SIGINT, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if not self._busy:
             return
         if importing(frame):
-            threading.Timer(WAIT_SECONDS, signal.raise_signal, [signal.SIGINT]).start()
+            threading.Timer(WAIT_SECONDS, self._again, [self._requests]).start()
             return
         self._busy = False
         raise KeyboardInterrupt
 
+    def _again(self, request: int) -> None:
+        if request == self._requests:  # else it was meant for work that has ended meanwhile
+            signal.pthread_kill(
+                threading.main_thread().ident or 0, signal.SIGINT
+            )  # this thread cannot wake it
+
     @contextmanager
     def allowed(self) -> Iterator[None]:
         """Inside, SIGINT raises ``KeyboardInterrupt``."""
+        self._requests += 1
         self._busy = True
         try:
             yield

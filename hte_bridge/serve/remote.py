@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 from hte_bridge.rlink import client, versions
 from hte_bridge.rlink.transport import Column
 from hte_bridge.serve.channel import Channel
-from hte_bridge.serve.values import decode, encode, write_arrow
+from hte_bridge.serve.files import taken, write_arrow
+from hte_bridge.serve.values import decode, encode
 
 R_CODE = Path(client.__file__).parent  # R sources these files, so that both ways to R run the same code
 NUMPY_TYPES = {"d": np.float64, "i": np.int32, "?": np.int32}
@@ -50,7 +51,7 @@ class UserSession:
         packed = {name: self._pack(value, columns) for name, value in arguments.items()}
         self.channel.send({"call": function, "arguments": packed, "drop": drop})
         results: list[Column] = []
-        reply = decode(self.channel.receive(), lambda mark: _unpack(mark, results))
+        reply = decode(self.channel.receive(), self.folder, lambda mark: self._unpack(mark, results))
         return reply, results
 
     def _pack(self, value: Any, columns: list[Column]) -> Any:
@@ -68,30 +69,28 @@ class UserSession:
         )
         return {"$column": path, "shape": list(column.shape)}
 
+    def _unpack(self, mark: dict[str, Any], results: list[Column]) -> dict[str, int] | None:
+        """Read a column that R wrote; its place among the results."""
+        if "$column" not in mark:
+            return None
+        with taken(mark["$column"], self.folder) as file:
+            values = pq.read_table(file).column(0)
+        kind = {pa.float64(): "d", pa.int32(): "i", pa.bool_(): "?"}[values.type]
+        if kind != "d":
+            values = values.cast(pa.int32()).fill_null(client.NA_INTEGER)
+        else:
+            values = values.fill_null(np.nan)
+        flat = np.ascontiguousarray(values.to_numpy(), dtype=NUMPY_TYPES[kind])
+        results.append(
+            Column(kind, tuple(mark["shape"]), memoryview(flat.data) if flat.size else memoryview(b""))
+        )
+        return {"$column": len(results) - 1}
+
     def end(self) -> None:
         """Nothing to end: the session is the user's."""
 
     def disown(self) -> None:
         """Nothing to leave."""
-
-
-def _unpack(mark: dict[str, Any], results: list[Column]) -> dict[str, int] | None:
-    """Read a column that R wrote; its place among the results."""
-    if "$column" not in mark:
-        return None
-    path = Path(mark["$column"])
-    values = pq.read_table(path).column(0)
-    path.unlink()
-    kind = {pa.float64(): "d", pa.int32(): "i", pa.bool_(): "?"}[values.type]
-    if kind != "d":
-        values = values.cast(pa.int32()).fill_null(client.NA_INTEGER)
-    else:
-        values = values.fill_null(np.nan)
-    flat = np.ascontiguousarray(values.to_numpy(), dtype=NUMPY_TYPES[kind])
-    results.append(
-        Column(kind, tuple(mark["shape"]), memoryview(flat.data) if flat.size else memoryview(b""))
-    )
-    return {"$column": len(results) - 1}
 
 
 def answer_in_r(channel: Channel, folder: Path) -> None:

@@ -5,19 +5,25 @@ from __future__ import annotations
 import inspect
 import itertools
 import platform
-import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
 from hte_bridge import __version__
 from hte_bridge.comparison import Comparison
 from hte_bridge.engine import Engine, Fit
-from hte_bridge.errors import HteBridgeError, InvalidOption, nearest
-from hte_bridge.serve.values import decode, encode
+from hte_bridge.engines.given import Lookup
+from hte_bridge.errors import HteBridgeError, InvalidNewData, InvalidOption, nearest
+from hte_bridge.keys import row_keys
+from hte_bridge.serve.files import new_file, taken
+from hte_bridge.serve.values import Rows, decode, encode
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate, Table
 
@@ -41,13 +47,18 @@ HOUSEKEEPING = ("fit", "scores", "per_engine")  # methods that return what R can
 
 
 class FitsAreGone(HteBridgeError, LookupError):
-    """A study or table of a Python process that has ended."""
+    """A table of a Python process that has ended, or that R has removed."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self) -> None:
         super().__init__(
-            f"Further questions need the {what}'s fits, which live in the Python process that made them. That process "
-            "has ended; its rows are still here. Run hte_compare() again to ask more."
+            "Further questions need the table's fits, which live in the Python process that made them. That process has "
+            "ended, or the table that they belong to was removed; its rows are still here. Run hte_compare() again to "
+            "ask more."
         )
+
+
+class BadRequest(HteBridgeError, ValueError):
+    """A message that asks for nothing this process knows."""
 
 
 @dataclass(frozen=True)
@@ -91,11 +102,25 @@ class Session:
         }
 
     def answer(self, request: Mapping[str, Any]) -> Any:
-        """Do what a request asks; the answer as JSON."""
-        for handle in request.get("drop") or ():
-            self.held.pop(handle, None)
-        arguments = {key: decode(value, self._from_r) for key, value in request["arguments"].items()}
-        return encode(self.requests[request["do"]](**arguments), self.folder, self._to_r)
+        """Do what a request asks; the answer as JSON.
+
+        Raises
+        ------
+        BadRequest
+            If it asks for nothing that is known, or its parts are of other types.
+        """
+        do, named, drop = request.get("do"), request.get("arguments", {}), request.get("drop") or []
+        if not isinstance(do, str) or do not in self.requests:
+            raise BadRequest(f"A request must be one of {', '.join(self.requests)}. {str(do)[:80]!r} is not.")
+        if not isinstance(named, dict) or not isinstance(drop, list):
+            raise BadRequest(
+                "A request must have an object as `arguments` and a list as `drop`. This one does not."
+            )
+        for handle in drop:
+            self.held.pop(str(handle), None)
+        arguments = decode(named, self.folder, self._from_r)
+        check_arguments(self.requests[do], arguments, do)
+        return encode(self.requests[do](**arguments), self.folder, self._to_r)
 
     def hold(self, value: Study | Table) -> str:
         """Keep a value; its handle."""
@@ -107,12 +132,13 @@ class Session:
         """Studies, tables and engines that R names."""
         if "$held" in mark:
             if mark["$held"] not in self.held:
-                raise FitsAreGone("table")
+                raise FitsAreGone()
             return self.held[mark["$held"]]
         if "$file" in mark:
-            return Table.load(mark["$file"])
+            with taken(mark["$file"], self.folder) as file:
+                return Table.load(file)
         if "$engine" in mark:
-            return make_engine(mark["$engine"], decode(mark["options"], self._from_r))
+            return make_engine(mark["$engine"], decode(mark["options"], self.folder, self._from_r))
         return None
 
     def _to_r(self, value: Any) -> Any:
@@ -124,22 +150,29 @@ class Session:
 
     def _table(self, table: Table) -> dict[str, Any]:
         """A table: its Parquet file, its printed text, and a handle for further questions."""
-        with tempfile.NamedTemporaryFile(dir=self.folder, suffix=".parquet", delete=False) as file:
-            table.save(file.name)
-        live = isinstance(table, Comparison)
-        return {"$table": file.name, "text": str(table), "handle": self.hold(table), "live": live}
+        file = new_file(self.folder)
+        table.save(file)
+        if not isinstance(table, Comparison):
+            return {"$table": file, "text": str(table), "live": False}
+        return {"$table": file, "text": str(table), "live": True, "handle": self.hold(table)}
 
-    def study(self, data: Any, options: dict[str, Any]) -> dict[str, Any]:
-        """``Study.from_frame``, and what R prints of it."""
+    def study(self, data: Any, options: dict[str, Any], labels: Rows | None = None) -> dict[str, Any]:
+        """``Study.from_frame``, and what R prints of it; ``labels`` are the data's row names where they are not 1 to n.
+
+        R counts rows from 1 and Python from 0: chance belongs to the labels that the same data would have in Python.
+        """
         check_arguments(Study.from_frame, options, "hte_study")
         study = Study.from_frame(data, **as_declared(Study.from_frame, options))
+        study = replace(study, key=python_keys(data.index, labels)[study.index - 1])
         named = {each.name: getattr(study.names, each.name) for each in fields(study.names)}
-        about = {
+        about: dict[str, Any] = {
             "n": study.n,
             "n_clusters": study.n_clusters,
             "clustered": study.clustered,
             "binary": study.binary,
         }
+        if study.dropped:
+            about["kept"] = np.asarray(study.index, dtype=np.int64)  # which of R's rows, counted from 1
         return {"handle": self.hold(study), **about, "names": named, "dropped": dict(study.dropped)}
 
     def compare(self, study: Study, engines: list[Engine | str], options: dict[str, Any]) -> Table:
@@ -155,17 +188,23 @@ class Session:
         from hte_bridge.estimands.registry import MAKERS
 
         if not isinstance(table, Comparison):
-            raise FitsAreGone("table")
+            raise FitsAreGone()
         fitted = [Fitted(each) for each in table.fits.values()]
         estimands = [name for name in dict.fromkeys(row.estimand for row in table.rows) if name in MAKERS]
         chance: dict[str, Any] = {"seed": table.folds.seed, "n_folds": table.folds.n_folds}
         return compare(table.study, [*fitted, engine], estimands=estimands, level=table.level, **chance)
 
-    def verb(self, table: Table, name: str, options: dict[str, Any]) -> Any:
-        """Any public method of a table."""
+    def verb(self, table: Table, name: str, options: dict[str, Any], columns: Rows | None = None) -> Any:
+        """Any public method of a table; ``columns`` are further ones of the study's data that the options name."""
+        if isinstance(table, Comparison):
+            table = with_columns(table, columns)
+            at = table.study.index
+            if name == "cate" and isinstance(options.get("engine"), str):
+                refuse_given(table, options["engine"])
+            options = {key: each.on(at) if isinstance(each, Rows) else each for key, each in options.items()}
         verb = find_verb(table, name)
         if verb is None and find_verb(Comparison, name) is not None:
-            raise FitsAreGone("table")
+            raise FitsAreGone()
         if verb is None:
             offer = nearest(name, self.verbs(table)).replace("The columns are", "The verbs are")
             raise InvalidOption(f"A verb must be one that a table has. `{name}` is not. {offer}")
@@ -191,6 +230,35 @@ class Session:
     def versions(self) -> dict[str, str]:
         """Versions of this side."""
         return {"hte_bridge": __version__, "python": platform.python_version()}
+
+
+def python_keys(index: pd.RangeIndex, labels: Rows | None) -> npt.NDArray[np.uint64]:
+    """Keys (n,) of the rows of R's data, by which folds are dealt: whole row names are counted from 0."""
+    known = index if labels is None else pd.Index(labels.frame.iloc[:, 0])
+    return row_keys(known - 1 if pd.api.types.is_integer_dtype(known.dtype) else known)
+
+
+def with_columns(table: Comparison, columns: Rows | None) -> Comparison:
+    """The same table and fits, with further columns in the frame of its study."""
+    if columns is None or table.study.frame is None:
+        return table
+    frame = table.study.frame.assign(**columns.on(table.study.index))
+    return replace(table, study=replace(table.study, frame=frame))
+
+
+def refuse_given(table: Comparison, engine: str) -> None:
+    """Columns predicted elsewhere say nothing of new rows, and rows of a data frame of R's are always new.
+
+    Raises
+    ------
+    InvalidNewData
+        If the engine is one of these.
+    """
+    if isinstance(getattr(table.fits.get(engine), "predict", None), Lookup):
+        raise InvalidNewData(
+            f"Columns of hte_given() are known for the study's own rows alone. Effects of `{engine}` at new rows were "
+            "asked for. Ask an engine that can predict, or hand the model over: hte_from_forest(forest)."
+        )
 
 
 def find_verb(table: Table | type[Table], name: str) -> Callable[..., Any] | None:

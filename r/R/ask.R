@@ -2,11 +2,12 @@
 
 ask <- function(do, ...) {
   process <- python_process()
+  drop <- as.list(state$drop) # what is let go of from here on may be named in the arguments, and goes with the next
+  state$drop <- character()
+  arguments <- to_wire(drop_nulls(snake(list(...)))) # sends studies again that an older process held
   state$requests <- state$requests + 1L
   id <- state$requests
-  arguments <- to_wire(snake(list(...))) # sends studies again that an older process held
-  message <- list(id = id, do = do, arguments = arguments, drop = as.list(state$drop))
-  state$drop <- character()
+  message <- list(id = id, do = do, arguments = arguments, drop = drop)
   answered <- FALSE
   on.exit(if (!answered) quiet_down(process, id))
   send(process, message)
@@ -14,6 +15,11 @@ ask <- function(do, ...) {
   answered <- TRUE
   if (!is.null(answer$error)) raise(answer$error)
   from_wire(answer$value)
+}
+
+drop_nulls <- function(arguments) {
+  kept <- arguments[!vapply(arguments, is.null, NA)]
+  if (length(kept)) kept else structure(list(), names = character())
 }
 
 raise <- function(error) {
@@ -41,7 +47,7 @@ wait_for <- function(process, id) {
     message <- read_message(process)
     if (!is.null(message$call)) {
       send(process, answer_call(message))
-    } else if (identical(as.integer(message$id), id)) {
+    } else if (is.null(message$id) || identical(as.integer(message$id), id)) { # without: it could not be read
       return(message)
     }
   }
@@ -52,7 +58,10 @@ read_message <- function(process, seconds = Inf) {
   repeat {
     line <- process$read_output_lines(1L)
     relay(process)
-    if (length(line)) return(parsed(process, line))
+    if (length(line)) {
+      message <- parsed(process, line)
+      if (is.list(message)) return(message)
+    }
     if (!process$is_alive() && !process$is_incomplete_output()) died(process)
     if (Sys.time() > end) {
       process$kill()
@@ -64,8 +73,9 @@ read_message <- function(process, seconds = Inf) {
 
 parsed <- function(process, line) {
   tryCatch(jsonlite::fromJSON(line, simplifyVector = FALSE), error = function(e) {
-    process$kill() # whatever speaks there, it is not hte_bridge.serve
     state$tail <- c(state$tail, line)
+    if (is.null(state$token)) return(NULL) # before the greeting: a sitecustomize or the like that prints
+    process$kill() # whatever speaks there, it is not hte_bridge.serve
     died(process)
   })
 }
@@ -99,7 +109,7 @@ quiet_down <- function(process, id) {
     lines <- process$read_output_lines()
     process$read_error()
     for (line in lines) {
-      message <- jsonlite::fromJSON(line, simplifyVector = FALSE)
+      message <- tryCatch(jsonlite::fromJSON(line, simplifyVector = FALSE), error = function(e) NULL)
       if (is.null(message$call) && identical(as.integer(message$id), id)) return(invisible())
     }
   }

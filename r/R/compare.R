@@ -25,8 +25,35 @@ hte_compare <- function(study, engines = list(hte_feols(), hte_causal_forest(), 
     abort("InvalidOption", "`study` must be made by hte_study(). A ", class(study)[1L],
       " was given. Write hte_compare(hte_study(data, ...), ...).")
   }
-  if (inherits(engines, "hte_engine")) engines <- list(engines)
+  engines <- check_engines(engines)
   options <- list(level = level, seed = seed, n_folds = n_folds)
   if (!is.null(estimands)) options$estimands <- as.list(estimands)
-  ask("compare", study = study, engines = as.list(engines), options = options)
+  table <- ask("compare", study = study, engines = engines, options = options)
+  remember(table, study)
+  say_warnings(table)
+}
+
+check_engines <- function(engines) {
+  if (inherits(engines, "hte_engine") || is.object(engines)) engines <- list(engines)
+  engines <- as.list(engines)
+  if (!length(engines)) {
+    abort("InvalidOption", "`engines` must be a list with at least one engine. An empty one was given. Write engines = ",
+      "list(hte_feols(), hte_causal_forest(), hte_deep()).")
+  }
+  for (each in engines) {
+    if (inherits(each, "hte_engine") || is.character(each) && length(each) == 1L) next
+    write <- if (inherits(each, "causal_forest")) "hte_from_forest(forest)" else if (is.function(each))
+      "hte_feols(), with parentheses" else "hte_feols(), hte_causal_forest(), hte_deep() or hte_given()"
+    abort("InvalidOption", "`engines` must hold engines, or their names. A ", class(each)[1L], " was given. Write ", write,
+      ".")
+  }
+  engines
+}
+
+# What a table warns of is a warning here too: a reader of tidy() sees no footer.
+say_warnings <- function(table) {
+  for (sentence in unlist(table$meta$warnings)) {
+    warning(structure(list(message = sentence, call = NULL), class = c("htebridge_warning", "warning", "condition")))
+  }
+  table
 }

@@ -47,7 +47,7 @@ hte_engine <- function(engine, ..., label = NULL) {
 
 #' @export
 print.hte_engine <- function(x, ...) {
-  options <- vapply(x$options, function(each) paste(utils::head(format(each), 3L), collapse = " "), "")
+  options <- vapply(Filter(is.atomic, x$options), function(each) paste(format(utils::head(each, 3L)), collapse = " "), "")
   cat("Engine ", x$engine, if (length(options)) ": ", paste(names(options), options, sep = " = ", collapse = ", "), "\n",
     sep = "")
   invisible(x)

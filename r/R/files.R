@@ -15,13 +15,13 @@
 #' @export
 hte_save <- function(table, path) {
   check_table(table)
-  hte_verb(table, "save", path = normalizePath(path, mustWork = FALSE))
+  hte_verb(table, "save", path = path)
   invisible(path)
 }
 
 #' @rdname hte_save
 #' @export
-hte_load <- function(path) ask("load", path = normalizePath(path, mustWork = FALSE))
+hte_load <- function(path) ask("load", path = absolute(path))
 
 #' A report as one HTML file
 #'
@@ -32,6 +32,16 @@ hte_load <- function(path) ask("load", path = normalizePath(path, mustWork = FAL
 #' @export
 hte_report <- function(table, path, ...) {
   check_table(table)
-  hte_verb(table, "report", path = normalizePath(path, mustWork = FALSE), ...)
+  hte_verb(table, "report", path = path, ...)
   invisible(path)
+}
+
+# Python stays in the folder in which it was started; a path means R's folder of now.
+absolute <- function(path) {
+  if (!is.character(path) || length(path) != 1L || is.na(path) || !nzchar(path)) {
+    abort("InvalidOption", "`path` must be the name of one file. ", substr(deparse1(path), 1L, 80L), " was given.")
+  }
+  path <- path.expand(path)
+  if (!grepl("^(/|[A-Za-z]:[/\\\\]|\\\\\\\\)", path)) path <- file.path(getwd(), path)
+  normalizePath(path, mustWork = FALSE)
 }

@@ -3,7 +3,9 @@
 #' `hte_from_forest()` takes the out-of-bag columns of a forest that you already have; `hte_given()` takes columns from
 #' anywhere; both are engines for [hte_compare()]. `hte_add()` fits one more engine on the study and folds of a table.
 #'
-#' @param forest A [grf::causal_forest()], grown on the rows of the study, in their order.
+#' @param forest A [grf::causal_forest()], grown on the rows of the study, in their order, with its clusters and weights;
+#'   one that was grown otherwise is refused with a sentence. It stays in this session: [cate()] at new rows is grf's own
+#'   prediction. Columns of `hte_given()` are known for the study's rows alone.
 #' @param label Name in the table.
 #' @param cate,outcome_mean,propensity Held-out effect, E(Y | x) and E(T | x): one value for each row of the data that
 #'   the study was made of, or for each row that it kept. `propensity` may be left out where the study knows it.
@@ -27,9 +29,15 @@ hte_from_forest <- function(forest, label = "grf") {
     cate = as.numeric(stats::predict(forest)$predictions), outcome_mean = as.numeric(forest$Y.hat),
     propensity = as.numeric(forest$W.hat), treatment_variance = if (!binary) rooms_of(forest)
   )
-  grown <- list(outcome = as.numeric(forest$Y.orig), treatment = as.numeric(forest$W.orig))
-  if (length(forest$clusters)) grown$clusters <- as.integer(forest$clusters)
-  structure(list(engine = "forest", options = c(engine$options, grown)), class = "hte_engine")
+  grown <- list(
+    outcome = as.numeric(forest$Y.orig), treatment = as.numeric(forest$W.orig),
+    covariates = unname(as.matrix(forest$X.orig)), covariate_names = as.list(colnames(forest$X.orig)),
+    clusters = if (length(forest$clusters)) as.integer(forest$clusters),
+    weights = if (length(forest$sample.weights)) as.numeric(forest$sample.weights),
+    equalized = isTRUE(forest$equalize.cluster.weights), variance = isTRUE(forest$ci.group.size > 1)
+  )
+  grown <- grown[!vapply(grown, is.null, NA)]
+  structure(list(engine = "forest", options = c(engine$options, grown), forest = forest), class = "hte_engine")
 }
 
 # Var(T | x) out of bag, by the code that the Python engine uses.
@@ -60,5 +68,8 @@ hte_given <- function(label, cate, outcome_mean, propensity = NULL, treatment_va
 hte_add <- function(table, name, ...) {
   check_table(table)
   engine <- if (inherits(name, "hte_engine")) name else hte_given(name, ...)
-  ask("add", table = table, engine = engine)
+  study <- study_of(table)
+  added <- ask("add", table = table, engine = engine)
+  remember(added, study)
+  say_warnings(added)
 }

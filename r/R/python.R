@@ -3,7 +3,9 @@
 state <- new.env(parent = emptyenv()) # process, token, folder, greeting, requests, stderr tail, handles to drop
 state$requests <- 0L
 state$drop <- character()
-PROTOCOL <- 1L
+state$gone <- new.env() # handles that were dropped
+state$studies <- new.env() # the study of each table whose fits live, by the table's handle
+PROTOCOL <- 2L
 START_SECONDS <- 120
 QUIET_SECONDS <- 20 # how long an interrupted request may take to stop before its process is ended
 
@@ -62,6 +64,10 @@ python_process <- function() {
   state$process <- process
   greet(process, python)
   state$token <- paste(process$get_pid(), unclass(Sys.time()))
+  state$drop <- character()
+  state$gone <- new.env()
+  state$studies <- new.env()
+  state$rooms_from <- NULL # forests that an older process asked to keep
   process
 }
 

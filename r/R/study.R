@@ -4,7 +4,9 @@
 #' treatment, cluster or effect, or alone in their effect, are dropped and counted; missing covariates stay.
 #'
 #' @param data Data frame, tibble or data.table. Factors, ordered factors, logicals, 64-bit integers and labelled
-#'   columns are understood.
+#'   columns are understood. What `is.na()` calls missing is missing, user-missing values of SPSS (haven's `na_values`
+#'   and `na_range`) too. Only the columns that are named travel to Python; the others stay here and are sent when a verb
+#'   names them.
 #' @param formula Instead of `outcome`, `covariates` and `fixed_effects`: `y ~ x1 + x2 | effect`, names of columns only.
 #' @param outcome,treatment Names of numeric or logical columns. The treatment is 0/1, or a dose.
 #' @param covariates Names of the columns along which effects may differ.
@@ -14,7 +16,7 @@
 #' @param weight Name of the column of sampling weights.
 #' @param propensity Known probability of treatment: the name of a column, or one number.
 #' @param treatment_type `"binary"` or `"continuous"`, needed only where a treatment has three to ten whole values.
-#' @return An object of class `hte_study`.
+#' @return An object of class `hte_study`. It holds the data, so that `saveRDS()` and `readRDS()` keep it.
 #' @seealso [hte_compare()]
 #' @examplesIf nzchar(htebridge::hte_python())
 #' df <- data.frame(y = c(1, 2, 4, 3), d = c(0, 1, 1, 0), x = c(0.1, 0.4, 0.2, 0.9))
@@ -26,6 +28,7 @@ hte_study <- function(data, formula = NULL, outcome = NULL, treatment, covariate
   if (missing(treatment)) {
     abort("InvalidOption", "`hte_study()` needs `treatment`. It was not given. Add treatment = ... to the call.")
   }
+  check_frame(data)
   if (!is.null(formula)) {
     check_formula_alone(outcome, covariates, fixed_effects)
     parts <- formula_parts(formula)
@@ -34,13 +37,15 @@ hte_study <- function(data, formula = NULL, outcome = NULL, treatment, covariate
     fixed_effects <- parts$fixed_effects
   }
   options <- list(
-    outcome = outcome, treatment = treatment, covariates = as.list(one_sided(covariates)),
-    fixed_effects = if (length(fixed_effects)) as.list(one_sided(fixed_effects)), cluster = one_sided(cluster),
-    weight = one_sided(weight), propensity = one_sided(propensity), treatment_type = treatment_type
+    outcome = outcome, treatment = treatment, covariates = covariates,
+    fixed_effects = if (length(fixed_effects)) fixed_effects, cluster = cluster, weight = weight,
+    propensity = propensity, treatment_type = treatment_type
   )
-  options <- options[!vapply(options, is.null, NA)]
+  options <- check_roles(options[!vapply(options, is.null, NA)])
+  if (is.null(options$covariates)) options$covariates <- list()
+  columns <- named_columns(data, options)
   study <- structure(
-    list(data = sendable(data, unlist(options[names(options) != "treatment_type"])), options = options,
+    list(data = own_copy(data), rows = row_labels(data), options = options, sent = names(columns),
       ref = new.env(parent = emptyenv())),
     class = "hte_study"
   )
@@ -48,64 +53,26 @@ hte_study <- function(data, formula = NULL, outcome = NULL, treatment, covariate
   study
 }
 
-one_sided <- function(value) if (inherits(value, "formula")) all.vars(value) else value
-
-check_formula_alone <- function(outcome, covariates, fixed_effects) {
-  if (!is.null(outcome) || !is.null(covariates) || !is.null(fixed_effects)) {
-    abort("InvalidOption", "A formula says `outcome`, `covariates` and `fixed_effects` all at once. One of them was ",
-      "given too. Leave it out, or leave out the formula.")
-  }
+# Row names, where they are not the numbers of the rows: chance belongs to them, so that rows in another order that bring
+# their names keep their folds.
+row_labels <- function(data) {
+  labels <- attr(as.data.frame(data), "row.names")
+  if (is.numeric(labels)) labels <- as.integer(labels)
+  if (!identical(labels, seq_len(nrow(data)))) labels
 }
 
-formula_parts <- function(formula) {
-  if (!inherits(formula, "formula") || length(formula) != 3L) {
-    abort("InvalidOption", "`formula` must be two-sided, such as y ~ x1 + x2 | effect. `", deparse1(formula),
-      "` was given. Write the outcome on the left.")
-  }
-  right <- formula[[3L]]
-  effects <- NULL
-  if (is.call(right) && identical(right[[1L]], as.name("|"))) {
-    effects <- column_names(right[[3L]])
-    right <- right[[2L]]
-  }
-  list(outcome = column_names(formula[[2L]]), covariates = column_names(right), fixed_effects = effects)
-}
-
-# Names between plus signs.
-column_names <- function(expression) {
-  if (is.name(expression)) return(as.character(expression))
-  if (is.call(expression) && identical(expression[[1L]], as.name("+")) && length(expression) == 3L) {
-    return(c(column_names(expression[[2L]]), column_names(expression[[3L]])))
-  }
-  abort("InvalidOption", "`formula` must hold names of columns with + between them. `", deparse1(expression),
-    "` is not one. Make that column first, then name it.")
-}
-
-# The columns that can travel; a named one that cannot is an error.
-sendable <- function(data, named) {
-  if (!is.data.frame(data)) {
-    abort("InvalidData", "The data must be a data frame. A ", class(data)[1L],
-      " was found. Put it into a data frame with named columns.")
-  }
-  repeated <- names(data)[duplicated(names(data))]
-  if (length(repeated)) {
-    abort("InvalidData", "Each column name must occur once. `", repeated[1L], "` occurs ",
-      sum(names(data) == repeated[1L]), " times. Rename or drop one of them.")
-  }
-  fits <- vapply(as.list(data), function(column) is.atomic(column) && is.null(dim(column)) && !is.complex(column) &&
-    !is.raw(column), NA)
-  bad <- intersect(named, names(data)[!fits])
-  if (length(bad)) {
-    column <- data[[bad[1L]]]
-    abort("InvalidData", "`", bad[1L], "` must hold numbers, yes/no or text. It holds values of type ",
-      if (is.list(column)) "list" else if (is.null(dim(column))) typeof(column) else "matrix",
-      ". Turn it into one of these.")
-  }
-  as.data.frame(data)[fits]
+# All columns, for questions that name others than the roles do; user-missing values of SPSS as NA.
+own_copy <- function(data) {
+  data <- as.data.frame(data) # a data.table is copied, so that := by the user changes nothing here
+  spss <- vapply(unclass(data), inherits, NA, c("haven_labelled_spss", "labelled_spss"))
+  data[spss] <- lapply(unclass(data)[spss], plain_column)
+  attr(data, "row.names") <- .set_row_names(nrow(data))
+  data
 }
 
 send_study <- function(study) {
-  about <- ask("study", data = study$data, options = study$options)
+  about <- ask("study", data = sendable(study$data, study$sent, only = TRUE), options = study$options,
+    labels = if (!is.null(study$rows)) along(study$rows))
   study$ref$token <- state$token
   study$ref$handle <- about$handle
   reg.finalizer(study$ref, function(ref) forget(ref))
@@ -114,12 +81,21 @@ send_study <- function(study) {
 
 # Its handle in the process at hand; a process that was started anew is told the study again.
 study_handle <- function(study) {
-  if (!alive() || !identical(study$ref$token, state$token)) send_study(study)
+  if (!lives(study$ref)) send_study(study)
   study$ref$handle
 }
 
+# Numbers of the rows of the data that the study kept.
+kept_rows <- function(study) {
+  kept <- study$about$kept
+  if (is.null(kept)) seq_len(nrow(study$data)) else as.integer(kept)
+}
+
 forget <- function(ref) {
-  if (identical(ref$token, state$token)) state$drop <- c(state$drop, ref$handle)
+  if (!identical(ref$token, state$token)) return(invisible())
+  state$drop <- c(state$drop, ref$handle)
+  assign(ref$handle, TRUE, envir = state$gone)
+  rm(list = intersect(ref$handle, ls(state$studies)), envir = state$studies)
 }
 
 #' @export

@@ -2,6 +2,7 @@
 
 new_table <- function(mark) {
   file <- mark[["$table"]]
+  check_ours(file)
   on.exit(unlink(file))
   ref <- new.env(parent = emptyenv())
   if (isTRUE(mark$live)) {
@@ -24,15 +25,20 @@ read_table <- function(file) {
   }
   # NaN is Python's word in JSON for a number that is not there
   state <- jsonlite::fromJSON(gsub("\\bNaN\\b|-?\\bInfinity\\b", "null", stored), simplifyVector = FALSE)
-  list(rows = rows, meta = from_wire(state$meta), file = readBin(file, "raw", file.size(file)))
+  plain <- function(value) simplified(value, plain) # what a file holds is never a mark
+  list(rows = rows, meta = plain(state$meta), file = readBin(file, "raw", file.size(file)))
 }
 
-fits_live <- function(table) alive() && identical(table$ref$token, state$token)
+fits_live <- function(table) lives(table$ref)
+
+# Whether what a reference names is held by the process at hand. A copy that readRDS() made shares the handle of its
+# original, which is let go of when the original is removed.
+lives <- function(ref) alive() && identical(ref$token, state$token) && !exists(ref$handle, envir = state$gone)
 
 # A table whose fits live is named by its handle; any other travels as its file.
 table_mark <- function(table) {
   if (fits_live(table)) return(list(`$held` = table$ref$handle))
-  file <- tempfile("table-", state$folder, ".parquet")
+  file <- tempfile(FROM_R, state$folder, ".parquet")
   writeBin(table$file, file)
   list(`$file` = file)
 }
@@ -60,6 +66,10 @@ generics::glance
 #' Rows of a table as a data frame
 #'
 #' @param x Made by [hte_compare()] or one of its verbs.
+#' @param conf.level Coverage of the intervals, in (0, 1); that of the table where left out. Intervals by Student's t are
+#'   formed anew from estimate, standard error and degrees of freedom; a table with joint bands or bootstrap intervals of
+#'   another level is refused.
+#' @param conf.int `FALSE` leaves out `conf.low` and `conf.high`.
 #' @param ... Not used.
 #' @return `tidy()`: one row per estimate with broom's columns `term`, `estimate`, `std.error`, `statistic`, `p.value`,
 #'   `conf.low`, `conf.high`, and `engine`, `estimand`, `level`, `df`, `vcov`, `n_obs`, `n_clusters`, `note`. Terms are
@@ -70,15 +80,42 @@ generics::glance
 #' df <- data.frame(x = sin(1:80), d = rep(0:1, 40), y = cos(1:80))
 #' table <- hte_compare(hte_study(df, y ~ x, treatment = "d"), list(hte_feols()))
 #' tidy(table)
+#' tidy(table, conf.level = 0.9)
 #' glance(table)
 #' @export
-tidy.hte_table <- function(x, ...) {
-  rows <- x$rows
+tidy.hte_table <- function(x, conf.level = NULL, conf.int = TRUE, ...) {
+  rows <- if (is.null(conf.level)) x$rows else at_level(x$rows, conf.level)
   several <- length(unique(rows$engine)) > 1L
   label <- ifelse(nzchar(rows$term), paste0(rows$estimand, " (", rows$term, ")"), rows$estimand)
   rows$term <- make.unique(if (several) paste0(rows$engine, ": ", label) else label)
-  first <- c("term", "estimate", "std.error", "statistic", "p.value", "conf.low", "conf.high")
-  rows[c(first, setdiff(names(rows), first))]
+  first <- c("term", "estimate", "std.error", "statistic", "p.value", if (conf.int) c("conf.low", "conf.high"))
+  rows[c(first, setdiff(names(rows), c(first, "conf.low", "conf.high")))]
+}
+
+ROUNDING <- 1e-6 # of standard errors, between an interval and the same one from Student's t
+
+# Intervals of another level, where those of the table are Student's t; others are not functions of error and df alone.
+at_level <- function(rows, level) {
+  if (!is.numeric(level) || length(level) != 1L || is.na(level) || level <= 0 || level >= 1) {
+    abort("InvalidOption", "`conf.level` must be one number between 0 and 1, such as 0.95. ", deparse1(level),
+      " was given.", if (is.numeric(level) && length(level) == 1L && isTRUE(level > 1 & level < 100))
+        paste0(" Did you mean ", level / 100, "?"))
+  }
+  reach <- function(level) stats::qt((1 + level) / 2, rows$df) * rows$std.error
+  told <- which(!is.na(rows$conf.low) & abs(rows$level - level) > 1e-12)
+  off <- pmax(abs(rows$estimate + reach(rows$level) - rows$conf.high), abs(rows$estimate - reach(rows$level) - rows$conf.low))
+  other <- told[is.na(off[told]) | off[told] > ROUNDING * rows$std.error[told]]
+  if (length(other)) {
+    first <- rows[other[1L], ]
+    abort("InvalidOption", "`conf.level` can change intervals by Student's t alone. ", comma(length(other)), " of ",
+      comma(nrow(rows)), " rows have a joint band, a bootstrap interval or another of its own; the first is `",
+      first$estimand, if (nzchar(first$term)) paste0(" (", first$term, ")"), "`, with level ", format(first$level),
+      ". Ask for it anew from hte_compare(level = ", format(level), ").")
+  }
+  rows$conf.low[told] <- rows$estimate[told] - reach(level)[told]
+  rows$conf.high[told] <- rows$estimate[told] + reach(level)[told]
+  rows$level <- ifelse(is.na(rows$level), rows$level, level)
+  rows
 }
 
 #' @rdname tidy.hte_table

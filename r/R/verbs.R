@@ -9,9 +9,14 @@
 #' @param engine Name in the table's column `engine`.
 #' @param newdata Data frame with the covariates of the study.
 #' @param level Coverage of the intervals; that of the table where left out.
-#' @param ... Arguments of the verb, by name.
+#' @param ... Arguments of the verb, by name. Conditions and formulas are R's and are evaluated here, on the rows of the
+#'   data that the study kept: `where` takes text (`"age > 30 & !is.na(x)"`), a one-sided formula or a logical vector, and
+#'   rows where it is `NA` are neither in nor out; `by`, `cost`, `rule`, `outcome` and their like take the name of any column
+#'   of the data, a one-sided formula, or a vector; `formula` goes through [stats::model.matrix()]. Vectors have one value
+#'   for each row of the data, or for each that the study kept.
 #' @return An `hte_table`, a data frame, or a list, as the verb has it. `cate()`: a data frame with `estimate`,
-#'   `std.error`, `conf.low` and `conf.high` for each row of `newdata`.
+#'   `std.error`, `conf.low` and `conf.high` for each row of `newdata`; its attribute `note` says what a forest's interval
+#'   leaves out.
 #' @details
 #' `differences()`: engines set against each other, paired. `gate()`: effects in given groups (`by`). `gates()`: in
 #' groups sorted by held-out effect. `clan()`: who is in them. `calibration()`: best linear predictor test.
@@ -23,6 +28,8 @@
 #' df$y <- df$d * (1 + df$x) + rnorm(200)
 #' table <- hte_compare(hte_study(df, y ~ x, treatment = "d"), list(hte_feols()), seed = 1)
 #' cate(table, engine = "feols", newdata = data.frame(x = c(-1, 1)))
+#' hte_verb(table, "average", where = "x > 0")
+#' projection(table, formula = ~ I(x^2))
 #' names(hte_verbs(table))
 #' @export
 hte_verb <- function(table, verb, ...) {
@@ -32,7 +39,20 @@ hte_verb <- function(table, verb, ...) {
     abort("InvalidOption", "Arguments of a verb must be named. One of `", verb, "` was given without a name. Write ",
       "name = value.")
   }
-  ask("verb", table = table, name = verb, options = snake(options))
+  options <- snake(options)
+  if (!is.null(options$path)) options$path <- absolute(options$path)
+  study <- study_of(table)
+  asked <- evaluated(study, options)
+  answer <- ask("verb", table = table, name = verb, options = snake(asked$options), columns = asked$columns)
+  if (inherits(answer, "hte_table")) remember(answer, study)
+  answer
+}
+
+# The study of a table whose fits live: its data stay here, for questions that name other columns.
+study_of <- function(table) if (fits_live(table)) state$studies[[table$ref$handle]]
+
+remember <- function(table, study) {
+  if (!is.null(table$ref$handle) && !is.null(study)) assign(table$ref$handle, study, envir = state$studies)
 }
 
 check_table <- function(table) {
@@ -52,11 +72,14 @@ hte_verbs <- function(table) {
 #' @rdname hte_verb
 #' @export
 cate <- function(table, engine, newdata, level = NULL) {
+  check_table(table)
   if (!is.data.frame(newdata)) {
     abort("InvalidNewData", "New data must be a data frame. A ", class(newdata)[1L],
       " was given. Put it into a data frame with the covariates of the study.")
   }
-  options <- list(new = sendable(newdata, character()), engine = engine)
+  study <- study_of(table)
+  needed <- intersect(unlist(study$options$covariates), names(newdata))
+  options <- list(new = labelled(newdata, needed), engine = engine)
   if (!is.null(level)) options$level <- level
   frame <- ask("verb", table = table, name = "cate", options = options)
   attr(frame, "row.names") <- attr(newdata, "row.names")

@@ -12,6 +12,38 @@ test_that("an interrupt stops the work and leaves both sides usable", {
   expect_s3_class(gate(table, by = "town"), "hte_table")
 })
 
+test_that("an interrupt of the first forest after a regression stops at once and keeps all fits", {
+  skip_without_python()
+  skip_on_os("windows")
+  hte_stop()
+  table <- linear_table(6)
+  study <- hte_study(experiment(6, n = 20000L), y ~ x + z, treatment = "d")
+  token <- htebridge:::state$token
+  signal <- later(1, "INT", Sys.getpid())
+  engines <- list(hte_feols(), hte_causal_forest(num.trees = 4000, num.threads = 1))
+  taken <- system.time(said <- tryCatch(hte_compare(study, engines), interrupt = function(e) "stopped"))[["elapsed"]]
+  expect_identical(said, "stopped")
+  expect_lt(taken, 15) # 21 where the signal was not heard, and the process was ended
+  expect_identical(htebridge:::state$token, token)
+  expect_s3_class(gate(table, by = "town"), "hte_table")
+})
+
+test_that("what a Python prints before its greeting does no harm", {
+  skip_without_python()
+  skip_on_os("windows")
+  hte_stop()
+  folder <- tempfile()
+  dir.create(folder)
+  writeLines(c("print('noise')", "print('1')"), file.path(folder, "sitecustomize.py"))
+  old <- Sys.getenv("PYTHONPATH")
+  Sys.setenv(PYTHONPATH = paste(c(folder, old[nzchar(old)]), collapse = .Platform$path.sep))
+  on.exit({
+    Sys.setenv(PYTHONPATH = old)
+    hte_stop()
+  })
+  expect_s3_class(linear_table(7), "hte_table")
+})
+
 test_that("a crash of Python is an error with a sentence, and the next call works", {
   skip_without_python()
   skip_on_os("windows")

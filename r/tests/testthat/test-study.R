@@ -80,3 +80,30 @@ test_that("a formula holds names of columns only", {
   twice <- data.frame(y = 1:2, y = 1:2, check.names = FALSE)
   expect_sentence(hte_study(twice, y ~ x, treatment = "d"), "InvalidData", "Each column name must occur once.")
 })
+
+test_that("a role is the name of a column, and a slip names the argument", {
+  df <- experiment(6)
+  slip <- function(..., sentence) expect_sentence(hte_study(df, y ~ x, ...), "InvalidOption", sentence)
+  slip(treatment = df$d, sentence = "`treatment` must be the name of one column, in quotes. 400 values of class")
+  slip(treatment = c("d", "x"), sentence = "`treatment` must be the name of one column")
+  slip(treatment = "d", cluster = ~ village + x, sentence = "`cluster` must name one column. `village`, `x` were given.")
+  slip(treatment = "d", cluster = y ~ village, sentence = "`cluster` must be a name, or a formula without a left side.")
+  slip(treatment = "d", weight = ~ log(x), sentence = "`log(x)` is not one")
+  slip(treatment = "d", weight = 1, sentence = "`weight` must be the name of one column, in quotes. 1 value of class numeric was given.")
+  slip(treatment = "d", propensity = rep(0.5, 400), sentence = "`propensity` must be the name of one column or one number")
+  expect_sentence(hte_study(df, outcome = "y", treatment = "d", covariates = df[c("x", "z")]), "InvalidOption",
+    "`covariates` must be names of columns")
+  expect_sentence(hte_study(df, y ~ x, treatment = "d", cluster = "vilage"), "InvalidData",
+    "`cluster` must name a column of the data. `vilage` is not one. The nearest is `village`")
+})
+
+test_that("a copy of a study outlives its original", {
+  skip_without_python()
+  file <- tempfile(fileext = ".rds")
+  saveRDS(hte_study(experiment(7), y ~ x, treatment = "d"), file)
+  gc() # the original is let go of
+  copy <- readRDS(file)
+  expect_s3_class(hte_compare(copy, list(hte_feols())), "hte_table")
+  hte_stop()
+  expect_s3_class(hte_compare(copy, list(hte_feols())), "hte_table")
+})

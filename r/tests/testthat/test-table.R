@@ -95,3 +95,73 @@ test_that("columns from elsewhere become rows", {
   expect_sentence(hte_add(table, "short", cate = 1:3, outcome_mean = 1:3, propensity = c(.5, .5, .5)), "InvalidData",
     "must cover the study's 400 rows")
 })
+
+test_that("tidy() forms intervals of the level that is asked for, or says that it cannot", {
+  skip_without_python()
+  table <- linear_table(8)
+  rows <- tidy(table, conf.level = 0.9)
+  row <- rows[rows$term == "ate", ]
+  expect_lt(abs(row$conf.high - row$estimate - stats::qt(0.95, row$df) * row$std.error), 1e-12)
+  expect_identical(row$level, 0.9)
+  asked <- linear_table(8, level = 0.9)
+  expect_lt(max(abs(rows$conf.low - tidy(asked)$conf.low), na.rm = TRUE), 1e-10)
+  expect_identical(tidy(table, conf.level = 0.95), tidy(table))
+  expect_false("conf.low" %in% names(tidy(table, conf.int = FALSE)))
+  bands <- gate(table, by = "town")
+  expect_sentence(tidy(bands, conf.level = 0.9), "InvalidOption", "`conf.level` can change intervals by Student's t alone.")
+  expect_identical(tidy(bands, conf.level = 0.95), tidy(bands))
+  for (level in list(90, 0, NA_real_, c(0.9, 0.95), "0.9")) {
+    expect_sentence(tidy(table, conf.level = level), "InvalidOption", "`conf.level` must be one number between 0 and 1")
+  }
+})
+
+test_that("a relative path is one of R's folder of now", {
+  skip_without_python()
+  table <- linear_table(9)
+  folder <- tempfile()
+  dir.create(folder)
+  old <- setwd(folder)
+  on.exit(setwd(old))
+  hte_save(table, "here.parquet")
+  hte_verb(table, "save", path = "there.csv")
+  hte_report(table, "page.html")
+  expect_true(all(file.exists(file.path(folder, c("here.parquet", "there.csv", "page.html")))))
+  expect_identical(tidy(hte_load("here.parquet")), tidy(table))
+  expect_sentence(hte_save(table, c("a.csv", "b.csv")), "InvalidOption", "`path` must be the name of one file.")
+})
+
+test_that("what a table warns of is a warning of R", {
+  skip_without_python()
+  df <- experiment(10)
+  df$d <- as.integer(df$village %in% sprintf("v%02d", 1:5))
+  study <- hte_study(df, y ~ x, treatment = "d", cluster = "village")
+  suppressWarnings( # of weak overlap too
+    expect_warning(table <- hte_compare(study, list(hte_feols())), "intervals are too short", class = "htebridge_warning")
+  )
+  expect_no_warning(calibration(table)) # once is enough
+  expect_no_warning(linear_table(10))
+})
+
+test_that("what is no engine gets a sentence that names one", {
+  skip_without_python()
+  study <- hte_study(experiment(11), y ~ x, treatment = "d")
+  expect_sentence(hte_compare(study, list()), "InvalidOption", "`engines` must be a list with at least one engine.")
+  forest <- structure(list(), class = c("causal_forest", "grf"))
+  expect_sentence(hte_compare(study, list(hte_feols(), forest)), "InvalidOption", "Write hte_from_forest(forest).")
+  expect_sentence(hte_compare(study, forest), "InvalidOption", "Write hte_from_forest(forest).")
+  expect_sentence(hte_compare(study, list(hte_feols)), "InvalidOption", "with parentheses")
+  expect_sentence(hte_compare(study, lm(y ~ x, experiment(11))), "InvalidOption", "A lm was given.")
+})
+
+test_that("a table whose metadata name a file of the user's neither reads nor removes it", {
+  skip_without_python()
+  table <- linear_table(12)
+  mine <- tempfile(fileext = ".parquet")
+  nanoparquet::write_parquet(data.frame(v = 1), mine)
+  plain <- function(mark) htebridge:::from_wire(mark)
+  for (name in c("$frame", "$column", "$table")) {
+    expect_sentence(plain(stats::setNames(list(mine, "v"), c(name, "names"))), "UnreadableFile", "that Python wrote for this session")
+  }
+  expect_true(file.exists(mine))
+  expect_identical(plain(list(`$$frame` = mine)), list(`$frame` = mine))
+})

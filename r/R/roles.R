@@ -1,0 +1,139 @@
+# Which columns a study names, and whether they can travel.
+
+ONE_COLUMN <- c("outcome", "treatment", "cluster", "weight")
+
+# Each role as names of columns; formulas with + between names are understood.
+check_roles <- function(options) {
+  for (role in intersect(ONE_COLUMN, names(options))) options[[role]] <- one_name(role, options[[role]])
+  for (role in intersect(c("covariates", "fixed_effects"), names(options))) {
+    options[[role]] <- as.list(several_names(role, options[[role]]))
+  }
+  known <- options$propensity
+  if (!is.null(known) && !(is.numeric(known) && length(known) == 1L)) {
+    options$propensity <- one_name("propensity", known, " or one number")
+  }
+  options
+}
+
+one_name <- function(role, value, also = "") {
+  example <- paste0(role, " = \"", c(outcome = "y", treatment = "d", cluster = "village", weight = "w",
+    propensity = "p")[[role]], "\"")
+  if (inherits(value, "formula")) {
+    names <- one_sided(role, value)
+    if (length(names) == 1L) return(names)
+    abort("InvalidOption", "`", role, "` must name one column", also, ". ", quoted(names), " were given. Name one",
+      if (role == "cluster") "; for errors clustered two ways ask hte_verb(table, \"with_vcov\", vcov = list(CRV1 = \"a+b\"))",
+      ".")
+  }
+  if (is.character(value) && length(value) == 1L && !is.na(value)) return(value)
+  found <- if (is.character(value) && length(value) < 9L) paste(quoted(value), "were") else
+    paste0(comma(length(value)), " value", if (length(value) != 1L) "s", " of class ", class(value)[1L],
+      if (length(value) == 1L) " was" else " were")
+  abort("InvalidOption", "`", role, "` must be the name of one column", also, ", in quotes. ", found, " given. Write ",
+    example, ".")
+}
+
+several_names <- function(role, value) {
+  if (inherits(value, "formula")) value <- one_sided(role, value)
+  if (is.list(value) && !is.data.frame(value) && all(vapply(value, is.character, NA))) value <- unlist(value)
+  if (is.null(value) || is.character(value) && !anyNA(value)) return(as.character(value))
+  abort("InvalidOption", "`", role, "` must be names of columns, in quotes. Values of class ", class(value)[1L],
+    " were given. Write ", role, " = c(\"x1\", \"x2\").")
+}
+
+one_sided <- function(role, formula) {
+  if (length(formula) == 2L) return(column_names(formula[[2L]]))
+  abort("InvalidOption", "`", role, "` must be a name, or a formula without a left side. `", deparse1(formula),
+    "` was given. Write ", role, " = ~ ", deparse1(formula[[3L]]), ".")
+}
+
+check_formula_alone <- function(outcome, covariates, fixed_effects) {
+  if (!is.null(outcome) || !is.null(covariates) || !is.null(fixed_effects)) {
+    abort("InvalidOption", "A formula says `outcome`, `covariates` and `fixed_effects` all at once. One of them was ",
+      "given too. Leave it out, or leave out the formula.")
+  }
+}
+
+formula_parts <- function(formula) {
+  if (!inherits(formula, "formula") || length(formula) != 3L) {
+    abort("InvalidOption", "`formula` must be two-sided, such as y ~ x1 + x2 | effect. `",
+      substr(deparse1(formula), 1L, 80L), "` was given. Write the outcome on the left.")
+  }
+  right <- formula[[3L]]
+  effects <- NULL
+  if (is.call(right) && identical(right[[1L]], as.name("|"))) {
+    effects <- column_names(right[[3L]])
+    right <- right[[2L]]
+  }
+  list(outcome = column_names(formula[[2L]]), covariates = column_names(right), fixed_effects = effects)
+}
+
+# Names between plus signs.
+column_names <- function(expression) {
+  if (is.name(expression)) return(as.character(expression))
+  if (is.call(expression) && identical(expression[[1L]], as.name("+")) && length(expression) == 3L) {
+    return(c(column_names(expression[[2L]]), column_names(expression[[3L]])))
+  }
+  abort("InvalidOption", "`formula` must hold names of columns with + between them. `", deparse1(expression),
+    "` is not one. Make that column first, then name it.")
+}
+
+check_frame <- function(data) {
+  if (is.data.frame(data)) return(invisible())
+  abort("InvalidData", "The data must be a data frame. A ", class(data)[1L],
+    " was found. Put it into a data frame with named columns.")
+}
+
+# The columns that the roles name, each one there, once, and of a type that can travel; no other is looked at.
+named_columns <- function(data, options) {
+  named <- character()
+  for (role in setdiff(names(options), "treatment_type")) {
+    names <- unlist(options[[role]])
+    if (!is.character(names)) next # a number as propensity
+    for (name in names) check_column(data, role, name)
+    named <- c(named, names)
+  }
+  sendable(data, unique(named), only = TRUE)
+}
+
+check_column <- function(data, role, name) {
+  if (!name %in% names(data)) {
+    abort("InvalidData", "`", role, "` must name ", if (role %in% ONE_COLUMN) "a column" else "columns",
+      " of the data. `", name, "` is not one. ", nearest(name, names(data)))
+  }
+  if (sum(names(data) == name) > 1L) {
+    abort("InvalidData", "Each column name must occur once. `", name, "` occurs ", sum(names(data) == name),
+      " times. Rename or drop one of them.")
+  }
+}
+
+nearest <- function(name, names) {
+  names <- unique(names[nzchar(names)])
+  away <- drop(utils::adist(name, names, ignore.case = TRUE)) / pmax(nchar(name), nchar(names))
+  close <- utils::head(names[order(away)], sum(away <= 0.5))
+  if (length(close)) {
+    return(paste0("The nearest ", if (length(close) > 1L) "are " else "is ", quoted(utils::head(close, 3L)), "."))
+  }
+  paste0("The columns are ", quoted(names), ".")
+}
+
+# The columns that can travel, or with `only` those named; a named one that cannot is an error.
+sendable <- function(data, named, only = FALSE) {
+  columns <- if (only) unclass(data)[match(named, names(data))] else unclass(data)[!duplicated(names(data))]
+  fault <- vapply(columns, fault_of, "")
+  bad <- intersect(named, names(columns)[nzchar(fault)])
+  if (length(bad)) abort("InvalidData", "`", bad[1L], "` must hold numbers, yes/no or text. ", fault[[bad[1L]]])
+  structure(columns[!nzchar(fault)], class = "data.frame", row.names = .set_row_names(nrow(data)))
+}
+
+# Why a column cannot travel, or an empty string.
+fault_of <- function(column) {
+  holds <- function(type) paste0("It holds values of type ", type, ". Turn it into one of these.")
+  if (is.list(column)) return(holds("list"))
+  if (!is.null(dim(column)) && length(dim(column)) != 1L) return(holds("matrix"))
+  if (!is.atomic(column) || is.complex(column) || is.raw(column)) return(holds(typeof(column)))
+  text <- if (is.factor(column)) levels(column) else if (is.character(column)) as.vector(unclass(column))
+  if (is.null(text) || all(validUTF8(as_utf8(text)))) return("")
+  paste0("It holds text that is not UTF-8, such as ", encodeString(text[!validUTF8(as_utf8(text))][1L], quote = "\""),
+    ". Read the file with its encoding: read.csv(..., fileEncoding = \"latin1\").")
+}
