@@ -148,7 +148,7 @@ def places(study: Rows, index: pd.Index, what: str) -> npt.NDArray[np.int64]:
         If a label of the study is not there, or stands there more than once.
     """
     n = len(study.index)
-    if index.equals(study.index):
+    if index.is_unique and index.equals(study.index):
         return np.arange(n)
     if not index.is_unique:
         twice = index[index.duplicated()]
@@ -157,7 +157,7 @@ def places(study: Rows, index: pd.Index, what: str) -> npt.NDArray[np.int64]:
             raise InvalidData(
                 f"`{what}` is matched to the study by the labels of its index, and each must stand there once. {asked.nunique():,} "
                 f"stand there more than once; the first is `{asked[0]}`. Give the frame an index without repeats "
-                "(reset_index) before the study is made, or hand over an array in the study's order."
+                "(reset_index) before the study is made, name a column, or hand over an array in the study's order (.to_numpy())."
             )
         kept = np.flatnonzero(~index.duplicated())
         return np.asarray(kept[places(study, index[kept], what)])
@@ -194,6 +194,11 @@ def numbers_of(study: Rows, given: Any, what: str) -> Any:
     return to_float(column)
 
 
+def by_label(study: Rows, given: Any, what: str) -> Any:
+    """What has labels (a Series, a frame of one column) in the study's order; anything else as it is."""
+    return values_of(study, given, what) if isinstance(given, pd.Series | pd.DataFrame) else given
+
+
 def known_numbers_of(study: Rows, given: Any, what: str) -> Any:
     """As ``numbers_of``, for what must be known of each unit.
 
@@ -226,6 +231,23 @@ def labels_for(study: Rows, given: Any, what: str) -> Any:
             f"`{what}` must be a column's name or one label for each unit. {given!r} was given."
         )
     return labels
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """Rows of any frame, to which something is matched as to a study's."""
+
+    frame: pd.DataFrame
+
+    @property
+    def index(self) -> pd.Index:
+        """Labels of the rows."""
+        return self.frame.index
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """No row is."""
+        return {}
 
 
 def _plain(seen: pd.Series) -> bool:
@@ -265,6 +287,31 @@ def mask_of(study: Rows, given: Any, what: str = "where") -> Chosen:
             f"{numbers[other[0]]:g}, of row {study.index[other[0]]}. Compare them with something."
         )
     return some(Chosen(known & (numbers == 1), int((~known).sum())), what)
+
+
+def positions_of(study: Rows, given: Any) -> npt.NDArray[np.int64]:
+    """Positions (m,) of some rows: given as such (an array of whole numbers, a slice), or by a mask.
+
+    Raises
+    ------
+    InvalidData
+        As ``mask_of``, and for a position that is not there.
+    """
+    n = len(study.index)
+    if isinstance(given, slice):
+        return np.arange(n)[given]
+    plain = None if isinstance(given, pd.Series | pd.DataFrame | Mapping | str) else np.asarray(given)
+    if plain is None or plain.dtype.kind not in "iu":
+        return np.flatnonzero(mask_of(study, given, "rows").rows)
+    outside = plain[(plain < -n) | (plain >= n)]
+    if plain.ndim != 1 or len(outside):
+        found = (
+            f"{outside[0]} is not one" if plain.ndim == 1 else f"An array of shape {plain.shape} was given"
+        )
+        raise InvalidData(
+            f"`rows` must be positions from 0 to {n - 1:,}, or a mask. {found}. Take them from the rows of the study."
+        )
+    return np.arange(n)[plain]
 
 
 def some(chosen: Chosen, what: str) -> Chosen:

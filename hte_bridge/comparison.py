@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hte_bridge import inference
-from hte_bridge.alignment import known_numbers_of, labels_for, numbers_of
+from hte_bridge.alignment import Units, known_numbers_of, labels_for, numbers_of
 from hte_bridge.checks import inflation
 from hte_bridge.engine import Fit
 from hte_bridge.errors import InvalidOption, NotIdentified, nearest
@@ -32,6 +32,7 @@ from hte_bridge.estimands.sequential import How, comparable, folds_of
 from hte_bridge.estimands.sequential import ranking as ranking_of
 from hte_bridge.faults import Guard, OnError
 from hte_bridge.formula import design_of, rows_of
+from hte_bridge.frames import to_pandas
 from hte_bridge.rows import again_by_engine, distinct, engine_rows, engine_scores, verbs
 from hte_bridge.scores import Scores
 from hte_bridge.sealed import file_names
@@ -319,10 +320,17 @@ class Comparison(Table):
             "roi", lambda fit, scores: roi(scores, segment=segment, level=self.level, **money)
         )
 
-    def what_if(self, rows: pd.DataFrame, change: Any, labels: Any = None) -> Table:
-        """Change of the outcome of named units (rows of covariates), from each engine's own CATE interval."""
+    def what_if(self, rows: Any, change: Any, labels: Any = None) -> Table:
+        """Change of the outcome of named units (rows of covariates), from each engine's own CATE interval.
+
+        ``change`` and ``labels`` are columns of ``rows`` by name or one value for each row (Series by label, arrays by position).
+        """
+        units = Units(to_pandas(rows))
+        steps = known_numbers_of(units, change, "change")
+        names = None if labels is None else list(labels_for(units, labels, "labels"))
         return self.per_engine(
-            "counterfactual", lambda fit, scores: named(fit, rows, change, labels=labels, level=self.level)
+            "counterfactual",
+            lambda fit, scores: named(fit, units.frame, steps, labels=names, level=self.level),
         )
 
     def dose(

@@ -11,6 +11,7 @@ import pandas as pd
 from scipy import stats
 from scipy.optimize import brentq
 
+from hte_bridge.alignment import labels_for
 from hte_bridge.checks import inflation
 from hte_bridge.errors import InvalidData, InvalidOption, NotIdentified, TooFewClusters, nearest
 from hte_bridge.scores import Scores, variance_of_treatment
@@ -41,7 +42,7 @@ def with_vcov(
         Names clusters by the columns of its frame.
     vcov : str or mapping
         As pyfixest's: ``"hetero"``, ``"HC3"``, ``{"CRV1": "village"}``, ``{"CRV3": "village"}``, ``{"CRV1": "village +
-        year"}``.
+        year"}``. In place of a name one label for each unit: a Series is matched by its labels, an array by position.
     folds : Folds, optional
         Of a panel: those within which fixed effects were swept out. The degrees of freedom that this took are counted, but for effects
         whose levels lie in one of the clusters each.
@@ -87,7 +88,10 @@ def _clusters(study: Study, names: Sequence[Any]) -> pd.DataFrame:
     """Cluster codes c0, c1 of the units."""
     frame, codes = study.frame, {}
     for j, name in enumerate(names):
-        if name == study.names.cluster:
+        if not isinstance(name, str) and np.ndim(name):
+            labels = pd.Series(labels_for(study, name, "vcov"))
+            codes[f"c{j}"] = _known(labels.set_axis(study.index), _label(name))
+        elif name == study.names.cluster:
             codes[f"c{j}"] = study.cluster
         elif frame is not None and name in frame.columns:
             codes[f"c{j}"] = _known(frame[name], name)
@@ -98,6 +102,11 @@ def _clusters(study: Study, names: Sequence[Any]) -> pd.DataFrame:
         if len(np.unique(codes[f"c{j}"])) < 2:
             raise TooFewClusters(len(np.unique(codes[f"c{j}"])))
     return pd.DataFrame(codes, index=range(study.n))
+
+
+def _label(name: Any) -> str:
+    """A cluster's name in the table: that of a column handed over, where it has one."""
+    return str(getattr(name, "name", None) or "given") if np.ndim(name) else str(name)
 
 
 def _known(column: pd.Series, name: str) -> Codes:
@@ -130,7 +139,7 @@ def _refitted(row: Estimate, frame: pd.DataFrame, kind: str, names: Sequence[str
     model = pyfixest.feols("pseudo ~ 1", data=data, vcov=vcov, fixef_rm="none")
     line = model.tidy().iloc[0]
     clusters = min((data[name].nunique() for name in frame.columns), default=len(data))
-    label = f"{kind} ({' + '.join(map(str, names))})" if names else kind
+    label = f"{kind} ({' + '.join(map(_label, names))})" if names else kind
     return row.with_(
         std_error=factor * float(line["Std. Error"]),
         df=clusters - 1,

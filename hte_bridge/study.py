@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hte_bridge import checks
+from hte_bridge.alignment import positions_of
 from hte_bridge.encode import Encoder, MeanFill
 from hte_bridge.errors import InvalidData
 from hte_bridge.frames import to_pandas
@@ -289,9 +290,13 @@ class Study:
         """Another study with some columns replaced, such as a simulated ``outcome``."""
         return replace(self, **changes)
 
-    def subset(self, rows: npt.ArrayLike) -> Study:
-        """Another study of some rows: integer positions or a boolean mask; codes are renumbered."""
-        chosen = np.arange(self.n)[np.asarray(rows)]
+    def subset(self, rows: Any) -> Study:
+        """Another study of some rows; codes are renumbered.
+
+        Integer positions, or a mask of yes and no: a Series is matched by the labels of ``index``, an array goes by position. Rows of
+        which a mask says nothing (missing) are left out.
+        """
+        chosen = positions_of(self, rows)
         if not len(chosen):
             raise InvalidData("A subset must keep at least one row. None is left. Widen the condition.")
         group, cluster = np.unique(self.cluster[chosen], return_inverse=True)

@@ -27,9 +27,24 @@ def table_of(frame):
     return hb.compare(study, [hb.Feols(plain=False)], seed=1)
 
 
+def table_at(study):
+    return hb.compare(study, [hb.Feols(plain=False)], seed=1)
+
+
 FRAME = frame_of()
 TABLE = table_of(FRAME)
 KEYED = {"labels": [f"u{k}" for k in range(N)], "numbers": np.arange(N) * 7 + 3, "ranges": None}
+
+
+def given_of(table, hi, price):
+    columns = {"cate": price, "outcome_mean": price * 2, "propensity": hi * 0.2 + 0.4}
+    return hb.compare(table.study, [hb.Given(columns, held_out=True)], estimands=["ate"], seed=1)
+
+
+def given_frame_of(table, hi, price):
+    columns = pd.DataFrame({"cate": price, "outcome_mean": price * 2, "propensity": hi * 0.2 + 0.4})
+    return hb.compare(table.study, [hb.Given(columns, held_out=True)], estimands=["ate"], seed=1)
+
 
 VERBS = {  # every verb that takes one value for each unit
     "average": lambda table, hi, price: table.average(where=hi),
@@ -42,6 +57,10 @@ VERBS = {  # every verb that takes one value for each unit
     "counterfactual scale": lambda table, hi, price: table.counterfactual(scale=price),
     "roi": lambda table, hi, price: table.roi(value=price, cost=price, add=price, by=hi),
     "placebo": lambda table, hi, price: table.placebo(price),
+    "with_vcov": lambda table, hi, price: table.with_vcov({"CRV1": (price * 4).round()}),
+    "Given": given_of,
+    "Given, a frame": given_frame_of,
+    "subset": lambda table, hi, price: table_at(table.study.subset(hi)),
     "projection": lambda table, hi, price: table.projection(pd.DataFrame({"hi": hi, "price": price})),
 }
 
@@ -126,7 +145,25 @@ def test_repeated_labels_that_nobody_asks_for_do_no_harm():
 
 
 DROPPED = table_of(frame_of(gaps=5))
+ONE = frame_of(index=np.zeros(N, dtype=int))
+REPEATED = table_of(ONE)
 REFUSED = {
+    "labels that repeat, in whatever order": (
+        lambda: REPEATED.average(where=ONE.sort_values("y")["hi"]),
+        InvalidData,
+        r"1 stand there more than once; the first is `0`",
+    ),
+    "a position that is not there": (lambda: TABLE.study.subset([0, 300]), InvalidData, "300 is not one"),
+    "given columns under other labels": (
+        lambda: given_frame_of(TABLE, FRAME["hi"].rename(index=str), FRAME["price"].rename(index=str)),
+        InvalidData,
+        "has 300 rows and 300 labels of the study are not; the first is `0`",
+    ),
+    "an unknown cluster": (
+        lambda: TABLE.with_vcov({"CRV1": FRAME["price"].mask(FRAME["hi"]).rename("price")}),
+        InvalidData,
+        "A cluster must be known in every row.* `price` are missing",
+    ),
     "a label that is not there": (
         lambda: TABLE.gate(FRAME["hi"].iloc[1:]),
         InvalidData,
@@ -231,3 +268,34 @@ def test_rows_have_the_name_that_is_asked_for():
     assert TABLE.average(where=FRAME["hi"], term="the rich").rows[0].term == "the rich"
     assert TABLE.average(where="x > 0", term="the rich").rows[0].term == "the rich"
     assert TABLE.average(where=FRAME["hi"]).rows[0].term == "subset"
+
+
+def test_units_of_what_if_go_by_their_labels_too():
+    rows = FRAME.iloc[[3, 1, 2]]
+    own = TABLE.what_if(rows, FRAME["price"].loc[[3, 1, 2]], labels=["c", "a", "b"])
+    names = pd.Series({1: "a", 2: "b", 3: "c"})
+    for given in (
+        TABLE.what_if(rows, FRAME["price"], labels=names),
+        TABLE.what_if(rows, "price", labels=np.array(["c", "a", "b"])),
+    ):
+        np.testing.assert_array_equal(numbers(given), numbers(own))
+        assert [row.term for row in given.rows] == ["c", "a", "b"]
+
+
+def test_a_subset_takes_positions_or_a_mask():
+    study = TABLE.study
+    positions = np.flatnonzero(FRAME["hi"])
+    for given in (
+        positions,
+        FRAME["hi"].to_numpy(),
+        FRAME["hi"].sort_values(),
+        FRAME["hi"].astype("boolean"),
+    ):
+        np.testing.assert_array_equal(study.subset(given).index, study.index[positions])
+    assert study.subset(slice(2, 4)).index.tolist() == [2, 3]
+    assert study.subset([-1, 0]).index.tolist() == [N - 1, 0]
+
+
+def test_a_cluster_handed_over_has_its_name():
+    row = TABLE.with_vcov({"CRV3": (FRAME["price"] * 4).round().sort_values().rename("tenth")}).rows[0]
+    assert row.vcov == "CRV3 (tenth)"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hte_bridge.alignment import by_label
 from hte_bridge.engine import HeldOut
 from hte_bridge.errors import InvalidOption
 from hte_bridge.study import Study
@@ -120,7 +121,7 @@ def _exponent(sd: float) -> int:
 
 
 def nuisance(name: str, given: float | npt.ArrayLike | None, study: Study) -> Array | None:
-    """A nuisance handed over, as (n,) numbers; one number holds for all.
+    """A nuisance handed over, as (n,) numbers; one number holds for all. A Series is matched by its labels, an array by position.
 
     Raises
     ------
@@ -129,7 +130,7 @@ def nuisance(name: str, given: float | npt.ArrayLike | None, study: Study) -> Ar
     """
     if given is None:
         return None
-    values, n = np.asarray(given, dtype=np.float64), study.n
+    values, n = np.asarray(by_label(study, given, name), dtype=np.float64), study.n
     if values.ndim == 0:
         values = np.full(n, float(values))
     if values.shape != (n,):

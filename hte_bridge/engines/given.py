@@ -13,6 +13,7 @@ from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.linear_model import LinearRegression
 
+from hte_bridge.alignment import by_label, places
 from hte_bridge.crossfit import PredictedFit, out_of_fold
 from hte_bridge.engine import HeldOut
 from hte_bridge.errors import InvalidData, InvalidNewData, nearest
@@ -42,8 +43,8 @@ class Given:
     data : frame or mapping of arrays
         ``cate`` (effect of one unit of treatment, outcome units), ``outcome_mean`` (E[Y | x]), ``propensity``
         (E[T | x]; may be left out where the study knows it), ``treatment_variance`` (Var(T | x): a dose, or fixed
-        effects), ``std_error`` (of ``cate``, optional). A frame is matched by the labels of its index where they hold
-        all of the study's, else by order; arrays by order.
+        effects), ``std_error`` (of ``cate``, optional). A frame, and a Series in a mapping, is matched by the
+        labels of its index; arrays, and a frame numbered from 0 (or from 1, as R does) whose numbers are not the study's, by order.
     name : str, default "given"
         Name in the table.
     held_out : bool, optional
@@ -86,7 +87,7 @@ class Given:
             found = {key: getattr(self.data, key) for key in COLUMNS[:4]}
             columns = {key: value for key, value in found.items() if value is not None}
         elif isinstance(self.data, Mapping):
-            columns = dict(self.data)
+            columns = {name: by_label(study, each, name) for name, each in self.data.items()}
         else:
             frame = _match(to_pandas(self.data), study, self.name)
             columns = {str(name): frame[name] for name in frame.columns}
@@ -123,10 +124,10 @@ class Lookup:
 
 
 def _match(frame: pd.DataFrame, study: Study, name: str) -> pd.DataFrame:
-    """Rows of the frame in the study's order: by label where it holds all of the study's, else by position."""
-    if frame.index.is_unique and study.index.is_unique and study.index.isin(frame.index).all():
-        return frame.loc[study.index]
-    if len(frame) == study.n:
+    """Rows of the frame in the study's order: by label where it holds all of the study's; by position where it has no labels of its own."""
+    if frame.index.is_unique and study.index.isin(frame.index).all():
+        return frame.iloc[places(study, frame.index, name)]
+    if len(frame) == study.n and isinstance(frame.index, pd.RangeIndex):
         return frame
     absent = study.index[~study.index.isin(frame.index)]
     found = f"{len(absent):,} labels of the study are not" if len(absent) else "its labels repeat"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 
+from hte_bridge.alignment import Units, by_label
 from hte_bridge.engine import Array, HeldOut
 from hte_bridge.engines.deep.answers import NOT_CONVERGED, answer, recovered_answer
 from hte_bridge.engines.deep.contract import Branch
@@ -132,7 +133,7 @@ class DeepFit(Fitted):
         ----------
         new : frame
         groups : array (m,), optional
-            Labels; one average for each, with ``covariance`` in the frame's ``attrs``.
+            Labels (a Series is matched by those of ``new``'s index, an array by position); one average for each, with ``covariance`` in the frame's ``attrs``.
 
         Raises
         ------
@@ -140,6 +141,8 @@ class DeepFit(Fitted):
             If ``new`` has no rows, or ``groups`` not one label for each.
         """
         x = self.encode(new)
+        if len(x) and isinstance(groups, pd.Series):
+            groups = by_label(Units(to_pandas(new)), groups, "groups")
         labels, codes = group_codes(groups, len(x))
         weights = (codes[None, :] == np.arange(len(labels))[:, None]).astype(np.float64)
         with threads(1):
