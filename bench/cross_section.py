@@ -26,7 +26,8 @@ import numpy as np
 import pandas as pd
 
 import hte_bridge.simulate as sim
-from bench.metrics import NORMAL, judge, table
+from bench.metrics import NORMAL, judge, of_other_code, table
+from hte_bridge import digest
 from hte_bridge.simulate import CrossSection
 
 TEST_POINTS = 1_000
@@ -166,6 +167,7 @@ def machine() -> dict[str, str]:
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "device": torch.cuda.get_device_name() if torch is not None and torch.cuda.is_available() else "",
         "python": platform.python_version(),
+        "code": digest.code(),
     }
 
 
@@ -223,6 +225,7 @@ def main() -> None:
         os.environ.setdefault(name, "1")
     names = {"all": list(designs()), "small": list(SMALL)}.get(asked.designs, asked.designs.split(","))
     done = merge(asked.out)
+    print(of_other_code(done), end="")
     had = set() if done.empty else set(zip(done["design"], done["engine"], done["draw"], strict=True))
     draws = range(asked.first, asked.first + asked.draws)
     wanted = [

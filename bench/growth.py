@@ -32,6 +32,7 @@ import pandas as pd
 import psutil
 
 from bench.cross_section import machine
+from bench.metrics import of_other_code
 from hte_bridge.errors import HteBridgeError
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
@@ -357,6 +358,7 @@ def main(given: Sequence[str] | None = None) -> None:
     for name in THREADS:
         os.environ[name] = str(asked.threads)
     until = time.monotonic() + 60 * asked.minutes
+    print(of_other_code(read(asked.out)), end="")
     for job in plan(asked):
         if job.file(asked.out).exists() or time.monotonic() > until:
             continue

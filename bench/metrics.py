@@ -13,11 +13,30 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from hte_bridge import digest
+
 Array = npt.NDArray[np.float64]
 
 NORMAL = float(stats.norm.ppf(0.975))
 MULTIPLES = np.geomspace(0.1, 10, 93)  # of the half-width, at which coverage is kept: a step is five per cent
 PROBES = 40
+
+
+def of_other_code(rows: pd.DataFrame) -> str:
+    """A line that says how many draws of a folder were made by code other than this; empty where none was.
+
+    Examples
+    --------
+    >>> of_other_code(pd.DataFrame({"code": ["a"]}))
+    '1 of 1 draws there were made by other code, and stand as they are: delete them to make them anew.\\n'
+    """
+    own = int((rows["code"] == digest.code()).sum()) if "code" in rows else 0
+    if own == len(rows):
+        return ""
+    return (
+        f"{len(rows) - own:,} of {len(rows):,} draws there were made by other code, and stand as they are: delete them to make "
+        "them anew.\n"
+    )
 
 
 def judge(estimate: Array, std_error: Array, truth: Array) -> dict[str, Any]:

@@ -22,7 +22,7 @@ import pandas as pd
 from scipy import sparse
 
 from bench.cross_section import machine
-from bench.metrics import apart
+from bench.metrics import apart, of_other_code
 from hte_bridge.simulate.panel import Panel, adoption, panel
 
 KEY, MERGED = ["design", "engine", "draw"], "panels.parquet"
@@ -322,6 +322,7 @@ def main() -> None:
     parser.add_argument("--compact", action="store_true", help="merge the draws into one file")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
+    print(of_other_code(merge(options.out)), end="")
     had = set(merge(options.out)[KEY].itertuples(index=False, name=None))
     jobs = [
         (design, engine, seed, options.out)

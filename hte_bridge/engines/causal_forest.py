@@ -350,11 +350,8 @@ class CausalForestFit(Fitted):
     def _without(self, std_error: Array) -> str:
         """How many rows have no error, where some should."""
         none = int(np.isnan(std_error).sum()) if self.options.ci_group_size > 1 else 0
-        return (
-            f"; {none:,} of {len(std_error):,} rows have no interval: grf finds no variance there"
-            if none
-            else ""
-        )
+        said = f"; {none:,} of {len(std_error):,} rows have no interval: grf finds no variance there"
+        return said if none else ""
 
     def _predict(self, covariates: Array | None) -> tuple[Array, Array]:
         """Effect and its variance at rows (m, p), in the forest's units; out of bag for ``None``."""
