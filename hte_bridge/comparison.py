@@ -21,6 +21,7 @@ from hte_bridge.estimands.calibration import best_linear_predictor, calibration
 from hte_bridge.estimands.counterfactual import counterfactual, named, roi
 from hte_bridge.estimands.doses import Shape, dose_curve, local_slopes
 from hte_bridge.estimands.groups import gate, labels_of
+from hte_bridge.estimands.moments import placed
 from hte_bridge.estimands.nuisance import nuisance, trimmed
 from hte_bridge.estimands.policy import Tree, check_prices, check_rule, policy, rule_value, tree_policy
 from hte_bridge.estimands.projection import projection
@@ -189,8 +190,10 @@ class Comparison(Table):
         said = {"term": own if term is None else term} | ({"note": chosen.note} if chosen.note else {})
 
         def make(fit: Fit, scores: Scores) -> list[Estimate]:
+            inside = np.zeros(scores.n, dtype=bool)
+            inside[chosen.rows] = True
             row = averages[estimand](scores.where(chosen.rows), level=self.level)
-            return [row.with_(influence=None, **said)]
+            return [placed(row, inside).with_(**said)]
 
         return self.per_engine(estimand, make)
 
@@ -402,6 +405,7 @@ class Comparison(Table):
     def wild_bootstrap(self, table: Table | None = None, *, draws: int = 999, seed: int = 0) -> Table:
         """The rows (of ``table``, or these) by the wild cluster bootstrap, for few clusters."""
         options: dict[str, Any] = {"draws": draws, "seed": seed, "factor": inflation(self.study, self.folds)}
+        options["weight"] = self.study.weight
         again = lambda rows: inference.wild_bootstrap(rows, self.study.cluster, **options)
         return again_by_engine(
             self if table is None else table, "wild_bootstrap", again, Guard(self.on_error)

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy import stats
-from scipy.optimize import brentq
 
 from hte_bridge.alignment import labels_for
 from hte_bridge.checks import inflation
@@ -17,13 +16,14 @@ from hte_bridge.errors import InvalidData, InvalidOption, NotIdentified, TooFewC
 from hte_bridge.scores import Scores, variance_of_treatment
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate
+from hte_bridge.wild import UNFIT
+from hte_bridge.wild import wild_bootstrap as wild_bootstrap  # beside its peers
 
 Array = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 Vcov = str | Mapping[str, str]
 Family = Literal["romano-wolf", "holm"]
 PLAIN = ("iid", "hetero", "HC1", "HC2", "HC3")
-UNFIT = "this row has no influence values: no other error can be formed for it"
 
 
 def with_vcov(
@@ -148,79 +148,6 @@ def _refitted(row: Estimate, frame: pd.DataFrame, kind: str, names: Sequence[str
         test=None,
         interval=None,
     )
-
-
-def wild_bootstrap(
-    rows: Sequence[Estimate], cluster: Codes, *, draws: int = 999, seed: int = 0, factor: float = 1.0
-) -> list[Estimate]:
-    """p-values and intervals by the wild cluster bootstrap with the null imposed: for few clusters.
-
-    Each draw turns the signs of whole clusters; all 2^G turns are taken where there are fewer than ``draws``. The
-    interval holds the values that the test does not reject. Cameron, Gelbach and Miller (2008), REStat 90(3); for a
-    mean the regression is on a constant.
-
-    Parameters
-    ----------
-    cluster : array (n,)
-        Codes 0..G-1.
-    draws : int, default 999
-    seed : int
-    factor : float, default 1
-        Of a panel's rows from scores: the factor of their errors for degrees of freedom that effects took (``Scores.inflation``).
-    """
-    n_clusters = int(cluster.max()) + 1
-    if n_clusters < 2:
-        raise TooFewClusters(n_clusters)
-    signs = _signs(n_clusters, draws, seed)
-    factors = [1.0 if row.estimand == "coefficient" else factor for row in rows]
-    return [_wild(row, cluster, n_clusters, signs, own) for row, own in zip(rows, factors, strict=True)]
-
-
-def _signs(n_clusters: int, draws: int, seed: int) -> Array:
-    """Rademacher signs (draws, G); every combination once where that is fewer."""
-    if n_clusters < 30 and 2**n_clusters <= draws:
-        bits = (np.arange(2**n_clusters)[:, None] >> np.arange(n_clusters)) & 1
-        return (1.0 - 2.0 * bits).astype(np.float64)
-    rng = np.random.default_rng(seed)
-    return 1.0 - 2.0 * rng.integers(0, 2, (draws, n_clusters)).astype(np.float64)
-
-
-def _wild(row: Estimate, cluster: Codes, n_clusters: int, signs: Array, inflation: float) -> Estimate:
-    if row.influence is None or not row.std_error > 0:
-        return row.with_(std_error=np.nan, test=(np.nan, np.nan), interval=(np.nan, np.nan), note=UNFIT)
-    share = np.bincount(cluster, minlength=n_clusters) / len(cluster)
-    moved = np.bincount(cluster, row.influence, minlength=n_clusters)  # total = share * estimate + moved
-    parts = [signs @ each for each in (moved, share, share * moved, share**2)]
-    factor = n_clusters / (n_clusters - 1)
-
-    def p_value(null: float) -> float:
-        gap = row.estimate - null
-        mean = parts[0] + gap * parts[1]
-        cross = parts[2] + gap * parts[3]
-        square = float(moved @ moved) + 2 * gap * float(share @ moved) + gap**2 * float(share @ share)
-        spread = square - 2 * mean * cross + mean**2 * float(share @ share)
-        drawn = np.abs(mean) / np.sqrt(factor * np.maximum(spread, 1e-300))
-        seen = abs(gap) / (factor * float(moved @ moved)) ** 0.5 / inflation
-        return float(np.mean(drawn >= seen * (1 - 1e-12)))
-
-    alpha = 1 - row.level
-    ends = [_crossing(p_value, row.estimate, side * row.std_error, alpha) for side in (-1.0, 1.0)]
-    return row.with_(
-        test=(row.statistic, p_value(0.0)),
-        interval=(ends[0], ends[1]),
-        vcov=f"wild cluster bootstrap, {len(signs):,} draws",
-    )
-
-
-def _crossing(p_value: Any, estimate: float, step: float, alpha: float) -> float:
-    """Where the p-value falls to ``alpha`` on one side of the estimate; infinite where it never does."""
-    far = 1.0
-    while p_value(estimate + far * step) > alpha:
-        far *= 2
-        if far > 1e4:
-            return float(np.sign(step) * np.inf)
-    found = brentq(lambda reach: p_value(estimate + reach * step) - alpha - 1e-9, 0.0, far, xtol=1e-4)
-    return float(estimate + found * step)
 
 
 def randomisation(

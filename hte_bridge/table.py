@@ -117,6 +117,9 @@ class Estimate:
         Ends that are not estimate -/+ t * std_error: a bootstrap's, or a band's; as ``Ends`` they can be had at other levels.
     influence : array (n,), optional
         Estimate minus truth is about its sum; paired comparisons of rows use it.
+    share : array (n,), optional
+        How much of the row each unit carries, where that is not its weight: of a coefficient, its share of the variation of the
+        regressor that the others leave.
 
     Examples
     --------
@@ -139,6 +142,7 @@ class Estimate:
     test: tuple[float, float] | None = None
     interval: tuple[float, float] | None = None
     influence: Array | None = field(default=None, repr=False, compare=False)
+    share: Array | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_level(self.level)

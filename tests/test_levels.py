@@ -40,7 +40,7 @@ def ends(table):
     return np.array([[row.conf_low, row.conf_high, row.p_value, row.level] for row in table.rows])
 
 
-@pytest.mark.parametrize("verb", ["gate", "toc", "gates", "policy", "repeated", "named", "plain"])
+@pytest.mark.parametrize("verb", ["gate", "toc", "gates", "wild", "policy", "repeated", "named", "plain"])
 def test_another_level_is_what_the_verb_gives_at_that_level(tables, verb):
     high, low = (each[verb] for each in tables)
     np.testing.assert_allclose(ends(high.at_level(0.8)), ends(low), rtol=1e-9, atol=1e-9)

@@ -169,6 +169,7 @@ class FeolsFit(Fitted):
             n_clusters=self.study.n_clusters,
             note=model.note,
             influence=model.influence,
+            share=model.share,
         )
 
 

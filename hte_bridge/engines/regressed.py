@@ -22,11 +22,12 @@ EXACT = 1e-10  # of the outcome's spread: residuals below are rounding
 @dataclass(frozen=True, eq=False)
 class Regression:
     """What is kept of one pyfixest model: coefficients (k,) of the treatment and its products, their covariance (k, k), the influence values
-    (n,) of the treatment's, law, directions (k, u) of the coefficients that the data do not tell, and note."""
+    (n,) of the treatment's, its share (n,) in the treatment's variation net of the rest, law, directions (k, u) of the coefficients that the data do not tell, and note."""
 
     coefficients: Array
     covariance: Array
     influence: Array
+    share: Array
     df: float
     vcov: str
     untold: Array
@@ -143,10 +144,13 @@ def _mapped(study: Study, model: Any, back: Array, vcov: str, note: str, untold:
         covariance = np.full_like(covariance, np.nan)
         note = "; ".join(filter(None, [note, "no interval: the regression fits every outcome exactly"]))
     df = study.n_clusters - 1 if study.clustered else getattr(model, "_df_t", study.n - len(place) - 1)
+    lever = np.asarray(model._bread)[:, place] @ back[0]
+    told = (np.asarray(model._X) @ lever) ** 2  # pyfixest's columns hold the root of the weights
     return Regression(
         back @ found,
         covariance,
-        model._scores @ np.asarray(model._bread)[:, place] @ back[0],
+        model._scores @ lever,
+        told / told.sum(),
         float(df),
         f"CRV1 ({study.names.cluster})" if study.clustered else vcov,
         untold,

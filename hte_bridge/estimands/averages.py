@@ -128,4 +128,5 @@ def ato(scores: Scores, *, level: float = 0.95) -> Estimate:
         level=level,
         std_error=fit.std_error(1),
         note=fit.reasons[1],
+        share=fit.shares[:, 1],
     )

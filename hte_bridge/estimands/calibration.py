@@ -11,6 +11,7 @@ from scipy import stats
 
 from hte_bridge.errors import NotIdentified
 from hte_bridge.estimands.groups import group_names
+from hte_bridge.estimands.moments import placed
 from hte_bridge.estimands.regression import LeastSquares, least_squares
 from hte_bridge.estimands.sequential import Ranking
 from hte_bridge.estimands.ties import FLAT, group_shares, within_folds
@@ -82,14 +83,12 @@ def calibration(
     )
     out = []
     for row in rows:
-        placed = np.zeros(scores.n)
-        placed[usable] = row.influence
         one_sided = float(stats.t.sf(row.statistic, row.df))
         note = "one-sided p-value" + (f"; {ranking.note}" if ranking is not None else "")
         if ranking is None:
             note += "; too small where no effect differs, since held-out predictions share outcomes: `rate` is the test"
         note = row.note or note
-        out.append(row.with_(test=(row.statistic, one_sided), influence=placed, note=note))
+        out.append(placed(row, usable).with_(test=(row.statistic, one_sided), note=note))
     return out
 
 
@@ -245,6 +244,7 @@ def _coefficients(
             n_clusters=fit.n_clusters,
             influence=fit.influence[:, j],
             note="" if vcov == "iid" else fit.reasons[j],
+            share=fit.shares[:, j],
         )
         for j, term in enumerate(terms)
     ]

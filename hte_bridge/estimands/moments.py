@@ -120,6 +120,19 @@ def settled(estimate: float, influence: Array, *parts: Array) -> tuple[float, Ar
     return 0.0, np.zeros(len(influence))
 
 
+def placed(row: Estimate, rows: npt.NDArray[Any]) -> Estimate:
+    """A row made from some units with its influence values where those units stand among all; ``rows`` (n,) is a mask."""
+
+    def put(values: Array | None) -> Array | None:
+        if values is None:
+            return None
+        out = np.zeros(len(rows))
+        out[rows] = values
+        return out
+
+    return row.with_(influence=put(row.influence), share=put(row.share))
+
+
 def joint_test(estimates: Array, cov: Array, df: float) -> tuple[float, float]:
     """F statistic and p-value of the hypothesis that all ``estimates`` (k,) are zero.
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from hte_bridge.errors import InvalidData, InvalidOption
 from hte_bridge.estimands.budget import banded, check_budget, check_cost, gain_curve
 from hte_bridge.estimands.folded import averaged
-from hte_bridge.estimands.moments import mean_of, row_from_influence
+from hte_bridge.estimands.moments import mean_of, placed, row_from_influence
 from hte_bridge.estimands.sequential import Ranking
 from hte_bridge.estimands.tree import shallow_tree
 from hte_bridge.rlink import client
@@ -165,7 +165,7 @@ def tree_policy(
     rows = _values(scores.where(usable), treat[usable], prices[usable], level, f"tree of depth {depth}")
     words = tree_actions(x, gain, x[:1], depth=depth, tree=tree, names=names)[1]
     note = f"each fold judged by a tree of earlier folds; on all units: {words}"
-    return [row.with_(influence=_placed(row, usable), note=note) for row in rows]
+    return [placed(row, usable).with_(note=note) for row in rows]
 
 
 def tree_actions(
@@ -227,11 +227,3 @@ def _prices(cost: npt.ArrayLike, n: int) -> Array:
     if values.ndim == 0 and values == 0:
         return np.zeros(n)
     return check_cost(cost, n)
-
-
-def _placed(row: Estimate, usable: npt.NDArray[np.bool_]) -> Array | None:
-    if row.influence is None:
-        return None
-    out = np.zeros(len(usable))
-    out[usable] = row.influence
-    return out

@@ -73,6 +73,7 @@ def projection(
             df=df,
             vcov=label,
             note=fit.reasons[j],
+            share=fit.shares[:, j],
         )
         for j, name in enumerate(["(Intercept)", *names])
     ]

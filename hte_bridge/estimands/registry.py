@@ -75,7 +75,8 @@ def _gate(study: Study, fit: Fit, scores: Scores, folds: Folds, level: float) ->
         )
     rows: list[Estimate] = []
     for name in study.encoder.sources:
-        rows += gate(scores, labels_of(study.frame[name]), name=name, level=level)
+        made = gate(scores, labels_of(study.frame[name]), name=name, level=level)
+        rows += [row.with_(term=f"{name}: equal") if row.term == "equal" else row for row in made]
     return rows
 
 

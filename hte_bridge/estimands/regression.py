@@ -25,8 +25,8 @@ ALONE = 1e-9  # share of a direction that other clusters must hold, so that it c
 
 @dataclass(frozen=True, eq=False)
 class LeastSquares:
-    """Coefficients (k,), their covariance (k, k), inverse Gram matrix (k, k), influence values (n, k), clusters, and why an error is not
-    defined (k sentences, mostly empty)."""
+    """Coefficients (k,), their covariance (k, k), inverse Gram matrix (k, k), influence values (n, k), clusters, why an error is not
+    defined (k sentences, mostly empty), and the share (n, k) of each row in what tells a coefficient: of the squares of its column net of the others."""
 
     coefficients: Array
     covariance: Array
@@ -34,6 +34,7 @@ class LeastSquares:
     influence: Array
     n_clusters: int
     reasons: tuple[str, ...]
+    shares: Array
 
     def std_error(self, j: int) -> float:
         """Standard error of one coefficient; not a number where ``reasons`` says why."""
@@ -75,18 +76,18 @@ def least_squares(
     along = q.T @ (root * y)
     residual = root * y - q @ along
     coefficients, bread = back @ along, back @ back.T
-    influence = (residual[:, None] * q) @ back.T
+    influence, shares = (residual[:, None] * q) @ back.T, (q @ back.T) ** 2 / np.diag(bread)
     if vcov == "HC3":
         totals, alone = _jackknife_totals(q, residual, root, cluster, n_clusters)
         covariance, reasons = _defined(back, totals, alone)
-        return LeastSquares(coefficients, covariance, bread, influence, n_clusters, reasons)
+        return LeastSquares(coefficients, covariance, bread, influence, n_clusters, reasons, shares)
     totals = cluster_totals(residual[:, None] * q, cluster)
     factor = n_clusters / (n_clusters - 1) * ((n - 1) / max(n - k, 1) if vcov == "HC1" else 1.0)
     reasons = ("",) * k
     if n == k:
         factor, reasons = np.nan, (f"no interval: {k} coefficients fit {n} rows exactly",) * k
     covariance = factor * back @ (totals.T @ totals) @ back.T
-    return LeastSquares(coefficients, covariance, bread, influence, n_clusters, reasons)
+    return LeastSquares(coefficients, covariance, bread, influence, n_clusters, reasons, shares)
 
 
 def _orthogonal(x: Array, weight: Array) -> tuple[Array, Array]:

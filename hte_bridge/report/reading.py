@@ -172,7 +172,7 @@ def groups(rows: Sequence[Estimate]) -> str:
         return ""
     low, high = min(live, key=lambda row: row.estimate), max(live, key=lambda row: row.estimate)
     clear = sum(not row.conf_low <= 0 <= row.conf_high for row in live if math.isfinite(row.conf_low))
-    tests = [row for row in rows if row.term == "equal" and math.isfinite(row.p_value)]
+    tests = [row for row in rows if row.term.split(": ")[-1] == "equal" and math.isfinite(row.p_value)]
     verdict = (
         "differ by more than chance"
         if tests and tests[0].p_value < ALPHA
