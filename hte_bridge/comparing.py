@@ -241,7 +241,10 @@ def _meta(
             "propensity": names.propensity,
         },
         "dropped": dict(study.dropped),
-        "warnings": [f"{name}: {sentence}" for name, sentence in warnings.items() if sentence],
+        "warnings": [
+            *(f"data: {each}" for each in study.notes),
+            *(f"{name}: {sentence}" for name, sentence in warnings.items() if sentence),
+        ],
         "notes": {name: list(fit.notes) for name, fit in fits.items()},
         "seconds": dict(seconds),
         "engines": {name: dict(fit.info) for name, fit in fits.items()},

@@ -12,7 +12,6 @@ import pandas as pd
 
 from hte_bridge.engine import HeldOut
 from hte_bridge.errors import InvalidData, UnusablePrediction
-from hte_bridge.frames import to_pandas
 from hte_bridge.shown import Fitted
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate, check_level, interval
@@ -112,7 +111,7 @@ class PredictedFit(Fitted):
 
     def cate(self, new: Any, level: float = 0.95) -> pd.DataFrame:
         """``estimate std_error conf_low conf_high`` (m,) with the index of ``new``; NaN where no theory gives one."""
-        frame = to_pandas(new)
+        frame = self.study.encoder.frame(new)
         check_level(level)
         estimate, std_error = self.predict(frame)
         low, high = interval(estimate, std_error, level)

@@ -4,65 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pandas.api import types
 
-from hte_bridge.errors import HteBridgeError, InvalidData, InvalidNewData, nearest
+from hte_bridge.errors import InvalidData, InvalidNewData, nearest
 from hte_bridge.frames import to_pandas
+from hte_bridge.kinds import Kind, is_blank, kind_of, to_float
+from hte_bridge.levels import from_plain, to_plain
 from hte_bridge.normal_score import NormalScore
+from hte_bridge.reading import Role
+from hte_bridge.shown import first_names
 
 Array = npt.NDArray[np.float64]
-Kind = Literal["number", "boolean", "category", "ordered"]
 MOST_LEVELS = 100
-
-
-def kind_of(column: pd.Series, name: str, error: type[HteBridgeError] = InvalidData) -> Kind:
-    """Type of a column: dates and lists are refused with a sentence."""
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        return "ordered" if column.dtype.ordered else "category"
-    if types.is_bool_dtype(column):
-        return "boolean"
-    if types.is_numeric_dtype(column) and not types.is_complex_dtype(column):
-        return "number"
-    seen = column.dropna()
-    if types.is_datetime64_any_dtype(column) or types.is_timedelta64_dtype(column) or _all_of(seen, "date"):
-        raise error(
-            f"`{name}` must be a number, a yes/no or a category. It holds dates. Turn it into a number that "
-            "means something (an age, a year, days since an event)."
-        )
-    if _all_of(seen, "Decimal"):
-        return "number"
-    if types.is_object_dtype(column) and seen.map(lambda each: isinstance(each, bool)).all() and len(seen):
-        return "boolean"
-    if types.is_string_dtype(column) or seen.map(lambda each: isinstance(each, str)).all():
-        return "category"
-    if seen.map(lambda each: isinstance(each, int | float | np.number)).all():
-        return "number"
-    raise error(
-        f"`{name}` must hold numbers, yes/no or text. It holds values of type "
-        f"{type(seen.iloc[0]).__name__}. Turn it into one of these."
-    )
-
-
-def _all_of(seen: pd.Series, what: str) -> bool:
-    return len(seen) > 0 and all(
-        type(each).__name__ in ({what, "datetime", "Timestamp"} if what == "date" else {what})
-        for each in seen.head(50)
-    )
-
-
-def to_float(column: pd.Series) -> Array:
-    """Numbers, nullable numbers, decimals or booleans as float64, missing as NaN."""
-    return np.asarray(
-        pd.to_numeric(column.astype(object), errors="coerce")
-        if column.dtype == object
-        else column.to_numpy(dtype=np.float64, na_value=np.nan),
-        dtype=np.float64,
-    )
 
 
 @dataclass(frozen=True)
@@ -90,11 +47,17 @@ class ColumnCode:
         kind = kind_of(column, name)
         if kind not in ("category", "ordered"):
             return cls(name, kind)
-        seen = set(column.dropna().unique())
+        seen = {each for each in column.dropna().unique() if not is_blank(each)}
         if isinstance(column.dtype, pd.CategoricalDtype):
             levels = tuple(each for each in column.dtype.categories if each in seen)
         else:
             levels = tuple(sorted(seen))
+        if len(levels) < 2:
+            raise InvalidData(
+                f"A covariate must vary. All known values of `{name}` are `{levels[0]}` in the rows used. Leave it out."
+                if levels
+                else f"A covariate must have values. `{name}` is missing in every row. Leave it out."
+            )
         if len(levels) > MOST_LEVELS and kind == "category":
             raise InvalidData(
                 f"A category must have at most {MOST_LEVELS} levels. `{name}` has {len(levels):,}. Group its "
@@ -113,30 +76,63 @@ class ColumnCode:
         if self.kind in numeric:
             values = to_float(column)[:, None]
             if np.isinf(values).any():
-                row = int(np.flatnonzero(np.isinf(values[:, 0]))[0])
+                row = column.index[int(np.flatnonzero(np.isinf(values[:, 0]))[0])]
                 raise InvalidData(
                     f"`{self.name}` must be finite or missing. {int(np.isinf(values).sum()):,} of {len(values):,} "
                     f"values are infinite; the first is in row {row}. Recode them as missing, or drop those rows."
                 )
             return self.with_score(values)
-        place = {level: code for code, level in enumerate(self.levels)}
-        unseen = [each for each in pd.unique(column.dropna()) if each not in place]
+        place = {level: float(code) for code, level in enumerate(self.levels)}
+        found_codes, labels = pd.factorize(column)
+        unseen = [each for each in labels if each not in place and not is_blank(each)]
         if unseen:
             shown = ", ".join(f"`{each}`" for each in unseen[:5])
             raise InvalidNewData(
                 f"`{self.name}` must hold levels that the study has seen. {len(unseen)} it has not: {shown}. "
                 "Recode them to a known level, or fit again with rows of theirs."
             )
-        codes = column.map(place).to_numpy(dtype=np.float64, na_value=np.nan)
+        codes = np.array([*(place.get(each, np.nan) for each in labels), np.nan])[found_codes]
         if self.kind == "ordered":
             return codes[:, None]
         indicators = (codes[:, None] == np.arange(1, len(self.levels))).astype(np.float64)
         indicators[np.isnan(codes)] = np.nan
         return indicators
 
+    @property
+    def note(self) -> str:
+        """What a reader should know of how the column is taken, or an empty string.
+
+        Examples
+        --------
+        >>> ColumnCode("size", "ordered", ("S", "M", "L")).note
+        '`size` enters as one rank (S = 0, M = 1, L = 2), as its labels have an order; pandas.read_stata gives all labels one: read with order_categoricals=False where it means nothing'
+        """
+        if self.kind == "ordered" and len(self.levels) > 2:
+            ranks = first_names([f"{level} = {rank}" for rank, level in enumerate(self.levels)])
+            return (
+                f"`{self.name}` enters as one rank ({ranks}), as its labels have an order; pandas.read_stata gives all labels "
+                "one: read with order_categoricals=False where it means nothing"
+            )
+        if self.kind == "category" and all(
+            isinstance(each, str) and _is_number(each) for each in self.levels
+        ):
+            return (
+                f"`{self.name}` holds numbers as text and enters as a category of {len(self.levels):,} levels; turn it into "
+                "numbers where their size means something"
+            )
+        return ""
+
     def with_score(self, values: Array) -> Array:
         """Columns (m, k) with the normal score behind them, where there is one."""
         return values if self.score is None else np.column_stack([values, self.score(values[:, 0])])
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -171,6 +167,26 @@ class Encoder:
         """Names of the columns that a frame must have."""
         return tuple(column.name for column in self.columns)
 
+    @property
+    def owner(self) -> npt.NDArray[np.int64]:
+        """Of each encoded column (p,) the place of the covariate that it belongs to."""
+        return np.repeat(np.arange(len(self.columns)), [len(column.names) for column in self.columns])
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader should know of how covariates are taken."""
+        return tuple(column.note for column in self.columns if column.note)
+
+    def frame(self, new: Any) -> pd.DataFrame:
+        """New rows as a frame; from a CSV file, covariates are read as what the study holds them for."""
+        roles: dict[str, Role] = {}
+        for code in self.columns:
+            if code.kind in ("number", "boolean"):
+                roles[code.name] = "number"
+            elif all(isinstance(each, str) for each in code.levels):
+                roles[code.name] = "text"
+        return to_pandas(new, roles)
+
     def scored(self, covariates: Array) -> tuple[Encoder, Array]:
         """Each number with long tails with its normal score behind it: the map, and the encoded covariates (n, p) so widened.
 
@@ -198,7 +214,7 @@ class Encoder:
         InvalidNewData
             If a covariate is missing, of another type, or has a level that the study has not seen.
         """
-        frame = to_pandas(new)
+        frame = self.frame(new)
         for name in self.sources:
             if name not in frame.columns:
                 raise InvalidNewData(
@@ -212,18 +228,19 @@ class Encoder:
     def to_json(self) -> list[dict[str, Any]]:
         """Plain values from which ``from_json`` rebuilds the map."""
         return [
-            {
-                "name": c.name,
-                "kind": c.kind,
-                "levels": [each.item() if hasattr(each, "item") else each for each in c.levels],
-            }
+            {"name": c.name, "kind": c.kind, "levels": [to_plain(each) for each in c.levels]}
             for c in self.columns
         ]
 
     @classmethod
     def from_json(cls, state: list[dict[str, Any]]) -> Encoder:
         """Rebuild what ``to_json`` wrote."""
-        return cls(tuple(ColumnCode(c["name"], c["kind"], tuple(c["levels"])) for c in state))
+        return cls(
+            tuple(
+                ColumnCode(c["name"], c["kind"], tuple(from_plain(each) for each in c["levels"]))
+                for c in state
+            )
+        )
 
 
 @dataclass(frozen=True, eq=False)

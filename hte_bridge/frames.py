@@ -2,32 +2,49 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from hte_bridge.errors import InvalidData, UnreadableFile
+from hte_bridge.reading import Role, read_csv
+
+NULLABLE = {
+    **{getattr(pa, f"int{bits}")(): getattr(pd, f"Int{bits}Dtype")() for bits in (8, 16, 32, 64)},
+    **{getattr(pa, f"uint{bits}")(): getattr(pd, f"UInt{bits}Dtype")() for bits in (8, 16, 32, 64)},
+    pa.bool_(): pd.BooleanDtype(),
+}
+WHAT = "a pandas, polars, DuckDB or pyarrow table, or the path of a Parquet, CSV or Stata file"
 
 
-def to_pandas(data: Any) -> pd.DataFrame:
-    """Read a pandas, polars or pyarrow table, or the path of a Parquet or CSV file.
+def to_pandas(data: Any, roles: Mapping[str, Role] | None = None) -> pd.DataFrame:
+    """Read any table that a user holds, or the path of a Parquet, CSV or Stata file.
+
+    Integers and yes/no columns with gaps stay what they are (pandas' nullable types): an id beyond 2^53 is exact. Names of columns
+    become text, so that a column 2 is named ``"2"``. Labels of a ``.dta`` file are unordered categories.
 
     Parameters
     ----------
     data : frame or path
-        pandas or polars frame, pyarrow table, or path of a ``.parquet``, ``.csv`` or ``.csv.gz`` file or
-        of a folder of Parquet files.
+        pandas frame; anything that exports an Arrow stream (polars, pyarrow, DuckDB, Ibis); Modin; or path of a ``.parquet``,
+        ``.csv``, ``.csv.gz`` or ``.dta`` file or of a folder of Parquet files.
+    roles : mapping, optional
+        For CSV files, where all is text: name of a column -> "number", "identity" or "text". See ``reading.read_csv``.
 
     Returns
     -------
     pandas.DataFrame
-        The same columns; a pandas frame comes back itself, not copied.
+        The same columns; a pandas frame comes back itself, or a shallow copy where names or types change.
 
     Raises
     ------
     InvalidData
-        If ``data`` is none of these, has no rows, or names a column twice.
+        If ``data`` is none of these, or two columns have one name.
     UnreadableFile
         If a file is missing, truncated or in another format.
 
@@ -35,57 +52,130 @@ def to_pandas(data: Any) -> pd.DataFrame:
     --------
     >>> to_pandas(pd.DataFrame({"a": [1, 2]})).shape
     (2, 1)
+    >>> to_pandas(pa.table({"id": [2**53 + 1, None]}))["id"].tolist()
+    [9007199254740993, <NA>]
     """
     if isinstance(data, str | Path):
-        frame = _read(Path(data))
+        frame = _read(Path(data), roles)
     elif isinstance(data, pd.DataFrame):
-        frame = data
+        frame = _plain_types(data)
     elif hasattr(data, "collect"):  # polars.LazyFrame
-        frame = _sorted_levels(data.collect().to_pandas())
-    elif hasattr(data, "to_pandas"):  # polars.DataFrame, pyarrow.Table
-        frame = data.to_pandas()
-        frame = _sorted_levels(frame) if type(data).__module__.startswith("polars") else frame
+        frame = from_arrow(pa.table(data.collect()))
+    elif type(data).__module__.startswith("modin"):  # it keeps its index so
+        frame = _plain_types(data._to_pandas())
+    elif hasattr(data, "__arrow_c_stream__"):
+        frame = from_arrow(pa.table(data))
+    elif hasattr(data, "to_pandas"):
+        frame = _plain_types(data.to_pandas())
     else:
         raise InvalidData(
-            "The data must be a pandas or polars frame, a pyarrow table, or the path of a Parquet or CSV file. "
-            f"A {type(data).__name__} was found. Put it into a data frame with named columns."
+            f"The data must be {WHAT}. A {type(data).__name__} was found. Put it into a data frame with named columns."
         )
-    repeated = frame.columns[frame.columns.duplicated()]
-    if len(repeated):
+    return _named(frame)
+
+
+def from_arrow(table: pa.Table) -> pd.DataFrame:
+    """An Arrow table as a pandas frame: integers exact beside gaps, levels of categories sorted unless pandas wrote them."""
+    _once(table.column_names)
+    nullable = {
+        column.type: NULLABLE[column.type]
+        for column in table.columns
+        if column.null_count and column.type in NULLABLE
+    }
+    frame = table.to_pandas(types_mapper=nullable.get if nullable else None)
+    whole = {
+        name: frame[name].to_numpy(dtype=column.type.to_pandas_dtype())
+        for name, column in zip(table.column_names, table.columns, strict=True)
+        if column.type in nullable and not column.null_count and name in frame.columns
+    }
+    known = (table.schema.pandas_metadata or {}).get("columns", ())
+    kept = {each["name"] for each in known if each["pandas_type"] == "categorical"}
+    return _sorted_levels(frame.assign(**whole) if whole else frame, kept)
+
+
+def names_of(given: Any) -> list[str]:
+    """Names of columns as text, from one name or several.
+
+    Examples
+    --------
+    >>> names_of("age"), names_of([2, "age"]), names_of(2), names_of(None)
+    (['age'], ['2', 'age'], ['2'], [])
+    """
+    if given is None:
+        return []
+    several = isinstance(given, Iterable) and not isinstance(given, str | bytes)
+    return [str(each) for each in given] if several else [str(given)]
+
+
+def _named(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with names that are text, each once."""
+    _once(list(frame.columns))
+    if type(frame.columns) is pd.Index and all(type(name) is str for name in frame.columns):
+        return frame
+    names = [str(name) for name in frame.columns]
+    twice = next((name for name, times in Counter(names).items() if times > 1), None)
+    if twice is not None:
+        held = " and ".join(
+            type(name).__name__ for name, text in zip(frame.columns, names, strict=True) if text == twice
+        )
         raise InvalidData(
-            f"Each column name must occur once. `{repeated[0]}` occurs {list(frame.columns).count(repeated[0])} "
-            "times. Rename or drop one of them."
+            f"Names of columns must differ as text. `{twice}` is the name of {names.count(twice)} columns, in types {held}. "
+            "Rename one of them."
         )
-    return frame
+    out = frame.copy(deep=False)
+    out.columns = pd.Index(names, dtype=object)
+    return out
 
 
-def _sorted_levels(frame: pd.DataFrame) -> pd.DataFrame:
-    """Levels of unordered categories in sorted order: polars keeps them in the order of a shared cache."""
-    categories = {name: frame[name].cat for name in frame.columns if frame[name].dtype.name == "category"}
+def _once(names: list[Any]) -> None:
+    twice = next((name for name, times in Counter(names).items() if times > 1), None)
+    if twice is not None:
+        raise InvalidData(
+            f"Each column name must occur once. `{twice}` occurs {names.count(twice)} times. Rename or drop one of them."
+        )
+
+
+def _plain_types(frame: pd.DataFrame) -> pd.DataFrame:
+    """Arrow-backed columns as those of an Arrow table; any other frame itself."""
+    arrow = [place for place, kind in enumerate(frame.dtypes) if isinstance(kind, pd.ArrowDtype)]
+    if not arrow:
+        return frame
+    columns = [pa.chunked_array(pa.array(frame.iloc[:, place].array)) for place in arrow]
+    made = from_arrow(pa.table(columns, names=[str(place) for place in arrow])).set_axis(frame.index)
+    parts = [made[str(place)] if place in arrow else frame.iloc[:, place] for place in range(frame.shape[1])]
+    return pd.concat(parts, axis=1).set_axis(frame.columns, axis=1)
+
+
+def _sorted_levels(frame: pd.DataFrame, kept: Collection[Any]) -> pd.DataFrame:
+    """Levels of unordered categories in sorted order: Arrow and polars keep them in the order in which they came up."""
+    names = [name for name in frame.columns if frame[name].dtype.name == "category" and name not in kept]
+    categories = {name: frame[name].cat for name in names}
     unordered = {
         name: each.set_categories(sorted(each.categories))
         for name, each in categories.items()
         if not each.ordered
     }
-    return frame.assign(**unordered)
+    return frame.assign(**unordered) if unordered else frame
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read(path: Path, roles: Mapping[str, Role] | None) -> pd.DataFrame:
     if not path.exists():
         raise UnreadableFile(f"The data file must exist. There is no `{path}`. Check the path.")
     kind = "".join(path.suffixes[-2:]).lower()
     try:
         if path.is_dir() or kind.endswith((".parquet", ".pq")):
-            return pd.read_parquet(path)
+            return from_arrow(pq.read_table(path))
         if kind.endswith((".csv", ".csv.gz")):
-            return pd.read_csv(path, float_precision="round_trip")  # the default parser is a bit off
-    except (OSError, ValueError, UnicodeDecodeError, pd.errors.ParserError) as error:
+            return from_arrow(read_csv(path, roles))
+        if kind.endswith(".dta"):
+            return pd.read_stata(path, order_categoricals=False)
+    except (OSError, ValueError, pa.ArrowException) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UnreadableFile(
-            f"`{path.name}` must be a whole Parquet or CSV file. It could not be read: {first}. "
+            f"`{path.name}` must be a whole Parquet, CSV or Stata file. It could not be read: {first}. "
             "Write it again from its source."
         ) from error
     raise UnreadableFile(
-        f"A data file must end in .parquet or .csv. `{path.name}` does not. Convert it, or read it into a "
+        f"A data file must end in .parquet, .csv or .dta. `{path.name}` does not. Convert it, or read it into a "
         "data frame and hand that over."
     )

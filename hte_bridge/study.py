@@ -11,13 +11,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hte_bridge import checks
+from hte_bridge import checks, columns
 from hte_bridge.alignment import positions_of
 from hte_bridge.encode import Encoder, MeanFill
 from hte_bridge.errors import InvalidData
-from hte_bridge.frames import to_pandas
+from hte_bridge.frames import names_of, to_pandas
 from hte_bridge.keys import deal_clusters, deal_rows, row_keys, seeded
+from hte_bridge.kinds import codes_of, renumbered
 from hte_bridge.options import whole
+from hte_bridge.reading import Role
 from hte_bridge.shown import Arrays, study_text
 from hte_bridge.sweeping import within
 
@@ -56,7 +58,7 @@ class Study:
     cluster : array (n,)
         Codes 0..G-1; each unit its own where no cluster was named.
     weight : array (n,)
-        Sampling weights, positive, any scale.
+        Sampling weights, positive, of mean one in the study that ``from_frame`` made.
     propensity : array (n,), optional
         Known probability of treatment, in (0, 1).
 
@@ -98,23 +100,23 @@ class Study:
     ) -> Study:
         """Check the columns of a frame and take them as arrays.
 
-        Rows with a missing outcome, treatment, cluster or effect, of weight zero, or alone in their effect are
-        dropped and counted in ``dropped``. Missing covariates stay. Nothing handed in is changed.
+        Rows with a missing outcome, treatment, cluster or effect (blank text is missing), of weight zero, or alone in their
+        effect are dropped and counted in ``dropped``. Missing covariates stay. Nothing handed in is changed.
 
         Parameters
         ----------
         df : frame or path
-            pandas, polars or pyarrow table, or the path of a Parquet or CSV file.
+            pandas, polars, DuckDB or pyarrow table, or the path of a Parquet, CSV or Stata file; see ``frames.to_pandas``.
         outcome, treatment : str
-            Numeric or yes/no columns. The treatment is 0/1, or a dose.
+            Numeric or yes/no columns. The treatment is 0/1, or a dose. Names that are not text are taken as text.
         covariates : sequence of str
-            Numbers, yes/no, text, or categories (ordered or not).
+            Numbers, yes/no, text, or categories (an ordered one enters as its rank).
         fixed_effects : sequence of str, optional
             Effects in the model, such as person and year.
         cluster : str, optional
             Units of a cluster share a fold, and every interval allows for their dependence.
         weight : str, optional
-            Sampling weights.
+            Sampling weights, of any scale: they are divided by their mean.
         propensity : str or float, optional
             Known probability of treatment in an experiment: a column, or one number.
         treatment_type : {"binary", "continuous"}, optional
@@ -132,32 +134,39 @@ class Study:
         >>> study.n, study.binary, study.names.covariates
         (4, True, ('x',))
         """
-        frame = to_pandas(df)
-        effects = [fixed_effects] if isinstance(fixed_effects, str) else list(fixed_effects or ())
+        outcome, treatment = str(outcome), str(treatment)
+        cluster, weight = (None if name is None else str(name) for name in (cluster, weight))
+        effects, chosen = names_of(fixed_effects), names_of(covariates)
         known = propensity if isinstance(propensity, str) else None
-        checks.columns(frame, outcome, treatment, list(covariates), effects, cluster, weight, known)
-        keep, dropped = checks.complete_rows(frame, outcome, treatment, effects, cluster, weight)
+        of_file: dict[str, Role] = {
+            name: "number" for name in (outcome, treatment, weight, known) if name is not None
+        }
+        of_file |= {name: "identity" for name in (*effects, cluster) if name is not None}
+        frame = to_pandas(df, of_file)
+        columns.roles(frame, outcome, treatment, chosen, effects, cluster, weight, known)
+        absorbed = {name: codes_of(frame[name], "fixed_effects", name) for name in effects}
+        group = {} if cluster is None else {cluster: codes_of(frame[cluster], "cluster", cluster)}
+        keep, dropped = columns.complete_rows(frame, outcome, treatment, weight, absorbed, group)
         rows = frame if keep.all() else frame.loc[keep]
-        y = checks.outcome_values(rows, outcome)
-        w, binary = checks.treatment_values(rows, treatment, treatment_type)
-        encoder = Encoder.of(rows, list(covariates))
+        y = columns.outcome_values(rows, outcome)
+        w, binary = columns.treatment_values(rows, treatment, treatment_type)
+        encoder = Encoder.of(rows, chosen)
         x = encoder.transform(rows)
-        checks.covariate_values(x, encoder.names, y, w, outcome, treatment)
-        labels = [pd.factorize(rows[name], sort=True) for name in effects]
+        columns.covariate_values(x, encoder, y, w, outcome, treatment)
+        labels = [renumbered(codes[keep], levels) for codes, levels in absorbed.values()]
         codes = np.column_stack([code for code, _ in labels]) if labels else np.empty((len(rows), 0))
-        group, group_levels = checks.cluster_codes(rows, cluster)
-        e = checks.propensity_values(rows, propensity, binary, treatment)
+        place, group_levels = columns.cluster_codes(keep, *group.values())
         study = cls(
             outcome=y,
             treatment=w,
             covariates=x,
             fixed_effects=codes.astype(np.int64),
-            cluster=group,
-            weight=checks.weight_values(rows, weight),
-            propensity=e,
+            cluster=place,
+            weight=columns.weight_values(rows, weight),
+            propensity=columns.propensity_values(rows, propensity, binary, treatment),
             names=Names(outcome, treatment, encoder.names, tuple(effects), cluster, weight, known),
             encoder=encoder,
-            effect_levels=tuple(np.asarray(levels) for _, levels in labels),
+            effect_levels=tuple(levels for _, levels in labels),
             cluster_levels=group_levels,
             dropped=dropped,
             index=rows.index,
@@ -213,7 +222,8 @@ class Study:
         >>> round(study.effective_clusters, 2)
         2.17
         """
-        moved = self.treatment - np.average(self.treatment, weights=self.weight)
+        moved = self.treatment / np.abs(self.treatment).max()
+        moved = moved - np.average(moved, weights=self.weight)
         if self.fixed_effects.shape[1]:
             moved = within(moved, self.fixed_effects, self.weight, tolerance=1e-6)
         held = np.bincount(self.cluster, weights=self.weight * moved**2)
@@ -286,6 +296,11 @@ class Study:
             "indicator"
         )
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader should know of how columns are taken, whatever the engine."""
+        return self.encoder.notes
+
     def with_(self, **changes: Any) -> Study:
         """Another study with some columns replaced, such as a simulated ``outcome``."""
         return replace(self, **changes)
@@ -340,7 +355,8 @@ class Folds(Arrays):
     def make(cls, study: Study, n_folds: int = 5, seed: int = 0) -> Folds:
         """Folds of near equal size: clusters are shuffled and dealt; without clusters, arm by arm.
 
-        With fixed effects and no cluster, the units of the effect with most levels stay together. The shuffle belongs to
+        With fixed effects and no cluster, the units of the effect with most levels stay together; if it has fewer levels than
+        ``n_folds``, there is a fold for each level. The shuffle belongs to
         the index labels (see ``keys.row_keys``): rows in another order that bring their labels, or clusters under other names, keep
         their folds under the same seed.
 
@@ -359,6 +375,7 @@ class Folds(Arrays):
             return cls(deal_clusters(study.cluster, chance, n_folds), n_folds, seed)
         if study.fixed_effects.shape[1]:
             widest = study.fixed_effects[:, int(study.fixed_effects.max(axis=0).argmax())]
+            n_folds = min(n_folds, int(widest.max()) + 1)
             return cls(deal_clusters(widest, chance, n_folds), n_folds, seed)
         return cls(deal_rows(chance, n_folds, study.treatment if study.binary else None), n_folds, seed)
 

@@ -29,7 +29,14 @@ FORESTS = {  # as in tests/oracles/make.R
 
 
 def study_of(frame, **roles):
-    return hb.Study.from_frame(frame, **{"outcome": "y", "treatment": "w", "covariates": COVARIATES, **roles})
+    study = hb.Study.from_frame(
+        frame, **{"outcome": "y", "treatment": "w", "covariates": COVARIATES, **roles}
+    )
+    if "weight" not in roles:
+        return study
+    return study.with_(
+        weight=frame["weight"].to_numpy()
+    )  # as R had them: over their mean, ties between splits break otherwise
 
 
 def said_by(fit):

@@ -134,7 +134,8 @@ def test_bad_options_get_the_sentence_and_status_2(shell, data, roles, says):
     [
         ("gone.parquet", None, "There is no"),
         ("cut.parquet", b"PAR1xx", "must be a whole"),
-        ("a.dta", b"x", "must end in"),
+        ("a.sav", b"x", "must end in"),
+        ("a.dta", b"x", "must be a whole"),
     ],
 )
 def test_bad_files_get_the_sentence_and_status_2(shell, tmp_path, name, content, says):

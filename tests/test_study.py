@@ -229,9 +229,9 @@ def test_bad_new_rows_get_a_sentence(new, says):
     ("name", "content", "says"),
     [
         ("gone.parquet", None, "There is no"),
-        ("cut.parquet", b"PAR1xx", "must be a whole Parquet or CSV file"),
-        ("data.xlsx", b"x", "must end in .parquet or .csv"),
-        ("binary.csv", b"\xff\xfe\x00\x01", "must be a whole Parquet or CSV file"),
+        ("cut.parquet", b"PAR1xx", "must be a whole Parquet, CSV or Stata file"),
+        ("data.xlsx", b"x", "must end in .parquet, .csv or .dta"),
+        ("binary.csv", b"\xff\xfe\x00\x01", "must be a whole Parquet, CSV or Stata file"),
     ],
 )
 def test_unreadable_files_get_a_sentence(tmp_path, name, content, says):

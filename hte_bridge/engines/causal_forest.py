@@ -15,7 +15,6 @@ import pandas as pd
 from hte_bridge.engine import HeldOut
 from hte_bridge.engines.forest_units import Units, nuisance
 from hte_bridge.errors import InvalidOption, NotIdentified
-from hte_bridge.frames import to_pandas
 from hte_bridge.options import between, whole
 from hte_bridge.rlink import client, memory, versions
 from hte_bridge.rlink.kept import Kept
@@ -338,7 +337,7 @@ class CausalForestFit(Fitted):
         InvalidNewData
             If a covariate is missing, of another type, or has an unseen level.
         """
-        frame = to_pandas(new)
+        frame = self.study.encoder.frame(new)
         estimate, variance = self._predict(self.study.encoder.transform(frame))
         estimate, std_error = self.units.effect(estimate), self.units.effect(np.sqrt(variance))
         columns = {"estimate": estimate, "std_error": std_error}

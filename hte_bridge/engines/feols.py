@@ -18,7 +18,6 @@ from hte_bridge.engines.linear import Surface, interacted, nuisances
 from hte_bridge.engines.regressed import HETERO, Design, Regression
 from hte_bridge.engines.trends import doubts
 from hte_bridge.errors import InvalidOption, NotIdentified
-from hte_bridge.frames import to_pandas
 from hte_bridge.scaling import Line, Standard, power
 from hte_bridge.shown import Fitted
 from hte_bridge.study import UNDEFENDED, Folds, Study
@@ -143,7 +142,7 @@ class FeolsFit(Fitted):
         The interval holds for the best linear approximation, not for a curve that the line misses; there is none where the treatment's
         variation lies in fewer than four clusters (``Study.effective_clusters``).
         """
-        frame = to_pandas(new)
+        frame = self.study.encoder.frame(new)
         estimate, std_error = self._surface(self.study.fill(self.study.encoder.transform(frame)))
         if self.study.effective_clusters < UNDEFENDED:
             std_error = np.full_like(std_error, np.nan)

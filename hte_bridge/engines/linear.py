@@ -15,6 +15,7 @@ from hte_bridge.study import Folds, Study
 
 Array = npt.NDArray[np.float64]
 UNTOLD = 1e-6  # share of a row that lies along columns' collinear directions, beyond rounding
+RIDGE = 1e-7  # on squared coefficients of the logit, beside its mean log likelihood: rows twice at half the weight are the same rows
 CLIP = 0.01  # held-out probabilities stay this far from 0 and 1, so that no score divides by zero
 
 
@@ -167,7 +168,9 @@ def _logit(x: Array, treatment: Array, weight: Array, new: Array) -> Array:
     white = White.of(x, weight)
     if not white.turn.shape[1]:
         return np.full(len(new), np.clip(np.average(treatment, weights=weight), CLIP, 1 - CLIP))
-    model = LogisticRegression(C=1e4, max_iter=1000, solver="newton-cholesky", tol=1e-8)
+    model = LogisticRegression(
+        C=1 / (RIDGE * weight.sum()), max_iter=1000, solver="newton-cholesky", tol=1e-8
+    )
     model.fit(white(x), treatment, sample_weight=weight)
     return np.clip(model.predict_proba(white(new))[:, 1], CLIP, 1 - CLIP)
 

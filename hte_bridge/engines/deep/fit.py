@@ -18,7 +18,6 @@ from hte_bridge.engines.deep.answers import NOT_CONVERGED, answer, recovered_ans
 from hte_bridge.engines.deep.contract import Branch
 from hte_bridge.engines.deep.threads import threads
 from hte_bridge.errors import InvalidData, InvalidNewData
-from hte_bridge.frames import to_pandas
 from hte_bridge.options import whole
 from hte_bridge.shown import Fitted
 from hte_bridge.study import Codes, Folds, Study
@@ -106,7 +105,7 @@ class DeepFit(Fitted):
         DataFrame
             ``estimate std_error conf_low conf_high`` in units of the outcome, with the index of ``new``.
         """
-        frame = to_pandas(new)
+        frame = self.study.encoder.frame(new)
         x = self.encode(frame)
         with threads(1):
             estimate, std_error = self.branch.posterior.moments(x)
@@ -142,7 +141,7 @@ class DeepFit(Fitted):
         """
         x = self.encode(new)
         if len(x) and isinstance(groups, pd.Series):
-            groups = by_label(Units(to_pandas(new)), groups, "groups")
+            groups = by_label(Units(self.study.encoder.frame(new)), groups, "groups")
         labels, codes = group_codes(groups, len(x))
         weights = (codes[None, :] == np.arange(len(labels))[:, None]).astype(np.float64)
         with threads(1):
@@ -213,7 +212,7 @@ class DeepFit(Fitted):
 
     def encode(self, new: Any) -> Array:
         """Filled covariates (m, q) of new rows."""
-        return self.seen.fill(self.seen.encoder.transform(to_pandas(new)))
+        return self.seen.fill(self.seen.encoder.transform(new))
 
     @cached_property
     def seen(self) -> Study:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hte_bridge.engines.deep.answers import answer, recovered_answer
@@ -22,7 +23,7 @@ from hte_bridge.engines.deep.sums import Sums, sums
 from hte_bridge.engines.deep.surface import Surface
 from hte_bridge.engines.deep.threads import threads
 from hte_bridge.errors import InvalidData, UnreadableFile
-from hte_bridge.frames import to_pandas
+from hte_bridge.frames import from_arrow
 from hte_bridge.progress import steps
 from hte_bridge.study import Folds, Study
 
@@ -81,7 +82,7 @@ class StreamFit:
 
     def cate(self, new: Any, level: float = 0.95) -> pd.DataFrame:
         """``estimate std_error conf_low conf_high`` for each row of ``new``."""
-        frame = to_pandas(new)
+        frame = self.study.encoder.frame(new)
         x = self.study.fill(self.study.encoder.transform(frame))
         with threads(1):
             estimate, std_error = self.surface.moments(x)
@@ -189,7 +190,13 @@ def batches(files: Sequence[Path], columns: Sequence[str], skip: int = 0) -> Ite
                 if skip:
                     skip -= 1
                 else:
-                    yield batch.to_pandas()
+                    yield _known(from_arrow(pa.Table.from_batches([batch])))
+
+
+def _known(frame: pd.DataFrame) -> pd.DataFrame:
+    """Blank text is missing, as in a ``Study``."""
+    text = [name for name in frame.columns if isinstance(frame[name].dtype, pd.StringDtype)]
+    return frame.assign(**{name: frame[name].mask(frame[name].str.strip() == "") for name in text})
 
 
 def scan(files: Sequence[Path], roles: Roles, seed: int) -> tuple[tuple[npt.NDArray[Any], ...], pd.DataFrame]:
