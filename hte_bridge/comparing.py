@@ -17,7 +17,7 @@ from hte_bridge.comparison import Comparison
 from hte_bridge.engine import Engine, Fit, HeldOut
 from hte_bridge.errors import HteBridgeError, InvalidData, InvalidOption, UnusablePrediction, nearest
 from hte_bridge.estimands.registry import MAKERS, check_names, usual
-from hte_bridge.faults import Guard, OnError
+from hte_bridge.faults import Guard, OnError, silent
 from hte_bridge.progress import steps
 from hte_bridge.rows import distinct, engine_rows, engine_scores, too_few, under
 from hte_bridge.scores import Scores, overlap_warning
@@ -122,7 +122,8 @@ def compare(
             fits[engine.name] = fit
         rows += _rows(engine.name, fit, scores, wanted, folds, level, guard)
         seconds[engine.name] = round(time.perf_counter() - began, 2)
-    meta = guard.noted(_meta(study, folds, fits, level, seconds))
+    with silent():
+        meta = guard.noted(_meta(study, folds, fits, level, seconds))
     return Comparison(distinct(rows), meta, study, folds, fits, level, scores, on_error)
 
 

@@ -37,6 +37,14 @@ class Fault(HteBridgeError, RuntimeError):
         )
 
 
+@contextmanager
+def silent() -> Iterator[None]:
+    """Without numpy's and scipy's warnings of overflow, ill-conditioning and empty means: what they end in is looked at."""
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        yield
+
+
 @dataclass(frozen=True)
 class Guard:
     """Turns what nobody foresaw into a ``Fault``, and keeps its traceback under the engine's name.
@@ -85,8 +93,7 @@ class Guard:
             If memory ran out.
         """
         try:
-            with np.errstate(all="ignore"), warnings.catch_warnings():
-                warnings.simplefilter("ignore", RuntimeWarning)
+            with silent():
                 yield
         except HteBridgeError:
             raise

@@ -56,7 +56,8 @@ def _drawn(made: Layout, widths: Mapping[int, int]) -> list[str]:
 
     columns = [list(column) for column in zip(*made.cells, strict=True)] or [[] for _ in made.heads]
     for column, width in widths.items():
-        columns[column] = [shorten(cell, width) for cell in columns[column]]
+        cut = shortened(columns[column], width)
+        columns[column] = [cut[cell] for cell in columns[column]]
     columns[3:5] = [on_point(columns[3]), on_point(columns[4])]
     body = [list(row) for row in zip(*columns, map(marks_text, made.marks), strict=True)]
     heads = [*made.heads, ""]
@@ -86,6 +87,25 @@ def under(made: Layout) -> list[str]:
 def marks_text(marks: Sequence[int]) -> str:
     """``"[1,2]"``, or nothing."""
     return f"[{','.join(map(str, marks))}]" if marks else ""
+
+
+def shortened(texts: Sequence[str], width: int) -> dict[str, str]:
+    """Each text cut to ``width``; two that would read alike are numbered.
+
+    Examples
+    --------
+    >>> shortened(["income_2001_net_of_tax", "income_2002_net_of_tax", "age"], 12)
+    {'income_2001_net_of_tax': 'incom…of_tax', 'income_2002_net_of_tax': 'inc…_tax (2)', 'age': 'age'}
+    """
+    out: dict[str, str] = {}
+    for text in dict.fromkeys(texts):
+        cut, number = shorten(text, width), 1
+        while cut in out.values():
+            number += 1
+            mark = f" ({number})"
+            cut = shorten(text, max(width - len(mark), 2)) + mark
+        out[text] = cut
+    return out
 
 
 def on_point(column: Sequence[str]) -> list[str]:
