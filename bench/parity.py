@@ -31,7 +31,7 @@ NOTES = {
         "average_treatment_effect",
         "treated",
     ): 'our `att` with `heterogeneity="independent"`, as grf sums it; the table\'s '
-    "row sums it by cluster and is wider",
+    "row sums it by cluster: wider where CATEs of a cluster move together",
     ("rank_average_treatment_effect", "autoc"): "estimate only: grf's error is a bootstrap's",
     ("rank_average_treatment_effect", "qini"): "estimate only: grf's error is a bootstrap's",
 }

@@ -150,7 +150,7 @@ class Estimate:
             return
         why = STILL if self.std_error == 0 else UNSAID if np.isnan(self.std_error) else ENDLESS
         object.__setattr__(self, "std_error", np.nan)
-        if not self.note and self.test is None and self.interval is None:
+        if not self.note and not np.isfinite([*(self.test or ()), *(self.interval or ())]).any():
             object.__setattr__(self, "note", why)
 
     @property

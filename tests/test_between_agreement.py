@@ -131,3 +131,13 @@ def test_panels_and_doses_agree_too():
     binary = study_of(n=400)
     table = compare(binary, [Feols(), Meta("T", LinearRegression()), Meta("R", LinearRegression())], seed=1)
     assert len({row.engine for row in agreement(table).rows}) == 6
+
+
+def test_an_engine_agrees_with_itself_without_a_p_value():
+    for other in (TAU, TAU + 1e-15, 3 * TAU):
+        row = row_of(agreed(TAU, other), "correlation")
+        assert row.estimate == 1.0
+        assert np.isnan([row.std_error, row.p_value]).all()
+    parting = row_of(agreed(TAU, TAU * (1 + 1e-16)), "parting", "everyone")
+    assert parting.estimate == 0.0
+    assert np.isnan(parting.p_value)

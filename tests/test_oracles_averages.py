@@ -1,5 +1,6 @@
 """What grf says about one data set (tests/oracles, made by make.R), rebuilt without R."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,22 @@ def test_projections_are_those_of_grf(forest, kind):
 def test_the_error_of_the_treated_allows_for_clusters_by_default():
     scores = scores_of("clustered")
     assert att(scores).std_error != att(scores, heterogeneity="independent").std_error
+    # as the treated units' CATE is summed: by cluster with G / (G - 1), and the correction as grf has it
+    treated, cate, village = scores.treatment == 1, scores.heldout.cate, scores.cluster
+    surface = np.where(treated, cate - cate[treated].mean(), 0.0) / treated.sum()
+    by_village = np.bincount(village, surface)
+    n = village.max() + 1
+    grf = att(scores, heterogeneity="independent").std_error
+    expected = grf**2 - surface @ surface + n / (n - 1) * by_village @ by_village
+    assert abs(att(scores).std_error - expected**0.5) < 1e-12
+    together = Scores(  # CATEs that villages share: grf's sum over units is too small, ours is not
+        scores.gamma,
+        cluster=village,
+        outcome=scores.outcome,
+        treatment=scores.treatment,
+        heldout=replace(scores.heldout, cate=np.arange(n)[village] / 10.0),
+    )
+    assert att(together).std_error > 1.2 * att(together, heterogeneity="independent").std_error
     plain = scores_of("plain")
     assert att(plain).std_error == att(plain, heterogeneity="independent").std_error
 

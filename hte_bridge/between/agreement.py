@@ -110,6 +110,9 @@ def correlation(one: Array, two: Array, units: Scores, level: float) -> Estimate
         return Estimate.missing("correlation", f"one of the two: {FLAT}", n_obs=units.n, level=level)
     z, w = ((each - share @ each) / sd for each, sd in zip((one, two), spread, strict=True))
     estimate = float(share @ (z * w))
+    if 1 - abs(estimate) <= ROUNDING:
+        note = "the one effect is the other in another unit: no error"
+        return Estimate("correlation", float(np.sign(estimate)), note=note, n_obs=units.n, level=level)
     return row_from_influence(
         "correlation", estimate, share * (z * w - estimate * (z**2 + w**2) / 2), units, level=level
     )
@@ -186,7 +189,7 @@ def _parting(
     """Mean difference of the CATEs in the leaves of a tree, grown on half of the folds and measured on the rest."""
     study = table.study
     grow = table.folds.fold < (table.folds.n_folds + 1) // 2
-    gap = two - one
+    gap = _apart(one, two)
     least = max(20, int(0.1 * grow.sum()))
     tree = DecisionTreeRegressor(max_depth=depth, min_samples_leaf=least, random_state=0)
     tree.fit(study.filled[grow], gap[grow], sample_weight=study.weight[grow])
@@ -199,6 +202,16 @@ def _parting(
             _leaf(rule, f"{second} - {first}", inside, gap, (first, one, second, two), both, level, study)
         )
     return sorted(rows, key=lambda row: -abs(row.estimate) if np.isfinite(row.estimate) else 0.0)
+
+
+def _apart(one: Array, two: Array) -> Array:
+    """Difference (n,) of two CATEs; one number where it does not vary beyond rounding, which a tree would split on, and zero where that is all."""
+    gap = two - one
+    near = ROUNDING * float(max(np.abs(one).max(), np.abs(two).max()))
+    if np.ptp(gap) > near:
+        return gap
+    mean = float(gap.mean())
+    return np.full(len(gap), mean if abs(mean) > near else 0.0)
 
 
 def _leaf(
@@ -224,7 +237,8 @@ def _leaf(
         f"{first} {means[0]:.3g}, {second} {means[1]:.3g}; doubly robust effect there {effect.estimate:.3g} "
         f"({effect.std_error:.2g})"
     )
-    return replace(row, term=rule, engine=label, note=note, influence=None)
+    said = "; ".join(filter(None, [note, row.note]))
+    return replace(row, term=rule, engine=label, note=said, influence=None)
 
 
 def rules(tree: DecisionTreeRegressor, names: Sequence[str]) -> dict[int, str]:

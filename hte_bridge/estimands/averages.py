@@ -57,7 +57,9 @@ def att(scores: Scores, *, level: float = 0.95, heterogeneity: str = "clustered"
 
     Estimate and error are those of ``grf::average_treatment_effect(target.sample="treated")``: the variance of
     the treated units' CATE and of the correction are added. With clusters grf sums the first over units as if
-    they were independent; here it is summed by cluster unless ``heterogeneity="independent"``.
+    they were independent; here it is summed by cluster, with G / (G - 1) as the other, unless
+    ``heterogeneity="independent"``: wider than grf's where the CATEs of a cluster move together, a little narrower where
+    they happen to lie apart.
 
     Raises
     ------
@@ -101,10 +103,10 @@ def _on_arm(estimand: str, scores: Scores, arm: float, level: float, heterogenei
     estimate = plain + float(weight @ correction) / total
     surface, doubly = share * (held.cate - plain), weight * correction / total
     n_clusters = live_clusters(scores)
-    by_cluster = scores.cluster if heterogeneity == "clustered" else np.arange(scores.n)
-    first = cluster_totals(surface, by_cluster)
-    second = cluster_totals(doubly, scores.cluster)
-    variance = float(first @ first + n_clusters / (n_clusters - 1) * (second @ second))
+    together = heterogeneity == "clustered" and int(scores.cluster.max()) + 1 < scores.n
+    first = cluster_totals(surface, scores.cluster) if together else surface
+    second, factor = cluster_totals(doubly, scores.cluster), n_clusters / (n_clusters - 1)
+    variance = float((factor if together else 1.0) * (first @ first) + factor * (second @ second))
     influence = surface + doubly - weight / total * float(weight @ correction) / total
     return row_from_influence(estimand, estimate, influence, scores, level=level, std_error=variance**0.5)
 
