@@ -127,9 +127,11 @@ def test_a_worker_outlives_the_thread_that_started_it():
     assert client.worker().number == number
 
 
-def test_ctrl_c_ends_a_long_forest_and_the_next_call_works():
+@pytest.mark.parametrize("restart", [False, True], ids=["python", "as polars has it"])
+def test_ctrl_c_ends_a_long_forest_and_the_next_call_works(restart):
     script = (
         LONG
+        + f"signal.siginterrupt(signal.SIGINT, {not restart})"
         + """
 try:
     long_forest()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import mmap
 import os
+import select
 import socket
 import struct
 import tempfile
@@ -121,8 +122,21 @@ def _memory_file(size: int) -> int:
     return handle
 
 
+def await_input(reader: int) -> None:
+    """Wait for a file descriptor so that Ctrl-C is heard.
+
+    polars, which pyfixest uses, puts a handler of SIGINT with SA_RESTART before Python's: from the first regression on a read goes on
+    through the signal, to the end of the forest that it waits for; a poll does not.
+    """
+    if hasattr(select, "poll"):
+        waiting = select.poll()
+        waiting.register(reader, select.POLLIN)
+        waiting.poll()
+
+
 def _prefix(channel: socket.socket) -> tuple[bytes, list[int]]:
     """The length, and the descriptor that travels with its first byte."""
+    await_input(channel.fileno())
     try:
         text, handles, _, _ = socket.recv_fds(channel, LENGTH.size, 1)
     except ConnectionResetError as error:

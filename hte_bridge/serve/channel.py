@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import signal
 import threading
 import time
@@ -13,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, NoReturn
+
+from hte_bridge.rlink.transport import await_input
 
 CHUNK = 1 << 16
 LONGEST = 1 << 26  # bytes of a line; columns travel in files, so that a longer one is no request
@@ -88,7 +89,7 @@ class Channel:
                 dropped += len(self._unread)  # to its end, without keeping it
                 self._unread.clear()
             searched = len(self._unread)
-            _await_input(self.reader)
+            await_input(self.reader)
             chunk = os.read(self.reader, CHUNK)
             if not chunk:
                 raise Hangup
@@ -101,17 +102,6 @@ class Channel:
                 "Send columns as files."
             )
         return line
-
-
-def _await_input(reader: int) -> None:
-    """Wait so that a signal is heard.
-
-    polars, which pyfixest uses, puts a handler with SA_RESTART before Python's: a read goes on through SIGINT, a poll does not.
-    """
-    if hasattr(select, "poll"):
-        waiting = select.poll()
-        waiting.register(reader, select.POLLIN)
-        waiting.poll()
 
 
 def line_of(message: dict[str, Any]) -> bytes:
