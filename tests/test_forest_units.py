@@ -21,7 +21,7 @@ def fit(frame, treatment="dose", **options):
     return CausalForest(**{"num_trees": 100, "seed": 1, "num_threads": 1} | options).fit(study)
 
 
-MOVES = [(-30, 0), (-300, 0), (0, -40), (0, 25), (-30, -30), (200, 0), (100, -100), (-500, -300)]
+MOVES = [(-30, 0), (-150, 0), (0, -40), (0, 25), (-30, -30), (150, 0), (100, -100), (-150, -60)]
 
 
 @pytest.mark.r
@@ -50,7 +50,7 @@ def test_a_power_of_two_moves_no_bit(outcome, dose, tmp_path):
 
 
 @pytest.mark.r
-@pytest.mark.parametrize("unit", [1e-200, 1e-9, 1e-6, 2e-5, 1e-4, 1e12])
+@pytest.mark.parametrize("unit", [1e-45, 1e-9, 1e-6, 2e-5, 1e-4, 1e12])
 def test_errors_follow_the_unit_of_the_outcome(unit):  # grf itself says 0 for each unit below about 4e-5
     plain, small = fit(FRAME, "w").cate(FRAME), fit(FRAME.assign(y=FRAME["y"] * unit), "w").cate(FRAME)
     # times a number that is no power of two the last bits move, and with them a tie here and there
@@ -102,7 +102,7 @@ def test_a_penalty_in_other_units_is_said():
 
 
 @pytest.mark.r
-@pytest.mark.parametrize("unit", [1e-300, 1e99])
+@pytest.mark.parametrize("unit", [1e-45, 1e45])
 def test_covariates_of_any_unit_are_ranks(unit):
     assert np.array_equal(fit(FRAME.assign(x=FRAME["x"] * unit)).heldout.cate, fit(FRAME).heldout.cate)
 
