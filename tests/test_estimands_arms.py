@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 import hte_bridge as hb
@@ -54,6 +55,29 @@ def test_one_arm_is_too_few():
     frame = trial(50).assign(arm="none")
     with pytest.raises(InvalidData, match="must name two or more arms"):
         arms(frame, [hb.Feols()], outcome="y", treatment="arm", covariates=["x"])
+
+
+def test_arms_of_any_table_and_order_are_the_same_rows(tmp_path):
+    frame = trial(300)
+    frame.loc[:9, "arm"] = ""  # missing, no fourth arm
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    plain = arms(frame, [hb.Feols()], outcome="y", treatment="arm", covariates=["x"], seed=1)
+    assert {row.term for row in plain} >= {"none - letter", "visit - letter", "visit - none"}
+    codes = frame.assign(arm=pd.Categorical(frame["arm"], ["letter", "none", "visit", "unused"]))
+    for other in (
+        tmp_path / "t.csv",
+        pa.Table.from_pandas(frame),
+        codes,
+        frame.sample(frac=1, random_state=1),
+    ):
+        rows = arms(other, [hb.Feols()], outcome="y", treatment="arm", covariates=["x"], seed=1)
+        assert [row.term for row in rows] == [row.term for row in plain]
+        np.testing.assert_allclose([row.estimate for row in rows], [row.estimate for row in plain], rtol=1e-9)
+
+
+def test_arms_must_name_columns_of_the_data():
+    with pytest.raises(InvalidData, match=r"must name a column of the data. `amr` is not"):
+        arms(trial(50), [hb.Feols()], outcome="y", treatment="amr", covariates=["x"])
 
 
 @pytest.mark.r

@@ -11,9 +11,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from hte_bridge.engine import Engine, HeldOut
-from hte_bridge.errors import HteBridgeError, InvalidData, NotIdentified
+from hte_bridge.errors import HteBridgeError, InvalidData, NotIdentified, nearest
 from hte_bridge.estimands.bands import with_joint_band
 from hte_bridge.estimands.moments import covariance, joint_test, row_from_influence
+from hte_bridge.frames import to_pandas
+from hte_bridge.kinds import codes_of, renumbered
+from hte_bridge.reading import Role
 from hte_bridge.rlink import client
 from hte_bridge.scores import Scores
 from hte_bridge.scores import scores as scores_of
@@ -95,7 +98,7 @@ def contrasts(
 
 
 def arms(
-    df: pd.DataFrame,
+    df: Any,
     engines: Sequence[Engine],
     *,
     outcome: str,
@@ -115,7 +118,8 @@ def arms(
 
     Parameters
     ----------
-    df : DataFrame
+    df : frame or path
+        As ``Study.from_frame`` takes it.
     treatment : str
         Column with the name of the arm of each unit; contrasts are later minus earlier in its sorted order.
 
@@ -124,11 +128,8 @@ def arms(
     InvalidData
         If there are fewer than two arms.
     """
-    rows_of = df.dropna(subset=[outcome, treatment])
-    given = rows_of[treatment]
-    labels = (
-        list(given.cat.categories) if isinstance(given.dtype, pd.CategoricalDtype) else sorted(given.unique())
-    )
+    outcome, treatment = str(outcome), str(treatment)
+    rows_of, arm, labels = _received(df, outcome, treatment, cluster, weight)
     if len(labels) < 2:
         raise InvalidData(
             f"`treatment` must name two or more arms. `{treatment}` holds {len(labels)}. Check the column."
@@ -141,8 +142,8 @@ def arms(
         "weight": weight,
     }
     studies = [
-        Study.from_frame(rows_of.assign(**{INDICATOR: (given == each).to_numpy(dtype=np.int64)}), **roles)
-        for each in labels
+        Study.from_frame(rows_of.assign(**{INDICATOR: (arm == place).astype(np.int64)}), **roles)
+        for place in range(len(labels))
     ]
     folds = Folds.make(studies[0], n_folds, seed)
     names = [str(each) for each in labels]
@@ -150,6 +151,24 @@ def arms(
     for engine in engines:
         out += _rows_of(engine, studies, folds, names, level)
     return out
+
+
+def _received(
+    df: Any, outcome: str, treatment: str, cluster: str | None, weight: str | None
+) -> tuple[pd.DataFrame, npt.NDArray[np.int64], npt.NDArray[Any]]:
+    """Rows whose arm and outcome are known, each one's arm as a code, and the arms' names in order."""
+    roles: dict[str, Role] = {name: "number" for name in (outcome, weight) if name is not None}
+    roles |= {name: "identity" for name in (treatment, cluster) if name is not None}
+    frame = to_pandas(df, roles)
+    for role, name in (("outcome", outcome), ("treatment", treatment)):
+        if name not in frame.columns:
+            raise InvalidData(
+                f"`{role}` must name a column of the data. `{name}` is not one. {nearest(name, frame.columns)}"
+            )
+    codes, labels = codes_of(frame[treatment], "treatment", treatment)
+    known = (codes >= 0) & frame[outcome].notna().to_numpy()
+    arm, labels = renumbered(codes[known], labels)
+    return frame.loc[known], arm, labels
 
 
 def _rows_of(

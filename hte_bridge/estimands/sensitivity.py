@@ -189,7 +189,7 @@ def without(study: Study, name: str) -> Study:
         treatment_type="binary" if study.binary else "continuous",
     )
     known = study.propensity  # one number for all is not a column of the frame
-    return shorter.with_(outcome=study.outcome, treatment=study.treatment, propensity=known)
+    return shorter.with_(outcome=study.outcome, treatment=study.treatment, propensity=known, key=study.keys)
 
 
 def placebo_treatment(fit: Fit, folds: Folds, *, seed: int = 0, level: float = 0.95) -> list[Estimate]:
