@@ -49,7 +49,8 @@ def sup_t(cov: Array, df: Array, level: float, seed: int = SEED) -> tuple[float,
         return level, np.linspace(0, 1, DRAWS)
     scale = np.sqrt(np.diag(cov))
     values, vectors = np.linalg.eigh(cov / np.outer(scale, scale))
-    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    # the symmetric root moves little where the matrix does; eigenvectors of like eigenvalues turn with the last digit
+    root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
     draws = np.random.default_rng(seed).normal(size=(DRAWS, len(scale)))
     largest = 2 * stats.norm.cdf(np.abs(draws @ root.T).max(axis=1)) - 1
     return float(np.quantile(largest, level)), largest
