@@ -166,6 +166,14 @@ def test_labels_of_numbers_far_from_zero_tell_the_borders_apart(values):
     assert pd.Series(labels).value_counts().min() >= 40
 
 
+def test_a_count_of_few_values_that_few_rows_have_is_zero_and_the_rest():
+    values = np.where(np.arange(300) < 285, 0, 1 + np.arange(300) % 11)
+    counts = pd.Series(labels_of(values)).value_counts()
+    assert counts.to_dict() == {"0": 285, "1 or more": 15}
+    children = np.repeat([0, 1, 2, 3, 8], [100, 90, 70, 39, 1])
+    assert list(labels_of(children).categories) == [0, 1, 2, 3, 8]
+
+
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
 def test_a_value_that_many_have_is_a_group_of_its_own(share):
     values = np.where(np.arange(400) < 400 * share, 0, 1 + np.arange(400) % 37)

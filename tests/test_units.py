@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import LinearRegression, Ridge
 
 import hte_bridge as hb
 from hte_bridge.scaling import Line, independent
@@ -203,6 +204,17 @@ def test_the_other_arm_the_order_and_the_place_of_the_outcome_change_nothing(pla
             assert swapped[key].std_error == pytest.approx(row.std_error, rel=EXACT), key
     if kind == "cross-section":
         assert swapped["att", ""].estimate == pytest.approx(-rows["atc", ""].estimate, rel=EXACT)
+
+
+@pytest.mark.parametrize("learner", [LinearRegression(), Ridge(10.0)], ids=["ols", "ridge"])
+def test_learners_of_meta_do_not_see_units(learner):
+    frame, found = frame_of("cross-section"), []
+    for factor in (1.0, 1e-9, 1e12):
+        scaled = frame.assign(x=frame.x * factor)
+        study = hb.Study.from_frame(scaled, outcome="y", treatment="d", covariates=["x", "z"])
+        found.append(hb.Meta("T", learner).fit(study, hb.Folds(np.arange(400) % 3, 3, 0)).heldout.cate)
+    np.testing.assert_allclose(found[1], found[0], rtol=EXACT, atol=EXACT)
+    np.testing.assert_allclose(found[2], found[0], rtol=EXACT, atol=EXACT)
 
 
 @pytest.mark.parametrize("kind", ESTIMANDS)

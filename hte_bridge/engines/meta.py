@@ -14,6 +14,7 @@ from sklearn.utils.validation import has_fit_parameter
 from hte_bridge.crossfit import PredictedFit, Refusal, boosting, out_of_fold
 from hte_bridge.engine import HeldOut
 from hte_bridge.errors import InvalidOption
+from hte_bridge.scaling import Standard
 from hte_bridge.study import Folds, Study
 
 Array = npt.NDArray[np.float64]
@@ -191,6 +192,18 @@ class OneArm:
 
 
 @dataclass(frozen=True, eq=False)
+class Scaled:
+    """A model of standardised columns: penalties, and the ranks that linear learners judge by, must not see units."""
+
+    model: Any
+    standard: Standard
+
+    def predict(self, x: Array) -> Array:
+        """Predictions (m,) at columns in their own units."""
+        return np.asarray(self.model.predict(self.standard(x)), dtype=np.float64)
+
+
+@dataclass(frozen=True, eq=False)
 class Sum:
     """A weighted sum of models; the weight of the first is a function of x."""
 
@@ -250,16 +263,16 @@ class Work:
         return Nuisance((arms[0], arms[1]), None, propensity, None, 0.0)
 
     def regress(self, x: Array, y: Array, weight: Array) -> Any:
-        """A clone of the learner, fitted; every ``random_state`` left open takes the engine's seed."""
-        model = clone(self.engine.learner)
+        """A clone of the learner, fitted to standardised columns; every ``random_state`` left open takes the engine's seed."""
+        model, standard = clone(self.engine.learner), Standard.of(x, weight)
         open_seeds = [
             key for key, value in model.get_params().items() if key.endswith("random_state") and value is None
         ]
         if open_seeds:
             model.set_params(**dict.fromkeys(open_seeds, self.engine.seed))
         if has_fit_parameter(model, "sample_weight"):
-            return model.fit(x, y, sample_weight=weight)
-        return model.fit(x, y)
+            return Scaled(model.fit(standard(x), y, sample_weight=weight), standard)
+        return Scaled(model.fit(standard(x), y), standard)
 
     def _crossed(self, rows: Codes, nuisance: Nuisance) -> Any:
         """X-learner: effects imputed in each arm from the other arm's model, averaged by the propensity."""

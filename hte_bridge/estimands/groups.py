@@ -22,6 +22,7 @@ from hte_bridge.table import Ends, Estimate
 Array = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 FEW = 12  # a numeric column with at most this many values is taken as groups, without bins
+RARE = 0.02  # of the rows: a value held by fewer is no group of its own if most of the values are such
 
 
 def gate(
@@ -227,7 +228,7 @@ def labels_of(values: Any, bins: int | Sequence[float] | None = None) -> Any:
             f"`bins` need a numeric column. This one holds {series.dtype}. Leave `bins` out: its values are the groups."
         )
     if bins is None:
-        if not numeric or series.nunique() <= FEW:
+        if not numeric or (series.nunique() <= FEW and not _mostly_rare(series)):
             return series.array if isinstance(series.array, pd.Categorical) else pd.Categorical(series)
         bins = 4
     column = series.to_numpy(dtype=np.float64, na_value=np.nan)
@@ -238,6 +239,12 @@ def labels_of(values: Any, bins: int | Sequence[float] | None = None) -> Any:
     place = np.where(np.isfinite(column), np.searchsorted(borders, column, side="right"), -1)
     names = _interval_names(borders, finite, place[np.isfinite(column)])
     return pd.Categorical.from_codes(place.astype(np.int64), pd.Index(names), ordered=True)
+
+
+def _mostly_rare(series: pd.Series) -> bool:
+    """Whether more than half of a number's values are held by few rows each, as the positive ones of a count that is mostly zero."""
+    share = series.value_counts(normalize=True)
+    return bool((share < RARE).sum() > len(share) / 2)
 
 
 def _borders(finite: Array, bins: int | Sequence[float]) -> Array:
