@@ -303,9 +303,10 @@ def test_labels_of_any_text_are_names_of_files(tmp_path):
 
 
 @pytest.mark.r
-def test_covariates_of_any_name_survive_a_file(tmp_path):
+def test_covariates_of_any_name_and_category_survive_a_file(tmp_path):
     frame = STUDY.frame.assign(**{"größe in €": STUDY.frame["x"], "ja?": STUDY.frame["x"] > 0})
-    names = ["größe in €", "ja?"]
+    frame["band"] = pd.qcut(frame["x"], 3)
+    names = ["größe in €", "ja?", "band"]
     study = hb.Study.from_frame(frame, outcome="y", treatment="d", covariates=names)
     fit = FOREST.fit(study)
     back = CausalForestFit.load(fit.save(Path(tmp_path, "f.rds")))
