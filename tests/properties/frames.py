@@ -66,6 +66,8 @@ def random_frame(seed: int) -> tuple[pd.DataFrame, Roles]:
     columns: dict[Hashable, Any] = {}
     roles: Roles = {}
 
+    odd = rng.choice([0.0, 0.4], p=[0.65, 0.35])  # share of columns that a study may refuse
+
     def add(role: str, values: Any) -> Hashable:
         name = names[len(columns)]
         columns[name] = values
@@ -75,8 +77,8 @@ def random_frame(seed: int) -> tuple[pd.DataFrame, Roles]:
 
     treatment = _treatment(rng, n)
     add("treatment", treatment)
-    add("outcome", _one_of(rng, n, ODD_NUMBERS) if rng.random() < 0.05 else _outcome(rng, n, treatment))
-    roles["covariates"] = [add("", _covariate(rng, n)) for _ in range(rng.integers(1, 5))]
+    add("outcome", _one_of(rng, n, ODD_NUMBERS) if rng.random() < odd / 8 else _outcome(rng, n, treatment))
+    roles["covariates"] = [add("", _covariate(rng, n, odd)) for _ in range(rng.integers(1, 5))]
     if rng.random() < 0.25:
         add("cluster", _one_of(rng, n, GROUPS))
     if rng.random() < 0.2:
@@ -123,7 +125,7 @@ def _scale(rng: np.random.Generator) -> float:
     return (
         1.0
         if rng.random() < 0.6
-        else float(10.0 ** rng.integers(-12, 13) if rng.random() < 0.6 else 10.0 ** rng.integers(-300, 301))
+        else float(10.0 ** rng.integers(-12, 13) if rng.random() < 0.8 else 10.0 ** rng.integers(-300, 301))
     )
 
 
@@ -170,8 +172,8 @@ def _one_of(rng: np.random.Generator, n: int, kinds: tuple[Draw, ...]) -> Any:
     return kinds[rng.integers(len(kinds))](rng, n)
 
 
-def _covariate(rng: np.random.Generator, n: int) -> Any:
-    return _one_of(rng, n, COLUMNS[:ORDINARY] if rng.random() < 0.75 else COLUMNS[ORDINARY:])
+def _covariate(rng: np.random.Generator, n: int, odd: float) -> Any:
+    return _one_of(rng, n, COLUMNS[:ORDINARY] if rng.random() >= odd else COLUMNS[ORDINARY:])
 
 
 def _texts(rng: np.random.Generator, n: int) -> list[str]:
