@@ -100,7 +100,7 @@ def mean_of(values: Array, share: Array) -> tuple[float, Array]:
     mean = float(share @ values)
     influence = share * (values - mean)
     if np.abs(influence).max(initial=0.0) <= ROUNDING * np.abs(share * values).max(initial=0.0):
-        return float(values[int(np.argmax(share))]), np.zeros(len(values))
+        return float(values[int(np.argmax(share))]) + 0.0, np.zeros(len(values))  # no minus zero
     return mean, influence
 
 
