@@ -278,13 +278,12 @@ def propensity_values(
     if isinstance(propensity, str):
         values = _numbers(rows, "propensity", propensity, gaps=True)
     else:
-        given = np.asarray(propensity, dtype=np.float64)
-        if given.ndim:
+        if not isinstance(propensity, int | float | np.number):
             raise InvalidData(
-                f"`propensity` must be a column name or one number. {given.size:,} numbers were given. Put them into "
-                "a column of the data and name it."
+                f"`propensity` must be a column name or one number. A {type(propensity).__name__} was given. Put the values "
+                "into a column of the data and name it."
             )
-        values = np.full(len(rows), float(given))
+        values = np.full(len(rows), float(propensity))
     bad = np.flatnonzero(~((values > 0) & (values < 1)))
     if len(bad):
         raise InvalidData(

@@ -137,6 +137,8 @@ class Study:
         outcome, treatment = str(outcome), str(treatment)
         cluster, weight = (None if name is None else str(name) for name in (cluster, weight))
         effects, chosen = names_of(fixed_effects), names_of(covariates)
+        if isinstance(propensity, tuple):  # a name of two levels, as other roles may have
+            propensity = str(propensity)
         known = propensity if isinstance(propensity, str) else None
         of_file: dict[str, Role] = {
             name: "number" for name in (outcome, treatment, weight, known) if name is not None
