@@ -89,6 +89,7 @@ class Ends(tuple[float, float]):
 
 STILL = "no error: the scores that this row averages do not vary"
 ENDLESS = "no error: it is not finite"
+ROUNDING = 4 * float(np.finfo(np.float64).eps)
 UNSAID = "no error is formed for this figure"
 
 
@@ -146,9 +147,10 @@ class Estimate:
 
     def __post_init__(self) -> None:
         check_level(self.level)
-        if 0 < self.std_error < np.inf or not np.isfinite(self.estimate):
+        rounding = ROUNDING * abs(self.estimate)  # what sums of one and the same number leave
+        if rounding < self.std_error < np.inf or not np.isfinite(self.estimate):
             return
-        why = STILL if self.std_error == 0 else UNSAID if np.isnan(self.std_error) else ENDLESS
+        why = UNSAID if np.isnan(self.std_error) else ENDLESS if np.isinf(self.std_error) else STILL
         object.__setattr__(self, "std_error", np.nan)
         if not self.note and not np.isfinite([*(self.test or ()), *(self.interval or ())]).any():
             object.__setattr__(self, "note", why)

@@ -140,3 +140,10 @@ def test_nothing_half_written_stays(tmp_path):
         path.write_text("half")
         raise OSError(28, "No space left on device")
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("t.txt", "old")]
+
+
+def test_an_error_of_rounding_is_none():
+    row = Estimate("nuisance", 0.6931471805599451, 2.4e-17)
+    assert np.isnan(row.std_error)
+    assert "do not vary" in row.note
+    assert Estimate("ate", 1e-300, 1e-302).std_error == 1e-302
