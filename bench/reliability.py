@@ -1,14 +1,23 @@
-"""What damage to files does: single bits flipped in each kind of file that we write, and read again.
+"""What was tried against the package, and how it ended: python -m bench.reliability [--profile long] [--flips 300] [--kills 20].
 
-``flips(seed, n)`` counts, by kind, how often a damaged file was refused with a sentence, read to equal numbers
-(``harmless``), read to other numbers (``wrong``) or raised an error that is not ours (``raw``). The last two must be 0.
+Frames, relations and doors are the property suite's (tests/properties), counted; flips change single bits of every kind of file that we
+write; kills end R's worker, and a Python that is writing, at a random moment. Writes bench/results/reliability.json and
+docs/reliability.md.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
 import tempfile
+import threading
+import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,122 +25,154 @@ import numpy as np
 import pandas as pd
 
 import hte_bridge as hb
-from hte_bridge.between.coverage import Store
-from hte_bridge.engines.causal_forest import CausalForestFit
-from hte_bridge.engines.deep import checkpoint
+from bench.flips import flips
 from hte_bridge.errors import HteBridgeError
+from hte_bridge.progress import steps
 
-N = 80
-
-
-def study(seed: int = 0) -> hb.Study:
-    """A small study."""
-    rng = np.random.default_rng(seed)
-    frame = pd.DataFrame({"x": rng.normal(size=N), "d": np.arange(N) % 2})
-    frame["y"] = frame["d"] * (1 + frame["x"]) + rng.normal(size=N)
-    return hb.Study.from_frame(frame, outcome="y", treatment="d", covariates=["x"])
-
-
-def table(path: Path) -> Callable[[Path], Any]:
-    """A table in a file; how it is read."""
-    hb.compare(study(), [hb.Feols()], estimands=["ate", "projection"], seed=1).save(path)
-
-    def read(path: Path) -> Any:
-        back = hb.Table.load(path)
-        return back.to_frame().to_dict("list"), back.meta
-
-    return read
+ROOT = Path(__file__).parent.parent
+RESULTS, PAGE = ROOT / "bench" / "results" / "reliability.json", ROOT / "docs" / "reliability.md"
+Counts = Counter[tuple[str, str]]
+OURS = "refused with a sentence"
+SAME = "same numbers"
+WRONG = "OTHER NUMBERS, SILENTLY"
+RAW = "RAW ERROR"
+FLIPPED = {"harmless": SAME, "refused": OURS, "wrong": WRONG}
 
 
-def forest(path: Path) -> Callable[[Path], Any]:
-    """A forest in a file."""
-    hb.CausalForest(num_trees=20, seed=1, num_threads=1).fit(study()).save(path)
-
-    def read(path: Path) -> Any:
-        back = CausalForestFit.load(path)
-        return back.cate(pd.DataFrame({"x": [-1.0, 0.0, 1.0]})).to_dict("list"), back.heldout.cate.tolist()
-
-    return read
-
-
-def fitted(path: Path) -> Callable[[Path], Any]:
-    """A deep fit in a file."""
-    hb.Deep(seed=1, n_folds=2, draws=4).fit(study()).save(path)
-
-    def read(path: Path) -> Any:
-        back = hb.DeepFit.load(path)
-        return back.cate(pd.DataFrame({"x": [-1.0, 0.0, 1.0]})).to_dict("list"), back.heldout.cate.tolist()
-
-    return read
-
-
-def draws(path: Path) -> Callable[[Path], Any]:
-    """Draws of ``coverage`` in a file."""
-    marks = {"study": "a"}
-    lines = [("feols", "none", draw, "error", draw / 7) for draw in range(200)]
-    Store(path, marks).add(lines)
-    return lambda path: Store(path, marks).frame.to_dict("list")
-
-
-def work(path: Path) -> Callable[[Path], Any]:
-    """A unit of work of a long fit; a damaged one is made anew, which counts as refused."""
-    ours = checkpoint.Checkpoint(path.parent, "key")
-    form = checkpoint.Form(lambda made: ({"made": made}, {}), lambda arrays, _: arrays["made"])
-    ours.write("unit", form, np.random.default_rng(0).normal(size=500))
-    ours.path("unit").rename(path)
-
-    def read(path: Path) -> Any:
-        path.rename(ours.path("unit"))
-        try:
-            back = ours.read("unit", form)
-        finally:
-            ours.path("unit").rename(path)
-        if back is None:
-            raise HteBridgeError("made anew")
-        return back.tolist()
-
-    return read
-
-
-KINDS: Mapping[str, tuple[str, Callable[[Path], Callable[[Path], Any]]]] = {
-    "table": ("t.parquet", table),
-    "forest": ("f.rds", forest),
-    "deep": ("d.npz", fitted),
-    "coverage": ("c.parquet", draws),
-    "checkpoint": ("w.npz", work),
-}
-
-
-def flips(seed: int, n: int, kinds: Mapping[str, Any] = KINDS) -> dict[str, Counter[str]]:
-    """Counts by kind of what ``n`` single flipped bits each did."""
-    rng, found = np.random.default_rng(seed), {}
-    for kind, (name, make) in kinds.items():
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, name)
-            read = make(path)
-            whole, truth = path.read_bytes(), repr(read(path))
-            places = rng.integers(0, 8 * len(whole), n)
-            found[kind] = Counter(outcome(path, read, flipped(whole, int(place)), truth) for place in places)
+def properties(profile: str) -> Counts:
+    """Examples of tests/properties by what they tried and how they ended; raises where a test fails."""
+    with tempfile.TemporaryDirectory() as folder:
+        call = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "tests/properties",
+            f"--hypothesis-profile={profile}",
+            "-n",
+            "2",
+        ]
+        environment = os.environ | {"HTE_BRIDGE_COUNTS": folder, "OMP_NUM_THREADS": "1"}
+        subprocess.run([*call, "-o", "timeout=0"], cwd=ROOT, env=environment, check=True)
+        found: Counts = Counter()
+        for file in Path(folder).glob("*.json"):
+            for what, ended, number in json.loads(file.read_text()):
+                found[what, ended] += number
     return found
 
 
-def flipped(content: bytes, place: int) -> bytes:
-    """The bytes with one bit turned."""
-    at, bit = divmod(place, 8)
-    return content[:at] + bytes([content[at] ^ (1 << bit)]) + content[at + 1 :]
+def experiment(n: int = 120) -> hb.Study:
+    """A small study, the same each time."""
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame({"x": rng.normal(size=n), "z": rng.normal(size=n), "d": rng.integers(0, 2, n)})
+    frame["y"] = frame["d"] * (1 + frame["x"]) + rng.normal(size=n)
+    return hb.Study.from_frame(frame, outcome="y", treatment="d", covariates=["x", "z"])
 
 
-def outcome(path: Path, read: Callable[[Path], Any], content: bytes, truth: str) -> str:
-    """What reading damaged bytes came to."""
-    path.write_bytes(content)
+def damage(number: int, seed: int = 1) -> Counts:
+    """Single bits flipped in every kind of file; see ``bench.flips``."""
+    found: Counts = Counter()
+    for kind, counts in flips(seed, number).items():
+        for ended, times in counts.items():
+            found[f"one bit of a file flipped: {kind}", FLIPPED.get(ended, RAW)] += times
+    return found
+
+
+def _ended(read: Callable[[Any], Any], given: Any, right: Any) -> str:
     try:
-        return "harmless" if repr(read(path)) == truth else "wrong"
+        return SAME if read(given) == right else WRONG
     except HteBridgeError:
-        return "refused"
-    except Exception as error:  # what is counted here
-        return f"raw {type(error).__name__}"
+        return OURS
+    except Exception:  # whatever else a damaged file may raise is what is counted here
+        return RAW
+
+
+WRITER = """
+import sys, hte_bridge as hb
+from bench.reliability import experiment
+table = hb.compare(experiment(), [hb.Feols()], seed=1)
+print("ready", flush=True)
+while True:
+    table.save(sys.argv[1])
+"""
+
+
+def worker_kills(number: int, seed: int = 1) -> Counts:
+    """R's worker killed at a random moment of a forest, and the forest grown again after it."""
+    from hte_bridge.rlink import client
+
+    rng, found = np.random.default_rng(seed), Counter()
+    study, forest = experiment(2000), hb.CausalForest(num_trees=500, seed=1, num_threads=1)
+    cate = lambda engine: engine.fit(study).heldout.cate.tolist()
+    began = time.perf_counter()
+    right = cate(forest)
+    took = time.perf_counter() - began
+    for _ in steps(range(number), "kills: R's worker", total=number):
+        worker = client.worker().process.pid
+        timer = threading.Timer(float(rng.uniform(0, took)), os.kill, (worker, signal.SIGKILL))
+        timer.start()
+        found["R's worker killed at a random moment of a forest", _ended(cate, forest, right)] += 1
+        timer.join()
+        found["the forest after that, by a new worker", _ended(cate, forest, right)] += 1
+    return found
+
+
+def writer_kills(number: int, seed: int = 1) -> Counts:
+    """A Python killed while it writes a table over an older one."""
+    rng, found = np.random.default_rng(seed), Counter()
+    read = lambda file: hb.Table.load(file).to_frame().to_csv()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "t.parquet"
+        right = read(hb.compare(experiment(), [hb.Feols()], seed=1).save(path))
+        call = [sys.executable, "-c", WRITER, str(path)]
+        here = os.environ | {"PYTHONPATH": str(ROOT)}
+        for _ in steps(range(number), "kills: a writer", total=number):
+            with subprocess.Popen(call, cwd=ROOT, stdout=subprocess.PIPE, env=here) as writer:
+                assert writer.stdout is not None
+                writer.stdout.readline()
+                time.sleep(float(rng.uniform(0, 0.3)))
+                writer.kill()
+            found["Python killed while it writes a table", _ended(read, path, right)] += 1
+    return found
+
+
+def page(found: Counts, profile: str) -> str:
+    """docs/reliability.md."""
+    from tests.properties.relations import PROMISES, RELATIONS
+
+    head = (ROOT / "bench" / "reliability_head.md").read_text()
+    lines = ["| the same study told otherwise | feols | grf | deep |", "|---|---|---|---|"]
+    for name, relation in RELATIONS.items():
+        cells = [
+            f"{PROMISES[relation.promise[engine]]} ({found[f'{name}: {engine}', 'held']:,})"
+            for engine in ("feols", "grf", "deep")
+        ]
+        lines.append(f"| {relation.says} | {' | '.join(cells)} |")
+    tried = ["| tried | how it ended | times |", "|---|---|---|"]
+    for (what, ended), number in sorted(found.items()):
+        if what.split(":")[0] not in RELATIONS:
+            tried.append(f"| {what} | {ended} | {number:,} |")
+    made = f"Made by `python -m bench.reliability --profile {profile}`.\n\n"
+    return head.format(made=made, relations="\n".join(lines), tried="\n".join(tried))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--profile", default="suite", choices=["suite", "long"])
+    parser.add_argument("--flips", type=int, default=300)
+    parser.add_argument("--kills", type=int, default=20)
+    asked = parser.parse_args()
+    found = (
+        properties(asked.profile)
+        + damage(asked.flips)
+        + worker_kills(asked.kills)
+        + writer_kills(asked.kills)
+    )
+    RESULTS.write_text(json.dumps([[*key, number] for key, number in sorted(found.items())], indent=0))
+    PAGE.write_text(page(found, asked.profile))
+    bad = {key: number for key, number in found.items() if key[1] in (WRONG, RAW)}
+    sys.exit(f"Not as promised: {bad}" if bad else 0)
 
 
 if __name__ == "__main__":
-    for kind, counts in flips(1, 1000).items():
-        print(kind, dict(counts))
+    main()
