@@ -6,6 +6,7 @@ from importlib.util import find_spec
 import pytest
 
 from hte_bridge import doctor
+from tests.properties import profiles  # noqa: F401  registers them before pytest chooses one
 
 
 @cache
