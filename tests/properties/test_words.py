@@ -71,7 +71,7 @@ def unseen(drawn, engine, seed):
     count(f"outcomes of a fold changed: {engine}", "held")
 
 
-@pytest.mark.parametrize(("engine", "share"), [("feols", 0.2), ("deep", 0.01)])
+@pytest.mark.parametrize(("engine", "share"), [("feols", 0.2)])
 def test_predictions_do_not_see_the_outcomes_of_their_fold(engine, share):
     @examples(share=share)
     @given(sound_frame(panel=False), SEEDS)
