@@ -279,9 +279,10 @@ def propensity_values(
         values = _numbers(rows, "propensity", propensity, gaps=True)
     else:
         if not isinstance(propensity, int | float | np.number):
+            found = f"{np.size(propensity):,} values were" if np.ndim(propensity) else f"{propensity!r} was"
             raise InvalidData(
-                f"`propensity` must be a column name or one number. A {type(propensity).__name__} was given. Put the values "
-                "into a column of the data and name it."
+                f"`propensity` must be a column name or one number. {found} given. Put the values into a column of the "
+                "data and name it."
             )
         values = np.full(len(rows), float(propensity))
     bad = np.flatnonzero(~((values > 0) & (values < 1)))
