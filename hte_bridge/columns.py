@@ -279,7 +279,7 @@ def propensity_values(
         values = _numbers(rows, "propensity", propensity, gaps=True)
     else:
         if not isinstance(propensity, int | float | np.number):
-            found = f"{np.size(propensity):,} values were" if np.ndim(propensity) else f"{propensity!r} was"
+            found = f"{np.size(propensity):,} numbers were" if np.ndim(propensity) else f"{propensity!r} was"
             raise InvalidData(
                 f"`propensity` must be a column name or one number. {found} given. Put the values into a column of the "
                 "data and name it."

@@ -120,7 +120,16 @@ KINDS = {  # how a column of n rows is made; the magnitude matters to plain numb
     "mostly zero": lambda rng, n, m: pd.Series(np.where(rng.random(n) < 0.95, 0.0, rng.normal(size=n))),
     "rare": lambda rng, n, m: pd.Series(np.where(np.arange(n) == 0, 1, 0)),
 }
-ROLES = ("outcome", "treatment", "covariates", "fixed_effects", "cluster", "weight", "propensity")
+ROLES = (
+    *("covariates",) * 5,
+    "outcome",
+    "treatment",
+    "covariates",
+    "fixed_effects",
+    "cluster",
+    "weight",
+    "propensity",
+)
 
 
 def _index(kind: str, rng: np.random.Generator, n: int) -> pd.Index:
