@@ -8,6 +8,9 @@ import pytest
 
 from hte_bridge import Feols, Study, Table, compare
 from hte_bridge.errors import InvalidOption
+from hte_bridge.estimands.averages import ate
+from hte_bridge.estimands.groups import gate
+from hte_bridge.scores import Scores
 from hte_bridge.table import STILL, UNSAID, Estimate
 
 
@@ -74,3 +77,13 @@ def test_no_error_is_zero_or_endless_and_a_row_without_one_says_so():
     assert Estimate("ate", 1.0).note == UNSAID
     assert Estimate("ate", 1.0, 0.0, note="why").note == "why"
     assert Estimate("ate", 1.0, 5e-324).std_error > 0
+
+
+def test_what_is_one_number_has_no_error_of_rounding():
+    weight = np.random.default_rng(0).exponential(size=7)
+    for value in (0.1, 1e-200, -3e150):
+        scores = Scores(np.full(7, value), weight)
+        for row in (ate(scores), *gate(scores, list("aabbbaa"))[:2]):
+            assert row.estimate == pytest.approx(value, rel=1e-12)
+            assert np.isnan([row.std_error, row.p_value]).all()
+            assert row.note

@@ -14,7 +14,7 @@ from hte_bridge.scores import Scores
 from hte_bridge.table import Estimate
 
 Array = npt.NDArray[np.float64]
-ROUNDING = 1e-12  # influence values of a difference that are smaller than this share of its parts' are zero
+ROUNDING = 1e-12  # influence values of a difference below this share of its parts', or an error below this share of its estimate, are zero
 
 
 def cluster_totals(values: Array, cluster: npt.NDArray[np.int64]) -> Array:
@@ -83,6 +83,8 @@ def row_from_influence(
         std_error = float(covariance(influence[:, None], scores)[0, 0] ** 0.5)
     else:
         std_error *= scores.inflation
+    if std_error <= ROUNDING * abs(estimate):  # values that are one number leave the rounding of their mean
+        std_error = 0.0
     named = {"df": n_clusters - 1, "vcov": scores.vcov, "n_obs": scores.n, "n_clusters": n_clusters}
     return Estimate(
         estimand, float(estimate), std_error, level=level, influence=influence, **{**named, **values}

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from hte_bridge.errors import InvalidOption, NotIdentified
 from hte_bridge.estimands.averages import ate
-from hte_bridge.estimands.moments import row_from_influence
+from hte_bridge.estimands.moments import mean_of, row_from_influence
 from hte_bridge.estimands.regression import least_squares
 from hte_bridge.scores import Scores, variance_of_treatment
 from hte_bridge.table import Estimate
@@ -144,11 +144,9 @@ def trimmed(scores: Scores, *, edge: float | None = EDGE, level: float = 0.95) -
     influence = np.zeros(scores.n)
     influence[kept] = row.influence
     weight = scores.weight / scores.weight.sum()
-    share = float(weight[kept].sum())
+    share, moved = mean_of(kept.astype(np.float64), weight)
     note = f"the effect on the {share:.1%} of units with propensity in [{edge:.3g}, {1 - edge:.3g}]"
-    part = row_from_influence(
-        "trimmed", share, weight * (kept - share), scores, level=level, term="share kept"
-    )
+    part = row_from_influence("trimmed", share, moved, scores, level=level, term="share kept")
     return [row.with_(influence=influence, note=note), part]
 
 
