@@ -72,7 +72,9 @@ def number_or_name(text: str | None) -> float | str | None:
 
 @app.command(epilog=EXAMPLE)
 def compare(
-    data: Annotated[Path, typer.Argument(help="Parquet or CSV file, one row per unit.", show_default=False)],
+    data: Annotated[
+        Path, typer.Argument(help="Parquet, CSV or Stata file, one row per unit.", show_default=False)
+    ],
     outcome: Annotated[str, typer.Option(help="Column of the outcome.")],
     treatment: Annotated[str, typer.Option(help="Column of the treatment: 0 and 1, or a dose.")],
     covariates: Annotated[str, typer.Option(help="Columns along which effects may differ: a,b,c.")],

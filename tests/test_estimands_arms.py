@@ -63,7 +63,9 @@ def test_arms_of_any_table_and_order_are_the_same_rows(tmp_path):
     frame.to_csv(tmp_path / "t.csv", index=False)
     plain = arms(frame, [hb.Feols()], outcome="y", treatment="arm", covariates=["x"], seed=1)
     assert {row.term for row in plain} >= {"none - letter", "visit - letter", "visit - none"}
-    codes = frame.assign(arm=pd.Categorical(frame["arm"], ["letter", "none", "visit", "unused"]))
+    codes = frame.assign(
+        arm=pd.Categorical(frame["arm"].replace("", None), ["letter", "none", "visit", "unused"])
+    )
     for other in (
         tmp_path / "t.csv",
         pa.Table.from_pandas(frame),
