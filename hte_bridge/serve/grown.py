@@ -23,6 +23,7 @@ Array = npt.NDArray[np.float64]
 ON_ROWS = "A forest must be grown on the study's rows, in their order."
 INSTEAD = "or let hte_causal_forest() grow it"
 ROUNDING = 1e-9  # of weights that were scaled to another sum
+NO_VARIANCE = "grf gives the variance 0 here, as it does for outcomes near 1e-5: multiply the outcome, and grow the forest on that"
 OTHER_PROPENSITY = "the forest was grown with another propensity than the one that the study knows"
 
 
@@ -88,7 +89,8 @@ class GrownForest:
             raise InvalidData(f"{ON_ROWS} {matched.refusal} Grow it on the study's covariates, {INSTEAD}.")
         made = Given(self.data.set_axis(study.index), name=self.name, held_out=True).fit(study, folds)
         notes = (matched.note, OTHER_PROPENSITY if self._other_propensity(study) else "")
-        parts = vars(made) | {"notes": (*made.notes, *filter(None, notes))}
+        info = {**made.info, "variance": self.variance}
+        parts = vars(made) | {"notes": (*made.notes, *filter(None, notes)), "info": info}
         return GrownFit(**parts | {"predict": partial(self._predict, study, matched)})
 
     def _check_rows(self, study: Study) -> None:
@@ -165,7 +167,7 @@ class GrownForest:
         said = client.call("forest_predict", {"X": x}, options)
         estimate = np.atleast_1d(said["estimate"])
         variance = np.atleast_1d(said["variance"]) if self.variance else np.full(len(estimate), np.nan)
-        return estimate, np.sqrt(variance)
+        return estimate, np.sqrt(np.where(variance > 0, variance, np.nan))  # an error of 0 is never meant
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -175,7 +177,8 @@ class GrownFit(PredictedFit):
     def cate(self, new: Any, level: float = 0.95) -> pd.DataFrame:
         """As ``PredictedFit.cate``; ``attrs["note"]`` says what the interval leaves out."""
         table = super().cate(new, level)
-        table.attrs["note"] = POINTWISE
+        zero = self.info["variance"] and table["std_error"].isna().any()
+        table.attrs["note"] = NO_VARIANCE if zero else POINTWISE
         return table
 
 

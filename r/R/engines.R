@@ -47,7 +47,8 @@ hte_engine <- function(engine, ..., label = NULL) {
 
 #' @export
 print.hte_engine <- function(x, ...) {
-  options <- vapply(Filter(is.atomic, x$options), function(each) paste(format(utils::head(each, 3L)), collapse = " "), "")
+  shown <- Filter(function(each) is.atomic(each) && length(each) < 9L, x$options) # no columns
+  options <- vapply(shown, function(each) paste(format(each), collapse = " "), "")
   cat("Engine ", x$engine, if (length(options)) ": ", paste(names(options), options, sep = " = ", collapse = ", "), "\n",
     sep = "")
   invisible(x)

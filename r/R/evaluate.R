@@ -23,7 +23,7 @@ evaluated <- function(study, options) {
   }
   if (!is.null(options$where)) options <- with_condition(study, data, options)
   if (!is.null(options$formula)) options$formula <- design(study, data, options$formula)
-  unsent <- intersect(setdiff(texts(options), study$sent), names(data))
+  unsent <- setdiff(intersect(texts(options), names(data)), c(study$sent, names(columns)))
   columns <- c(unclass(sendable(data, unsent, only = TRUE)), columns)
   list(options = options, columns = if (length(columns)) along(as_frame(columns), vector = FALSE))
 }
@@ -107,10 +107,18 @@ check_expression <- function(data, name, expression, environment) {
     abort("InvalidOption", "`where` must be a condition. `", deparse1(expression), "` assigns. Write == to compare.")
   }
   for (each in free_names(expression)) {
+    if (each %in% names(data)) check_whole(name, each, data[[each]])
     if (each %in% names(data) || is_variable(each, environment)) next
     abort("InvalidOption", "`", name, "` must name columns of the data. `", each, "` is not one. ",
       nearest(each, names(data)))
   }
+}
+
+# Without its package the bits of a 64-bit integer are compared as if they were those of a double.
+check_whole <- function(name, column, values) {
+  if (!inherits(values, "integer64") || requireNamespace("bit64", quietly = TRUE)) return(invisible())
+  abort("InvalidOption", "`", name, "` needs the package bit64 to compute with `", column, "`, which holds 64-bit integers. ",
+    "It is not installed. Install it, or turn the column into numbers or text.")
 }
 
 # Name of the first call among those named, or NULL.

@@ -34,6 +34,10 @@
 #' @export
 hte_verb <- function(table, verb, ...) {
   check_table(table)
+  if (!is.character(verb) || length(verb) != 1L) {
+    abort("InvalidOption", "`verb` must be the name of a verb. A ", class(verb)[1L], " was given. Write hte_verb(table, ",
+      "\"gate\", ...); hte_verbs(table) lists them.")
+  }
   options <- list(...)
   if (length(options) && (is.null(names(options)) || !all(nzchar(names(options))))) {
     abort("InvalidOption", "Arguments of a verb must be named. One of `", verb, "` was given without a name. Write ",

@@ -129,6 +129,8 @@ test_that("any column of the data answers a verb, sent or not", {
   expect_same(numbers(gate(table, by = ~ town == "west")), numbers(gate(table, by = df$town == "west")))
   expect_same(numbers(policy(table, rule = ~ as.numeric(age > 40))), numbers(policy(table, rule = as.numeric(df$age > 40))))
   expect_s3_class(policy(table, cost = "cost"), "hte_table")
+  expect_s3_class(hte_verb(table, "counterfactual", to = 1, by = ~town), "hte_table")
+  expect_sentence(hte_verb(table, table), "InvalidOption", "`verb` must be the name of a verb.")
   two_way <- hte_verb(table, "with_vcov", vcov = list(CRV1 = "town+code"))
   expect_s3_class(two_way, "hte_table")
   expect_sentence(gate(table, by = "twon"), "InvalidData", "The nearest is `town`")

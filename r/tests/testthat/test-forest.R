@@ -155,3 +155,16 @@ test_that("a forest on the rows that a study kept is that study's", {
   expect_sentence(hte_compare(study, list(hte_from_forest(grow(sorted)))), "InvalidData", "in their order")
   expect_sentence(hte_compare(study, list(hte_from_forest(grow(full[-1L, ])))), "InvalidData", "grown on 397 rows, the study has 398")
 })
+
+test_that("an error of zero, as grf gives for a tiny outcome, is no error", {
+  skip_without_python()
+  df <- experiment(9)
+  df$y <- df$y * 1e-6
+  x <- as.matrix(df[c("x", "z")])
+  forest <- grf::causal_forest(x, df$y, df$d, num.trees = 100, seed = 1)
+  skip_if(any(predict(forest, x[1:3, ], estimate.variance = TRUE)$variance.estimates > 0), "this grf gives a variance")
+  table <- hte_compare(hte_study(df, y ~ x + z, treatment = "d"), list(hte_from_forest(forest)), estimands = "ate")
+  found <- cate(table, "grf", df[1:3, ])
+  expect_true(all(is.na(found$std.error)))
+  expect_match(attr(found, "note"), "multiply the outcome")
+})

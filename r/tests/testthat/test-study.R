@@ -30,7 +30,7 @@ test_that("columns of every type survive the way to Python and back", {
     c("x", "z", "f[a]", "o", "yes", "text[\u00fcber]", "whole", "odd name $", "long", "lab")
   )
   expect_identical(study$about$n, n)
-  table <- hte_compare(study, list(hte_feols()), estimands = "ate")
+  expect_warning(table <- hte_compare(study, list(hte_feols()), estimands = "ate"), "`o` enters as one rank")
   new <- cate(table, engine = "feols", newdata = df[11:13, ])
   expect_named(new, c("estimate", "std.error", "conf.low", "conf.high"))
   expect_identical(row.names(new), c("11", "12", "13"))
