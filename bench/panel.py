@@ -28,6 +28,7 @@ from hte_bridge.simulate.panel import Panel, adoption, panel
 KEY, MERGED = ["design", "engine", "draw"], "panels.parquet"
 EVALUATED = 20_000  # rows at which beta is judged
 NORMAL = 1.959963984540054
+FOREST_TREES = 300
 SMALL = {"n_users": 200, "n_vendors": 50}
 DESIGNS: dict[str, dict[str, Any]] = {
     "linear_500k": {"beta": "linear", "n_rows": 500_000},
@@ -89,14 +90,7 @@ def deep(draw: Panel, cluster: str | None, seed: int) -> dict[str, Any]:
     from hte_bridge.estimands.projection import projection
     from hte_bridge.scores import scores
 
-    study = hb.Study.from_frame(
-        draw.frame(),
-        outcome="y",
-        treatment="t",
-        covariates=list(draw.columns),
-        fixed_effects=list(draw.labels),
-        cluster=cluster,
-    )
+    study = study_of(draw, cluster)
     began = time.perf_counter()
     fit = hb.Deep(seed=seed).fit(study)
     seconds = time.perf_counter() - began
@@ -250,12 +244,70 @@ def nets(draw: Panel, cluster: str | None, seed: int) -> dict[str, Any]:
     return judge(found, none, draw.beta[evaluated(draw.n)]) | {"seconds": time.perf_counter() - began}
 
 
+def grf(draw: Panel, cluster: str | None, seed: int) -> dict[str, Any]:
+    """grf in rounds within the effects, 300 trees: effect at the rows judged, held-out effect, average partial effect."""
+    import hte_bridge as hb
+    from hte_bridge.estimands.averages import ape
+    from hte_bridge.scores import scores
+
+    study = study_of(draw, cluster)
+    began = time.perf_counter()
+    fit = hb.CausalForest(num_trees=FOREST_TREES, seed=seed).fit(study)
+    seconds = time.perf_counter() - began
+    at = evaluated(study.n)
+    made = fit.cate(draw.frame().loc[study.index[at]])
+    truth = draw.beta_at(study.filled)
+    found = judge(made["estimate"].to_numpy(), made["std_error"].to_numpy(), truth[at]) | {"seconds": seconds}
+    row = ape(scores(study, fit.heldout))
+    found |= {"ape_z": (row.estimate - float(truth.mean())) / row.std_error, "ape_se": row.std_error}
+    found["heldout_error"] = judge(fit.heldout.cate, np.full(study.n, np.nan), truth)["error"]
+    return found | {"rounds": fit.info["within"]["rounds"], "last_move": fit.info["within"]["moved"][-2]}
+
+
+def demeaned(draw: Panel, cluster: str | None, seed: int) -> dict[str, Any]:
+    """What not to do: a forest on outcome and dose less their effects, as large as ``grf``'s; out of bag."""
+    from hte_bridge.engines.forest_panel import Swept
+    from hte_bridge.rlink import client
+
+    swept = Swept(study_of(draw, cluster))
+    study, nothing = swept.study, np.zeros(swept.study.n)
+    arrays = {"X": study.covariates, "Y": swept.sweep(study.outcome), "W": swept.sweep(study.treatment)}
+    arrays |= {"Y.hat": nothing, "W.hat": nothing, "clusters": swept.block + 1 if swept.blocked else None}
+    options = {
+        "names": list(draw.columns),
+        "num.trees": FOREST_TREES,
+        "seed": seed,
+        "num.threads": client.threads(),
+    }
+    began = time.perf_counter()
+    cate = np.asarray(client.call("forest_effect", arrays, options)["cate"])
+    seconds, truth = time.perf_counter() - began, draw.beta_at(study.filled)
+    error = judge(cate, np.full(study.n, np.nan), truth)["error"]
+    return {"error": error, "heldout_error": error, "seconds": seconds}
+
+
+def study_of(draw: Panel, cluster: str | None) -> Any:
+    """The study of a draw."""
+    import hte_bridge as hb
+
+    return hb.Study.from_frame(
+        draw.frame(),
+        outcome="y",
+        treatment="t",
+        covariates=list(draw.columns),
+        fixed_effects=list(draw.labels),
+        cluster=cluster,
+    )
+
+
 ENGINES: dict[str, Callable[[Panel, str | None, int], dict[str, Any]]] = {
     "deep": deep,
     "feols_true": feols("true"),
     "feols_linear": feols("linear"),
     "feols_all": feols("all"),
     "nets": nets,
+    "grf": grf,
+    "demeaned": demeaned,
 }
 
 

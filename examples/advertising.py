@@ -36,7 +36,7 @@ def draw(quick: bool) -> tuple[pd.DataFrame, np.ndarray]:
 
 
 def engines(quick: bool) -> list:
-    """feols with linear interactions, and deep; grf has no fixed effects, and would say so."""
+    """feols with linear interactions, and deep; grf would take minutes more on a panel of this size."""
     return [hb.Feols()] if quick else [hb.Feols(), hb.Deep(seed=1)]
 
 

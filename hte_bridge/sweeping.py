@@ -58,18 +58,24 @@ def within(
 
     left -= moved(left)
     if len(averages) > 1:
-        left = _conjugate(left, moved, weight, tolerance)
+        left = _conjugate(left, moved, weight, tolerance, size)
     left[:, np.sqrt((left**2).mean(axis=0)) <= ABSORBED * size] = 0.0
     return (left * unit).reshape(given.shape)
 
 
-def _conjugate(left: Array, moved: Callable[[Array], Array], weight: Array, tolerance: float) -> Array:
-    """Columns (n, k) less all that sweeps would move in the end: ``moved`` is self-adjoint under the weights, and its null space the answer."""
+def _conjugate(
+    left: Array, moved: Callable[[Array], Array], weight: Array, tolerance: float, begun: Array
+) -> Array:
+    """Columns (n, k) less all that sweeps would move in the end: ``moved`` is self-adjoint under the weights, and its null space the answer.
+
+    A column of which only rounding of its size (k,) at the beginning is left has arrived: steps along rounding would lead anywhere.
+    """
+    rounding = weight.sum() * (ABSORBED * begun) ** 2
     off = moved(left)
     way, length = off.copy(), weight @ off**2
     for _ in range(MOST_SWEEPS):
         size = weight @ left**2
-        going = length > tolerance**2 * size
+        going = (length > tolerance**2 * size) & (size > rounding)
         if not going.any():
             return left
         step = moved(way)
@@ -79,7 +85,7 @@ def _conjugate(left: Array, moved: Callable[[Array], Array], weight: Array, tole
         off = off - reach * step
         before, length = length, weight @ off**2
         way = off + np.where(before > 0, length / np.where(before > 0, before, 1.0), 0.0) * way
-    if (length > max(tolerance, ABSORBED**2) ** 2 * size).any():
+    if ((length > max(tolerance, ABSORBED**2) ** 2 * size) & (size > rounding)).any():
         raise NotIdentified(
             f"Fixed effects must hang together by enough rows to be swept out. After {MOST_SWEEPS:,} sweeps what is left of a column still "
             "moves. Leave out an effect, or the levels that few rows tie to the others."

@@ -16,7 +16,6 @@ from hte_bridge.errors import (
     InvalidNewData,
     InvalidOption,
     NotEnoughMemory,
-    NotIdentified,
     RUnavailable,
     UnreadableFile,
     UnwritableFolder,
@@ -97,15 +96,6 @@ def test_defaults_are_those_of_grf():
     every = set(client.call("evaluate", options={"code": "names(formals(grf::causal_forest))"}))
     from_study = {"X", "Y", "W", "Y.hat", "W.hat", "sample.weights", "clusters", "compute.oob.predictions"}
     assert every == from_study | set(ours)
-
-
-def test_fixed_effects_are_refused_with_the_reason_and_without_r():
-    df = DF.assign(year=np.arange(N) % 3)
-    fit = SMALL.fit(hb.Study.from_frame(df, **ROLES, fixed_effects="year"))
-    assert fit.heldout is None
-    assert "beta(x)*T within effects is not beta(x)*(T within effects)" in fit.reasons["*"]
-    with pytest.raises(NotIdentified, match="None was: grf has no fixed effects"):
-        fit.cate(df)
 
 
 CLASHES = {

@@ -12,7 +12,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from hte_bridge.encode import Encoder
-from hte_bridge.engines.causal_forest import CausalForest, CausalForestFit
+from hte_bridge.engine import HeldOut
+from hte_bridge.engines.causal_forest import CausalForest
+from hte_bridge.engines.forest_fit import CausalForestFit
 from hte_bridge.engines.forest_units import Units
 from hte_bridge.errors import UnreadableFile
 from hte_bridge.files import plain
@@ -21,7 +23,8 @@ from hte_bridge.rlink.kept import Kept
 from hte_bridge.sealed import OPEN, seal, sealed, whole_file
 from hte_bridge.study import Names, Study
 
-VERSION = 2  # since 2 with a checksum, and outcome and treatment may be in units of their own
+# since 2 with a checksum, and outcome and treatment may be in units of their own; since 3 also of studies with fixed effects
+VERSION = 3
 KIND = "a forest written by `fit.save`"
 
 
@@ -58,7 +61,7 @@ def save(fit: CausalForestFit, forest: Kept, path: Path) -> Path:
     """Write a fit; see ``CausalForestFit.save``."""
     about = json.dumps({"version": VERSION, **_about(fit)}, default=plain)
     with whole_file(path) as temporary:
-        forest.call("forest_write", options={"path": str(temporary.resolve()), "about": about})
+        forest.call("forest_write", _panel(fit), {"path": str(temporary.resolve()), "about": about})
         with temporary.open("ab") as file:  # R reads one object, and nothing behind it
             file.write(OPEN)
         seal(temporary)
@@ -77,8 +80,32 @@ def load(path: Path) -> CausalForestFit:
         )
     units = Units(**about["units"])
     study = _study(about, made, units)
+    held = _held_within(about, made) if study.fixed_effects.shape[1] else units.heldout(made)
     return CausalForestFit(
-        _options(about), study, units.heldout(made), info=about["info"], forest=forest, units=units
+        _options(about), study, held, forest, about["info"], units, about.get("unsettled", "")
+    )
+
+
+def _panel(fit: CausalForestFit) -> dict[str, Any]:
+    """Columns of a study with fixed effects that its forest does not hold: codes, and held-out columns in the study's own units."""
+    study, held = fit.study, fit.heldout
+    if not study.fixed_effects.shape[1]:
+        return {}
+    codes = {
+        "effects": study.fixed_effects.astype(np.float64),
+        "cluster_codes": study.cluster.astype(np.float64),
+    }
+    names = ("cate", "outcome_mean", "propensity", "treatment_variance")
+    return codes | {f"held_{name}": getattr(held, name) for name in names}
+
+
+def _held_within(about: dict[str, Any], made: dict[str, Any]) -> HeldOut:
+    return HeldOut(
+        np.asarray(made["held_cate"]),
+        np.asarray(made["held_outcome_mean"]),
+        np.asarray(made["held_propensity"]),
+        np.asarray(made["held_treatment_variance"]),
+        about["lost"],
     )
 
 
@@ -97,6 +124,9 @@ def _about(fit: CausalForestFit) -> dict[str, Any]:
         "binary": study.binary,
         "units": asdict(fit.units),
         "info": dict(fit.info),
+        "effect_levels": [levels.tolist() for levels in study.effect_levels],
+        "unsettled": fit.unsettled,
+        "lost": fit.heldout.lost,
     }
 
 
@@ -114,17 +144,19 @@ def _study(about: dict[str, Any], made: dict[str, Any], units: Units) -> Study:
     names = Names(**stored)
     clustered, weighted = names.cluster is not None, names.weight is not None
     levels = about["cluster_levels"]
+    panel = bool(about.get("effect_levels"))
+    codes = made["cluster_codes"] if panel else made["clusters"]
     return Study(
         outcome=units.mean(made["Y"]),
         treatment=units.propensity(made["W"]),
         covariates=made["X"],
-        fixed_effects=np.empty((n, 0), dtype=np.int64),
-        cluster=_codes(made["clusters"]) if clustered else np.arange(n),
+        fixed_effects=_codes(made["effects"]).reshape(n, -1) if panel else np.empty((n, 0), dtype=np.int64),
+        cluster=_codes(codes) if clustered else np.arange(n),
         weight=made["sample.weights"] if weighted else np.ones(n),
         propensity=units.propensity(made["propensity"]) if about["known_propensity"] else None,
         names=names,
         encoder=Encoder.from_json(about["encoder"]),
-        effect_levels=(),
+        effect_levels=tuple(np.asarray(each) for each in about.get("effect_levels", [])),
         cluster_levels=np.asarray(levels) if clustered else np.arange(n),
         dropped=about["dropped"],
         index=pd.RangeIndex(n) if about["index"] is None else pd.Index(about["index"]),

@@ -21,6 +21,24 @@ treatment_variance <- function(forest, num.trees = 500) {
   as.numeric(predict(learner)$predictions)
 }
 
+# A round of a study with fixed effects: out-of-bag effects alone; the forest is freed.
+forest_effect <- function(X, Y, W, names, ..., mtry = NULL) {
+  colnames(X) <- names
+  options <- list(...)
+  if (!is.null(mtry)) options$mtry <- mtry
+  forest <- do.call(grf::causal_forest, c(list(X, Y, W), options))
+  cate <- as.numeric(forest$predictions)
+  rm(forest)
+  gc(full = FALSE)
+  list(cate = cate)
+}
+
+# Out-of-bag prediction of a column by a regression forest.
+forest_mean <- function(X, Y, ...) {
+  learner <- grf::regression_forest(X, Y, ci.group.size = 1, ...)
+  list(mean = as.numeric(predict(learner)$predictions))
+}
+
 forest_heldout <- function(forest) {
   list(
     cate = as.numeric(forest$predictions), outcome_mean = as.numeric(forest$Y.hat),
@@ -44,9 +62,10 @@ forest_importance <- function(handle) as.numeric(grf::variable_importance(held(h
 
 # The file is a plain grf forest for R; what Python needs beside it is an attribute. Version 2 of R's format has vectors
 # as they are; version 3 may name a class whose own code unpacks them.
-forest_write <- function(handle, path, about) {
+forest_write <- function(handle, path, about, ...) {
   forest <- held(handle)
   attr(forest, "hte_bridge") <- about
+  attr(forest, "hte_bridge_panel") <- list(...) # columns of a study with fixed effects
   saveRDS(forest, path, version = 2)
 }
 
@@ -54,12 +73,13 @@ forest_read <- function(path) {
   forest <- tryCatch(suppressWarnings(readRDS(path)), error = function(e) NULL)
   about <- attr(forest, "hte_bridge")
   if (is.null(about)) return(list(readable = !is.null(forest), handle = keep(NULL)))
+  panel <- attr(forest, "hte_bridge_panel")
   c(
     list(
       handle = keep(forest), about = about, X = unname(forest$X.orig), Y = forest$Y.orig, W = forest$W.orig,
       clusters = forest$clusters, sample.weights = forest$sample.weights
     ),
-    forest_heldout(forest)
+    if (length(panel)) panel else forest_heldout(forest)
   )
 }
 

@@ -56,9 +56,24 @@ def forecast(
 
 
 def check(
-    covariates: Array, outcome: Array, treatment: Array, num_trees: int, options: Mapping[str, Any]
+    covariates: Array,
+    outcome: Array,
+    treatment: Array,
+    num_trees: int,
+    options: Mapping[str, Any],
+    beside: int = 0,
 ) -> None:
     """The forest will fit; costs nothing where that is plain.
+
+    Parameters
+    ----------
+    covariates : array (n, p)
+    outcome, treatment : array (n,)
+    num_trees : int
+    options : mapping
+        As in ``forecast``.
+    beside : int
+        Trees of forests grown before this one that R may not have freed yet.
 
     Raises
     ------
@@ -66,9 +81,10 @@ def check(
         With the forecast, what is free, and a number of trees that would fit.
     """
     free = available()
-    if ROUGH_BYTES * num_trees * len(outcome) < FREE_SHARE * free:
+    at_once = num_trees + beside
+    if ROUGH_BYTES * at_once * len(outcome) < FREE_SHARE * free:
         return
-    needed = forecast(covariates, outcome, treatment, num_trees, options)
+    needed = forecast(covariates, outcome, treatment, at_once, options)
     if needed > free:
         fits = int(num_trees * free / needed) // 100 * 100
         advice = f"`num_trees={fits}` would fit" if fits else "Use fewer rows"

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hte_bridge.crossfit import PredictedFit, Refusal
-from hte_bridge.engines.causal_forest import POINTWISE, WITHIN
+from hte_bridge.engines.forest_fit import POINTWISE
 from hte_bridge.engines.given import Given
 from hte_bridge.errors import InvalidData, InvalidNewData
 from hte_bridge.rlink import client
@@ -24,6 +24,10 @@ ON_ROWS = "A forest must be grown on the study's rows, in their order."
 INSTEAD = "or let hte_causal_forest() grow it"
 ROUNDING = 1e-9  # of weights that were scaled to another sum
 NO_VARIANCE = "grf gives the variance 0 here, as it does for outcomes near 1e-5: multiply the outcome, and grow the forest on that"
+WITHOUT_EFFECTS = (
+    "a forest that was grown elsewhere knows nothing of the study's fixed effects, and one on residuals is biased, as beta(x)*T within "
+    "effects is not beta(x)*(T within effects): let hte_causal_forest() grow it"
+)
 OTHER_PROPENSITY = "the forest was grown with another propensity than the one that the study knows"
 
 
@@ -80,7 +84,7 @@ class GrownForest:
             study's covariates.
         """
         if study.fixed_effects.shape[1]:
-            return GrownFit(self.name, study, None, Refusal(WITHIN), reasons={"*": WITHIN})
+            return GrownFit(self.name, study, None, Refusal(WITHOUT_EFFECTS), reasons={"*": WITHOUT_EFFECTS})
         self._check_rows(study)
         self._check_clusters(study)
         self._check_weights(study)

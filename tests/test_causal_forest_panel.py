@@ -1,0 +1,214 @@
+"""hb.CausalForest where there are fixed effects: rounds of forests within them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import hte_bridge as hb
+from hte_bridge.engines.causal_forest import CausalForest, CausalForestFit
+from hte_bridge.engines.forest_panel import Rounds, Swept, moved, settle
+from hte_bridge.errors import InvalidOption, NotIdentified
+from hte_bridge.estimands.averages import ape
+from hte_bridge.scores import scores
+
+SMALL = CausalForest(num_trees=60, seed=1)
+UNITS, PERIODS = 40, 10
+ROLES = {"outcome": "y", "treatment": "t", "covariates": ["x", "z"], "fixed_effects": ["unit", "year"]}
+
+
+def frame(seed=0, beta=lambda x: 1 + x):
+    """x stays within units and moves the effect; z moves, and moves dose and outcome."""
+    rng = np.random.default_rng(seed)
+    unit, year = np.repeat(np.arange(UNITS), PERIODS), np.tile(np.arange(PERIODS), UNITS)
+    x, level = rng.normal(size=UNITS)[unit], rng.normal(size=UNITS)[unit]
+    z = rng.normal(size=len(unit))
+    t = level + 0.5 * z + rng.normal(size=len(unit))
+    y = 3 * level + 0.2 * year + z**2 + beta(x) * t + 0.5 * rng.normal(size=len(unit))
+    return pd.DataFrame({"unit": unit, "year": 2000 + year, "x": x, "z": z, "t": t, "y": y})
+
+
+@pytest.fixture(scope="module")
+def study():
+    return hb.Study.from_frame(frame(), **ROLES, cluster="unit")
+
+
+@pytest.fixture(scope="module")
+def fit(study):
+    return SMALL.fit(study)
+
+
+@pytest.mark.r
+def test_held_out_columns_are_those_of_a_panel(study, fit):
+    """T - propensity, and the rest, sum to zero in every level; beside a demeaned forest the effect is found."""
+    held = fit.heldout
+    dose = study.treatment - held.propensity
+    rest = study.outcome - held.outcome_mean - dose * held.cate
+    for codes in study.fixed_effects.T:
+        assert np.abs(np.bincount(codes, weights=dose)).max() < 1e-8
+        assert np.abs(np.bincount(codes, weights=rest)).max() < 1e-8
+    assert np.mean(dose**2 / held.treatment_variance) == pytest.approx(1, abs=1e-9)
+    truth = 1 + study.covariates[:, 0]
+    assert np.sqrt(np.mean((held.cate - truth) ** 2)) < 0.6 * truth.std()
+    row = ape(scores(study, held))
+    assert abs(row.estimate - 1) < 4 * row.std_error
+
+
+@pytest.mark.r
+def test_rows_of_a_comparison_have_numbers_and_new_rows_grfs_interval(study, fit):
+    table = hb.compare(study, [hb.Feols(), SMALL], seed=1, n_folds=3)
+    rows = [row for row in table.rows if row.engine == "grf"]
+    assert {"ape", "projection"} <= {row.estimand for row in rows}
+    assert all(np.isfinite(row.estimate) for row in rows if row.term != "joint")
+    assert all(np.isfinite(row.estimate) for row in table.gate("z > 0").rows)
+    new = fit.cate(frame().head(3))
+    assert (new["conf_low"] < new["conf_high"]).all()
+    assert "sampling noise only" in new.attrs["note"]
+
+
+@pytest.mark.r
+def test_info_tells_rounds_and_moves(fit):
+    about = fit.info["within"]
+    assert about["rounds"] == len(about["moved"]) >= 3
+    assert about["left_out_by"] == "unit"
+    assert about["trees_before_last"] == 60
+
+
+@pytest.mark.r
+def test_one_effect_for_all_is_the_coefficient_of_feols():
+    df = frame(3, beta=lambda x: np.full(len(x), 2.0))
+    df["y"] -= df["z"] ** 2
+    found = hb.Study.from_frame(df, **ROLES, cluster="unit")
+    average, plain = ape(scores(found, SMALL.fit(found).heldout)), hb.Feols().fit(found).rows(0.95)[0]
+    assert (
+        abs(average.estimate - plain.estimate) < 0.3 * plain.std_error
+    )  # 400 rows; bench/panel_forest.py: .1 of larger samples
+    assert average.std_error == pytest.approx(plain.std_error, rel=0.25)
+
+
+@pytest.mark.r
+def test_no_tree_votes_on_the_unit_that_it_saw(study, fit):
+    """A unit's own outcomes move its own held-out effect no more than through what others' years share with them."""
+    own = study.fixed_effects[:, 0] == 7
+    turned = np.where(own, study.outcome + 5 * study.treatment, study.outcome)
+    after = SMALL.fit(study.with_(outcome=turned)).heldout.cate
+    others = np.sqrt(np.mean((after - fit.heldout.cate)[~own] ** 2))
+    moved_own = np.abs((after - fit.heldout.cate)[own]).max()
+    assert moved_own < 0.5  # a forest that saw them would follow by up to 5
+    assert others > 0  # the planted effect is seen by the trees of the others
+
+
+@pytest.mark.r
+def test_a_unit_alone_moves_nothing_of_its_own_effect():
+    """With one effect, and covariates that units keep, the unit's own held-out effect is not moved at all."""
+    df = frame(5)
+    roles = ROLES | {"covariates": ["x"], "fixed_effects": ["unit"]}
+    one = hb.Study.from_frame(df, **roles)
+    own = one.fixed_effects[:, 0] == 7
+    turned = one.with_(outcome=np.where(own, 3 * one.outcome, one.outcome))
+    nothing = Rounds(most=1)
+    options = {**SMALL.grf_options, "names": ["x"]}
+    from hte_bridge.engines.forest_rounds import grow
+
+    before, after = (grow(each, options, nothing).settled.cate for each in (one, turned))
+    assert np.abs(before - after)[own].max() < 0.1 * before.std()
+    assert np.abs(before - after)[~own].max() > 0.2 * before.std()
+
+
+@pytest.mark.r
+def test_a_fit_comes_back_from_its_file(study, fit, tmp_path):
+    again = CausalForestFit.load(fit.save(tmp_path / "within.rds"))
+    for name in ("cate", "outcome_mean", "propensity", "treatment_variance"):
+        assert np.array_equal(getattr(again.heldout, name), getattr(fit.heldout, name)), name
+    assert again.heldout.lost == fit.heldout.lost
+    for name in ("outcome", "treatment", "fixed_effects", "cluster"):
+        assert np.array_equal(getattr(again.study, name), getattr(study, name)), name
+    assert [levels.tolist() for levels in again.study.effect_levels] == [
+        levels.tolist() for levels in study.effect_levels
+    ]
+    assert again.cate(frame().head(4)).equals(fit.cate(frame().head(4)))
+
+
+@pytest.mark.r
+def test_rows_of_weight_zero_move_no_constant_effect():
+    df = frame(4).assign(w=1.0)
+    twice = hb.Study.from_frame(df.assign(w=np.where(df["unit"] < 20, 2.0, 1.0)), **ROLES, weight="w")
+    own = SMALL.fit(twice)
+    assert np.average(
+        (twice.treatment - own.heldout.propensity) ** 2 / own.heldout.treatment_variance, weights=twice.weight
+    ) == pytest.approx(1)
+    dose = twice.treatment - own.heldout.propensity
+    assert np.abs(np.bincount(twice.fixed_effects[:, 0], weights=twice.weight * dose)).max() < 1e-8
+
+
+@pytest.mark.r
+def test_units_of_measurement_do_not_matter(study, fit):
+    scaled = study.with_(outcome=study.outcome * 2.0**-30)
+    found = SMALL.fit(scaled).heldout.cate * 2.0**30
+    assert np.abs(found - fit.heldout.cate).max() < 1e-6
+
+
+@pytest.mark.r
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda df: df.assign(t=df["unit"] * 1.0), "The fixed effects determine `t`"),
+        (lambda df: df.assign(t=2 * df["z"] + df["unit"]), "Effects and covariates determine `t`"),
+    ],
+)
+def test_a_treatment_that_is_determined_is_refused(change, sentence):
+    with pytest.raises(NotIdentified, match=sentence):
+        SMALL.fit(hb.Study.from_frame(change(frame()), **ROLES))
+
+
+@pytest.mark.parametrize("name", ["outcome_mean", "propensity"])
+def test_nuisances_from_elsewhere_do_not_know_the_effects(study, name):
+    with pytest.raises(InvalidOption, match=f"`{name}` must be left out where the study has fixed effects"):
+        replace(SMALL, **{name: 0.5}).fit(study)
+
+
+def test_what_is_left_out_of_a_tree_together():
+    df = frame().assign(state=lambda each: each["unit"] // 2, cell=lambda each: np.arange(len(each)))
+    few = df.assign(unit=df["unit"] % 10)
+    made = {
+        "none": hb.Study.from_frame(df, **ROLES),
+        "coarser": hb.Study.from_frame(df, **ROLES, cluster="state"),
+        "within units": hb.Study.from_frame(df, **ROLES, cluster="cell"),
+        "across": hb.Study.from_frame(df, **ROLES, cluster="year"),
+        "few units": hb.Study.from_frame(few, **ROLES),
+    }
+    assert {name: Swept(each).left_out_by for name, each in made.items()} == {
+        "none": "unit",
+        "coarser": "state",
+        "within units": "unit",
+        "across": "year",
+        "few units": "row",
+    }
+
+
+class Halfway:
+    """A round that goes half of the way to where it settles."""
+
+    def __init__(self, study, aim):
+        self.swept, self.constant, self.aim, self.at = Swept(study), 0.0, aim, 0.0 * aim
+
+    def base(self, cate):
+        return 0 * cate
+
+    def given(self, cate, base):
+        return cate, base
+
+    def effect(self, mean, propensity):
+        return (mean + self.aim) / 2
+
+
+def test_rounds_end_where_the_effect_settles(study):
+    road = Halfway(study, study.covariates[:, 0])
+    settled = settle(road, road.effect, Rounds(most=20, settled=0.05))
+    assert 3 < len(settled.moves) < 20
+    assert settled.moves[-1] <= 0.05 < settled.moves[-2]
+    assert moved(road.aim, settled.cate, study.weight) < 0.2
+    assert len(settle(road, road.effect, Rounds(most=2)).moves) == 2
