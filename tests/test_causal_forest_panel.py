@@ -11,6 +11,7 @@ import pytest
 import hte_bridge as hb
 from hte_bridge.engines.causal_forest import CausalForest, CausalForestFit
 from hte_bridge.engines.forest_panel import Rounds, Swept, moved, settle
+from hte_bridge.engines.forest_rounds import grow
 from hte_bridge.errors import InvalidOption, NotIdentified
 from hte_bridge.estimands.averages import ape
 from hte_bridge.scores import scores
@@ -63,7 +64,8 @@ def test_rows_of_a_comparison_have_numbers_and_new_rows_grfs_interval(study, fit
     rows = [row for row in table.rows if row.engine == "grf"]
     assert {"ape", "projection"} <= {row.estimand for row in rows}
     assert all(np.isfinite(row.estimate) for row in rows if row.term != "joint")
-    assert all(np.isfinite(row.estimate) for row in table.gate("z > 0").rows)
+    gates = [row for row in table.gate(study.covariates[:, 1] > 0).rows if row.engine == "grf"]
+    assert sum(np.isfinite(row.std_error) for row in gates) >= 2
     new = fit.cate(frame().head(3))
     assert (new["conf_low"] < new["conf_high"]).all()
     assert "sampling noise only" in new.attrs["note"]
@@ -108,13 +110,10 @@ def test_a_unit_alone_moves_nothing_of_its_own_effect():
     roles = ROLES | {"covariates": ["x"], "fixed_effects": ["unit"]}
     one = hb.Study.from_frame(df, **roles)
     own = one.fixed_effects[:, 0] == 7
-    turned = one.with_(outcome=np.where(own, 3 * one.outcome, one.outcome))
-    nothing = Rounds(most=1)
+    turned = one.with_(outcome=one.outcome + 20 * own * one.treatment)
     options = {**SMALL.grf_options, "names": ["x"]}
-    from hte_bridge.engines.forest_rounds import grow
-
-    before, after = (grow(each, options, nothing).settled.cate for each in (one, turned))
-    assert np.abs(before - after)[own].max() < 0.1 * before.std()
+    before, after = (grow(each, options, Rounds()).settled.cate for each in (one, turned))
+    assert np.abs(before - after)[own].max() < 1e-6 * before.std()
     assert np.abs(before - after)[~own].max() > 0.2 * before.std()
 
 
@@ -152,16 +151,12 @@ def test_units_of_measurement_do_not_matter(study, fit):
 
 
 @pytest.mark.r
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        (lambda df: df.assign(t=df["unit"] * 1.0), "The fixed effects determine `t`"),
-        (lambda df: df.assign(t=2 * df["z"] + df["unit"]), "Effects and covariates determine `t`"),
-    ],
-)
-def test_a_treatment_that_is_determined_is_refused(change, sentence):
-    with pytest.raises(NotIdentified, match=sentence):
-        SMALL.fit(hb.Study.from_frame(change(frame()), **ROLES))
+def test_a_treatment_that_effects_and_covariates_determine_is_refused():
+    df = frame()
+    with pytest.raises(NotIdentified, match="absorb all of `t`"):
+        hb.Study.from_frame(df.assign(t=df["unit"] * 1.0), **ROLES)
+    with pytest.raises(NotIdentified, match="Effects and covariates determine `t`"):
+        SMALL.fit(hb.Study.from_frame(df.assign(t=2 * df["z"] + df["unit"]), **ROLES))
 
 
 @pytest.mark.parametrize("name", ["outcome_mean", "propensity"])

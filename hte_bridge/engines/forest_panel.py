@@ -21,7 +21,7 @@ from hte_bridge.errors import NotIdentified
 from hte_bridge.keys import deal_clusters, seeded
 from hte_bridge.scaling import Line, Standard, power
 from hte_bridge.study import Folds, Study
-from hte_bridge.sweeping import within
+from hte_bridge.sweeping import ABSORBED, within
 
 Array = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
@@ -184,12 +184,10 @@ class Nuisances:
         """
         study = swept.study
         dose = swept.rest(study.treatment)
-        alone = not swept.sweep(study.treatment).any()
-        if alone or spread(dose) <= 1e-7 * spread(study.treatment):
-            what = "The fixed effects" if alone else "Effects and covariates"
+        if spread(dose) <= ABSORBED * spread(study.treatment):
             raise NotIdentified(
-                f"The treatment must vary within the fixed effects. {what} determine `{study.names.treatment}`. Leave out "
-                f"an effect{'' if alone else ', or the covariate that determines it'}."
+                f"The treatment must vary beyond the covariates and effects. Effects and covariates determine `{study.names.treatment}`. "
+                "Leave out the covariate, or the effect, that determines it."
             )
         dose = dose - swept.sweep(swept.learned(dose, learn))
         return cls(swept, dose, _variance(swept, dose, learn), learn)
