@@ -146,7 +146,7 @@ def calibrated(said: Array, target: Array, weight: Array) -> Array:
     Examples
     --------
     >>> calibrated(np.array([0.0, 2.0]), np.array([0.0, 1.0]), np.ones(2))
-    array([0. , 1. ])
+    array([0., 1.])
     """
     off = said - np.average(said, weights=weight)
     centred = target - np.average(target, weights=weight)
