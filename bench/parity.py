@@ -36,6 +36,11 @@ NOTES = {
     ("rank_average_treatment_effect", "qini"): "estimate only: grf's error is a bootstrap's",
 }
 
+WEIGHTS = (
+    "Weights: a study divides them by their mean and rounds them to a share of 2^-32, so that their scale changes nothing. A weighted "
+    "forest is grf's on these weights, bit for bit; on weights of another scale grf may split otherwise in the last digits."
+)
+
 
 @dataclass(frozen=True)
 class Line:
@@ -161,6 +166,8 @@ def markdown(found: Sequence[Line]) -> str:
         "",
         "Our rows beside R's own functions on the same simulated data and, for the forest, the same seed. "
         f"Pass: estimate and standard error within {TOLERANCE:g}. Written by `python bench/parity.py`.",
+        "",
+        WEIGHTS,
         "",
         "| R function | term | our estimate | gap | our std. error | gap | verdict | note |",
         "|---|---|---:|---:|---:|---:|---|---|",
