@@ -177,7 +177,7 @@ def _covariate(rng: np.random.Generator, n: int, odd: float) -> Any:
 
 
 def _texts(rng: np.random.Generator, n: int) -> list[str]:
-    some = list(rng.choice(TEXTS, size=rng.integers(1, 6), replace=False))
+    some = list(rng.choice(TEXTS, size=rng.integers(2, 6), replace=False))
     return [str(some[k]) for k in rng.integers(0, len(some), n)]
 
 
