@@ -49,11 +49,7 @@ def out_of_fold(fit_predict: FitPredict, folds: Folds, n: int) -> Array:
     >>> out_of_fold(lambda train, test: np.full(len(test), y[train].mean()), folds, 4)
     array([4., 2., 4., 2.])
     """
-    if len(folds.fold) != n:
-        raise InvalidData(
-            f"Folds must hold each unit of the study once. These were made for {len(folds.fold):,} units, the study "
-            f"has {n:,}. Make them with Folds.make(study)."
-        )
+    check_folds(folds, n)
     out: Array | None = None
     for number, (train, test) in enumerate(folds):
         found = np.asarray(fit_predict(train, test), dtype=np.float64)
@@ -68,6 +64,21 @@ def out_of_fold(fit_predict: FitPredict, folds: Folds, n: int) -> Array:
         out[test] = found
     assert out is not None  # folds are two or more
     return out
+
+
+def check_folds(folds: Folds, n: int) -> None:
+    """Refuse folds of another number of units.
+
+    Raises
+    ------
+    InvalidData
+        With both numbers.
+    """
+    if len(folds.fold) != n:
+        raise InvalidData(
+            f"Folds must hold each unit of the study once. These were made for {len(folds.fold):,} units, the study "
+            f"has {n:,}. Make them with Folds.make(study)."
+        )
 
 
 def boosting(seed: int) -> Any:

@@ -12,7 +12,7 @@ import pytest
 from joblib import parallel_config
 
 import hte_bridge as hb
-from hte_bridge.engines.deep import checkpoint, gram, last_layer, stream, tau_nets, treatment
+from hte_bridge.engines.deep import cells, checkpoint, last_layer, stream, tau_nets, treatment
 from hte_bridge.engines.deep.checkpoint import SUMS, Checkpoint, fingerprint
 from hte_bridge.errors import InvalidOption
 from hte_bridge.simulate import dense
@@ -61,9 +61,10 @@ def work(monkeypatch):
     done = {"trained": 0, "summed": 0, "centred": 0}
     for module, name, counted in (
         (tau_nets, "train", "trained"),
-        (last_layer, "sums", "summed"),
+        (cells, "sums", "summed"),
         (stream, "sums", "summed"),
-        (gram, "centre_treatment", "centred"),
+        (treatment, "crossfitted", "centred"),
+        (treatment, "left_out", "centred"),
     ):
         monkeypatch.setattr(module, name, spied(getattr(module, name), counted, done))
     return done
@@ -126,10 +127,9 @@ def test_with_without_and_continued_after_a_kill_the_bits_are_the_same(name, wor
     assert len(list(tmp_path.glob("network-*.npz"))) == 2
     work |= {"trained": 0, "summed": 0, "centred": 0, "killed at trained": 0}
     fit = kept.fit(study)
-    again = {"panel": 0, "gram": FOLDS * (FOLDS - 1)}[
-        name
-    ]  # with treatments centred without each fold, the others
-    assert (work["trained"], work["summed"], work["centred"]) == (NETWORKS - 2, FOLDS + again, 0)
+    # halves of the two folds, as each is left out in turn; then those that each fold's models see, centred without it
+    summed = {"panel": FOLDS, "gram": 2 * FOLDS + 2 * FOLDS}[name]
+    assert (work["trained"], work["summed"], work["centred"]) == (NETWORKS - 2, summed, 0)
     assert_same_bits(bits(fit), bits(without))
     assert {**fit.branch.info, "seconds": 0} == {**without.branch.info, "seconds": 0}
     assert fit.branch.notes == without.branch.notes

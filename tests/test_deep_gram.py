@@ -84,9 +84,9 @@ def test_held_out_models_are_fitted_to_treatments_centred_without_their_fold(mon
 
     def spy(own, made, *given):
         by_outcome = np.argsort(own.outcome, kind="stable")  # the order of the study in a fit is its own
-        for rows in given[-1]:
+        for rows in given[-2]:
             assert np.array_equal(rows.outcome, made.rows.outcome)
-        seen.append([(rows.fold[by_outcome], rows.treatment[by_outcome]) for rows in given[-1]])
+        seen.append([(rows.fold[by_outcome], rows.treatment[by_outcome]) for rows in given[-2]])
         return fit_last_layer(own, made, *given)
 
     monkeypatch.setattr(gram, "fit_last_layer", spy)

@@ -67,7 +67,7 @@ def test_left_out_twice_has_seen_neither_fold(n_folds):
         part == 2, y + 100 * x[:, 1], y
     )  # part 2 is of fold 2, or of fold 0 where there are two
     ours, theirs = (
-        left_out_twice(x, each, fold, part, learners, weight=ONES, seed=1) for each in (y, changed)
+        left_out_twice(x, each, fold, part, learners, weight=ONES, seed=1).mean for each in (y, changed)
     )
     without = fold[part == 2][0]
     rest = fold != without
@@ -83,14 +83,14 @@ def test_left_out_twice_takes_one_arm_as_it_comes():
     fold = np.arange(400) % 3
     found = left_out_twice(
         x, (fold == 1) * 1.0, fold, fold, standard_learners("probability", OPTIONS), weight=ONES, seed=1
-    )
+    ).mean
     assert (found[1][fold != 1] == 0).all()
     assert (found[0][fold == 1] == 0).all()
 
 
 def test_two_folds_of_which_one_cannot_be_split_are_left_out_once():
     y, fold = np.arange(4.0), np.array([0, 0, 1, 1])
-    found = left_out_twice(y[:, None], y, fold, fold, {"constant": constant}, weight=np.ones(4), seed=1)
+    found = left_out_twice(y[:, None], y, fold, fold, {"constant": constant}, weight=np.ones(4), seed=1).mean
     assert found[0][2:].tolist() == [2.5, 2.5]
     assert found[1][:2].tolist() == [0.5, 0.5]
 

@@ -8,11 +8,13 @@ data have not ruled out: 95 % intervals cover 95 % *across the covariate points*
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from hte_bridge.crossfit import check_folds
+from hte_bridge.engines.deep.canonical import Order
 from hte_bridge.engines.deep.fit import DeepFit, check_size
 from hte_bridge.engines.deep.threads import threads
 from hte_bridge.errors import InvalidOption
@@ -129,6 +131,7 @@ class Deep:
         """
         check_size(study)
         folds = folds or Folds.make(study, self.n_folds, self.seed)
+        check_folds(folds, study.n)
         if study.fixed_effects.shape[1]:
             from hte_bridge.engines.deep.panel import fit_panel as fit
         elif study.n > self.kernel_max_rows:
@@ -136,7 +139,9 @@ class Deep:
         else:
             from hte_bridge.engines.deep.kernel_branch import fit_kernel as fit
         with threads(1):  # more would move last bits; folds side by side (`n_jobs`) do not
-            return DeepFit(self, study, folds, fit(study.scored, folds, self))
+            order = Order.of(study, folds)
+            branch = fit(order.study(study).scored, order.folds(folds), self)
+            return DeepFit(self, study, folds, replace(branch, heldout=order.back(branch.heldout)))
 
     def fit_path(
         self,

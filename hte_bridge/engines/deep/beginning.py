@@ -63,6 +63,8 @@ class Sample:
         standard = Standard.of(x, weight)
         mean = float(np.average(y, weights=weight))
         sd = float(np.sqrt(np.average((y - mean) ** 2, weights=weight)))
+        if np.ptp(y) == 0:  # as among few events: their mean is left, and an effect of zero
+            mean, sd = float(y[0]), 1.0
         # each covariate points towards higher outcomes, so that the units it came in, sign included, change nothing
         towards = np.where((weight * (y - mean)) @ standard(x) < 0, -1.0, 1.0)
         spread = standard.spread * towards
@@ -77,7 +79,7 @@ class Sample:
             groups=categories.groups,
         )
         units = Units(standard.centre, spread, mean, sd, turn=categories.turn, columns=columns)
-        return cls(bare, units, study.treatment[rows], propensity[rows], has_level(study.outcome))
+        return cls(bare, units, study.treatment[rows], propensity[rows], has_level(y))
 
     @classmethod
     def either(
@@ -115,9 +117,14 @@ class Sample:
         """An even subset of ``most`` units, where there are more."""
         if self.bare.n <= most:
             return self
-        chosen = np.sort(np.random.default_rng(seed).permutation(self.bare.n)[:most])
+        chosen = even_subset(self.bare.n, most, seed)
         fewer = self.bare.take(torch.as_tensor(chosen))
         return replace(self, bare=fewer, treatment=self.treatment[chosen], propensity=self.propensity[chosen])
+
+
+def even_subset(n: int, most: int, seed: int) -> Codes:
+    """Places of ``most`` of n units, in their order; of all where there are no more."""
+    return np.arange(n) if n <= most else np.sort(np.random.default_rng(seed).permutation(n)[:most])
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hte_bridge.engine import HeldOut
 from hte_bridge.engines.deep.blocks import Basis, Block, knots
 from hte_bridge.engines.deep.checkpoint import NOWHERE, Checkpoint
 from hte_bridge.engines.deep.devices import device_of, doubles_on
@@ -88,6 +87,13 @@ class Design:
         allowed = np.array(kept)[self.basis.owner]
         return np.flatnonzero(np.concatenate([allowed, allowed[self.drift]]))
 
+    def alone(self, fold: int, rows: Rows) -> Design:
+        """Some rows with the blocks that models may use which must not have seen ``fold``: no other fold's wishes move a bit of theirs."""
+        blocks = self.basis.blocks
+        chosen = [j for j, each in enumerate(blocks) if each.folds is None or fold in each.folds]
+        kept = np.isin(self.basis.owner, chosen)
+        return replace(self, rows=rows, basis=self.basis.keep(chosen), drift=self.drift[kept])
+
     def owner(self, columns: Codes, slopes: bool) -> tuple[Codes, list[str]]:
         """Block of each chosen column, numbered without gaps, and the blocks' names; slopes come last."""
         own = self.basis.owner
@@ -114,26 +120,6 @@ def net_options(options: Deep) -> TauNetOptions:
         hidden=options.hidden,
         epochs=options.epochs,
         device=device_of(options),
-    )
-
-
-def in_order(study: Study, folds: Folds) -> tuple[Study, Folds, Codes]:
-    """Study and folds sorted by outcome and treatment, so that a shuffled frame gives the same fit; and the way back."""
-    order = np.lexsort((study.treatment, study.outcome))
-    back = np.empty_like(order)
-    back[order] = np.arange(study.n)
-    return study.with_(frame=None).subset(order), replace(folds, fold=folds.fold[order]), back
-
-
-def restored(heldout: HeldOut, back: Codes) -> HeldOut:
-    """Held-out predictions in the order that ``in_order`` left."""
-    variance = heldout.treatment_variance
-    return HeldOut(
-        heldout.cate[back],
-        heldout.outcome_mean[back],
-        heldout.propensity[back],
-        None if variance is None else variance[back],
-        heldout.lost,
     )
 
 
@@ -188,6 +174,7 @@ def design(
     treatment: Array,
     checkpoint: Checkpoint = NOWHERE,
     beside: Array | None = None,
+    unseen: Array | None = None,
 ) -> Design:
     """Train the networks, read their structure, and lay out the blocks.
 
@@ -202,20 +189,26 @@ def design(
         Where trained networks are left.
     beside : array (n,), optional
         Of a cross-section: a column of the outcome's mean whose coefficient has no prior.
+    unseen : array (K, n), optional
+        The treatment as the networks are to see it that must not have seen a fold, where that is not as it is.
     """
     rows, slopes, absorbed = rows_of(study, folds, treatment, beside)
     centre, scale = study.filled.mean(axis=0), study.filled.std(axis=0)
     scale = np.where(scale > 1e-12 * (1 + np.abs(centre)), scale, 1.0)
     z = (rows.points - centre) / scale
-    nets = crossfit_nets(
-        rows, z, folds.n_folds, options.seed, net_options(options), options.n_jobs, checkpoint
-    )
+    seen_by = [rows] * folds.n_folds
+    if unseen is not None:
+        seen_by = [replace(rows, treatment=each) for each in unseen]
+    nets = crossfit_nets(seen_by, z, options.seed, net_options(options), options.n_jobs, checkpoint)
     found = [average([probe(net.tau, z, options.seed + k) for net in fold]) for k, fold in enumerate(nets)]
     overall = average(found)
     names = study.filled_names
     # a fold's own outcomes have no say in the blocks of its held-out model
     seen = [folds.fold != k for k in (-1, *range(folds.n_folds))]
-    worth = [float(each.sum() * np.var(treatment[each]) / np.var(study.outcome[each])) for each in seen]
+    worth = [
+        float(each.sum() * np.var(own.treatment[each]) / max(np.var(study.outcome[each]), 1e-300))
+        for own, each in zip((rows, *seen_by), seen, strict=True)
+    ]
     blocks = layout(z, names, absorbed, found, overall, worth, options.seed)
     if any(len(keys) < FEW_GROUPS for keys in slopes.keys):
         blocks += unheard_blocks(z, names, found, overall, blocks, slopes.columns)

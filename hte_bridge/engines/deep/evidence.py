@@ -68,6 +68,15 @@ class LastLayer:
         return self.factor.inverse()
 
 
+def solved_again(layer: LastLayer, gram: Array, target: Array, owner: Codes, device: str = "cpu") -> Array:
+    """Coefficients (P,) of other normal equations of the same columns at a layer's variances and noise."""
+    live = layer.live
+    own = factor(gram[np.ix_(live, live)], 1 / layer.variance[owner[live]], layer.noise, device)
+    full = np.zeros(len(target))
+    full[live] = own.solve(target[live] / layer.noise)
+    return full
+
+
 def solve(gram: Array, target: Array, precision: Array, noise: float) -> tuple[Array, Array, float]:
     """Posterior mean, covariance and log determinant of ``gram / noise + diag(precision)``.
 

@@ -15,6 +15,7 @@ import pandas as pd
 from hte_bridge.alignment import Units, by_label
 from hte_bridge.engine import Array, HeldOut
 from hte_bridge.engines.deep.answers import NOT_CONVERGED, answer, recovered_answer
+from hte_bridge.engines.deep.canonical import Order
 from hte_bridge.engines.deep.contract import Branch
 from hte_bridge.engines.deep.threads import threads
 from hte_bridge.errors import InvalidData, InvalidNewData
@@ -187,15 +188,17 @@ class DeepFit(Fitted):
         from hte_bridge.engines.deep.importance import importance
 
         found = self.branch.structure
-        names = list(self.seen.filled_names)
+        names, given = list(self.seen.filled_names), self.study.scored.names.covariates
+        place = {name: k for k, name in enumerate(given)}
+        order = sorted(range(len(names)), key=lambda j: place.get(names[j], len(place)))
         with threads(1):
             size, error = importance(self)
         values = {"importance": size, "std_error": error}
         frame = pd.DataFrame(values, index=pd.Index(names, name="covariate"))
         for name, key in (("pairs", "pairs"), ("pairs_std_error", "pairs_sd")):
             if key in found:
-                frame.attrs[name] = pd.DataFrame(found[key], index=names, columns=names)
-        return frame.sort_values("importance", ascending=False, kind="stable")
+                frame.attrs[name] = pd.DataFrame(found[key], index=names, columns=names).iloc[order, order]
+        return frame.iloc[order].sort_values("importance", ascending=False, kind="stable")
 
     def save(self, path: str | Path) -> Path:
         """Write the fit as one file of arrays and JSON, without code; ``DeepFit.load`` reads it."""
@@ -216,8 +219,8 @@ class DeepFit(Fitted):
 
     @cached_property
     def seen(self) -> Study:
-        """The study as the engine sees it: covariates with long tails have their normal scores behind them."""
-        return self.study.scored
+        """The study as the engine sees it: sorted (``canonical.py``), and covariates with long tails have their normal scores behind them."""
+        return Order.of(self.study, self.folds).study(self.study).scored
 
     def _band(self, x: Array, estimate: Array, std_error: Array, level: float) -> tuple[Array, Array]:
         """Ends of the band: the pointwise sd times the ``level`` quantile of the largest standardised deviation."""

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hte_bridge.engine import Array
 from hte_bridge.engines.deep.beginning import Sample, begun
-from hte_bridge.engines.deep.checkpoint import Checkpoint, Form, State
+from hte_bridge.engines.deep.checkpoint import Checkpoint
 from hte_bridge.engines.deep.contract import Branch, Whole
-from hte_bridge.engines.deep.design import Design, design, in_order, restored
+from hte_bridge.engines.deep.design import Design, design
 from hte_bridge.engines.deep.devices import device_of, doubles_on
 from hte_bridge.engines.deep.last_layer import fit_last_layer
 from hte_bridge.engines.deep.nets import NetOptions
-from hte_bridge.engines.deep.nuisance import CrossFitted
 from hte_bridge.engines.deep.points import Rows
-from hte_bridge.engines.deep.treatment import Treatment, centre_treatment, mean_without
+from hte_bridge.engines.deep.treatment import Treatment, centre_treatment, parts_of
 from hte_bridge.engines.deep.units import Units
 from hte_bridge.study import Folds, Study
 
@@ -31,26 +29,6 @@ CHUNK = 65_536  # rows at a time, so that memory does not grow with them
 RELATIVE = "; the effect is thought to be as large as they are"
 TWICE_ROWS = 20_000  # up to which e-hat of a held-out model's rows has not seen the fold; with 100 parameters it then carries .005 of the effect
 VARIES = 0.02  # of the treatment's sd: an e-hat whose sd is less shrinks no effect by more than its square
-
-
-def treatment_state(made: Treatment) -> State:
-    """The centred treatment as arrays and JSON values, without the models of its nuisance: here none is asked again."""
-    arrays = {"mean": made.mean} | ({} if made.variance is None else {"variance": made.variance})
-    values: dict[str, Any] = {"notes": made.notes}
-    if made.crossfitted is not None:
-        values |= {"loss": dict(made.crossfitted.loss), "share": dict(made.crossfitted.share)}
-    return arrays, values
-
-
-def treatment_restored(arrays: Mapping[str, Any], values: Mapping[str, Any]) -> Treatment:
-    """Rebuild what ``treatment_state`` took apart."""
-    mean = arrays["mean"]
-    found = CrossFitted(mean, {}, values["loss"], values["share"]) if "loss" in values else None
-    return Treatment(mean, arrays.get("variance"), tuple(values["notes"]), found)
-
-
-TREATMENT = Form(treatment_state, treatment_restored)
-WITHOUT: Form[Array] = Form(lambda mean: ({"mean": mean}, {}), lambda arrays, values: arrays["mean"])
 
 
 def beside_constant(study: Study, folds: Folds, treatment: Treatment) -> Array | None:
@@ -68,8 +46,8 @@ def beside_constant(study: Study, folds: Folds, treatment: Treatment) -> Array |
     return np.asarray((e - e.mean()) / e.std())
 
 
-def rows_without(study: Study, made: Design, treatment: Treatment, without: Array) -> list[Rows]:
-    """For each fold the rows with their treatments centred by models that did not see it; ``without`` (K, n) as by ``mean_without``."""
+def rows_without(study: Study, folds: Folds, made: Design, treatment: Treatment) -> list[Rows]:
+    """For each fold the rows with their treatments centred by models that did not see it."""
     e, rows = treatment.mean, made.rows
     return [
         replace(
@@ -77,7 +55,7 @@ def rows_without(study: Study, made: Design, treatment: Treatment, without: Arra
             treatment=study.treatment - mean,
             beside=None if rows.beside is None else (mean - e.mean()) / e.std(),
         )
-        for mean in without
+        for mean in treatment.seen_without(folds.n_folds)
     ]
 
 
@@ -127,7 +105,6 @@ def fit_gram(study: Study, folds: Folds, options: Deep) -> Branch:
     """
     began = time.perf_counter()
     checkpoint = Checkpoint.of(options.checkpoint)
-    study, folds, back = in_order(study, folds)
     nets = NetOptions(
         hidden=options.hidden, epochs=min(options.epochs, NUISANCE_EPOCHS), n_nets=options.n_nets
     )
@@ -143,19 +120,17 @@ def fit_gram(study: Study, folds: Folds, options: Deep) -> Branch:
         folds.fold,
     )
     kept = checkpoint.under(seen, how)
-    treatment = kept.remember("treatment", TREATMENT, centre_treatment, study, folds, *how)
+    twice = study.n <= TWICE_ROWS
+    treatment = centre_treatment(study, folds, *how, options.n_jobs, twice, kept)
     centred = time.perf_counter() - began
     moved = study.treatment - treatment.mean
-    made = design(study, folds, options, moved, checkpoint, beside_constant(study, folds, treatment))
+    without = study.treatment - treatment.seen_without(folds.n_folds) if twice else None
+    made = design(study, folds, options, moved, checkpoint, beside_constant(study, folds, treatment), without)
     precision, errors, level = row_precision(study, treatment, options)
     trained = time.perf_counter() - began - centred
-    unseen = None
-    if treatment.crossfitted is not None and study.n <= TWICE_ROWS:
-        without = kept.remember(
-            "without", WITHOUT, mean_without, study, folds, treatment, *how, options.n_jobs
-        )
-        unseen = rows_without(study, made, treatment, without)
-    fitted = fit_last_layer(study, made, False, options.n_jobs, checkpoint, precision, level, unseen)
+    unseen = rows_without(study, folds, made, treatment) if twice else None
+    part = parts_of(study, folds)
+    fitted = fit_last_layer(study, made, False, options.n_jobs, checkpoint, precision, level, unseen, part)
     heldout = replace(fitted.heldout, propensity=treatment.mean, treatment_variance=treatment.variance)
     seconds = {"treatment": round(centred, 2), "networks": round(trained, 2)} | fitted.info["seconds"]
     errors += RELATIVE * (fitted.surface.level is not None)
@@ -165,4 +140,4 @@ def fit_gram(study: Study, folds: Folds, options: Deep) -> Branch:
         info["treatment_shares"] = dict(treatment.crossfitted.share)
     notes = (*treatment.notes, *fitted.notes)
     whole = Whole(fitted.surface, converged=fitted.converged, structure=made.structure.arrays())
-    return Branch("gram", restored(heldout, back), whole, notes, info)
+    return Branch("gram", heldout, whole, notes, info)

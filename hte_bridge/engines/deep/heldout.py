@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +11,11 @@ from joblib import Parallel, delayed
 
 from hte_bridge.engine import HeldOut
 from hte_bridge.engines.deep.design import Design
-from hte_bridge.engines.deep.evidence import fit
-from hte_bridge.engines.deep.nuisance import stack
+from hte_bridge.engines.deep.evidence import fit, solved_again
 from hte_bridge.engines.deep.points import Rows
+from hte_bridge.engines.deep.product_shares import with_products
 from hte_bridge.engines.deep.products import Products
-from hte_bridge.engines.deep.sums import ABSORBED, Sums, System, eliminate
+from hte_bridge.engines.deep.sums import ABSORBED, Sums, System, eliminate, total
 from hte_bridge.engines.deep.tau_nets import sweeper
 from hte_bridge.engines.deep.tempering import settled
 from hte_bridge.progress import steps
@@ -35,14 +35,22 @@ class Others:
 
     Parameters
     ----------
-    sums : Sums
-        Of the other folds.
+    made : Design
+        Of blocks that such models may use.
+    parts : mapping of int to Sums
+        Sums of the other folds' rows, by the parts that are left out in turn where shares of a stack are learned.
     rows : Rows
         All rows, with T - e(X) as models see it that did not see the fold.
     """
 
-    sums: Sums
+    made: Design
+    parts: Mapping[int, Sums]
     rows: Rows
+
+    def sums(self, without: int | None = None) -> Sums:
+        """Of all parts, or but for one; where that one is all there is it stays. Added up: what is subtracted leaves its rounding behind."""
+        kept = [each for part, each in self.parts.items() if part != without]
+        return total(kept or list(self.parts.values()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +67,8 @@ class Functions:
         Effect under the linear model.
     beside, linear_beside : float
         Coefficient of the column beside the constant, under either model; zero where there is none.
+    inside : mapping of int to Inside
+        What models say that have not seen a part of the other folds either.
     """
 
     beta: Array
@@ -69,14 +79,25 @@ class Functions:
     linear_drift: Array
     beside: float = 0.0
     linear_beside: float = 0.0
+    inside: Mapping[int, Inside] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Inside:
+    """Effect and mu (m,), and the coefficient of the column beside the constant, by a model that has not seen a part either."""
+
+    beta: Array
+    drift: Array
+    beside: float
 
 
 def crossfit(
     made: Design,
-    others: Sequence[Others],
+    others: Sequence[Callable[[], Others]],
     moving: bool,
     n_jobs: int | None = None,
     cluster: Codes | None = None,
+    part: Codes | None = None,
 ) -> tuple[HeldOut, dict[str, float]]:
     """Held-out predictions of all rows, and the held-out losses.
 
@@ -86,14 +107,16 @@ def crossfit(
     Parameters
     ----------
     made : Design
-    others : sequence of Others
-        For each fold.
+    others : sequence of callable
+        For each fold, what makes its ``Others``.
     moving : bool
         Whether the treatment is still to be predicted (a panel); otherwise it is already T - e(X).
     n_jobs : int, optional
         Folds side by side.
     cluster : array (n,), optional
         Codes of the clusters within which errors move together.
+    part : array (n,), optional
+        Of a cross-section: codes of the parts of ``Others``.
 
     Returns
     -------
@@ -106,16 +129,17 @@ def crossfit(
     cate, mean, dose = np.zeros(rows.n), np.zeros(rows.n), np.zeros(rows.n)
     variance = np.ones(rows.n)
     loss = {"deep": 0.0, "linear": 0.0, "constant effect": 0.0}
-    products = None if rows.sizes else Products.of(rows.points[rows.point, : made.q], rows.weight)
-    fitted = Parallel(n_jobs=n_jobs, backend="threading")(
-        delayed(functions)(made, each, k, asked(rows, k, products is not None), moving, cluster)
+    products = None if part is None else Products.of(rows.points[rows.point, : made.q], rows.weight)
+    done = Parallel(n_jobs=n_jobs, backend="threading")(
+        delayed(functions)(each, k, products is not None, moving, cluster)
         for k, each in enumerate(steps(others, "deep: held-out effect"))
     )
-    if products is not None:
-        fitted = with_products([each.rows for each in others], fitted, products, n_jobs)
-    for k, found in enumerate(fitted):
+    fitted, seen = [found for found, _ in done], [own for _, own in done]
+    if products is not None and part is not None:
+        fitted = with_products(seen, part, fitted, products, n_jobs)
+    for k, (found, every) in enumerate(zip(fitted, seen, strict=True)):
         held = np.flatnonzero(rows.fold == k)
-        own = rows.at(held)
+        own = every.at(held)
         points, place = np.unique(own.point, return_inverse=True)
         within = sweeper(own) if rows.sizes else lambda values: values
         t, y = own.treatment, own.outcome
@@ -123,8 +147,9 @@ def crossfit(
         residual = within(y - found.drift[place] - found.beside * extra - found.beta[place] * t)
         moved = within(t - found.dose[place]) if moving else t
         cate[held], dose[held] = found.beta[place], t - moved
-        mean[held] = y - moved * found.beta[place] - residual
+        mean[held] = found.drift[place] + found.beside * extra  # without effects: no outcome of the fold
         if moving:
+            mean[held] = y - moved * found.beta[place] - residual
             variance[held] = held_out_variance(made, k, found, points, moved, place)
         left = {
             "deep": residual,
@@ -138,83 +163,69 @@ def crossfit(
     return HeldOut(cate, mean, dose, variance if moving else None), loss
 
 
-def asked(rows: Rows, fold: int, everywhere: bool) -> Codes:
-    """Points at which the functions of a fold are wanted: its own, or all."""
-    return np.unique(rows.point if everywhere else rows.point[rows.fold == fold])
-
-
-def with_products(
-    seen: Sequence[Rows], fitted: list[Functions], products: Products, n_jobs: int | None
-) -> list[Functions]:
-    """Functions at the points of their folds, mu stacked with regressions on squares and products by held-out loss.
-
-    The regressions see, of the other folds, the outcome less what those folds' own model gives to the treatment.
-    """
-    rows = seen[0]
-    held = [np.flatnonzero(rows.fold == k) for k in range(len(fitted))]
-    less = [
-        own.outcome
-        - found.beta[own.point] * own.treatment
-        - found.beside * (np.zeros(own.n) if own.beside is None else own.beside)
-        for own, found in zip(seen, fitted, strict=True)
-    ]
-    made = Parallel(n_jobs=n_jobs, backend="threading")(
-        delayed(products.predict)(test, target) for test, target in zip(held, less, strict=True)
-    )
-    columns, target = np.empty((rows.n, 1 + made[0].shape[1])), np.empty(rows.n)
-    for test, found, own, other in zip(held, fitted, less, made, strict=True):
-        columns[test] = np.column_stack([found.drift[rows.point[test]], other])
-        target[test] = own[test]
-    mean = columns @ stack(columns, target, rows.weight)
-    out = []
-    for test, found in zip(held, fitted, strict=True):
-        points, place = np.unique(rows.point[test], return_inverse=True)
-        drift = np.empty(len(points))
-        drift[place] = mean[test]  # rows with the same covariates have the same mean
-        narrow = {name: getattr(found, name)[points] for name in ("beta", "linear", "linear_drift")}
-        out.append(replace(found, drift=drift, **narrow))
-    return out
-
-
 def functions(
-    made: Design, train: Others, fold: int, points: Codes, moving: bool, cluster: Codes | None
-) -> Functions:
-    """Fit the other folds' sums and evaluate at some points of the fold."""
+    others: Callable[[], Others], fold: int, nested: bool, moving: bool, cluster: Codes | None
+) -> tuple[Functions, Rows]:
+    """Fit the other folds' sums and evaluate at the points of the fold; with ``nested`` at all, and with models without each part too.
+
+    Beside them the rows as the models see them.
+    """
+    train = others()
+    made, rows = train.made, train.rows
     columns = made.columns(fold)
     owner, _ = made.owner(columns, slopes=False)
-    system = eliminate(train.sums, made.rows.sizes, columns, slopes=False, device=made.device)
+    whole = train.sums()
+    system = eliminate(whole, rows.sizes, columns, slopes=False, device=made.device)
     if cluster is None:
         of_outcome = system.target[:, 0], system.second[0, 0]
         layer = fit(system.gram, *of_outcome, system.freedom, owner, (0,), FOLD_STEPS, made.device)
     else:  # the design effect is asked of the rows that the fold's model sees
-        kept = train.rows.fold != fold
-        seen = replace(made, rows=train.rows.at(kept))
+        kept = rows.fold != fold
+        seen = replace(made, rows=rows.at(kept))
         layer, _ = settled(seen, system, columns, owner, cluster=cluster[kept], max_steps=FOLD_STEPS)
-    width = made.basis.size
-    drifting = columns >= width
+    drifting = columns >= made.basis.size
     dose = np.zeros(int(drifting.sum()))
-    absorbed = system.second[1, 1] <= ABSORBED * max(float(train.sums.second[1, 1]), 1e-300)
+    absorbed = system.second[1, 1] <= ABSORBED * max(float(whole.second[1, 1]), 1e-300)
     if moving and drifting.any() and not absorbed:  # one treated unit, and it is in the fold
         inner = np.ix_(drifting, drifting)
         own = np.unique(owner[drifting], return_inverse=True)[1].reshape(-1)
         of_dose = system.target[drifting, 1], system.second[1, 1]
         dose = fit(system.gram[inner], *of_dose, system.freedom, own, (), FOLD_STEPS, made.device).mean
     simple, linear = _linear(made, system, columns)
-    coefficients = np.column_stack([layer.mean, linear])
-    tau, mu = _evaluate(made, columns, np.column_stack([coefficients, _padded(dose, drifting)]), points)
-    base = np.zeros((2, 2))  # constant and what is beside it, under this model and the linear one
-    if not made.rows.sizes:
-        free = system.project_target[:, :1] - system.project @ coefficients
-        base[: len(free)] = free
-    return Functions(
-        tau[:, 0],
-        mu[:, 0] + base[0, 0],
-        mu[:, 2],
+    fits = {"deep": layer.mean, "linear": linear, "dose": _padded(dose, drifting)}
+    base = {name: _base(system, rows, fits[name]) for name in ("deep", "linear")}
+    for each in train.parts if nested and len(train.parts) > 1 else ():
+        less = eliminate(train.sums(each), rows.sizes, columns, slopes=False, device=made.device)
+        name = f"part {each}"
+        fits[name] = solved_again(layer, less.gram, less.target[:, 0], owner, made.device)
+        base[name] = _base(less, rows, fits[name])
+    points = np.unique(rows.point if nested else rows.point[rows.fold == fold])
+    tau, mu = _evaluate(made, columns, np.column_stack(list(fits.values())), points)
+    at = {name: (tau[:, k], mu[:, k]) for k, name in enumerate(fits)}
+    found = Functions(
+        at["deep"][0],
+        at["deep"][1] + base["deep"][0],
+        at["dose"][1],
         simple,
-        tau[:, 1],
-        mu[:, 1] + base[0, 1],
-        *base[1].tolist(),
+        at["linear"][0],
+        at["linear"][1] + base["linear"][0],
+        base["deep"][1],
+        base["linear"][1],
+        {
+            each: Inside(at[name][0], at[name][1] + base[name][0], base[name][1])
+            for each in train.parts
+            if (name := f"part {each}") in at
+        },
     )
+    return found, rows
+
+
+def _base(system: System, rows: Rows, coefficients: Array) -> tuple[float, float]:
+    """Without effects: constant, and coefficient of what is beside it."""
+    if rows.sizes:
+        return 0.0, 0.0
+    free = system.project_target[:, 0] - system.project @ coefficients
+    return float(free[0]), float(free[1]) if len(free) > 1 else 0.0
 
 
 def _padded(values: Array, where: npt.NDArray[np.bool_]) -> Array:

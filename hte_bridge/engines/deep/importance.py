@@ -36,5 +36,5 @@ def importance(fit: DeepFit) -> tuple[Array, Array]:
     for j in range(x.shape[1]):
         move = STEP * spread[j] * (np.arange(x.shape[1]) == j)
         mean, covariance = fit.branch.posterior.average(np.vstack([x + move, x - move]), difference)
-        found[:, j] = np.sqrt(np.mean(mean**2)), np.sqrt(np.mean(np.diag(covariance)))
+        found[:, j] = np.sqrt(np.mean(mean**2)), np.sqrt(max(float(np.mean(np.diag(covariance))), 0.0))
     return found[0], found[1]

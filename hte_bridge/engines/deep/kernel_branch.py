@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,15 +24,16 @@ from hte_bridge.engines.deep.candidates import (
 )
 from hte_bridge.engines.deep.contract import Branch, Whole
 from hte_bridge.engines.deep.devices import device_of, doubles_on
+from hte_bridge.engines.deep.inside import mean_without_part
 from hte_bridge.engines.deep.kernel_posterior import Component, KernelPosterior, component
 from hte_bridge.engines.deep.mixture import Laplace, effective, hamiltonian, importance
 from hte_bridge.engines.deep.nets import NetOptions
-from hte_bridge.engines.deep.nuisance import CrossFitted, crossfit, stack, standard_learners
+from hte_bridge.engines.deep.nuisance import CrossFitted, crossfit, left_out_twice, standard_learners
 from hte_bridge.engines.deep.outlying import far_out
 from hte_bridge.engines.deep.splines import PER_COVARIATE
 from hte_bridge.engines.deep.structure import average, probe
 from hte_bridge.engines.deep.threads import threads
-from hte_bridge.engines.deep.treatment import Treatment, centre_treatment, mean_without
+from hte_bridge.engines.deep.treatment import Treatment, centre_treatment, parts_of
 from hte_bridge.progress import steps
 from hte_bridge.study import Codes, Folds, Study
 
@@ -63,14 +64,16 @@ def fit_kernel(study: Study, folds: Folds, options: Deep) -> Branch:
     began = time.perf_counter()
     device_of(options)  # a device that is not there is refused before anything else
     nets = NetOptions(hidden=options.hidden, epochs=options.epochs, n_nets=options.n_nets)
-    treatment = centre_treatment(study, folds, nets, options.seed, "cpu")
+    treatment = centre_treatment(study, folds, nets, options.seed, "cpu", options.n_jobs)
+    part, without = parts_of(study, folds), treatment.seen_without(folds.n_folds)
     work = [delayed(other_means)(study, folds, options, nets)]
-    without = mean_without(study, folds, treatment, nets, options.seed, "cpu", options.n_jobs)
     work += [
-        delayed(predict_fold)(study, *fold, mean, options) for fold, mean in zip(folds, without, strict=True)
+        delayed(predict_fold)(study, *fold, mean, part, options)
+        for fold, mean in zip(folds, without, strict=True)
     ]
     side_by_side = Parallel(n_jobs=options.n_jobs, prefer="threads")
     others, *predicted = side_by_side(steps(work, "deep: kernel fits", len(work)))
+    others = stacked(study, folds, part, others, predicted, options, nets)
     heldout, losses, notes = held_out(study, folds, treatment, predicted, others)
     info: dict[str, Any] = {"losses": losses, "seconds": round(time.perf_counter() - began, 2)}
     if treatment.crossfitted is not None:
@@ -121,32 +124,25 @@ def held_out(
     study: Study,
     folds: Folds,
     treatment: Treatment,
-    predicted: Sequence[tuple[Array, Array, Array]],
-    others: CrossFitted,
+    predicted: Sequence[Predicted],
+    mean: CrossFitted,
 ) -> tuple[HeldOut, dict[str, float], tuple[str, ...]]:
-    """Effect and outcome mean of each fold from a kernel fit, at its most probable form and scales, of the others.
+    """Effect of each fold from a kernel fit of the others, at its most probable form and scales, and the stacked outcome mean.
 
-    The outcome mean is stacked from that fit, the linear model and the network by held-out loss. Beside them the held-out losses, and
-    sentences for the table.
+    Beside them the held-out losses, and sentences for the table.
     """
     residual = study.treatment - treatment.mean
-    cate, kernel_mean, root = np.zeros((3, study.n))
+    cate, root = np.zeros((2, study.n))
     for (_, test), found in zip(folds, predicted, strict=True):
-        cate[test], kernel_mean[test], root[test] = found
-    columns = np.column_stack([kernel_mean, *others.candidates.values()])
-    share = stack(columns, study.outcome, study.weight)
-    mean = columns @ share
-    losses = dict(others.loss) | {
-        "kernel": weighted_loss(study, kernel_mean),
-        "stacked": weighted_loss(study, mean),
-    }
-    losses["effect"] = weighted_loss(study, mean + residual * cate)
-    ate = np.average(residual * (study.outcome - mean), weights=study.weight)
+        cate[test], root[test] = found.cate, found.noise_root
+    stacked, losses = mean.prediction, dict(mean.loss)
+    losses["effect"] = weighted_loss(study, stacked + residual * cate)
+    ate = np.average(residual * (study.outcome - stacked), weights=study.weight)
     ate /= np.average(residual**2, weights=study.weight)
-    losses["constant effect"] = weighted_loss(study, mean + residual * ate)
-    verdict = others.verdict("the outcome")
-    heldout = HeldOut(cate, mean, treatment.mean, treatment.variance)
-    far = far_out((study.outcome - mean - residual * cate) / root, study.outcome)
+    losses["constant effect"] = weighted_loss(study, stacked + residual * ate)
+    verdict = mean.verdict("the outcome")
+    heldout = HeldOut(cate, stacked, treatment.mean, treatment.variance)
+    far = far_out((study.outcome - stacked - residual * cate) / root, study.outcome)
     return heldout, losses, (*([verdict] if verdict else []), *outlying_note(far, study.n))
 
 
@@ -164,18 +160,68 @@ def other_means(study: Study, folds: Folds, options: Deep, nets: NetOptions) -> 
         )
 
 
+def stacked(
+    study: Study,
+    folds: Folds,
+    part: Codes,
+    others: CrossFitted,
+    predicted: Sequence[Predicted],
+    options: Deep,
+    nets: NetOptions,
+) -> CrossFitted:
+    """The outcome's mean of each fold, stacked from kernel, constant, linear model and network by shares that have not seen the fold."""
+    kernel, inside = np.zeros(study.n), np.full((folds.n_folds, study.n, 1), np.nan)
+    for k, ((train, test), found) in enumerate(zip(folds, predicted, strict=True)):
+        kernel[test], inside[k, train, 0] = found.mean, found.inside
+    share = left_out_twice(
+        study.filled,
+        study.outcome,
+        folds.fold,
+        part,
+        standard_learners("mean", nets),
+        weight=study.weight,
+        seed=options.seed + 2,
+        n_jobs=options.n_jobs,
+        beside=inside,
+    ).share
+    every = {"kernel": kernel} | dict(others.candidates)
+    loss = dict(others.loss) | {"kernel": weighted_loss(study, kernel)}
+    both = replace(others, candidates=every, loss=loss)
+    return both.restacked(study.outcome, folds.fold, study.weight, share)
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """What the others' kernel fit says of a fold.
+
+    Parameters
+    ----------
+    cate, mean, noise_root : array (m,)
+        Effect and outcome mean of the fold's units, and the root of their errors' variances as a multiple.
+    inside : array (n - m,)
+        Outcome mean of the others, each without its own part.
+    """
+
+    cate: Array
+    mean: Array
+    noise_root: Array
+    inside: Array
+
+
 def predict_fold(
-    study: Study, train: Codes, test: Codes, propensity: Array, options: Deep
-) -> tuple[Array, Array, Array]:
-    """Effect and outcome mean of the units of ``test`` from those of ``train``, and the root of their errors' variances as a multiple."""
+    study: Study, train: Codes, test: Codes, propensity: Array, part: Codes, options: Deep
+) -> Predicted:
+    """Fit the units of ``train`` and predict those of ``test``; ``propensity`` and ``part`` are (n,)."""
     with threads(1):
         first = begun(Sample.either(study, propensity, train, doubles_on(options)), options, study.binary)
         best = search(first.small.rows, list(first.begin), FOLD_TOLERANCE, first.begin)[0]
         model = replace(best.model, rows=first.sample.rows(best.model.form))
         at = component(1.0, best.mode.theta + first.shift(best), model)
-        post = KernelPosterior(first.sample.units, (at,))
-        x = study.filled[test]
-        return post.mean(x), post.outcome_mean(x, propensity[test]), first.noise_root(study, test, propensity)
+        units, x = first.sample.units, study.filled[test]
+        post = KernelPosterior(units, (at,))
+        inside = mean_without_part(first, best, at, propensity[train], part[train], options.seed)
+        root = first.noise_root(study, test, propensity)
+        return Predicted(post.mean(x), post.outcome_mean(x, propensity[test]), root, inside)
 
 
 def weighted_loss(study: Study, prediction: Array) -> float:

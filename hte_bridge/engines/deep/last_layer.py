@@ -5,27 +5,27 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from joblib import Parallel, delayed
 from scipy import sparse
 
 from hte_bridge.engine import HeldOut
-from hte_bridge.engines.deep.checkpoint import NOWHERE, SUMS, Checkpoint
+from hte_bridge.engines.deep.cells import Cells
+from hte_bridge.engines.deep.checkpoint import NOWHERE, Checkpoint
 from hte_bridge.engines.deep.design import Design
 from hte_bridge.engines.deep.devices import product
 from hte_bridge.engines.deep.effects import SOLVED_COLUMNS, centred, components_of
 from hte_bridge.engines.deep.evidence import LastLayer, scale_uncertainty
-from hte_bridge.engines.deep.heldout import Others, crossfit
+from hte_bridge.engines.deep.heldout import crossfit
 from hte_bridge.engines.deep.misfit import cluster_scores, clustered, nugget, of_effect, within_clusters
 from hte_bridge.engines.deep.points import Rows
-from hte_bridge.engines.deep.sums import Sums, System, eliminate, sums, total
+from hte_bridge.engines.deep.sums import Sums, System, eliminate, total
 from hte_bridge.engines.deep.surface import Surface, surface_of
 from hte_bridge.engines.deep.tempering import settled
 from hte_bridge.engines.deep.units import Units
-from hte_bridge.progress import steps
 from hte_bridge.study import Study
 
 Array = npt.NDArray[np.float64]
@@ -81,6 +81,7 @@ def fit_last_layer(
     precision: Array | None = None,
     level: Units | None = None,
     unseen: Sequence[Rows] | None = None,
+    part: Codes | None = None,
 ) -> Fitted:
     """One pass of sums by fold, then everything that the Gram matrix can say.
 
@@ -100,28 +101,20 @@ def fit_last_layer(
         Where errors vary with the level of the outcome: what says how. The effect is then relative to their standard deviation: of events
         always, else if the evidence is for that.
     unseen : sequence of Rows, optional
-        For each fold the rows as its held-out model is to see them, where that is not as they are.
+        For each fold the rows as its held-out model, which then has sums of its own, is to see them; without, sums are shared.
+    part : array (n,), optional
+        Of a cross-section: codes of the parts that are left out beside a fold where the shares of a stacked mean are learned.
     """
     began = time.perf_counter()
-    rows, basis, drift = made.rows, made.basis, made.drift
-    folds = range(int(rows.fold.max()) + 1)
-
-    def by_fold(own: Rows, leave: int | None = None) -> list[Sums]:
-        kept = checkpoint.under(own, basis, drift)
-        # threads of this process, whatever the backend: the rows of a fold are too many to be sent elsewhere
-        return Parallel(n_jobs=n_jobs, backend="threading")(
-            delayed(kept.remember)(f"sums-{k}", SUMS, sums, own.at(own.fold == k), basis, drift, made.device)
-            for k in steps([k for k in folds if k != leave], "deep: Gram matrix")
-        )
-
-    parts = by_fold(rows)
-    whole, even = total(parts), made
+    rows, cells = made.rows, Cells.of(made.rows.fold, part, checkpoint, n_jobs)
+    parts = cells.sums(made)
+    whole, even = total(list(parts.values())), made
     if precision is not None:
         made = replace(made, rows=replace(rows, weight=precision / precision.mean(), precise=True))
-    weighed = whole if precision is None else total(by_fold(made.rows))
+    weighed = whole if precision is None else total(list(cells.sums(made).values()))
     summed = time.perf_counter()
     scaled = None if level is None else at_level(made, level)
-    again = None if scaled is None else (scaled, total(by_fold(scaled.rows)))
+    again = None if scaled is None else (scaled, total(list(cells.sums(scaled).values())))
     cluster = study.cluster if study.clustered else None
     made, weighed, solved = likelier(made, weighed, again, cluster)
     spread = max(_spread(made, solved), 1e-300)
@@ -129,10 +122,10 @@ def fit_last_layer(
     surface = replace(surface, level=level if made is scaled else None)
     settled = time.perf_counter()
     if unseen is None:
-        others = [Others(whole - part, rows) for part in parts]
+        others = [partial(cells.others, k, even, parts) for k in range(int(rows.fold.max()) + 1)]
     else:
-        others = [Others(total(by_fold(own, leave=k)), own) for k, own in enumerate(unseen)]
-    heldout, loss = crossfit(even, others, moving, n_jobs, cluster)
+        others = [partial(cells.others_alone, k, even, own) for k, own in enumerate(unseen)]
+    heldout, loss = crossfit(even, others, moving, n_jobs, cluster, part)
     info = _info(made, solved, loss, inflation)
     info["seconds"] = {
         "sums": round(summed - began, 2),

@@ -69,15 +69,15 @@ class LinearPlusNet(nn.Module):
 
     def __init__(self, p: int, hidden: tuple[int, ...], slopes: Array, intercept: float) -> None:
         super().__init__()
-        self.linear = nn.Linear(p, 1)
+        self.linear = nn.Linear(p, 1, dtype=torch.float32)
         with torch.no_grad():
             self.linear.weight.copy_(torch.as_tensor(slopes[None, :], dtype=torch.float32))
             self.linear.bias.fill_(intercept)
         widths = (p, *hidden)
         layers: list[nn.Module] = []
         for a, b in pairwise(widths):
-            layers += [nn.Linear(a, b), nn.SiLU()]
-        last = nn.Linear(widths[-1], 1)
+            layers += [nn.Linear(a, b, dtype=torch.float32), nn.SiLU()]
+        last = nn.Linear(widths[-1], 1, dtype=torch.float32)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
         self.net = nn.Sequential(*layers, last)

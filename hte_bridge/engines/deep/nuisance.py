@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +51,14 @@ class CrossFitted:
                 if share > 0:
                     total += share * models[name](new)
         return np.asarray(total / len(self.fitted))
+
+    def restacked(self, y: Array, fold: Codes, weight: Array, share: Array) -> CrossFitted:
+        """The same with shares (K, c) for each fold that have not seen it; a candidate's mean share is said."""
+        columns = np.column_stack(list(self.candidates.values()))
+        prediction = np.einsum("nc,nc->n", columns, share[fold])
+        shares = dict(zip(self.candidates, share.mean(axis=0).tolist(), strict=True))
+        loss = {**self.loss, "stacked": float(np.average((y - prediction) ** 2, weights=weight))}
+        return replace(self, prediction=prediction, loss=loss, share=shares)
 
     def verdict(self, what: str) -> str:
         """Sentence for the table's note where the network lost to the linear model held out, else empty.
@@ -103,7 +111,7 @@ def crossfit(
     """Predict each fold by candidates trained on the others, and stack them.
 
     Stacking: Wolpert (1992), Neural Networks 5(2); Breiman (1996), Machine Learning 24: shares are nonnegative, sum to
-    one, and minimise the held-out squared error.
+    one, and minimise the held-out squared error. They have seen all folds: ``CrossFitted.restacked`` takes others.
 
     Parameters
     ----------
@@ -131,10 +139,9 @@ def crossfit(
     fitted: list[dict[str, Predict]] = []
     for k in steps(range(int(fold.max()) + 1), f"deep: {name}"):
         train, test = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
-        models: dict[str, Predict] = {}
-        for each, make in learners.items():
-            models[each] = make(x[train], y[train], weight[train], seed + k, models)
-            candidates[each][test] = models[each](x[test])
+        models = models_of(learners, x[train], y[train], weight[train], seed + k)
+        for each, model in models.items():
+            candidates[each][test] = model(x[test])
         fitted.append(models)
     share = stack(np.column_stack(list(candidates.values())), y, weight)
     shares = dict(zip(candidates, share.tolist(), strict=True))
@@ -142,6 +149,39 @@ def crossfit(
     loss = {each: float(np.average((y - values) ** 2, weights=weight)) for each, values in candidates.items()}
     loss["stacked"] = float(np.average((y - prediction) ** 2, weights=weight))
     return CrossFitted(prediction, candidates, loss, shares, fitted)
+
+
+def models_of(
+    learners: Mapping[str, Learner], x: Array, y: Array, weight: Array, seed: int
+) -> dict[str, Predict]:
+    """Each candidate fitted to the same rows; where y has one value all say it."""
+    if len(np.unique(y)) == 1:
+        return {name: constant(x, y, weight, seed, {}) for name in learners}
+    models: dict[str, Predict] = {}
+    for name, make in learners.items():
+        models[name] = make(x, y, weight, seed, models)
+    return models
+
+
+@dataclass(frozen=True, eq=False)
+class Twice:
+    """What candidates say of each unit that have seen neither its own part nor some fold, for each fold in turn.
+
+    Parameters
+    ----------
+    candidates : array (K, n, c)
+        Not a number for the units of the fold itself.
+    share : array (K, c)
+        Of the candidates in a stack that has not seen the fold.
+    """
+
+    candidates: Array
+    share: Array
+
+    @property
+    def mean(self) -> Array:
+        """The stacked predictions (K, n)."""
+        return np.asarray(np.einsum("knc,kc->kn", self.candidates, self.share))
 
 
 def left_out_twice(
@@ -154,11 +194,13 @@ def left_out_twice(
     weight: Array,
     seed: int,
     n_jobs: int | None = None,
-) -> Array:
+    beside: Array | None = None,
+) -> Twice:
     """Predict each unit without its own part and without some fold, for each fold in turn: neither candidates nor their shares saw either.
 
     A model that predicts a fold must not have seen it. Where it is fitted to another nuisance's predictions of the other units, those must not have
-    seen the fold either: cross-fitted in the usual way each has, and carries what the units next to it in that fold are.
+    seen the fold either: cross-fitted in the usual way each has, and carries what the units next to it in that fold are. Nor must shares that are
+    learned from such predictions.
 
     Parameters
     ----------
@@ -174,16 +216,13 @@ def left_out_twice(
     seed : int
     n_jobs : int, optional
         Fits side by side.
-
-    Returns
-    -------
-    array (K, n)
-        In row k what models say that did not see fold k; not a number for the units of fold k.
+    beside : array (K, n, b), optional
+        Such predictions of candidates that were fitted elsewhere; they come first.
 
     Examples
     --------
     >>> y, fold = np.arange(6.0), np.arange(6) % 3
-    >>> left_out_twice(y[:, None], y, fold, fold, {"constant": constant}, weight=np.ones(6), seed=1)
+    >>> left_out_twice(y[:, None], y, fold, fold, {"constant": constant}, weight=np.ones(6), seed=1).mean
     array([[nan, 3.5, 2.5, nan, 3.5, 2.5],
            [3.5, nan, 1.5, 3.5, nan, 1.5],
            [2.5, 1.5, nan, 2.5, 1.5, nan]])
@@ -200,14 +239,11 @@ def left_out_twice(
     def predict(fit: int, rows: bytes, asked: list[tuple[int, int]]) -> Array:
         train = np.frombuffer(rows, dtype=bool)
         held = np.isin(part, [other for _, other in asked])
-        found = np.full((len(y), len(learners)), y[train][0])
-        if len(np.unique(y[train])) == 1:
-            return found
-        models: dict[str, Predict] = {}
+        found = np.full((len(y), len(learners)), np.nan)
         with threads(1):
-            for each, make in learners.items():
-                models[each] = make(x[train], y[train], weight[train], seed + fit, models)
-                found[held, len(models) - 1] = models[each](x[held])
+            models = models_of(learners, x[train], y[train], weight[train], seed + fit)
+            for each, model in enumerate(models.values()):
+                found[held, each] = model(x[held])
         return found
 
     candidates = np.full((number, len(y), len(learners)), np.nan)
@@ -218,11 +254,17 @@ def left_out_twice(
         for k, other in asked:
             here = (part == other) & (fold != k)
             candidates[k, here] = found[here]
-    mean = np.full((number, len(y)), np.nan)
-    for k in range(number):
-        rest = fold != k
-        mean[k, rest] = candidates[k, rest] @ stack(candidates[k, rest], y[rest], weight[rest])
-    return mean
+    if beside is not None:
+        candidates = np.concatenate([beside, candidates], axis=2)
+    return Twice(candidates, shares_without(candidates, y, fold, weight))
+
+
+def shares_without(candidates: Array, y: Array, fold: Codes, weight: Array) -> Array:
+    """Shares (K, c) of candidates (K, n, c) for each fold, by the other folds' units."""
+    rest = [fold != k for k in range(len(candidates))]
+    return np.array(
+        [stack(own[seen], y[seen], weight[seen]) for own, seen in zip(candidates, rest, strict=True)]
+    )
 
 
 def stack(candidates: Array, y: Array, weight: Array) -> Array:

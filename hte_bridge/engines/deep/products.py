@@ -18,7 +18,7 @@ Codes = npt.NDArray[np.int64]
 
 NOISE_TO_SIGNAL = (0.1, 0.4, 1.6)  # variance of the error over that of all products together: the candidates
 LIGHT = 1.0  # penalty of a covariate itself, in rows
-MOST_WORK = 1e12  # steps of arithmetic above which they are left out: a minute on one core, a gigabyte for each fold at a time
+MOST_WORK = 1e12  # steps of arithmetic above which they are left out: two minutes on one core, a gigabyte for each fold at a time
 
 CHUNK = 1_000  # rows whose terms are in memory at once
 
@@ -68,15 +68,19 @@ class Products:
 
     def predict(self, test: Codes, target: Array) -> Array:
         """Predictions (m, 3) of ``target`` (n,) at the rows ``test`` by regressions on the others, one for each penalty."""
+        return np.asarray(self.several(test, target[:, None])[0])
+
+    def several(self, test: Codes, targets: Array) -> Array:
+        """The same (c, m, 3) for several targets (n, c)."""
         train = np.setdiff1d(np.arange(len(self.z)), test)
         gram = self.gram - cross_products(self.z, self.weight, test)
-        moment = np.zeros(len(gram))
+        moment = np.zeros((len(gram), targets.shape[1]))
         for rows, f in chunks(self.z, train):
-            moment += f.T @ (self.weight[rows] * target[rows])
+            moment += f.T @ (self.weight[rows, None] * targets[rows])
         q, number = self.z.shape[1], len(gram)
         size = np.diagonal(gram) / gram[0, 0]  # penalties in units of each term's mean square
-        found = np.empty((len(test), len(NOISE_TO_SIGNAL)))
-        coefficients = np.empty((number, len(NOISE_TO_SIGNAL)))
+        found = np.empty((targets.shape[1], len(test), len(NOISE_TO_SIGNAL)))
+        coefficients = np.empty((len(NOISE_TO_SIGNAL), number, targets.shape[1]))
         for k, ratio in enumerate(NOISE_TO_SIGNAL):
             penalty = np.full(number, ratio * (number - 1 - q))
             penalty[: 1 + q] = LIGHT
@@ -84,10 +88,10 @@ class Products:
             penalised = gram.copy()
             penalised[np.diag_indices(number)] += penalty * np.maximum(size, 1e-12)
             factor = linalg.cho_factor(penalised, lower=True, overwrite_a=True, check_finite=False)
-            coefficients[:, k] = linalg.cho_solve(factor, moment, check_finite=False)
+            coefficients[k] = linalg.cho_solve(factor, moment, check_finite=False)
         done = 0
         for rows, f in chunks(self.z, test):
-            found[done : done + len(rows)] = f @ coefficients
+            found[:, done : done + len(rows)] = (f @ coefficients).transpose(2, 1, 0)
             done += len(rows)
         return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
@@ -142,9 +142,8 @@ def forward(x: torch.Tensor, layers: list[torch.Tensor]) -> torch.Tensor:
 
 
 def crossfit_nets(
-    rows: Rows,
+    seen: Sequence[Rows],
     z: Array,
-    folds: int,
     seed: int,
     options: TauNetOptions,
     n_jobs: int | None = None,
@@ -154,10 +153,10 @@ def crossfit_nets(
 
     Parameters
     ----------
-    rows : Rows
+    seen : sequence of Rows
+        For each fold all rows, as its networks are to see them.
     z : array (m, q)
         Standardised points.
-    folds : int
     seed : int
     options : TauNetOptions
     n_jobs : int, optional
@@ -172,14 +171,16 @@ def crossfit_nets(
     """
     kinds: list[tuple[Inputs, int]] = [("plain", options.plain), ("ramps", options.ramps)]
     kinds = [(kind, number) for kind, number in kinds if number]
-    jobs = [(k, kind, number) for k in range(folds) for kind, number in kinds]
-    run = delayed(checkpoint.under(rows, z, seed, options).attempt)
+    jobs = [(k, kind, number) for k in range(len(seen)) for kind, number in kinds]
+    kept = {
+        id(rows): checkpoint.under(rows, z, seed, options) for rows in {id(own): own for own in seen}.values()
+    }
     done = Parallel(n_jobs=n_jobs)(
-        run(
+        delayed(kept[id(seen[k])].attempt)(
             f"network-{kind}-{k}",
             ENSEMBLE,
             train,
-            rows.at(rows.fold != k),
+            seen[k].at(seen[k].fold != k),
             z,
             kind,
             number,
@@ -191,7 +192,7 @@ def crossfit_nets(
     for _, trouble in done:
         checkpoint.say(trouble)
     found = [ensemble for ensemble, _ in done]
-    return [[found[k * len(kinds) + j] for j in range(len(kinds))] for k in range(folds)]
+    return [[found[k * len(kinds) + j] for j in range(len(kinds))] for k in range(len(seen))]
 
 
 def train(rows: Rows, z: Array, inputs: Inputs, number: int, seed: int, options: TauNetOptions) -> Ensemble:
@@ -258,8 +259,8 @@ def _start(
         widths = (width, *hidden, 1)
         for k, (a, b) in enumerate(pairwise(widths)):
             size = 0.0 if k == len(hidden) else (2.0 / a) ** 0.5
-            layers.append(torch.randn((number, a, b), generator=generator) * size)
-            layers.append(torch.zeros((number, 1, b)))
+            layers.append(torch.randn((number, a, b), generator=generator, dtype=torch.float32) * size)
+            layers.append(torch.zeros((number, 1, b), dtype=torch.float32))
     return layers
 
 
@@ -310,13 +311,13 @@ class _Race:
         held[torch.as_tensor(self.rng.permutation(rows.n)[: int(HELD_BACK * rows.n)])] = True
         self.held = held.to(device)
         self.kept = np.flatnonzero(~held.numpy())
-        self.effects = [torch.zeros((number, size), device=device) for size in rows.sizes]
-        self.shift = torch.zeros((number, 1), device=device)
+        self.effects = [torch.zeros((number, size), dtype=single, device=device) for size in rows.sizes]
+        self.shift = torch.zeros((number, 1), dtype=single, device=device)
         generator = torch.Generator().manual_seed(seed)
         start = _start(number, self.x.shape[1], options.hidden, generator)
         self.layers = [each.to(device).requires_grad_(True) for each in start]
         self.half = len(self.layers) // 2
-        self.fixed = torch.zeros((number, rows.n), device=device)
+        self.fixed = torch.zeros((number, rows.n), dtype=single, device=device)
         self.batch = int(np.clip(len(self.kept) // 40, 64, 1_024))
         per_epoch = -(-len(self.kept) // self.batch)
         self.optimiser = torch.optim.AdamW(self.layers, lr=LEARNING_RATE, weight_decay=1e-3)
@@ -326,7 +327,7 @@ class _Race:
             total_steps=per_epoch * options.epochs_for(rows.n),
             pct_start=0.2,
         )
-        self.least = torch.full((number,), float("inf"), device=device)
+        self.least = torch.full((number,), float("inf"), dtype=single, device=device)
         self.best = [each.detach().clone() for each in self.layers]
         self.sweep()
 

@@ -1,17 +1,22 @@
-"""One thread inside, the caller's setting restored after: sums in one order, so the same numbers on any machine."""
+"""Our own settings inside, the caller's restored after: one thread, so that sums are in one order and numbers the same on any machine."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
+import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
+
+# numpy's own: an exponential that underflows to zero is no error, whatever the caller asks of his own arithmetic
+ARITHMETIC: dict[str, Any] = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
 
 
 @contextmanager
 def threads(count: int = 1) -> Iterator[None]:
-    """Run the body with ``count`` threads in torch, BLAS and OpenMP.
+    """Run the body with ``count`` threads in torch, BLAS and OpenMP, numpy's own answer to overflow, and torch's own device and gradients.
 
     Examples
     --------
@@ -25,7 +30,13 @@ def threads(count: int = 1) -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
-        with threadpool_limits(limits=count):
+        with ExitStack() as ours:
+            ours.enter_context(threadpool_limits(limits=count))
+            ours.enter_context(np.errstate(**ARITHMETIC))
+            ours.enter_context(torch.inference_mode(False))
+            ours.enter_context(torch.enable_grad())
+            if torch.get_default_device().type != "cpu":
+                ours.enter_context(torch.device("cpu"))
             torch.set_num_threads(count)
             yield
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,12 +13,20 @@ import torch
 from hte_bridge.engine import Array
 from hte_bridge.engines.deep.additive import additive
 from hte_bridge.engines.deep.categories import Categories, groups_of
+from hte_bridge.engines.deep.checkpoint import NOWHERE, Checkpoint, Form, State
 from hte_bridge.engines.deep.forms import ALONE
 from hte_bridge.engines.deep.kernel import Rows
 from hte_bridge.engines.deep.kernel_posterior import KernelPosterior, Model, component
 from hte_bridge.engines.deep.mixture import find_mode
 from hte_bridge.engines.deep.nets import NetOptions, Predict, Scale, Standard
-from hte_bridge.engines.deep.nuisance import CrossFitted, Learner, crossfit, left_out_twice, standard_learners
+from hte_bridge.engines.deep.nuisance import (
+    CrossFitted,
+    Learner,
+    Twice,
+    crossfit,
+    left_out_twice,
+    standard_learners,
+)
 from hte_bridge.engines.deep.units import Units
 from hte_bridge.study import Codes, Folds, Study
 
@@ -38,12 +47,21 @@ class Treatment:
     notes : tuple of str
     crossfitted : CrossFitted, optional
         ``None`` where the propensity is known.
+    without : array (K, n), optional
+        E[T | x] by models that saw neither the unit nor, in row k, fold k; not a number for the units of fold k. ``None`` where it was not made.
     """
 
     mean: Array
     variance: Array | None
     notes: tuple[str, ...] = ()
     crossfitted: CrossFitted | None = None
+    without: Array | None = None
+
+    def seen_without(self, n_folds: int) -> Array:
+        """E[T | x] (K, n) as the model sees it that predicts fold k; at the units of the fold the one that did not see it."""
+        if self.without is None:
+            return np.tile(self.mean, (n_folds, 1))
+        return np.where(np.isnan(self.without), self.mean, self.without)
 
 
 def halves(study: Study, folds: Folds) -> Codes:
@@ -92,68 +110,133 @@ def learners(
     return found | {"kernel": partial(kernel_learner, groups=groups)}
 
 
-def mean_without(
+def parts_of(study: Study, folds: Folds) -> Codes:
+    """Code (n,) of the part of each unit that is left out beside a fold: its fold or, of two, a half of it."""
+    return folds.fold % MOST_PARTS if folds.n_folds > 2 else halves(study, folds)
+
+
+def centre_treatment(
     study: Study,
     folds: Folds,
-    treatment: Treatment,
     options: NetOptions,
     seed: int,
     device: str,
-    n_jobs: int | None,
-) -> Array:
-    """E[T | x] of each unit (K, n) by models that saw neither it nor, in row k, fold k; the known one where it is known.
+    n_jobs: int | None = None,
+    twice: bool = True,
+    kept: Checkpoint = NOWHERE,
+) -> Treatment:
+    """Cross-fit the treatment on the covariates, or take the propensity that the study knows.
 
     What predicts fold k is fitted to the outcomes of the others, their treatments centred. Cross-fitted in the usual way, e-hat of a unit j
     there has seen T of the units of fold k; where T was one, e-hat is higher around it, Y - (T - e-hat) tau too, and with it E[Y | x] predicted at
     the very unit whose T was one. Doubly robust scores then miss the average effect by a share of it, on average: the
-    effective parameters of e-hat over n.
-    """
-    if treatment.crossfitted is None:
-        return np.tile(treatment.mean, (folds.n_folds, 1))
-    scale: Scale = "probability" if study.binary else "mean"
-    candidates = learners(scale, study.n, options, device, groups_of(study))
-    part = folds.fold % MOST_PARTS if folds.n_folds > 2 else halves(study, folds)
-    found = left_out_twice(
-        study.filled,
-        study.treatment,
-        folds.fold,
-        part,
-        candidates,
-        weight=study.weight,
-        seed=seed,
-        n_jobs=n_jobs,
-    )
-    if study.binary:
-        found = np.clip(found, LOWEST_PROPENSITY, 1 - LOWEST_PROPENSITY)
-    return np.where(np.isnan(found), treatment.mean, found)
-
-
-def centre_treatment(study: Study, folds: Folds, options: NetOptions, seed: int, device: str) -> Treatment:
-    """Cross-fit the treatment on the covariates, or take the propensity that the study knows.
+    effective parameters of e-hat over n. So each fold has an e-hat of the others that has not seen it (``Treatment.without``).
 
     A probability is kept within [0.01, 0.99] and the note says how many were outside. The variance of a dose is
     cross-fitted from squared residuals, kept above a twentieth of its mean.
+
+    Parameters
+    ----------
+    study : Study
+    folds : Folds
+    options : NetOptions
+    seed : int
+    device : str
+        Of the networks.
+    n_jobs : int, optional
+        Fits side by side.
+    twice : bool
+        Whether each fold is left out of what the others' e-hat, and the shares of its own, are made of: ten fits more with five folds.
+    kept : Checkpoint
+        Where finished work is left.
     """
     if study.propensity is not None:
         return Treatment(study.propensity, None)
-    x, y = study.filled, study.treatment
-    scale: Scale = "probability" if study.binary else "mean"
-    candidates = learners(scale, study.n, options, device, groups_of(study))
-    fit = crossfit(x, y, folds.fold, candidates, weight=study.weight, seed=seed, name="propensity")
+    fit = kept.remember("propensity", CROSSFITTED, crossfitted, study, folds, options, seed, device)
+    without = None
+    if twice:
+        found = kept.remember("without", TWICE, left_out, study, folds, options, seed, device, n_jobs)
+        fit = fit.restacked(study.treatment, folds.fold, study.weight, found.share)
+        without = found.mean
     verdict = fit.verdict("the treatment")
     notes: tuple[str, ...] = (verdict,) if verdict else ()
+    mean = fit.prediction
     if study.binary:
-        mean = np.clip(fit.prediction, LOWEST_PROPENSITY, 1 - LOWEST_PROPENSITY)
+        mean = np.clip(mean, LOWEST_PROPENSITY, 1 - LOWEST_PROPENSITY)
+        without = None if without is None else np.clip(without, LOWEST_PROPENSITY, 1 - LOWEST_PROPENSITY)
         outside = int((mean != fit.prediction).sum())
         if outside:
             notes += (
                 f"{outside:,} of {study.n:,} propensities lay outside [0.01, 0.99] and were set to its ends.",
             )
-        return Treatment(mean, None, notes, fit)
-    squares = (y - fit.prediction) ** 2
-    simple = standard_learners("mean", options, device)
-    spread = crossfit(
-        x, squares, folds.fold, simple, weight=study.weight, seed=seed + 1, name="variance of treatment"
+    variance = None
+    if not study.binary:
+        variance = kept.remember("variance", ARRAY, spread, study, folds, mean, options, seed, device)
+    return Treatment(mean, variance, notes, fit, without)
+
+
+def crossfitted(study: Study, folds: Folds, options: NetOptions, seed: int, device: str) -> CrossFitted:
+    """E[T | x] by models that did not see the unit; their shares have."""
+    own = candidates(study, options, device)
+    return crossfit(
+        study.filled, study.treatment, folds.fold, own, weight=study.weight, seed=seed, name="propensity"
     )
-    floor = 0.05 * float(np.average(squares, weights=study.weight))
-    return Treatment(fit.prediction, np.maximum(spread.prediction, floor), notes, fit)
+
+
+def left_out(
+    study: Study, folds: Folds, options: NetOptions, seed: int, device: str, n_jobs: int | None
+) -> Twice:
+    """E[T | x] by models that saw neither the unit nor some fold."""
+    return left_out_twice(
+        study.filled,
+        study.treatment,
+        folds.fold,
+        parts_of(study, folds),
+        candidates(study, options, device),
+        weight=study.weight,
+        seed=seed,
+        n_jobs=n_jobs,
+    )
+
+
+def spread(study: Study, folds: Folds, mean: Array, options: NetOptions, seed: int, device: str) -> Array:
+    """Var(T | x) (n,) of a dose: squared residuals, cross-fitted."""
+    squares = (study.treatment - mean) ** 2
+    simple = standard_learners("mean", options, device)
+    fit = crossfit(
+        study.filled,
+        squares,
+        folds.fold,
+        simple,
+        weight=study.weight,
+        seed=seed + 1,
+        name="variance of treatment",
+    )
+    return np.maximum(fit.prediction, 0.05 * float(np.average(squares, weights=study.weight)))
+
+
+def candidates(study: Study, options: NetOptions, device: str) -> dict[str, Learner]:
+    """Candidates for a study's propensity."""
+    scale: Scale = "probability" if study.binary else "mean"
+    return learners(scale, study.n, options, device, groups_of(study))
+
+
+def crossfitted_state(made: CrossFitted) -> State:
+    """Held-out predictions as arrays and JSON values, without the models: none is asked again."""
+    arrays = {f"candidates/{name}": each for name, each in made.candidates.items()}
+    values: dict[str, Any] = {"loss": dict(made.loss), "share": dict(made.share)}
+    return arrays | {"prediction": made.prediction}, values
+
+
+def crossfitted_restored(arrays: Mapping[str, Any], values: Mapping[str, Any]) -> CrossFitted:
+    """Rebuild what ``crossfitted_state`` took apart."""
+    own = {name: arrays[f"candidates/{name}"] for name in values["share"]}
+    return CrossFitted(arrays["prediction"], own, values["loss"], values["share"])
+
+
+CROSSFITTED = Form(crossfitted_state, crossfitted_restored)
+TWICE: Form[Twice] = Form(
+    lambda made: ({"candidates": made.candidates, "share": made.share}, {}),
+    lambda arrays, values: Twice(arrays["candidates"], arrays["share"]),
+)
+ARRAY: Form[Array] = Form(lambda found: ({"values": found}, {}), lambda arrays, values: arrays["values"])

@@ -1,0 +1,71 @@
+"""Sums over rows by cells: folds, and the parts of them that are left out in turn where the shares of a stacked mean are learned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from joblib import Parallel, delayed
+
+from hte_bridge.engines.deep.checkpoint import SUMS, Checkpoint
+from hte_bridge.engines.deep.design import Design
+from hte_bridge.engines.deep.heldout import Others
+from hte_bridge.engines.deep.points import Rows
+from hte_bridge.engines.deep.sums import Sums, sums, total
+from hte_bridge.progress import steps
+
+Codes = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Which cell holds each row.
+
+    Parameters
+    ----------
+    code, part : array (n,)
+        Of the cell, which lies in one fold, and of the part that it is left out with.
+    checkpoint : Checkpoint
+        Where each cell's sums are left.
+    n_jobs : int, optional
+        Cells side by side.
+    """
+
+    code: Codes
+    part: Codes
+    checkpoint: Checkpoint
+    n_jobs: int | None
+
+    @classmethod
+    def of(cls, fold: Codes, part: Codes | None, checkpoint: Checkpoint, n_jobs: int | None) -> Cells:
+        """Folds, each cut where it lies in several parts; without parts folds alone."""
+        part = np.zeros_like(fold) if part is None else part
+        code = np.unique(fold * (int(part.max()) + 1) + part, return_inverse=True)[1]
+        return cls(code.reshape(-1), part, checkpoint, n_jobs)
+
+    def sums(self, made: Design, leave: int | None = None) -> dict[int, Sums]:
+        """Of each cell, but for those of one fold."""
+        rows = made.rows
+        kept = self.checkpoint.under(rows, made.basis, made.drift)
+        names = np.unique(self.code[rows.fold != leave]).tolist()
+        # threads of this process, whatever the backend: the rows of a cell are too many to be sent elsewhere
+        found = Parallel(n_jobs=self.n_jobs, backend="threading")(
+            delayed(kept.remember)(
+                f"sums-{k}", SUMS, sums, rows.at(self.code == k), made.basis, made.drift, made.device
+            )
+            for k in steps(names, "deep: Gram matrix")
+        )
+        return dict(zip(names, found, strict=True))
+
+    def others(self, fold: int, made: Design, found: dict[int, Sums]) -> Others:
+        """What models of a fold are fitted to, from the sums of (at least) the other folds' cells."""
+        by_part: dict[int, list[Sums]] = {}
+        for k in np.unique(self.code[made.rows.fold != fold]).tolist():
+            by_part.setdefault(int(self.part[self.code == k][0]), []).append(found[k])
+        return Others(made, {part: total(each) for part, each in by_part.items()}, made.rows)
+
+    def others_alone(self, fold: int, made: Design, rows: Rows) -> Others:
+        """The same from sums of their own, of blocks that such models may use: not a bit depends on what other folds, or all, ask for."""
+        own = made.alone(fold, rows)
+        return self.others(fold, own, self.sums(own, leave=fold))
