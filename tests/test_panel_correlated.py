@@ -108,7 +108,7 @@ def test_no_held_out_prediction_sees_an_outcome_of_its_fold():
 
 def test_few_units_with_many_periods_do_not_hide_their_errors():
     """As many functions as units: their residuals from a model that follows them show nothing, those from a model without them do."""
-    draw = adoption("once", n_units=48, n_periods=20, correlation=0.8, seed=101)
+    draw = adoption("once", n_units=48, n_periods=20, correlation=0.8, seed=102)
     fit = hb.Deep(**OPTIONS).fit(study(draw))
     assert fit.info["inflation"] > 2.0
     assert miss(draw, fit) < 0.4  # .93 where each round begins at the model that follows units

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from hte_bridge.crossfit import check_folds
-from hte_bridge.engines.deep.canonical import Order
-from hte_bridge.engines.deep.fit import DeepFit, check_size
+from hte_bridge.engines.deep.canonical import Seen
+from hte_bridge.engines.deep.fit import DeepFit, check_other_folds, check_size
 from hte_bridge.engines.deep.threads import threads
 from hte_bridge.errors import InvalidOption
 from hte_bridge.options import between, whole
@@ -125,7 +125,9 @@ class Deep:
         DidNotConverge
             If no usable fit was found, with what to look for.
         InvalidData
-            If a value is so large that its square overflows.
+            If a value is so large that its square overflows, or the folds are those of other units.
+        NotIdentified
+            If the treatment of a cross-section does not vary without some fold.
         InvalidOption
             If the device asked for is not there.
         """
@@ -138,10 +140,12 @@ class Deep:
             from hte_bridge.engines.deep.gram import fit_gram as fit
         else:
             from hte_bridge.engines.deep.kernel_branch import fit_kernel as fit
+        if not study.fixed_effects.shape[1]:
+            check_other_folds(study, folds)
         with threads(1):  # more would move last bits; folds side by side (`n_jobs`) do not
-            order = Order.of(study, folds)
-            branch = fit(order.study(study).scored, order.folds(folds), self)
-            return DeepFit(self, study, folds, replace(branch, heldout=order.back(branch.heldout)))
+            seen = Seen.of(study, folds)
+            branch = fit(seen.study, seen.order.folds(folds), self)
+            return DeepFit(self, study, folds, replace(branch, heldout=seen.order.back(branch.heldout)))
 
     def fit_path(
         self,

@@ -11,6 +11,7 @@ import torch
 
 from hte_bridge.engine import Array
 from hte_bridge.engines.deep.candidates import HOPELESS, Candidate, search
+from hte_bridge.engines.deep.canonical import GRID
 from hte_bridge.engines.deep.categories import Categories, groups_of
 from hte_bridge.engines.deep.error_variance import ErrorVariance, error_variance
 from hte_bridge.engines.deep.forms import Form, forms, forms_at_levels
@@ -61,24 +62,22 @@ class Sample:
         x, y, weight = study.filled[rows], study.outcome[rows], study.weight[rows]
         x = x if columns is None else x[:, columns]
         standard = Standard.of(x, weight)
-        mean = float(np.average(y, weights=weight))
-        sd = float(np.sqrt(np.average((y - mean) ** 2, weights=weight)))
-        if np.ptp(y) == 0:  # as among few events: their mean is left, and an effect of zero
-            mean, sd = float(y[0]), 1.0
+        mean, sd = middle_and_sd(y, weight)  # of one value, as among few events: an effect of zero
         # each covariate points towards higher outcomes, so that the units it came in, sign included, change nothing
         towards = np.where((weight * (y - mean)) @ standard(x) < 0, -1.0, 1.0)
         spread = standard.spread * towards
         categories = Categories.of(groups_of(study, columns), standard.centre, spread)
         bare = Rows(
             x=torch.as_tensor(np.ascontiguousarray(categories(standard(x) * towards))),
-            y=torch.as_tensor((y - mean) / sd),
+            y=torch.as_tensor(np.round((y - mean) / sd / GRID) * GRID),
             noise=torch.as_tensor(weight.mean() / weight),
             loads=torch.zeros(0, len(y), dtype=torch.float64),
             cluster=torch.as_tensor(study.cluster[rows].copy()) if study.clustered else None,
             device=device,
             groups=categories.groups,
         )
-        units = Units(standard.centre, spread, mean, sd, turn=categories.turn, columns=columns)
+        dose = (0.0, 1.0) if study.binary else middle_and_sd(study.treatment[rows], weight)
+        units = Units(standard.centre, spread, mean, sd, None, categories.turn, columns, *dose)
         return cls(bare, units, study.treatment[rows], propensity[rows], has_level(y))
 
     @classmethod
@@ -96,7 +95,8 @@ class Sample:
     def rows(self, form: Form) -> Rows:
         """The units under a form."""
         spread = self.units.error_sd(self.bare.x)
-        return replace(self.bare, loads=form.loads(self.treatment, self.propensity, spread))
+        dose, mean = self.units.dose(self.treatment), self.units.dose(self.propensity)
+        return replace(self.bare, loads=form.loads(dose, mean, spread))
 
     def model(self, form: Form) -> Model:
         """A form of the model with these units."""
@@ -120,6 +120,21 @@ class Sample:
         chosen = even_subset(self.bare.n, most, seed)
         fewer = self.bare.take(torch.as_tensor(chosen))
         return replace(self, bare=fewer, treatment=self.treatment[chosen], propensity=self.propensity[chosen])
+
+
+def middle_and_sd(values: Array, weight: Array) -> tuple[float, float]:
+    """Weighted mean and standard deviation of values (n,); one where they are one value.
+
+    Examples
+    --------
+    >>> middle_and_sd(np.array([1.0, 3.0]), np.ones(2)), middle_and_sd(np.array([0.1, 0.1, 0.1]), np.ones(3))
+    ((2.0, 1.0), (0.1, 1.0))
+    """
+    if np.ptp(values) == 0:
+        return float(values[0]), 1.0
+    mean = float(np.average(values, weights=weight))
+    mean += float(np.average(values - mean, weights=weight))  # far from zero the mean is itself rounded
+    return mean, float(np.sqrt(np.average((values - mean) ** 2, weights=weight)))
 
 
 def even_subset(n: int, most: int, seed: int) -> Codes:

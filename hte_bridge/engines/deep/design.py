@@ -214,7 +214,9 @@ def design(
         blocks += unheard_blocks(z, names, found, overall, blocks, slopes.columns)
     extra = net_columns(nets, z, rows)
     wide = np.hstack([rows.points, extra])
-    centre, scale = np.append(centre, extra.mean(axis=0)), np.append(scale, extra.std(axis=0) + 1e-9)
+    spread = extra.std(axis=0)
+    spread = np.where(spread > 0, spread, 1.0)
+    centre, scale = np.append(centre, extra.mean(axis=0)), np.append(scale, spread)
     wide_z = (extra - centre[len(names) :]) / scale[len(names) :]
     blocks += net_blocks(wide_z, len(names))
     basis = Basis.fit(blocks, wide, centre, scale)

@@ -136,6 +136,9 @@ def fit(
     temper : float
         Rows that count as one, where errors move together (``tempering.py``).
     """
+    second = (
+        second if second > 0 else 1.0
+    )  # of an outcome that the effects explain nothing is left: any scale will do
     state = _State.begin(gram, second, freedom, owner, free, device, temper)
     before = -np.inf
     while True:

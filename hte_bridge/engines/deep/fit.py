@@ -15,10 +15,10 @@ import pandas as pd
 from hte_bridge.alignment import Units, by_label
 from hte_bridge.engine import Array, HeldOut
 from hte_bridge.engines.deep.answers import NOT_CONVERGED, answer, recovered_answer
-from hte_bridge.engines.deep.canonical import Order
+from hte_bridge.engines.deep.canonical import Seen
 from hte_bridge.engines.deep.contract import Branch
 from hte_bridge.engines.deep.threads import threads
-from hte_bridge.errors import InvalidData, InvalidNewData
+from hte_bridge.errors import InvalidData, InvalidNewData, NotIdentified
 from hte_bridge.options import whole
 from hte_bridge.shown import Fitted
 from hte_bridge.study import Codes, Folds, Study
@@ -215,12 +215,16 @@ class DeepFit(Fitted):
 
     def encode(self, new: Any) -> Array:
         """Filled covariates (m, q) of new rows."""
-        return self.seen.fill(self.seen.encoder.transform(new))
+        return self._seen.encode(new)
 
     @cached_property
+    def _seen(self) -> Seen:
+        return Seen.of(self.study, self.folds)
+
+    @property
     def seen(self) -> Study:
-        """The study as the engine sees it: sorted (``canonical.py``), and covariates with long tails have their normal scores behind them."""
-        return Order.of(self.study, self.folds).study(self.study).scored
+        """The study as the engine sees it (``canonical.py``)."""
+        return self._seen.study
 
     def _band(self, x: Array, estimate: Array, std_error: Array, level: float) -> tuple[Array, Array]:
         """Ends of the band: the pointwise sd times the ``level`` quantile of the largest standardised deviation."""
@@ -273,6 +277,24 @@ def check_size(study: Study) -> None:
             raise InvalidData(
                 f"`{name}` must be below {LARGEST:g} in size, so that sums of squares can be formed. The largest value is "
                 f"{column[row]:.3g}, in row {row}. Rescale it."
+            )
+
+
+def check_other_folds(study: Study, folds: Folds) -> None:
+    """Refuse a cross-section whose treatment does not vary without some fold.
+
+    Raises
+    ------
+    NotIdentified
+        With the fold and the value.
+    """
+    for number, (train, _) in enumerate(folds):
+        seen = study.treatment[train]
+        if np.ptp(seen) == 0:
+            raise NotIdentified(
+                f"What predicts a fold is fitted to the others, whose treatment must vary. Without fold {number} "
+                f"`{study.names.treatment}` is {seen[0]:g} in each of {len(seen):,} rows: all rows with another value lie in that "
+                "fold. Use more treated clusters, name finer ones, or make other folds."
             )
 
 

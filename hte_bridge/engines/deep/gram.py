@@ -15,6 +15,7 @@ from hte_bridge.engines.deep.contract import Branch, Whole
 from hte_bridge.engines.deep.design import Design, design
 from hte_bridge.engines.deep.devices import device_of, doubles_on
 from hte_bridge.engines.deep.last_layer import fit_last_layer
+from hte_bridge.engines.deep.moved import Moved
 from hte_bridge.engines.deep.nets import NetOptions
 from hte_bridge.engines.deep.points import Rows
 from hte_bridge.engines.deep.treatment import Treatment, centre_treatment, parts_of
@@ -105,6 +106,8 @@ def fit_gram(study: Study, folds: Folds, options: Deep) -> Branch:
     """
     began = time.perf_counter()
     checkpoint = Checkpoint.of(options.checkpoint)
+    shift = Moved.of(study)
+    study = shift.study(study)
     nets = NetOptions(
         hidden=options.hidden, epochs=min(options.epochs, NUISANCE_EPOCHS), n_nets=options.n_nets
     )
@@ -130,7 +133,9 @@ def fit_gram(study: Study, folds: Folds, options: Deep) -> Branch:
     trained = time.perf_counter() - began - centred
     unseen = rows_without(study, folds, made, treatment) if twice else None
     part = parts_of(study, folds)
-    fitted = fit_last_layer(study, made, False, options.n_jobs, checkpoint, precision, level, unseen, part)
+    fitted = fit_last_layer(
+        study, made, False, options.n_jobs, checkpoint, precision, level, unseen, part, shift.unit
+    )
     heldout = replace(fitted.heldout, propensity=treatment.mean, treatment_variance=treatment.variance)
     seconds = {"treatment": round(centred, 2), "networks": round(trained, 2)} | fitted.info["seconds"]
     errors += RELATIVE * (fitted.surface.level is not None)
@@ -139,5 +144,7 @@ def fit_gram(study: Study, folds: Folds, options: Deep) -> Branch:
         info["treatment_losses"] = dict(treatment.crossfitted.loss)
         info["treatment_shares"] = dict(treatment.crossfitted.share)
     notes = (*treatment.notes, *fitted.notes)
-    whole = Whole(fitted.surface, converged=fitted.converged, structure=made.structure.arrays())
-    return Branch("gram", heldout, whole, notes, info)
+    whole = Whole(
+        fitted.surface.per(shift.unit), converged=fitted.converged, structure=made.structure.arrays()
+    )
+    return Branch("gram", shift.back(heldout), whole, notes, info)

@@ -38,7 +38,7 @@ def mean_without_part(
         Of the few rows.
     """
     units = first.sample.units
-    combination = at.model.form.mean(propensity, units.error_sd(at.model.rows.x))
+    combination = at.model.form.mean(units.dose(propensity), units.error_sd(at.model.rows.x))
     found = torch.empty_like(at.solved)
     several = len(np.unique(part)) > 1
     for each in np.unique(part):

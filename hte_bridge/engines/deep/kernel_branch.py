@@ -63,6 +63,20 @@ def fit_kernel(study: Study, folds: Folds, options: Deep) -> Branch:
     """
     began = time.perf_counter()
     device_of(options)  # a device that is not there is refused before anything else
+    treatment, predicted, mean = parts_held_out(study, folds, options)
+    heldout, losses, notes = held_out(study, folds, treatment, predicted, mean)
+    info: dict[str, Any] = {"losses": losses, "seconds": round(time.perf_counter() - began, 2)}
+    if treatment.crossfitted is not None:
+        info["treatment_losses"] = dict(treatment.crossfitted.loss)
+        info["treatment_shares"] = dict(treatment.crossfitted.share)
+    on_all_rows = partial(fit_whole, study, treatment.mean, options)
+    return Branch("kernel", heldout, on_all_rows, (*treatment.notes, *notes), info)
+
+
+def parts_held_out(
+    study: Study, folds: Folds, options: Deep
+) -> tuple[Treatment, list[Predicted], CrossFitted]:
+    """The treatment's mean, what kernel fits say of the fold that each has not seen, and the stacked outcome mean."""
     nets = NetOptions(hidden=options.hidden, epochs=options.epochs, n_nets=options.n_nets)
     treatment = centre_treatment(study, folds, nets, options.seed, "cpu", options.n_jobs)
     part, without = parts_of(study, folds), treatment.seen_without(folds.n_folds)
@@ -73,14 +87,7 @@ def fit_kernel(study: Study, folds: Folds, options: Deep) -> Branch:
     ]
     side_by_side = Parallel(n_jobs=options.n_jobs, prefer="threads")
     others, *predicted = side_by_side(steps(work, "deep: kernel fits", len(work)))
-    others = stacked(study, folds, part, others, predicted, options, nets)
-    heldout, losses, notes = held_out(study, folds, treatment, predicted, others)
-    info: dict[str, Any] = {"losses": losses, "seconds": round(time.perf_counter() - began, 2)}
-    if treatment.crossfitted is not None:
-        info["treatment_losses"] = dict(treatment.crossfitted.loss)
-        info["treatment_shares"] = dict(treatment.crossfitted.share)
-    on_all_rows = partial(fit_whole, study, treatment.mean, options)
-    return Branch("kernel", heldout, on_all_rows, (*treatment.notes, *notes), info)
+    return treatment, predicted, stacked(study, folds, part, others, predicted, options, nets)
 
 
 def fit_whole(study: Study, propensity: Array, options: Deep) -> Whole:

@@ -115,7 +115,7 @@ class KernelPosterior:
         means, variances = zip(*side_by_side(delayed(mix)(x) for x in chunks), strict=True)
         sd = torch.cat(variances)[: len(covariates)].clamp(min=0.0).sqrt().cpu().numpy()
         mean = torch.cat(means)[: len(covariates)].cpu().numpy()
-        return mean * self.units.outcome_sd, sd * self.units.outcome_sd
+        return mean * self.units.effect_sd, sd * self.units.effect_sd
 
     def mean(self, covariates: Array) -> Array:
         """Mean (m,) of tau at the rows of ``covariates``, without the cost of the variance."""
@@ -126,12 +126,12 @@ class KernelPosterior:
                 for each in self.components
             ]
             found.append(torch.stack(parts).sum(0))
-        return np.asarray(torch.cat(found)[: len(covariates)].cpu().numpy() * self.units.outcome_sd)
+        return np.asarray(torch.cat(found)[: len(covariates)].cpu().numpy() * self.units.effect_sd)
 
     def outcome_mean(self, covariates: Array, propensity: Array) -> Array:
         """E[Y | x] at the rows of ``covariates`` (m, q), whose treatment has the mean ``propensity`` (m,)."""
         found, start = [], 0
-        filled = np.append(propensity, np.zeros(TILE))
+        filled = np.append(self.units.dose(propensity), np.zeros(TILE))
         for x in self._chunks(covariates):
             share = filled[start : start + len(x)]
             start += len(x)
@@ -161,7 +161,7 @@ class KernelPosterior:
             )  # never fails where rows repeat and the spread is singular
             root = vectors * values.clamp(min=0.0).sqrt()
             found.append((mean[:, None] + root @ normal).T.cpu().numpy())
-        return np.asarray(rng.permutation(np.concatenate(found))) * self.units.outcome_sd
+        return np.asarray(rng.permutation(np.concatenate(found))) * self.units.effect_sd
 
     def average(self, covariates: Array, weights: Array) -> tuple[Array, Array]:
         """Means (g,) and covariance (g, g) of ``weights @ tau`` for weights (g, m)."""
@@ -177,7 +177,7 @@ class KernelPosterior:
         mean = share @ stacked
         off = stacked - mean
         total = within + (off * share[:, None]).T @ off
-        return mean.cpu().numpy() * self.units.outcome_sd, total.cpu().numpy() * self.units.outcome_sd**2
+        return mean.cpu().numpy() * self.units.effect_sd, total.cpu().numpy() * self.units.effect_sd**2
 
     def _chunks(self, covariates: Array, times: int = 1) -> Iterator[torch.Tensor]:
         """Standardised rows, so many times ``CHUNK`` at once; the last chunk is filled up with zeros to a whole number of tiles."""

@@ -82,6 +82,7 @@ def fit_last_layer(
     level: Units | None = None,
     unseen: Sequence[Rows] | None = None,
     part: Codes | None = None,
+    unit: float = 1.0,
 ) -> Fitted:
     """One pass of sums by fold, then everything that the Gram matrix can say.
 
@@ -104,6 +105,8 @@ def fit_last_layer(
         For each fold the rows as its held-out model, which then has sums of its own, is to see them; without, sums are shared.
     part : array (n,), optional
         Of a cross-section: codes of the parts that are left out beside a fold where the shares of a stacked mean are learned.
+    unit : float
+        What a dose was divided by, so that notes speak of one unit of it.
     """
     began = time.perf_counter()
     rows, cells = made.rows, Cells.of(made.rows.fold, part, checkpoint, n_jobs)
@@ -126,13 +129,13 @@ def fit_last_layer(
     else:
         others = [partial(cells.others_alone, k, even, own) for k, own in enumerate(unseen)]
     heldout, loss = crossfit(even, others, moving, n_jobs, cluster, part)
-    info = _info(made, solved, loss, inflation)
+    info = _info(made, solved, loss, inflation, unit)
     info["seconds"] = {
         "sums": round(summed - began, 2),
         "variances": round(settled - summed, 2),
         "held out": round(time.perf_counter() - settled, 2),
     }
-    notes = (*_notes(solved, loss, spread), *together(study, made, solved))
+    notes = (*_notes(solved, loss, spread, unit), *together(study, made, solved))
     return Fitted(surface, heldout, info, notes, solved.layer.converged)
 
 
@@ -318,7 +321,7 @@ def design_effect(
     cell = np.arange(len(error)) if cluster is None else cluster
     both = np.unique(level * (int(cell.max()) + 1) + cell, return_inverse=True)[1]
     totals = np.bincount(both.reshape(-1), weights=error)
-    found = max(float(totals @ totals) / float(made.rows.weight @ residual**2), 1.0)
+    found = max(float(totals @ totals) / max(float(made.rows.weight @ residual**2), 1e-300), 1.0)
     if cluster is None or len(totals) > len(np.unique(level)):
         return found
     return max(found, inflation) if inflation <= LASTING else float("nan")
@@ -333,7 +336,9 @@ def _spread(made: Design, solved: Solved) -> float:
     return float((made.basis.features(made.rows.points[::step]).astype(np.float64) @ full[:width]).std())
 
 
-def _info(made: Design, solved: Solved, loss: dict[str, float], inflation: float) -> dict[str, Any]:
+def _info(
+    made: Design, solved: Solved, loss: dict[str, float], inflation: float, unit: float
+) -> dict[str, Any]:
     layer = solved.layer
     kept = [k for k in range(len(layer.variance)) if layer.variance[k] > 0]
     return {
@@ -341,7 +346,7 @@ def _info(made: Design, solved: Solved, loss: dict[str, float], inflation: float
         "points": len(made.rows.points),
         "features": made.basis.size,
         "noise": float(layer.error_variance),
-        "nugget": float(solved.nugget),
+        "nugget": float(solved.nugget) / unit**2,
         "losses": loss,
         "inflation": inflation,
         "steps": layer.steps,
@@ -354,12 +359,12 @@ def _info(made: Design, solved: Solved, loss: dict[str, float], inflation: float
     }
 
 
-def _notes(solved: Solved, loss: dict[str, float], spread: float) -> tuple[str, ...]:
+def _notes(solved: Solved, loss: dict[str, float], spread: float, unit: float) -> tuple[str, ...]:
     found = []
     share = solved.nugget**0.5 / spread
     if share > LARGE_NUGGET:
         found.append(
-            f"The effect varies by a standard deviation of {solved.nugget**0.5:.3g} that no block explains "
+            f"The effect varies by a standard deviation of {solved.nugget**0.5 / unit:.3g} that no block explains "
             f"({share:.0%} of that of the fitted effect); intervals contain it."
         )
     if loss["deep"] > loss["linear"]:

@@ -70,10 +70,12 @@ def nugget(residual: Array, treatment: Array, weight: Array, arm: Codes | None =
     0.0
     """
     square, lever = residual**2, treatment**2
+    if not square.any():  # every outcome is fitted exactly
+        return 0.0, 0.0
     arm = np.zeros(len(square), dtype=np.int64) if arm is None else arm
     noise, found, error = _means(square, weight, arm), 0.0, np.inf
     for _ in range(ROUNDS):
-        by = weight / np.maximum(noise + found * lever, 1e-300) ** 2
+        by = weight / np.maximum(noise + found * lever, 1e-150) ** 2
         by = by / by.mean()
         off = lever - _means(lever, by, arm)
         moved = float(by @ off**2)

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy import special
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.model_selection import GridSearchCV
 from torch import nn
@@ -131,7 +132,7 @@ class Linear:
 
     def __call__(self, new: Array) -> Array:
         index = self.standard(new) @ self.slopes + self.intercept
-        return np.asarray(index if self.scale == "mean" else 1.0 / (1.0 + np.exp(-index)))
+        return np.asarray(index if self.scale == "mean" else special.expit(index))
 
 
 def linear(x: Array, y: Array, weight: Array, scale: Scale) -> Linear:

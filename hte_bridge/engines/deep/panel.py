@@ -11,6 +11,7 @@ from hte_bridge.engines.deep.checkpoint import Checkpoint
 from hte_bridge.engines.deep.contract import Branch, Whole
 from hte_bridge.engines.deep.design import design
 from hte_bridge.engines.deep.last_layer import fit_last_layer
+from hte_bridge.engines.deep.moved import Moved
 from hte_bridge.engines.trends import doubts
 from hte_bridge.study import Folds, Study
 
@@ -37,10 +38,16 @@ def fit_panel(study: Study, folds: Folds, options: Deep) -> Branch:
     """
     began = time.perf_counter()
     checkpoint = Checkpoint.of(options.checkpoint)
+    moved = Moved.of(study)
+    study = moved.study(study)
     made = design(study, folds, options, study.treatment, checkpoint)
     trained = time.perf_counter() - began
-    fitted = fit_last_layer(study, made, moving=True, n_jobs=options.n_jobs, checkpoint=checkpoint)
+    fitted = fit_last_layer(
+        study, made, moving=True, n_jobs=options.n_jobs, checkpoint=checkpoint, unit=moved.unit
+    )
     info = fitted.info | {"seconds": {"networks": round(trained, 2)} | fitted.info["seconds"]}
-    heldout = replace(fitted.heldout, lost=lost_to_effects(study, folds))
-    whole = Whole(fitted.surface, converged=fitted.converged, structure=made.structure.arrays())
+    heldout = replace(moved.back(fitted.heldout), lost=lost_to_effects(study, folds))
+    whole = Whole(
+        fitted.surface.per(moved.unit), converged=fitted.converged, structure=made.structure.arrays()
+    )
     return Branch("panel", heldout, whole, (*fitted.notes, *doubts(study)), info)

@@ -17,6 +17,7 @@ from hte_bridge.engines.deep.evidence import LastLayer
 from hte_bridge.engines.deep.points import SlopeGroups, distinct, group_dummies
 from hte_bridge.engines.deep.tau_nets import Ensemble
 from hte_bridge.engines.deep.units import Units
+from hte_bridge.scaling import power
 
 Array = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
@@ -62,17 +63,31 @@ class Surface:
     recovered: tuple[tuple[Array, Array, Codes], ...] = ()
     level: Units | None = None
 
+    def per(self, unit: float) -> Surface:
+        """The effect of one unit of a dose that came in multiples of ``unit``."""
+        return replace(
+            self,
+            mean=self.mean / unit,
+            root=self.root / unit,
+            slope_variance=self.slope_variance / unit**2,
+            nugget=self.nugget / unit**2,
+        )
+
     def moments(self, covariates: Array) -> tuple[Array, Array]:
         """Mean and sd of tau (m,) at covariates (m, q)."""
         estimate, variance = np.empty(len(covariates)), np.empty(len(covariates))
-        light = self.root.astype(np.float32)
+        unit = float(power(np.abs(self.root).max(initial=0.0)))  # single precision has no 1e40, and no 1e-50
+        light = (self.root / unit).astype(np.float32)
         for here, f, slope, unseen in self._chunks(covariates):
             k = f.shape[1]
             estimate[here] = f.astype(np.float64) @ self.mean[:k] + slope @ self.mean[k:]
             spread = f @ light[:k]
             if slope.shape[1]:
                 spread += slope @ light[k:]
-            variance[here] = np.einsum("ij,ij->i", spread, spread) + unseen @ self.slope_variance
+            variance[here] = (
+                np.einsum("ij,ij->i", spread, spread).astype(np.float64) * unit**2
+                + unseen @ self.slope_variance
+            )
         multiple = self._multiple(covariates)
         return estimate * multiple, np.sqrt(variance + self.nugget) * multiple
 

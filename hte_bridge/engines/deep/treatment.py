@@ -68,12 +68,12 @@ def halves(study: Study, folds: Folds) -> Codes:
     """Each of two folds in two: clusters whole, else arm by arm. Code (n,) of the half of each unit."""
     half = np.empty(study.n, dtype=np.int64)
     for k, (_, own) in enumerate(folds):
-        unit = (
-            study.cluster[own]
-            if study.clustered
-            else np.argsort(np.argsort(study.treatment[own], kind="stable"))
-        )
-        half[own] = 2 * k + np.unique(unit, return_inverse=True)[1] % 2
+        arms = [own[study.treatment[own] == arm] for arm in (0.0, 1.0)] if study.binary else [own]
+        if study.clustered:
+            half[own] = 2 * k + np.unique(study.cluster[own], return_inverse=True)[1] % 2
+            continue
+        for arm in arms:  # one after the other: which is called 1 changes nothing
+            half[arm] = 2 * k + np.argsort(np.argsort(study.treatment[arm], kind="stable")) % 2
     return half
 
 

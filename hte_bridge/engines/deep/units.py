@@ -50,6 +50,8 @@ class Units:
     ----------
     centre, spread : array (k,)
     outcome_mean, outcome_sd : float
+    treatment_mean, treatment_sd : float
+        Of a dose; zero and one of a binary treatment.
     level : Level, optional
         Where errors vary with the level of the outcome.
     turn : array (k, k), optional
@@ -65,6 +67,17 @@ class Units:
     level: Level | None = None
     turn: Array | None = None
     columns: Codes | None = None
+    treatment_mean: float = 0.0
+    treatment_sd: float = 1.0
+
+    @property
+    def effect_sd(self) -> float:
+        """What the model's effect is multiplied by: units of the outcome per unit of treatment."""
+        return self.outcome_sd / self.treatment_sd
+
+    def dose(self, treatment: Array) -> Array:
+        """Treatments, or their means, as the model sees them."""
+        return np.asarray((treatment - self.treatment_mean) / self.treatment_sd)
 
     def standardise(self, covariates: Array) -> torch.Tensor:
         """Covariates (m, q) as the kernel sees them."""
@@ -75,7 +88,8 @@ class Units:
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Arrays and JSON values of which it is made."""
         arrays: dict[str, Any] = {"centre": self.centre, "spread": self.spread}
-        values: dict[str, Any] = {"outcome_mean": self.outcome_mean, "outcome_sd": self.outcome_sd}
+        plain = ("outcome_mean", "outcome_sd", "treatment_mean", "treatment_sd")
+        values: dict[str, Any] = {name: getattr(self, name) for name in plain}
         given = {"turn": self.turn, "columns": self.columns}
         arrays |= {name: value for name, value in given.items() if value is not None}
         if self.level is not None:
@@ -88,7 +102,8 @@ class Units:
         """Rebuild what ``state`` took apart."""
         level = Level(arrays["level"], values["events"], values["scale"]) if "level" in arrays else None
         plain = arrays["centre"], arrays["spread"], values["outcome_mean"], values["outcome_sd"]
-        return cls(*plain, level, arrays.get("turn"), arrays.get("columns"))
+        dose = values["treatment_mean"], values["treatment_sd"]
+        return cls(*plain, level, arrays.get("turn"), arrays.get("columns"), *dose)
 
     def error_sd(self, x: torch.Tensor) -> torch.Tensor:
         """Standard deviation (m,) of the errors at standardised covariates x (m, q), as a multiple of a common one."""
