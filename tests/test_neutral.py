@@ -349,3 +349,8 @@ def test_columns_named_by_numbers_and_tuples_print_and_draw(tmp_path):
     table.report(tmp_path / "r.html")
     table.save(tmp_path / "t.parquet")
     assert str(Table.load(tmp_path / "t.parquet")) == str(Table(table.rows, table.meta))
+
+
+def test_a_message_of_several_lines_is_one_sentence():
+    text = str(Table((Estimate.missing("ate", "R stopped:\n  object 'a'\n\tnot found", engine="grf"),)))
+    assert "[1] R stopped: object 'a' not found." in text

@@ -59,10 +59,15 @@ def layout(table: Table, stars: bool = False) -> Layout:
         heads=("engine", "estimand", "term", "estimate", "std. error", f"{coverage(rows)} interval", "p"),
         cells=tuple(written),
         marks=tuple(marks),
-        footnotes=tuple(map(visible, footnotes)),
-        notes=(*map(visible, notes(rows, table.meta)), *([star_note()] if stars else [])),
+        footnotes=tuple(map(_line, footnotes)),
+        notes=(*map(_line, notes(rows, table.meta)), *([star_note()] if stars else [])),
         breaks=_breaks([row.estimand for row in rows]),
     )
+
+
+def _line(text: str) -> str:
+    """A sentence as one line: R's messages have several."""
+    return visible(" ".join(text.split()))
 
 
 def _breaks(estimands: Sequence[str]) -> tuple[int, ...]:
