@@ -94,10 +94,10 @@ def deep(draw: Panel, cluster: str | None, seed: int) -> dict[str, Any]:
     began = time.perf_counter()
     fit = hb.Deep(seed=seed).fit(study)
     seconds = time.perf_counter() - began
-    x = study.filled[evaluated(study.n)]
+    chosen = evaluated(study.n)
     with threads(1):
-        estimate, std_error = fit.branch.posterior.moments(x)
-    found = judge(estimate, std_error, draw.beta_at(x)) | {"seconds": seconds}
+        estimate, std_error = fit.branch.posterior.moments(fit.encode(study.frame.iloc[chosen]))
+    found = judge(estimate, std_error, draw.beta_at(study.filled[chosen])) | {"seconds": seconds}
     held = fit.heldout
     moved = study.treatment - held.propensity
     miss = study.outcome - held.outcome_mean - moved * held.cate

@@ -13,7 +13,7 @@ from bench.metrics import judge, table
 from hte_bridge import simulate
 
 DESIGN = "nie_wager_B_500"  # a name that the page knows, here with few rows
-DRAWS = 2
+DRAWS = 3
 
 
 @pytest.fixture(scope="module")

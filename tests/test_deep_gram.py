@@ -83,10 +83,11 @@ def test_held_out_models_are_fitted_to_treatments_centred_without_their_fold(mon
     fit_last_layer, seen = gram.fit_last_layer, []
 
     def spy(own, made, *given):
+        unseen = given[5]
         by_outcome = np.argsort(own.outcome, kind="stable")  # the order of the study in a fit is its own
-        for rows in given[-2]:
+        for rows in unseen:
             assert np.array_equal(rows.outcome, made.rows.outcome)
-        seen.append([(rows.fold[by_outcome], rows.treatment[by_outcome]) for rows in given[-2]])
+        seen.append([(rows.fold[by_outcome], rows.treatment[by_outcome]) for rows in unseen])
         return fit_last_layer(own, made, *given)
 
     monkeypatch.setattr(gram, "fit_last_layer", spy)

@@ -135,7 +135,7 @@ def test_large_samples_have_relative_effects_too(tmp_path):
     assert level is not None
     assert "as large as they are" in fit.info["error_variance"]
     plain = replace(fit.branch.posterior, level=None)
-    x = study_of(limited(40, seed=2)).filled
+    x = fit.encode(new)
     sd = level.error_sd(level.standardise(x)).numpy()
     np.testing.assert_allclose(surface["estimate"], plain.moments(x)[0] * sd)
     np.testing.assert_allclose(surface["std_error"], plain.moments(x)[1] * sd)

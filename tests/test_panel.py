@@ -128,7 +128,7 @@ def test_interval_grows_outside_the_support(draw, fit):
 
 
 def test_draws_and_averages_agree_with_moments(study, fit):
-    x = study.filled[:60]
+    x = fit.seen.filled[:60]
     mean, sd = fit.branch.posterior.moments(x)
     draws = fit.branch.posterior.draws(x, 4_000, seed=1)
     four_errors = 4 / 4_000**0.5
@@ -144,7 +144,7 @@ def test_draws_and_averages_agree_with_moments(study, fit):
 def test_posterior_is_rebuilt_bit_for_bit(study, fit):
     again = Surface.restore(*fit.branch.posterior.state())
     for ours, theirs in zip(
-        again.moments(study.filled[:80]), fit.branch.posterior.moments(study.filled[:80]), strict=True
+        again.moments(fit.seen.filled[:80]), fit.branch.posterior.moments(fit.seen.filled[:80]), strict=True
     ):
         assert np.array_equal(ours, theirs)
 

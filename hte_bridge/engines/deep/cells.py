@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -57,6 +59,14 @@ class Cells:
             for k in steps(names, "deep: Gram matrix")
         )
         return dict(zip(names, found, strict=True))
+
+    def each_fold(
+        self, made: Design, found: dict[int, Sums], unseen: Sequence[Rows] | None
+    ) -> list[Callable[[], Others]]:
+        """For each fold what makes its ``Others``: from the cells' sums or, with rows as its models are to see them, from sums of their own."""
+        if unseen is None:
+            return [partial(self.others, k, made, found) for k in range(int(made.rows.fold.max()) + 1)]
+        return [partial(self.others_alone, k, made, own) for k, own in enumerate(unseen)]
 
     def others(self, fold: int, made: Design, found: dict[int, Sums]) -> Others:
         """What models of a fold are fitted to, from the sums of (at least) the other folds' cells."""

@@ -139,10 +139,7 @@ def fit_gram(study: Study, folds: Folds, options: Deep) -> Branch:
     heldout = replace(fitted.heldout, propensity=treatment.mean, treatment_variance=treatment.variance)
     seconds = {"treatment": round(centred, 2), "networks": round(trained, 2)} | fitted.info["seconds"]
     errors += RELATIVE * (fitted.surface.level is not None)
-    info = fitted.info | {"seconds": seconds, "error_variance": errors}
-    if treatment.crossfitted is not None:
-        info["treatment_losses"] = dict(treatment.crossfitted.loss)
-        info["treatment_shares"] = dict(treatment.crossfitted.share)
+    info = fitted.info | {"seconds": seconds, "error_variance": errors} | treatment.info
     notes = (*treatment.notes, *fitted.notes)
     whole = Whole(
         fitted.surface.per(shift.unit), converged=fitted.converged, structure=made.structure.arrays()

@@ -151,16 +151,19 @@ def crossfit(
         if moving:
             mean[held] = y - moved * found.beta[place] - residual
             variance[held] = held_out_variance(made, k, found, points, moved, place)
-        left = {
-            "deep": residual,
-            "linear": within(
-                y - found.linear_drift[place] - found.linear_beside * extra - found.linear[place] * t
-            ),
-            "constant effect": within(y - found.drift[place] - found.beside * extra - found.constant * t),
-        }
+        left = {"deep": residual} | simpler(found, own, place, within)
         for name, miss in left.items():
             loss[name] += float((own.weight * miss**2).sum()) / rows.n
     return HeldOut(cate, mean, dose, variance if moving else None), loss
+
+
+def simpler(found: Functions, own: Rows, place: Codes, within: Callable[[Array], Array]) -> dict[str, Array]:
+    """Held-out residuals of the models whose effect is a line, or constant."""
+    t, y = own.treatment, own.outcome
+    extra = 0.0 if own.beside is None else own.beside
+    line = found.linear_drift[place] + found.linear_beside * extra + found.linear[place] * t
+    constant = found.drift[place] + found.beside * extra + found.constant * t
+    return {"linear": within(y - line), "constant effect": within(y - constant)}
 
 
 def functions(

@@ -65,10 +65,7 @@ def fit_kernel(study: Study, folds: Folds, options: Deep) -> Branch:
     device_of(options)  # a device that is not there is refused before anything else
     treatment, predicted, mean = parts_held_out(study, folds, options)
     heldout, losses, notes = held_out(study, folds, treatment, predicted, mean)
-    info: dict[str, Any] = {"losses": losses, "seconds": round(time.perf_counter() - began, 2)}
-    if treatment.crossfitted is not None:
-        info["treatment_losses"] = dict(treatment.crossfitted.loss)
-        info["treatment_shares"] = dict(treatment.crossfitted.share)
+    info = {"losses": losses, "seconds": round(time.perf_counter() - began, 2)} | treatment.info
     on_all_rows = partial(fit_whole, study, treatment.mean, options)
     return Branch("kernel", heldout, on_all_rows, (*treatment.notes, *notes), info)
 

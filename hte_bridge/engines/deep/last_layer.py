@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -124,10 +123,7 @@ def fit_last_layer(
     surface, inflation = posterior(study, made, weighed, solved)
     surface = replace(surface, level=level if made is scaled else None)
     settled = time.perf_counter()
-    if unseen is None:
-        others = [partial(cells.others, k, even, parts) for k in range(int(rows.fold.max()) + 1)]
-    else:
-        others = [partial(cells.others_alone, k, even, own) for k, own in enumerate(unseen)]
+    others = cells.each_fold(even, parts, unseen)
     heldout, loss = crossfit(even, others, moving, n_jobs, cluster, part)
     info = _info(made, solved, loss, inflation, unit)
     info["seconds"] = {

@@ -227,14 +227,7 @@ def left_out_twice(
            [3.5, nan, 1.5, 3.5, nan, 1.5],
            [2.5, 1.5, nan, 2.5, 1.5, nan]])
     """
-    number = int(fold.max()) + 1
-    wanted: dict[bytes, list[tuple[int, int]]] = {}  # rows to be fitted -> fold and part for which they are
-    for k in range(number):
-        for other in np.unique(part[fold != k]).tolist():
-            train = (fold != k) & (part != other)
-            if not train.any():  # two folds of one cluster each: nothing is left
-                train = fold != k
-            wanted.setdefault(train.tobytes(), []).append((k, other))
+    number, wanted = int(fold.max()) + 1, rows_left(fold, part)
 
     def predict(fit: int, rows: bytes, asked: list[tuple[int, int]]) -> Array:
         train = np.frombuffer(rows, dtype=bool)
@@ -257,6 +250,18 @@ def left_out_twice(
     if beside is not None:
         candidates = np.concatenate([beside, candidates], axis=2)
     return Twice(candidates, shares_without(candidates, y, fold, weight))
+
+
+def rows_left(fold: Codes, part: Codes) -> dict[bytes, list[tuple[int, int]]]:
+    """Rows to be fitted, as the bytes of a mask, and the folds and parts for which they are."""
+    wanted: dict[bytes, list[tuple[int, int]]] = {}
+    for k in range(int(fold.max()) + 1):
+        for other in np.unique(part[fold != k]).tolist():
+            train = (fold != k) & (part != other)
+            if not train.any():  # two folds of one cluster each: nothing is left
+                train = fold != k
+            wanted.setdefault(train.tobytes(), []).append((k, other))
+    return wanted
 
 
 def shares_without(candidates: Array, y: Array, fold: Codes, weight: Array) -> Array:

@@ -57,6 +57,14 @@ class Treatment:
     crossfitted: CrossFitted | None = None
     without: Array | None = None
 
+    @property
+    def info(self) -> dict[str, Any]:
+        """Losses and shares of the candidates, for the fit's record; nothing where the propensity is known."""
+        fit = self.crossfitted
+        return (
+            {} if fit is None else {"treatment_losses": dict(fit.loss), "treatment_shares": dict(fit.share)}
+        )
+
     def seen_without(self, n_folds: int) -> Array:
         """E[T | x] (K, n) as the model sees it that predicts fold k; at the units of the fold the one that did not see it."""
         if self.without is None:
