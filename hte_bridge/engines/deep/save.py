@@ -22,7 +22,7 @@ from hte_bridge.study import Folds, Names, Study
 if TYPE_CHECKING:
     from hte_bridge.engines.deep.fit import DeepFit
 
-FORMAT_VERSION = 4  # since 4 with a checksum
+FORMAT_VERSION = 4  # since 4 with a checksum, and a posterior that speaks of sorted, standardised covariates
 STUDY = ("outcome", "treatment", "covariates", "fixed_effects", "cluster", "weight", "propensity")
 HELDOUT = ("cate", "outcome_mean", "propensity", "treatment_variance", "lost")
 
