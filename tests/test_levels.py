@@ -76,7 +76,7 @@ def test_no_error_is_zero_or_endless_and_a_row_without_one_says_so():
     assert Estimate("ate", 1.0, 0.0).note == STILL
     assert Estimate("ate", 1.0).note == UNSAID
     assert Estimate("ate", 1.0, 0.0, note="why").note == "why"
-    assert Estimate("ate", 1.0, 5e-324).std_error > 0
+    assert Estimate("ate", 0.0, 5e-324).std_error > 0
 
 
 def test_what_is_one_number_has_no_error_of_rounding():
