@@ -122,21 +122,27 @@ def _memory_file(size: int) -> int:
     return handle
 
 
-def await_input(reader: int) -> None:
-    """Wait for a file descriptor so that Ctrl-C is heard.
+def await_input(reader: int, seconds: float | None = None) -> None:
+    """Wait for a file descriptor so that Ctrl-C is heard; for ever, unless told how many ``seconds``.
 
     polars, which pyfixest uses, puts a handler of SIGINT with SA_RESTART before Python's: from the first regression on a read goes on
     through the signal, to the end of the forest that it waits for; a poll does not.
+
+    Raises
+    ------
+    TimeoutError
+        If nothing has come in that time.
     """
     if hasattr(select, "poll"):
         waiting = select.poll()
         waiting.register(reader, select.POLLIN)
-        waiting.poll()
+        if not waiting.poll(None if seconds is None else 1000 * seconds):
+            raise TimeoutError
 
 
 def _prefix(channel: socket.socket) -> tuple[bytes, list[int]]:
     """The length, and the descriptor that travels with its first byte."""
-    await_input(channel.fileno())
+    await_input(channel.fileno(), channel.gettimeout())
     try:
         text, handles, _, _ = socket.recv_fds(channel, LENGTH.size, 1)
     except ConnectionResetError as error:
