@@ -14,8 +14,8 @@ python3 - >"$work/all.in" <<'PY'
 import tomllib
 
 project = tomllib.load(open("pyproject.toml", "rb"))["project"]
-wanted = project["dependencies"] + project["optional-dependencies"]["dev"] + project["optional-dependencies"]["cluster"]
-print(*(each for each in wanted if not each.startswith(("torch", "rpy2"))), sep="\n")
+wanted = project["dependencies"] + sum((project["optional-dependencies"][extra] for extra in ("demo", "cluster", "dev")), [])
+print(*(each for each in wanted if not each.startswith(("torch", "rpy2", "hte-bridge"))), sep="\n")
 # what torch and rpy2 ask for themselves, and the build backend of hte_bridge
 print("filelock", "sympy", "networkx", "fsspec", "typing-extensions", "cffi", "tzlocal", "packaging", "setuptools>=77", sep="\n")
 PY
