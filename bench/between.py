@@ -238,7 +238,7 @@ def page(frame: pd.DataFrame) -> str:
     lines = [
         "# Rows about two engines: size and coverage",
         "",
-        "Made by `python bench/between.py`. Each claim stands beside a naive version that must fail it.",
+        "Made by `python bench/between.py`. Each claim stands beside a naive version that fails it.",
         "",
         "Two limits. Where two rows agree to first order they are told apart less often than the level says: `ate` of a",
         "T-learner of ridge lines less the coefficient was rejected in 1 of 200 data sets (the line below has a learner that",

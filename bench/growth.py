@@ -290,7 +290,7 @@ def scoring(rows: pd.DataFrame) -> pd.DataFrame:
     found = groups[["seconds", "memory_before_gb", "memory_gb"]].mean()
     found["draws"] = groups.size()
     found = found.reset_index()
-    return found.assign(must=np.where(found["scored"] == 1_000_000, MUST_SECONDS, np.nan))
+    return found.assign(most_seconds=np.where(found["scored"] == 1_000_000, MUST_SECONDS, np.nan))
 
 
 def draw_plot(found: pd.DataFrame, file: Path) -> None:

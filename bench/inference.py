@@ -352,9 +352,9 @@ def page(frame: pd.DataFrame) -> str:
         "",
         f"Made by `python bench/inference.py`; each draw is a new data set ({N} units in most) with known scores or a cheap",
         "learner, so that what is measured is the inference and not an engine. The last two columns are a naive version of",
-        "the same row, which must fail.",
+        "the same row, to show what the claim guards against.",
         "",
-        "| claim | counted | must lie in | draws | measured (Monte-Carlo error) | naive version | measured |",
+        "| claim | counted | bounds | draws | measured (Monte-Carlo error) | naive version | measured |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in frame.itertuples():

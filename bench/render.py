@@ -54,7 +54,7 @@ def section(design: str, rows: pd.DataFrame, found: list[Judged]) -> str:
     if design in PUBLISHED:
         lines += [f"Published: {PUBLISHED[design]}.", ""]
     if found:
-        lines += [f"Required: {'; '.join(map(str, found))}.", ""]
+        lines += [f"Target: {'; '.join(map(str, found))}.", ""]
     lines += ["| engine | " + " | ".join(SHOWN[name] for name in used) + " |", "|---" * (len(used) + 1) + "|"]
     for _, row in rows.iterrows():
         lines.append(f"| {row['engine']} | " + " | ".join(number(name, row[name]) for name in used) + " |")
@@ -250,7 +250,7 @@ def render(cross: Path, panel: Path) -> str:
     parts = [
         HEAD,
         machines,
-        "## What is required, and what was reached\n",
+        "## Targets set beforehand, and what was reached\n",
         scoreboard(found),
         *body,
         *growth(panel),

@@ -180,11 +180,11 @@ def judged(
 
 
 def scoreboard(found: list[Judged]) -> str:
-    """How many required figures are met, which are not, and all of them by design."""
+    """How many targets are met, which are not, and all of them by design."""
     if not found:
         return ""
     missed = [each for each in found if not each.met]
-    head = f"Of {len(found)} required figures {len(found) - len(missed)} are met."
+    head = f"Of {len(found)} targets {len(found) - len(missed)} are met."
     if missed:
         head += " Missed: " + "; ".join(
             f"{each.design}, {each.label} {each.found:.3g} ({each.bound})" for each in missed
@@ -192,7 +192,7 @@ def scoreboard(found: list[Judged]) -> str:
     lines = [
         head + ("." if missed else ""),
         "",
-        "| design | draws | reached (required) | |",
+        "| design | draws | reached (target) | |",
         "|---|---|---|---|",
     ]
     for design in dict.fromkeys(each.design for each in found):

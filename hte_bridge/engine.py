@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hte_bridge.table import Estimate
 
 Array = npt.NDArray[np.float64]
+NO_ERROR = "no_error"  # key of `Fit.info`: a sentence why no error of this fit's rows can be defended
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import wraps
 from inspect import isfunction, signature
 from typing import Any, TypeVar
 
 import numpy as np
 
-from hte_bridge.engine import Fit
+from hte_bridge.engine import NO_ERROR, Fit
 from hte_bridge.errors import HteBridgeError, NotIdentified
 from hte_bridge.faults import Fault, Guard
 from hte_bridge.scores import Scores
@@ -19,6 +20,8 @@ from hte_bridge.study import SHORT, UNDEFENDED, Study
 from hte_bridge.table import Estimate, Table
 
 Kind = TypeVar("Kind")
+JOINTS = (" - ", " & ")  # between the names of two engines
+BARE: dict[str, Any] = {"std_error": np.nan, "test": None, "interval": None, "influence": None}
 INNER = ("fit", "scores", "per_engine", "save")  # no questions: what they raise says enough
 
 
@@ -80,8 +83,7 @@ def again_by_engine(
             with guard(name, f"`{verb}` of `{name}`"):
                 made[name] = iter(again(rows))
         except Fault as fault:
-            bare = {"std_error": np.nan, "test": None, "interval": None, "influence": None}
-            made[name] = iter([row.with_(**bare, note=str(fault)) for row in rows])
+            made[name] = iter([row.with_(**BARE, note=str(fault)) for row in rows])
     return Table(tuple(next(made[row.engine]) for row in table.rows), guard.noted(table.meta))
 
 
@@ -100,18 +102,41 @@ def _asked(method: Callable[..., Any]) -> Callable[..., Any]:
     def asked(self: Any, *args: Any, **options: Any) -> Any:
         takes.bind(self, *args, **options)  # an argument that there is not is the caller's fault
         with Guard(self.on_error)(method.__name__, f"`{method.__name__}`"):
-            return method(self, *args, **options)
+            answer = method(self, *args, **options)
+            return without_errors(answer, self.fits) if isinstance(answer, Table) else answer
 
     return asked
+
+
+def without_errors(table: Table, fits: Mapping[str, Fit]) -> Table:
+    """A verb's rows, also those of two engines, with no error where that of an engine in them cannot be defended."""
+    whys = {name: fit.info[NO_ERROR] for name, fit in fits.items() if NO_ERROR in fit.info}
+    if not whys:
+        return table
+    rows = []
+    for row in table.rows:
+        why = next((said for name, said in whys.items() if _names(row, name)), "")
+        said = {} if why in row.note else {"note": why}
+        rows.append(row.with_(**BARE, **said) if why else row)
+    return replace(table, rows=tuple(rows))
+
+
+def _names(row: Estimate, engine: str) -> bool:
+    """Whether a row is one of the engine, alone or beside another."""
+    ends = [f"{engine}{joint}" for joint in JOINTS], [f"{joint}{engine}" for joint in JOINTS]
+    return (
+        row.engine == engine or row.engine.startswith(tuple(ends[0])) or row.engine.endswith(tuple(ends[1]))
+    )
 
 
 def under(name: str, fit: Fit, row: Estimate) -> Estimate:
     """A row under the engine's name, with the engine's notes added to its own; without an error where its study cannot defend one."""
     notes, changes = [note for note in fit.notes if note], dict[str, Any]()
-    if fit.study.effective_clusters < UNDEFENDED and "randomisation" not in row.vcov:
-        if row.std_error > 0 or row.test is not None or row.interval is not None:
-            notes.append(too_few(fit.study))
-        changes = {"std_error": np.nan, "test": None, "interval": None, "influence": None}
+    few = fit.study.effective_clusters < UNDEFENDED and "randomisation" not in row.vcov
+    if few and (row.std_error > 0 or row.test is not None or row.interval is not None):
+        notes.append(too_few(fit.study))
+    if few or NO_ERROR in fit.info:
+        changes = dict(BARE)
     if notes:
         changes["note"] = "; ".join(notes)
     return row.with_(engine=name, **changes)

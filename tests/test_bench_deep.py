@@ -80,7 +80,7 @@ def test_intervals_that_cover_too_much_miss_a_range():
     found = required.judged("d", {"mse": required.at_most(0.2), "coverage": (0.92, 0.97)}, rows)
     assert str(found[1]) == "coverage 0.99 **misses** 0.92 to 0.97"
     said = required.scoreboard(found)
-    assert said.startswith("Of 2 required figures 1 are met. Missed: d, coverage 0.99 (0.92 to 0.97).")
+    assert said.startswith("Of 2 targets 1 are met. Missed: d, coverage 0.99 (0.92 to 0.97).")
     assert "| d | 7 | MSE 0.1 (at most 0.2); coverage 0.99 (0.92 to 0.97) | **missed** |" in said
 
 

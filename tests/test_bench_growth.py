@@ -51,8 +51,8 @@ def test_scoring_says_seconds_and_memory_for_both_branches(monkeypatch):
     found = growth.scoring(pd.DataFrame([rows, rows | {"scored": 1_000_000}])).set_index("scored")
     assert rows["branch"] == "kernel"
     assert rows["memory_gb"] >= rows["memory_before_gb"]
-    assert found.loc[1_000_000, "must"] == 30
-    assert np.isnan(found.loc[40, "must"])
+    assert found.loc[1_000_000, "most_seconds"] == 30
+    assert np.isnan(found.loc[40, "most_seconds"])
 
 
 def test_grf_stops_where_it_is_told_and_panels_start():

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.linear_model import LinearRegression
+from statsmodels.stats.proportion import proportion_confint
 
 from hte_bridge import Feols, Folds, digest
-from hte_bridge.between.coverage import coverage
+from hte_bridge.between.coverage import _share_ends, coverage
 from hte_bridge.between.world import SHAPES, World, split
 from hte_bridge.engines.given import Given
 from hte_bridge.engines.meta import Meta
@@ -66,7 +67,17 @@ def test_a_right_model_covers_and_its_table_reads():
         assert row.estimate > 0.95 - 4 * (0.95 * 0.05 / 25) ** 0.5
         assert abs(row_of(table, "feols", "bias", f"{shape}: ate").statistic) < 4
     assert row_of(table, "feols", "coverage", "linear: cate").estimate > 0.8
+    counted = [row for row in table.at_level(0.99).rows if row.estimand != "bias"]
+    assert all(0 <= row.conf_low < row.estimate for row in counted)  # no draw can be below zero
+    assert all(row.estimate <= row.conf_high for row in counted)
+    assert all(row.conf_high <= 1 for row in counted if row.estimand == "coverage")
     assert "feols, ate: 95% intervals cover" in table.reading
+
+
+@pytest.mark.parametrize(("hits", "draws"), [(25, 25), (0, 25), (19, 20), (7, 10)])
+def test_a_share_has_wilsons_interval(hits, draws):
+    expected = proportion_confint(hits, draws, 0.05, "wilson")
+    assert np.abs(np.subtract(_share_ends(hits / draws, draws, 0.95), expected)).max() < 1e-12
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from hte_bridge import Study, compare
 from hte_bridge.engine import Engine, Fit
 from hte_bridge.engines.given import Given
 from hte_bridge.engines.meta import Meta
+from hte_bridge.engines.stack import Stack
 from hte_bridge.errors import InvalidData, InvalidNewData
 from tests.test_meta import study_of
 
@@ -77,18 +78,52 @@ def test_what_the_user_says_of_held_out_is_kept():
     assert "were said to be in-sample" in fit.reasons["*"]
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_leaked_predictions_carry_a_warning_and_held_out_ones_do_not(seed):
-    study = study_of(seed=seed, n=N)
+def leaked_from(study):
+    """Columns of a forest that has seen the outcomes it predicts."""
     forest = RandomForestRegressor(20, random_state=1)
     x = np.column_stack([study.filled, study.treatment])
     forest.fit(x, study.outcome)
     mu = [forest.predict(np.column_stack([study.filled, np.full(N, arm)])) for arm in (0.0, 1.0)]
-    e = FIT.heldout.propensity * 0 + 0.5
-    leaked = {"cate": mu[1] - mu[0], "outcome_mean": (mu[0] + mu[1]) / 2, "propensity": e}
+    return forest, {"cate": mu[1] - mu[0], "outcome_mean": (mu[0] + mu[1]) / 2, "propensity": np.full(N, 0.5)}
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_leaked_predictions_carry_a_warning_and_held_out_ones_do_not(seed):
+    study = study_of(seed=seed, n=N)
+    forest, leaked = leaked_from(study)
     assert "look leaked" in given(leaked, study).notes[0]
     held = Meta("S", forest, n_folds=2).fit(study).heldout
     assert given(held, study).notes == ()
+
+
+@pytest.mark.parametrize("said", [True, None])
+def test_no_row_of_leaked_columns_has_an_interval(said):
+    """Whoever says that they are held out: not in the table, nor in any verb's rows, nor beside another engine."""
+    _, leaked = leaked_from(STUDY)
+    mine = Given(COLUMNS, name="mine", held_out=True)
+    table = compare(STUDY, [mine, Given(leaked, name="leaked", held_out=said)], seed=0)
+    asked = [table, table.average("atc"), table.gate("x1", 2), table.calibration()]
+    asked += [table.differences(), table.race(ranking="heldout"), table.agreement(), table.with_vcov("HC1")]
+    for made in asked:
+        rows = [row for row in made.rows if "leaked" in row.engine]
+        assert rows
+        assert np.isnan([[row.std_error, row.conf_low, row.conf_high, row.p_value] for row in rows]).all()
+        assert any("look leaked" in row.note for row in rows)
+        assert all(row.std_error > 0 for row in made.rows if row.engine == "mine" and row.estimand == "ate")
+    assert np.isfinite(table.where(engine="leaked", estimand="ate").rows[0].estimate)
+
+
+def test_a_stack_is_as_leaked_as_its_columns():
+    _, leaked = leaked_from(STUDY)
+    mine = Meta("T", LinearRegression(), n_folds=2)
+    table = compare(
+        STUDY,
+        [Stack([mine, Given(pd.DataFrame(leaked, index=STUDY.index), name="leaked")], n_folds=2)],
+        estimands=["ate"],
+        seed=0,
+    )
+    assert np.isnan(table.rows[0].std_error)
+    assert "look leaked" in table.rows[0].note
 
 
 def test_columns_in_another_order_are_noticed():

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.stats import norm
 
 from hte_bridge.between.compared import Reading
 from hte_bridge.between.draws import Store, marks
@@ -21,9 +23,10 @@ from hte_bridge.options import whole
 from hte_bridge.progress import steps
 from hte_bridge.scores import scores
 from hte_bridge.study import Folds, Study
-from hte_bridge.table import Estimate, check_level
+from hte_bridge.table import Ends, Estimate, check_level, interval
 
 Array = npt.NDArray[np.float64]
+LEVEL = 0.95  # of the Monte-Carlo intervals of what was counted
 BLOCK = 20  # tasks between two writings of the file
 
 
@@ -224,9 +227,14 @@ def _cell(shape: str, average: str, found: Mapping[str, Array]) -> list[Estimate
     ratio = float(np.mean(found["std_error"])) / spread
 
     def row(estimand: str, of: str, estimate: float, error: float) -> Estimate:
-        test = None if estimand == "bias" else (np.nan, np.nan)  # that an rmse is not zero is no news
-        term = f"{shape}: {of}"
-        return Estimate(estimand, estimate, error, term=term, n_obs=len(errors), note=note, test=test)
+        term, n = f"{shape}: {of}", len(errors)
+        if estimand == "bias":
+            return Estimate(estimand, estimate, error, term=term, n_obs=n, note=note)
+        ends = partial(_share_ends, estimate, n) if (estimand, of) == ("coverage", average) else None
+        ends = ends or partial(_within, estimate, error, 1.0 if estimand == "coverage" else np.inf)
+        test = (np.nan, np.nan)  # that an rmse is not zero is no news
+        made = Ends(ends, LEVEL) if error > 0 else None
+        return Estimate(estimand, estimate, error, term=term, n_obs=n, note=note, test=test, interval=made)
 
     def mean(values: Array) -> tuple[float, float]:
         return float(np.mean(values)), float(np.std(values, ddof=1) / len(values) ** 0.5)
@@ -250,6 +258,20 @@ def _binomial_error(share: float, draws: int) -> float:
     """Error of a share, not zero where all or none were counted: Agresti and Coull (1998), American Statistician 52(2)."""
     middle = (share * draws + 2) / (draws + 4)
     return float((middle * (1 - middle) / (draws + 4)) ** 0.5)
+
+
+def _share_ends(share: float, draws: int, level: float) -> tuple[float, float]:
+    """Score interval of a share, which never leaves [0, 1]: Wilson (1927), JASA 22(158)."""
+    z = float(norm.ppf((1 + level) / 2))
+    middle = (share + z**2 / (2 * draws)) / (1 + z**2 / draws)
+    half = z / (1 + z**2 / draws) * (share * (1 - share) / draws + (z / (2 * draws)) ** 2) ** 0.5
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _within(estimate: float, error: float, most: float, level: float) -> tuple[float, float]:
+    """Normal interval of a mean of draws, cut off at what no draw can be: below 0, and above ``most``."""
+    low, high = interval(np.array([estimate]), np.array([error]), level)
+    return max(0.0, float(low[0])), min(most, float(high[0]))
 
 
 def paragraph(rows: Sequence[Estimate], level: float, average: str, redraws: bool) -> str:

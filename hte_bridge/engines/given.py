@@ -15,7 +15,7 @@ from sklearn.linear_model import LinearRegression
 
 from hte_bridge.alignment import by_label, places
 from hte_bridge.crossfit import PredictedFit, out_of_fold
-from hte_bridge.engine import HeldOut
+from hte_bridge.engine import NO_ERROR, HeldOut
 from hte_bridge.errors import InvalidData, InvalidNewData, nearest
 from hte_bridge.frames import to_pandas
 from hte_bridge.study import Folds, Study
@@ -49,7 +49,8 @@ class Given:
         Name in the table.
     held_out : bool, optional
         What you know of the columns: ``True`` if no unit was predicted by a model that saw it. Unsaid, each row
-        carries a note; ``False`` leaves the rows without numbers.
+        carries a note; ``False`` leaves the rows without numbers. Columns that fit better than any held out would have
+        estimates without intervals, whatever was said.
 
     Examples
     --------
@@ -80,7 +81,11 @@ class Given:
             return PredictedFit(self.name, study, None, predict, reasons={"*": reason}, info=info)
         heldout = HeldOut(**columns)  # type: ignore[arg-type]
         notes = () if self.held_out else (UNSAID,)
-        return PredictedFit(self.name, study, heldout, predict, (*notes, *warnings(study, heldout)), {}, info)
+        order, leak = warnings(study, heldout)
+        info |= {NO_ERROR: leak} if leak else {}
+        return PredictedFit(
+            self.name, study, heldout, predict, (*notes, *filter(None, (order, leak))), {}, info
+        )
 
     def _columns(self, study: Study) -> dict[str, Array]:
         if isinstance(self.data, HeldOut):
@@ -172,14 +177,14 @@ def _unidentified(study: Study, columns: Mapping[str, Array]) -> str:
     )
 
 
-def warnings(study: Study, heldout: HeldOut) -> tuple[str, ...]:
-    """Sentences about columns that look leaked, or that look like those of other rows.
+def warnings(study: Study, heldout: HeldOut) -> tuple[str, str]:
+    """A sentence about columns that look like those of other rows, and one about columns that look leaked; empty where they do not.
 
     The residuals Y - m - (T - e) tau are set against those of a line and of randomised trees, cross-fitted on the
     same rows: a loss far below both says that the columns have seen the outcomes they are judged by.
     """
     if study.fixed_effects.shape[1]:
-        return ()  # within the effects the residual depends on how they were swept out
+        return "", ""  # within the effects the residual depends on how they were swept out
     residual = study.outcome - heldout.outcome_mean - (study.treatment - heldout.propensity) * heldout.cate
     rows = np.arange(study.n)
     if study.n > CHECK_ROWS:
@@ -192,6 +197,7 @@ def warnings(study: Study, heldout: HeldOut) -> tuple[str, ...]:
         return (
             f"the given columns predict the outcome worse than its mean does (loss {loss:.3g} against {spread:.3g}); "
             "check that their rows are in the study's order",
+            "",
         )
     reference = min(
         spread,
@@ -201,10 +207,11 @@ def warnings(study: Study, heldout: HeldOut) -> tuple[str, ...]:
         ),
     )
     if loss >= LEAKED * reference:
-        return ()
-    return (
-        f"the given columns look leaked: their loss is {loss:.3g}, {loss / reference:.0%} of what held-out predictions "
-        f"reach here ({reference:.3g}); were they made in-sample, errors are too small",
+        return "", ""
+    return "", (
+        f"no interval: the given columns look leaked: their loss is {loss:.3g}, {loss / reference:.0%} of what held-out "
+        f"predictions reach here ({reference:.3g}), and errors from columns made in-sample are too small; predict out of "
+        "fold or out of bag"
     )
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.optimize import nnls
 
 from hte_bridge.crossfit import PredictedFit, Refusal
-from hte_bridge.engine import Engine, Fit, HeldOut
+from hte_bridge.engine import NO_ERROR, Engine, Fit, HeldOut
 from hte_bridge.errors import InvalidOption
 from hte_bridge.progress import steps
 from hte_bridge.study import Folds, Study
@@ -97,6 +97,8 @@ class Stack:
             "seed": self.seed,
             "cate_interval": NO_INTERVAL,
         }
+        leaks = [fit.info[NO_ERROR] for fit in fits.values() if NO_ERROR in fit.info]
+        info |= {NO_ERROR: leaks[0]} if leaks else {}
         predict = Combined(tuple(fits.values()), final.cate)
         return PredictedFit(
             self.name, study, _combine(study, held, parts), predict, _notes(every, fits), {}, info, self
