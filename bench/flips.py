@@ -17,8 +17,8 @@ import pandas as pd
 
 import hte_bridge as hb
 from hte_bridge.between.coverage import Store
-from hte_bridge.engines.causal_forest import CausalForestFit
 from hte_bridge.engines.deep import checkpoint
+from hte_bridge.engines.forest import CausalForestFit
 from hte_bridge.errors import HteBridgeError
 
 N = 80

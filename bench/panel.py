@@ -266,7 +266,7 @@ def grf(draw: Panel, cluster: str | None, seed: int) -> dict[str, Any]:
 
 def demeaned(draw: Panel, cluster: str | None, seed: int) -> dict[str, Any]:
     """What not to do: a forest on outcome and dose less their effects, as large as ``grf``'s; out of bag."""
-    from hte_bridge.engines.forest_panel import Swept
+    from hte_bridge.engines.forest.panel import Swept
     from hte_bridge.rlink import client
 
     swept = Swept(study_of(draw, cluster))

@@ -19,7 +19,7 @@ _HOMES = {
     "Table": "table",
     "Estimate": "table",
     "Feols": "engines.feols",
-    "CausalForest": "engines.causal_forest",
+    "CausalForest": "engines.forest",
     "Deep": "engines.deep",
     "Meta": "engines.meta",
     "Stack": "engines.stack",
@@ -28,7 +28,7 @@ _HOMES = {
     "arms": "estimands.arms",
     "explain_gap": "between.explain_gap",
     "coverage": "between.coverage",
-    "CausalForestFit": "engines.causal_forest",
+    "CausalForestFit": "engines.forest",
     "DeepFit": "engines.deep",
 }
 
@@ -73,10 +73,10 @@ if TYPE_CHECKING:
     from hte_bridge.comparing import compare
     from hte_bridge.comparison import Comparison
     from hte_bridge.engine import HeldOut
-    from hte_bridge.engines.causal_forest import CausalForest, CausalForestFit
     from hte_bridge.engines.deep import Deep, DeepFit
     from hte_bridge.engines.econml import Econml
     from hte_bridge.engines.feols import Feols
+    from hte_bridge.engines.forest import CausalForest, CausalForestFit
     from hte_bridge.engines.given import Given
     from hte_bridge.engines.meta import Meta
     from hte_bridge.engines.stack import Stack

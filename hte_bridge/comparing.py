@@ -160,7 +160,7 @@ def _by_name(name: str, seed: int) -> Engine:
 
         return Feols(seed=seed)
     if name == "grf":
-        from hte_bridge.engines.causal_forest import CausalForest
+        from hte_bridge.engines.forest import CausalForest
 
         return CausalForest(seed=seed)
     from hte_bridge.engines.deep import Deep

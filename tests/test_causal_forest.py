@@ -11,7 +11,7 @@ import pytest
 
 import hte_bridge as hb
 from hte_bridge.engine import Engine, Fit
-from hte_bridge.engines.causal_forest import CausalForest, CausalForestFit
+from hte_bridge.engines.forest import CausalForest, CausalForestFit
 from hte_bridge.errors import (
     InvalidNewData,
     InvalidOption,

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 import hte_bridge as hb
-from hte_bridge.engines.causal_forest import CausalForest, CausalForestFit
-from hte_bridge.engines.forest_panel import Rounds, Swept, moved, settle
-from hte_bridge.engines.forest_rounds import grow
+from hte_bridge.engines.forest import CausalForest, CausalForestFit
+from hte_bridge.engines.forest.panel import Rounds, Swept, moved, settle
+from hte_bridge.engines.forest.rounds import grow
 from hte_bridge.errors import InvalidOption, NotIdentified
 from hte_bridge.estimands.averages import ape
 from hte_bridge.scores import scores

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import hte_bridge as hb
-from hte_bridge.engines.causal_forest import CausalForest
+from hte_bridge.engines.forest import CausalForest
 from hte_bridge.rlink import client
 from hte_bridge.scores import scores
 

@@ -12,8 +12,8 @@ import pytest
 
 import hte_bridge as hb
 from hte_bridge.errors import InvalidData, InvalidOption
-from hte_bridge.expression import condition
-from hte_bridge.grammar import LONGEST
+from hte_bridge.language.expression import condition
+from hte_bridge.language.grammar import LONGEST
 
 BIG = 2**53
 DAYS = [dt.date(2020, 1, 1), None, dt.date(2021, 1, 1), dt.date(1999, 1, 1)]

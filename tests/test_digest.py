@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 import hte_bridge as hb
 from hte_bridge import digest
 from hte_bridge.digest import described, fingerprint
-from hte_bridge.engines.causal_forest import CausalForest
+from hte_bridge.engines.forest import CausalForest
 from hte_bridge.rlink import client
 from tests.test_meta import study_of
 

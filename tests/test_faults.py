@@ -289,7 +289,7 @@ def test_no_two_rows_have_one_name():
 
 @pytest.mark.parametrize(("works", "status"), [((), 1), (("feols",), 0)])
 def test_a_comparison_in_which_no_engine_ran_has_status_1(monkeypatch, capsys, tmp_path, works, status):
-    from hte_bridge.engines.causal_forest import CausalForest
+    from hte_bridge.engines.forest import CausalForest
 
     def missing(*_, **__):
         raise RUnavailable("R must be installed. It is not. Install it.")

@@ -19,7 +19,7 @@ import pytest
 import hte_bridge as hb
 from bench import flips
 from hte_bridge.between.coverage import coverage
-from hte_bridge.engines.causal_forest import CausalForestFit
+from hte_bridge.engines.forest import CausalForestFit
 from hte_bridge.errors import UnreadableFile
 from hte_bridge.files import KEY, SEAL
 from hte_bridge.rlink import client, rds

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 import hte_bridge as hb
-from hte_bridge.engines.causal_forest import CausalForest, CausalForestFit
-from hte_bridge.engines.forest_units import Units
+from hte_bridge.engines.forest import CausalForest, CausalForestFit
+from hte_bridge.engines.forest.units import Units
 from hte_bridge.errors import InvalidOption
 
 N = 200

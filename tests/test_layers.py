@@ -18,7 +18,7 @@ CONFINED = {  # library -> where it may be imported
 }
 ENGINES = (
     "feols",
-    "causal_forest",
+    "forest",
     "deep",
     "meta",
     "stack",

@@ -106,7 +106,7 @@ def explain_gap(
 
 def _fitted(study: Study, engine: Fit | Engine | None, folds: Folds | None) -> Fit:
     if engine is None:
-        from hte_bridge.engines.causal_forest import CausalForest
+        from hte_bridge.engines.forest import CausalForest
 
         engine = CausalForest()
     fit = engine if isinstance(engine, Fit) else engine.fit(study, folds)

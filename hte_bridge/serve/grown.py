@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hte_bridge.crossfit import PredictedFit, Refusal
-from hte_bridge.engines.forest_fit import POINTWISE
+from hte_bridge.engines.forest.fit import POINTWISE
 from hte_bridge.engines.given import Given
 from hte_bridge.errors import InvalidData, InvalidNewData
 from hte_bridge.rlink import client

@@ -29,7 +29,7 @@ from hte_bridge.table import Estimate, Table
 
 ENGINE_HOMES = {  # name in R -> where its class lives
     "feols": ("engines.feols", "Feols"),
-    "causal_forest": ("engines.causal_forest", "CausalForest"),
+    "causal_forest": ("engines.forest", "CausalForest"),
     "deep": ("engines.deep", "Deep"),
     "meta": ("engines.meta", "Meta"),
     "stack": ("engines.stack", "Stack"),

@@ -1,4 +1,4 @@
-"""The rounds of ``forest_panel`` grown by grf: what R is asked, in which units, and what the last forest is given."""
+"""The rounds of ``panel`` grown by grf: what R is asked, in which units, and what the last forest is given."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hte_bridge.engine import HeldOut
-from hte_bridge.engines.forest_panel import Nuisances, Rounds, Settled, Swept, moved, settle
-from hte_bridge.engines.forest_units import Units, spread
+from hte_bridge.engines.forest.panel import Nuisances, Rounds, Settled, Swept, moved, settle
+from hte_bridge.engines.forest.units import Units, spread
 from hte_bridge.errors import InvalidOption
 from hte_bridge.rlink import client
 from hte_bridge.study import Study

@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from hte_bridge.errors import InvalidOption, nearest
-from hte_bridge.grammar import Read, Token, read, text_of, tokens_of
-from hte_bridge.kleene import among, compare, compute, numbers
-from hte_bridge.values import Number, Truth, Unfit, Value, literal, value_of
+from hte_bridge.language.grammar import Read, Token, read, text_of, tokens_of
+from hte_bridge.language.kleene import among, compare, compute, numbers
+from hte_bridge.language.values import Number, Truth, Unfit, Value, literal, value_of
 
 EXAMPLE = "such as \"age > 30 and town in ['a', 'b']\""
 FUNCTIONS: dict[str, Callable[..., Any]] = {

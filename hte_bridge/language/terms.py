@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from hte_bridge.grammar import Token, tokens_of
-from hte_bridge.values import Unfit
+from hte_bridge.language.grammar import Token, tokens_of
+from hte_bridge.language.values import Unfit
 
 MOST_TERMS = 1_000
 HIGHEST = 10  # power of a sum

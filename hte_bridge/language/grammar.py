@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hte_bridge.values import Unfit
+from hte_bridge.language.values import Unfit
 
 LONGEST = 100_000  # characters
 MOST_TOKENS = 1_000  # outside of lists

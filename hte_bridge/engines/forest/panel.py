@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from hte_bridge.checks import lost_to_effects, nested
 from hte_bridge.engine import HeldOut
-from hte_bridge.engines.forest_units import spread
+from hte_bridge.engines.forest.units import spread
 from hte_bridge.errors import NotIdentified
 from hte_bridge.keys import deal_clusters, seeded
 from hte_bridge.scaling import Line, Standard, power

@@ -1,43 +1,45 @@
-"""The causal forest of the R package grf, grown by grf itself in R's own process."""
+"""The causal forest of the R package grf, grown by grf itself in R's own process, and what a grown one answers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from hte_bridge.engine import HeldOut
-from hte_bridge.engines.forest_fit import POINTWISE, CausalForestFit
-from hte_bridge.engines.forest_panel import Rounds
-from hte_bridge.engines.forest_rounds import grow
-from hte_bridge.engines.forest_units import Units, nuisance
+from hte_bridge.engines.forest import file
+from hte_bridge.engines.forest.options import Options
+from hte_bridge.engines.forest.panel import Rounds
+from hte_bridge.engines.forest.rounds import grow
+from hte_bridge.engines.forest.units import Units, nuisance
+from hte_bridge.engines.trends import doubts
 from hte_bridge.errors import InvalidOption
-from hte_bridge.options import between, whole
-from hte_bridge.rlink import client, memory
+from hte_bridge.rlink import client, memory, versions
 from hte_bridge.rlink.kept import Kept
+from hte_bridge.shown import Fitted
 from hte_bridge.study import Folds, Study
+from hte_bridge.table import Estimate, interval
 
 Array = npt.NDArray[np.float64]
-Tunable = Literal[
-    "sample.fraction",
-    "mtry",
-    "min.node.size",
-    "honesty.fraction",
-    "honesty.prune.leaves",
-    "alpha",
-    "imbalance.penalty",
-]
-TUNABLE = Tunable.__args__  # type: ignore[attr-defined]
-OURS = {"outcome_mean", "propensity", "label", "memory_override", "num_threads"}  # not handed to grf by name
-TUNING = ("tune_num_trees", "tune_num_reps", "tune_num_draws")
-LARGEST_SEED = 2**31 - 1
+POINTWISE = (
+    "the pointwise interval of grf's cate contains sampling noise only, not the forest's bias: it covers less than "
+    "it says where effects vary"
+)
+PENALISED = (
+    "grf's imbalance penalty is no share but a number: it holds for the outcome times 2^{0.outcome} and the treatment "
+    "times 2^{0.treatment}, as which the forest was grown"
+)
+EQUALISED = "trees weigh clusters equally (equalize_cluster_weights); the rows average over units"
 
 
 @dataclass(frozen=True, eq=False)
-class CausalForest:
+class CausalForest(Options):
     """``grf::causal_forest``, option for option, with R's defaults.
 
     Clusters, weights and a known propensity come from the study. Athey, Tibshirani and Wager (2019), Annals of
@@ -89,78 +91,6 @@ class CausalForest:
     'grf'
     """
 
-    num_trees: int = 2000
-    sample_fraction: float = 0.5
-    mtry: int | None = None
-    min_node_size: int = 5
-    honesty: bool = True
-    honesty_fraction: float = 0.5
-    honesty_prune_leaves: bool = True
-    alpha: float = 0.05
-    imbalance_penalty: float = 0.0
-    stabilize_splits: bool = True
-    ci_group_size: int = 2
-    equalize_cluster_weights: bool = False
-    tune_parameters: Literal["none", "all"] | tuple[Tunable, ...] = "none"
-    tune_num_trees: int = 200
-    tune_num_reps: int = 50
-    tune_num_draws: int = 1000
-    outcome_mean: float | npt.ArrayLike | None = None
-    propensity: float | npt.ArrayLike | None = None
-    num_threads: int | None = None
-    seed: int = 0
-    label: str | None = None
-    memory_override: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("num_trees", "min_node_size", "ci_group_size", *TUNING):
-            whole(name, getattr(self, name))
-        whole("seed", self.seed, 0, LARGEST_SEED)
-        for name in ("mtry", "num_threads"):
-            if getattr(self, name) is not None:
-                whole(name, getattr(self, name))
-        most = 0.5 if self.ci_group_size > 1 else 1.0
-        spans = {
-            "sample_fraction": (0, most, f"above 0 and at most {most:g}", (False, True)),
-            "honesty_fraction": (0, 1, "strictly between 0 and 1", (False, False)),
-            "alpha": (0, 0.5, "at least 0 and below 0.5", (True, False)),
-            "imbalance_penalty": (0, np.inf, "at least 0 and finite", (True, False)),
-        }
-        for name, span in spans.items():
-            between(name, getattr(self, name), *span)
-        for name in ("honesty", "honesty_prune_leaves", "stabilize_splits", "equalize_cluster_weights"):
-            if not isinstance(getattr(self, name), bool):
-                raise InvalidOption(f"`{name}` must be True or False. {getattr(self, name)!r} was given.")
-        self._check_tuning()
-
-    def _check_tuning(self) -> None:
-        if self.tune_parameters in ("none", "all"):
-            return
-        given = (self.tune_parameters,) if isinstance(self.tune_parameters, str) else self.tune_parameters
-        unknown = [each for each in given if each not in TUNABLE]
-        if unknown or not given:
-            raise InvalidOption(
-                f"`tune_parameters` must be 'none', 'all' or a tuple of {', '.join(TUNABLE)}. "
-                f"{unknown[0] if unknown else given!r} was given. Choose among these."
-            )
-
-    @property
-    def name(self) -> str:
-        """Name in the table's column ``engine``."""
-        return self.label or "grf"
-
-    @property
-    def grf_options(self) -> dict[str, Any]:
-        """Options under grf's names, as JSON holds them."""
-        options = {
-            each.name.replace("_", "."): getattr(self, each.name)
-            for each in fields(self)
-            if each.name not in OURS
-        }
-        tuned = options["tune.parameters"]
-        options["tune.parameters"] = tuned if isinstance(tuned, str) else list(tuned)
-        return {**options, "num.threads": self.num_threads or client.threads()}
-
     def made_by(self) -> dict[str, str]:
         """Versions on which the numbers depend."""
         return client.made_by("grf")
@@ -193,7 +123,7 @@ class CausalForest:
         )
 
     def _fit_within(self, study: Study) -> CausalForestFit:
-        """Rounds of forests within fixed effects, the last with all trees; see ``forest_panel``."""
+        """Rounds of forests within fixed effects, the last with all trees; see ``forest.panel``."""
         given = [name for name in ("outcome_mean", "propensity") if getattr(self, name) is not None]
         if given:
             raise InvalidOption(
@@ -265,3 +195,139 @@ class CausalForest:
         info = {"seed": int(self.seed), "options": options, "cate": POINTWISE, **client.record("grf")}
         moved = {"powers_of_two": asdict(units)} if units.moved else {}
         return info | moved | ({"tuned": made["tuned"]} if made["tuned"] else {})
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CausalForestFit(Fitted):
+    """A grown forest: held-out predictions here, the trees in R.
+
+    The trees are grown again from the same seed, to the same numbers, where R's process has ended meanwhile or the
+    fit was pickled.
+
+    Attributes
+    ----------
+    heldout : HeldOut
+        Out-of-bag; within fixed effects where the study has some.
+    variance : array (n,)
+        Out-of-bag variance of ``heldout.cate``.
+    """
+
+    ending: ClassVar[str] = ".rds"  # of the file that `save` writes
+    out_of_bag: ClassVar[bool] = True  # no fold made its held-out predictions
+
+    options: CausalForest
+    study: Study
+    heldout: HeldOut
+    forest: Kept = field(repr=False)
+    info: Mapping[str, Any] = field(default_factory=dict)
+    units: Units = field(default_factory=Units)
+    unsettled: str = ""
+    reasons: ClassVar[Mapping[str, str]] = {}  # no estimand that its scores cannot answer
+
+    @property
+    def engine(self) -> str:
+        """Name in the table's column ``engine``."""
+        return self.options.name
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What holds for every row."""
+        options = self.options
+        equalised = options.equalize_cluster_weights and self.study.clustered
+        penalised = options.imbalance_penalty or options.tune_parameters != "none"
+        found = (
+            EQUALISED if equalised else "",
+            self.unsettled,
+            *self._doubts,
+            PENALISED.format(self.units) if self.units.moved and penalised else "",
+            versions.unlike_pinned("grf", self.info["grf"]) if "grf" in self.info else "",
+        )
+        return tuple(each for each in found if each)
+
+    @cached_property
+    def _doubts(self) -> tuple[str, ...]:
+        return doubts(self.study)
+
+    def rows(self, level: float) -> list[Estimate]:
+        """None: all rows of a forest are made from its scores."""
+        return []
+
+    @cached_property
+    def variance(self) -> Array:
+        """Out-of-bag variance (n,) of the held-out cate; NaN where ``ci_group_size`` is 1 or grf finds none."""
+        return self.units.effect(self._predict(None)[1], power=2)
+
+    @cached_property
+    def importance(self) -> Array:
+        """How often each covariate (p,) was split on, weighted by depth (``grf::variable_importance``)."""
+        return np.atleast_1d(self.forest.call("forest_importance"))
+
+    def cate(self, new: Any, level: float = 0.95) -> pd.DataFrame:
+        """Effect at new rows: ``estimate std_error conf_low conf_high``, index of ``new``.
+
+        The interval is normal with grf's variance, which contains sampling noise only, no bias. Where grf finds no
+        variance at all, as all its trees agree, there is none: that is no certainty.
+
+        Parameters
+        ----------
+        new : frame or path
+            With the covariates of the study.
+        level : float, default 0.95
+
+        Raises
+        ------
+        InvalidNewData
+            If a covariate is missing, of another type, or has an unseen level.
+        """
+        frame = self.study.encoder.frame(new)
+        estimate, variance = self._predict(self.study.encoder.transform(frame))
+        estimate, std_error = self.units.effect(estimate), self.units.effect(np.sqrt(variance))
+        columns = {"estimate": estimate, "std_error": std_error}
+        low, high = interval(estimate, std_error, level)
+        table = pd.DataFrame({**columns, "conf_low": low, "conf_high": high}, index=frame.index)
+        table.attrs["note"] = POINTWISE + self._without(std_error)
+        return table
+
+    def _without(self, std_error: Array) -> str:
+        """How many rows have no error, where some should."""
+        none = int(np.isnan(std_error).sum()) if self.options.ci_group_size > 1 else 0
+        said = f"; {none:,} of {len(std_error):,} rows have no interval: grf finds no variance there"
+        return said if none else ""
+
+    def _predict(self, covariates: Array | None) -> tuple[Array, Array]:
+        """Effect and its variance at rows (m, p), in the forest's units; out of bag for ``None``."""
+        told = self.options.ci_group_size > 1
+        options = {"num.threads": self.options.num_threads or client.threads(), "variance": told}
+        said = self.forest.call("forest_predict", {"X": covariates}, options)
+        estimate = np.atleast_1d(said["estimate"])
+        variance = np.atleast_1d(said["variance"]) if told else np.full(len(estimate), np.nan)
+        return estimate, np.where(variance > 0, variance, np.nan)  # trees that agree are no certainty
+
+    def save(self, path: str | Path) -> Path:
+        """Write the forest as R's own file (``.rds``) with a checksum: ``readRDS`` gives a grf forest, ``load`` this fit.
+
+        Its outcome and treatment are in the forest's units: multiplied by powers of two where ``units`` says so.
+
+        Raises
+        ------
+        UnwritableFolder
+            If the folder cannot be written; nothing half-written stays.
+        """
+        own = (self.study, self.heldout, self.forest, self.info, self.units, self.unsettled)
+        return file.save(file.Grown(self.options, *own), Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path) -> CausalForestFit:
+        """Read what ``save`` wrote; predicts the same numbers.
+
+        R's ``readRDS`` runs code that a file holds: in R, read forests only from whom you trust. Here a file that holds more
+        than numbers, text and lists never reaches R.
+
+        Raises
+        ------
+        UnreadableFile
+            If the file is missing, damaged, foreign, of another format, or holds what R could run.
+        """
+        grown = file.load(Path(path))
+        own = (grown.study, grown.heldout, grown.forest, grown.info, grown.units, grown.unsettled)
+        return cls(CausalForest(**grown.given), *own)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,8 @@ import pandas as pd
 
 from hte_bridge.encode import Encoder
 from hte_bridge.engine import HeldOut
-from hte_bridge.engines.causal_forest import CausalForest
-from hte_bridge.engines.forest_fit import CausalForestFit
-from hte_bridge.engines.forest_units import Units
+from hte_bridge.engines.forest.options import Options
+from hte_bridge.engines.forest.units import Units
 from hte_bridge.errors import UnreadableFile
 from hte_bridge.files import plain
 from hte_bridge.rlink import rds
@@ -26,6 +26,29 @@ from hte_bridge.study import Names, Study
 # since 2 with a checksum, and outcome and treatment may be in units of their own; since 3 also of studies with fixed effects
 VERSION = 3
 KIND = "a forest written by `fit.save`"
+
+
+@dataclass(frozen=True, eq=False)
+class Grown:
+    """A grown forest as it is written and read: the fields of ``CausalForestFit``.
+
+    Of one that was read, ``options`` are values by name, of which ``given`` makes what ``CausalForest`` takes.
+    """
+
+    options: Options | Mapping[str, Any]
+    study: Study
+    heldout: HeldOut
+    forest: Kept
+    info: Mapping[str, Any]
+    units: Units
+    unsettled: str
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """Options by name, lists of JSON as tuples."""
+        assert isinstance(self.options, Mapping)
+        tuned = self.options["tune_parameters"]
+        return {**self.options, "tune_parameters": tuple(tuned) if isinstance(tuned, list) else tuned}
 
 
 @dataclass(eq=False)
@@ -57,18 +80,18 @@ class Stored(Kept):
         return made
 
 
-def save(fit: CausalForestFit, forest: Kept, path: Path) -> Path:
+def save(fit: Grown, path: Path) -> Path:
     """Write a fit; see ``CausalForestFit.save``."""
     about = json.dumps({"version": VERSION, **_about(fit)}, default=plain)
     with whole_file(path) as temporary:
-        forest.call("forest_write", _panel(fit), {"path": str(temporary.resolve()), "about": about})
+        fit.forest.call("forest_write", _panel(fit), {"path": str(temporary.resolve()), "about": about})
         with temporary.open("ab") as file:  # R reads one object, and nothing behind it
             file.write(OPEN)
         seal(temporary)
     return path
 
 
-def load(path: Path) -> CausalForestFit:
+def load(path: Path) -> Grown:
     """Read a fit; see ``CausalForestFit.load``."""
     forest = Stored("forest_read", {}, {"path": str(path.resolve())})
     made = forest.make()
@@ -81,12 +104,10 @@ def load(path: Path) -> CausalForestFit:
     units = Units(**about["units"])
     study = _study(about, made, units)
     held = _held_within(about, made) if study.fixed_effects.shape[1] else units.heldout(made)
-    return CausalForestFit(
-        _options(about), study, held, forest, about["info"], units, about.get("unsettled", "")
-    )
+    return Grown(about["options"], study, held, forest, about["info"], units, about.get("unsettled", ""))
 
 
-def _panel(fit: CausalForestFit) -> dict[str, Any]:
+def _panel(fit: Grown) -> dict[str, Any]:
     """Columns of a study with fixed effects that its forest does not hold: codes, and held-out columns in the study's own units."""
     study, held = fit.study, fit.heldout
     if not study.fixed_effects.shape[1]:
@@ -109,9 +130,10 @@ def _held_within(about: dict[str, Any], made: dict[str, Any]) -> HeldOut:
     )
 
 
-def _about(fit: CausalForestFit) -> dict[str, Any]:
+def _about(fit: Grown) -> dict[str, Any]:
     """What R's forest does not hold, as plain values."""
     study = fit.study
+    assert isinstance(fit.options, Options)
     options = {each.name: getattr(fit.options, each.name) for each in fields(fit.options)}
     return {
         "options": options | {"outcome_mean": None, "propensity": None},  # the forest holds what it was given
@@ -128,13 +150,6 @@ def _about(fit: CausalForestFit) -> dict[str, Any]:
         "unsettled": fit.unsettled,
         "lost": fit.heldout.lost,
     }
-
-
-def _options(about: dict[str, Any]) -> CausalForest:
-    options = dict(about["options"])
-    if isinstance(options["tune_parameters"], list):
-        options["tune_parameters"] = tuple(options["tune_parameters"])
-    return CausalForest(**options)
 
 
 def _study(about: dict[str, Any], made: dict[str, Any], units: Units) -> Study:

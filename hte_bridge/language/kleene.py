@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hte_bridge.values import Dates, Levels, Mask, Number, Text, Truth, Unfit, Value, literal
+from hte_bridge.language.values import Dates, Levels, Mask, Number, Text, Truth, Unfit, Value, literal
 
 SIGNS: dict[str, Callable[[Any, Any], Any]] = {
     "==": operator.eq,

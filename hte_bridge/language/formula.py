@@ -18,12 +18,12 @@ import pandas as pd
 
 from hte_bridge.alignment import Chosen, columns_of, finite, mask_of, some
 from hte_bridge.errors import InvalidOption
-from hte_bridge.expression import column_called, condition, evaluate
-from hte_bridge.grammar import Token, read, text_of, tokens_of
-from hte_bridge.kleene import numbers
+from hte_bridge.language.expression import column_called, condition, evaluate
+from hte_bridge.language.grammar import Token, read, text_of, tokens_of
+from hte_bridge.language.kleene import numbers
+from hte_bridge.language.terms import Factor, Term, split, terms_of
+from hte_bridge.language.values import Dates, Levels, Number, Text, Truth, Unfit, Value, value_of
 from hte_bridge.study import Study
-from hte_bridge.terms import Factor, Term, split, terms_of
-from hte_bridge.values import Dates, Levels, Number, Text, Truth, Unfit, Value, value_of
 
 Array = npt.NDArray[np.float64]
 EXAMPLE = "such as 'age + i(town) + log(income)'"

@@ -1,0 +1,156 @@
+"""A table together with the study, folds and fits that made it: their scores, pictures, files, and rows of every engine in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from hte_bridge.engine import Fit
+from hte_bridge.errors import InvalidOption, nearest
+from hte_bridge.estimands.sequential import How, comparable
+from hte_bridge.faults import Guard, OnError
+from hte_bridge.rows import distinct, engine_rows, engine_scores, verbs
+from hte_bridge.scores import Scores
+from hte_bridge.sealed import file_names
+from hte_bridge.study import Folds, Study
+from hte_bridge.table import Estimate, Table
+
+if TYPE_CHECKING:
+    from hte_bridge.between.compared import Reading
+
+Array = npt.NDArray[np.float64]
+
+
+@verbs
+@dataclass(frozen=True, eq=False, repr=False)
+class FittedTable(Table):
+    """A ``Table`` that keeps its study, folds and fits; the fields of ``Comparison``.
+
+    Parameters
+    ----------
+    study : Study
+    folds : Folds
+    fits : mapping of str to Fit
+        By the name in the column ``engine``; an engine that could not run is absent.
+    level : float
+        Coverage of the intervals of further rows.
+    on_error : {"row", "raise"}
+        What an exception does that nobody foresaw; as it was given to ``compare``.
+    """
+
+    study: Study = field(default=None)  # type: ignore[assignment]
+    folds: Folds = field(default=None)  # type: ignore[assignment]
+    fits: Mapping[str, Fit] = field(default_factory=dict)
+    level: float = 0.95
+    _scores: dict[str, Scores] = field(default_factory=dict, repr=False)
+    on_error: OnError = "row"
+
+    def fit(self, engine: str) -> Fit:
+        """The fit of one engine.
+
+        Raises
+        ------
+        InvalidOption
+            If no engine of that name ran.
+        """
+        if engine not in self.fits:
+            offer = nearest(engine, self.fits).replace("The columns are", "The engines are")
+            raise InvalidOption(f"`engine` must name an engine that ran. `{engine}` did not. {offer}")
+        return self.fits[engine]
+
+    def scores(self, engine: str) -> Scores:
+        """Doubly robust scores of one engine, made once.
+
+        Raises
+        ------
+        NotIdentified
+            If the engine has no held-out predictions for this study, with the engine's own reason.
+        """
+        if engine not in self._scores:
+            self._scores[engine] = engine_scores(self.fit(engine))
+        return self._scores[engine]
+
+    def cate(self, new: Any, engine: str, level: float | None = None) -> pd.DataFrame:
+        """``estimate std_error conf_low conf_high`` of one engine at the rows of ``new``."""
+        return self.fit(engine).cate(new, level=self.level if level is None else level)
+
+    def heldout_cate(self, *engines: str) -> list[Array]:
+        """Held-out CATE (n,) of engines, as it may be drawn or compared across folds: each fold moved to the mean of all.
+
+        Every fold is predicted by a model of its own; that one fold's predictions lie above another's is no effect that differs.
+        """
+        return comparable(self.folds, *(self.fit(engine) for engine in engines))
+
+    def plot(self) -> Any:
+        """The usual four pictures, as an array of Axes: effects, sorted CATE, agreement, overlap; ``plot.usual``."""
+        from hte_bridge.plot import usual
+
+        return usual(self)
+
+    def report(self, path: str | Path, **options: Any) -> Path:
+        """One self-contained HTML page: tables, pictures, readings, methods, BibTeX; ``report.report``."""
+        from hte_bridge.report import report
+
+        return report(self, path, **options)
+
+    def differences(self, level: float | None = None) -> Reading:
+        """Engine minus engine for every shared row, with its own error; see ``between.differences``."""
+        from hte_bridge.between.differences import differences
+
+        return differences(self, level=level)
+
+    def race(self, *, ranking: How = "sequential", level: float | None = None) -> Reading:
+        """Which CATE predicts best held-out, and what one adds to another; see ``between.race``."""
+        from hte_bridge.between.race import race
+
+        return race(self, ranking=ranking, level=level)
+
+    def agreement(self, depth: int = 2, level: float | None = None) -> Reading:
+        """Correlation, signs and top fifths of each two engines, and where they part; see ``between.agreement``."""
+        from hte_bridge.between.agreement import agreement
+
+        return agreement(self, depth=depth, level=level)
+
+    def explain_gap(
+        self, engine: str = "grf", baseline: str = "feols", level: float | None = None
+    ) -> Reading:
+        """Why an engine's average effect differs from the coefficient of another; see ``between.explain_gap``."""
+        from hte_bridge.between.explain_gap import explain_gap
+
+        level = self.level if level is None else level
+        return explain_gap(self.study, self.fit(engine), coefficient=self.fit(baseline), level=level)
+
+    def per_engine(self, estimand: str, make: Callable[[Fit, Scores], list[Estimate]]) -> Table:
+        """The rows that ``make`` gives for each engine; one that cannot answer gets a row that says why."""
+        rows: list[Estimate] = []
+        guard = Guard(self.on_error)
+        for name, fit in self.fits.items():
+            own = lambda fit, name=name: make(fit, self.scores(name))
+            rows += engine_rows(name, fit, estimand, own, self.level, guard)
+        return Table(distinct(rows), guard.noted(self.meta))
+
+    def save(self, path: str | Path, fits: bool = False) -> Path:
+        """Write the table; with ``fits``, also each engine that can be saved, beside it.
+
+        ``t.parquet`` gets the neighbours ``t.grf.rds`` (R's own file) and ``t.deep.npz``; `CausalForestFit.load` and
+        `DeepFit.load` read them back and predict the same numbers. What cannot be part of a file's name, such as a
+        slash, is ``_`` there.
+
+        Raises
+        ------
+        UnwritableFolder
+            If the folder cannot be written; nothing half-written stays.
+        """
+        path = super().save(path)
+        if fits:
+            for name, fit in zip(file_names(self.fits), self.fits.values(), strict=True):
+                ending = getattr(fit, "ending", None)  # feols has none: it is fitted again in a moment
+                if ending is not None:
+                    fit.save(path.with_name(f"{path.stem}.{name}{ending}"))  # type: ignore[attr-defined]
+        return path
