@@ -5,14 +5,16 @@ SHELL := /bin/bash
 BIN := .venv/bin
 # Tests run in two processes, so each library gets one thread.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
-CODE := hte_bridge tests bench examples
+CODE := hte_bridge tests bench examples website
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format pytest testthat rcheck parity doctor bench-import lock clean
+.PHONY: help setup demo test site site-test pages lint format pytest testthat rcheck parity doctor bench-import lock clean
 
 help:
 	@echo "make demo     the main job on two real data sets; writes tables, plots and a report each to out/"
 	@echo "make test     formatter, linter, type checker, pytest, testthat"
+	@echo "make site     the site, into build/site, without network; make site-test opens it in a browser"
+	@echo "make pages    runs the code of the site's pages again and writes what it prints into them"
 	@echo "make rcheck   R CMD check of the R package"
 	@echo "make parity   fixest beside grf in the project's R library, for the benches of parity"
 	@echo "make doctor   what is installed, and how to mend what is not"
@@ -27,6 +29,18 @@ demo: setup
 test: setup
 	@bash scripts/setup.sh browser
 	@$(MAKE) --no-print-directory lint pytest testthat
+
+site: setup
+	@bash scripts/setup.sh site
+	@NO_MKDOCS_2_WARNING=1 .venv/site/bin/python -m mkdocs build --strict --quiet
+	@echo "the site is in build/site; open build/site/index.html"
+
+site-test: site
+	@bash scripts/setup.sh browser
+	@$(ONE_THREAD) $(BIN)/python -m pytest -q tests/test_site.py
+
+pages: setup
+	@$(ONE_THREAD) $(BIN)/python -m website.pages
 
 lint: setup
 	@$(BIN)/ruff format --check $(CODE)

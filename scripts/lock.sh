@@ -20,6 +20,8 @@ print(*(each for each in wanted if not each.startswith(("torch", "rpy2", "hte-br
 print("filelock", "sympy", "networkx", "fsspec", "typing-extensions", "cffi", "tzlocal", "packaging", "setuptools>=77", sep="\n")
 PY
 compile "$work/all.in" -o requirements.lock
+python3 -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"], sep="\n")' |
+  compile - -o requirements-docs.lock
 grep '^  "rpy2' pyproject.toml | tr -d '", ' | compile --no-deps - -o requirements-r.lock
 echo "torch==2.13.0" | compile -c requirements.lock - -o requirements-torch-cuda.lock
 echo "requirements-torch.lock (the CPU build) is kept by hand: its index has no plain name."

@@ -171,6 +171,17 @@ browser() { # the tests of the report open it in one
   say "Chromium was not found, so the tests that open the report in a browser are skipped. To have it: sudo apt-get install chromium"
 }
 
+site() { # what builds the site, in an environment of its own: the package is read there and not imported
+  local now
+  now="$("$venv/bin/python" --version) $(key requirements-docs.lock)"
+  fresh site "$now" && return
+  step site "mkdocs and its plugins (requirements-docs.lock)" site_packages && echo "$now" >"$stamps/site"
+}
+
+site_packages() {
+  "$venv/bin/python" -m venv "$venv/site" && "$venv/site/bin/python" -m pip install --no-input --require-hashes -r requirements-docs.lock
+}
+
 # ---------------------------------------------------------------------------------------------- all
 
 case "${1:-all}" in
@@ -186,6 +197,7 @@ case "${1:-all}" in
     if [ "$r_there" = 0 ] && [ "${CI:-}" = true ]; then exit 1; fi
     ;;
   browser) browser ;;
+  site) site || exit 1 ;;
   parity) r_packages renv-parity.lock || exit 1 ;;
   *) say "unknown argument: $1" && exit 2 ;;
 esac

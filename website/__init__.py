@@ -1,0 +1,1 @@
+"""What `make site` builds the site with; no part of the package."""
