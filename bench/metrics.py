@@ -14,8 +14,7 @@ import pandas as pd
 from scipy import stats
 
 from hte_bridge import digest
-
-Array = npt.NDArray[np.float64]
+from hte_bridge.arrays import Array
 
 NORMAL = float(stats.norm.ppf(0.975))
 MULTIPLES = np.geomspace(0.1, 10, 93)  # of the half-width, at which coverage is kept: a step is five per cent

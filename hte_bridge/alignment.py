@@ -16,11 +16,11 @@ import numpy.typing as npt
 import pandas as pd
 from pandas.api import types
 
+from hte_bridge.arrays import Array
 from hte_bridge.errors import InvalidData, InvalidOption, nearest
 from hte_bridge.frames import to_pandas
 from hte_bridge.kinds import to_float
 
-Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 

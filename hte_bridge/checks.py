@@ -1,24 +1,47 @@
-"""Whether a study identifies an effect and can be cut into folds, and what its fixed effects take."""
+"""Whether a study identifies an effect and can be cut into folds."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from hte_bridge.arrays import Array
 from hte_bridge.errors import InvalidData, NotIdentified
 from hte_bridge.sweeping import within
 
-if TYPE_CHECKING:
-    from hte_bridge.study import Folds, Study
-
-Array = npt.NDArray[np.float64]
 LARGEST, LEAST = 1e50, 1e-50  # sizes whose squares, quotients and their squares are numbers still
 
 
-def measurable(study: Study) -> None:
+class Checked(Protocol):
+    """What is asked of a study here; the study itself lies above."""
+
+    @property
+    def outcome(self) -> Array: ...
+    @property
+    def treatment(self) -> Array: ...
+    @property
+    def covariates(self) -> Array: ...
+    @property
+    def fixed_effects(self) -> npt.NDArray[np.int64]: ...
+    @property
+    def weight(self) -> Array: ...
+    @property
+    def propensity(self) -> Array | None: ...
+    @property
+    def binary(self) -> bool: ...
+    @property
+    def clustered(self) -> bool: ...
+    @property
+    def n_clusters(self) -> int: ...
+    @property
+    def names(self) -> Any: ...
+    @property
+    def index(self) -> Any: ...
+
+
+def measurable(study: Checked) -> None:
     """Columns are of sizes that can be squared and divided by each other."""
     columns = [
         ("outcome", study.names.outcome, study.outcome),
@@ -40,7 +63,7 @@ def measurable(study: Study) -> None:
             )
 
 
-def identified(study: Study) -> None:
+def identified(study: Checked) -> None:
     """The treatment varies within the effects, and no covariate decides it alone."""
     if study.fixed_effects.shape[1]:
         left = within(study.treatment, study.fixed_effects, study.weight, tolerance=1e-7)
@@ -66,38 +89,7 @@ def identified(study: Study) -> None:
                 )
 
 
-def lost_to_effects(
-    study: Study, folds: Folds, clusters: Sequence[npt.NDArray[np.int64]] | None = None
-) -> float:
-    """Share of the rows that the study's fixed effects, swept out within each fold, take as degrees of freedom.
-
-    Effects whose levels lie in one cluster each, of the study's or of any of the ``clusters`` (n,) given, are not counted, as errors by
-    cluster hold what sweeping them out did (pyfixest's and fixest's ``fixef_k="nested"``).
-    """
-    effects = study.fixed_effects
-    if clusters is None:
-        clusters = [study.cluster] if study.clustered else []
-    held = [any(nested(codes, cluster) for cluster in clusters) for codes in effects.T]
-    counted = [codes for codes, inside in zip(effects.T, held, strict=True) if not inside]
-    taken = 0
-    for _, test in folds:
-        levels = sum(len(np.unique(codes[test])) for codes in counted)
-        taken += max(levels - max(len(counted) - (not any(held)), 0), 0)
-    return min(taken / study.n, 0.99)
-
-
-def inflation(study: Study, folds: Folds, clusters: Sequence[npt.NDArray[np.int64]] | None = None) -> float:
-    """Factor of the errors of a panel's rows from scores for what ``lost_to_effects`` takes; one without fixed effects."""
-    return float((1.0 - lost_to_effects(study, folds, clusters)) ** -0.5)
-
-
-def nested(codes: npt.NDArray[np.int64], cluster: npt.NDArray[np.int64]) -> bool:
-    """Whether each level lies in one cluster."""
-    cells = np.unique(codes * (int(cluster.max()) + 1) + cluster)
-    return len(cells) == len(np.unique(codes))
-
-
-def enough_for_folds(study: Study, n_folds: int) -> None:
+def enough_for_folds(study: Checked, n_folds: int) -> None:
     """Each fold can hold units of each arm, or a cluster."""
     if study.n_clusters < 2 * n_folds if not study.clustered else study.n_clusters < n_folds:
         what = "clusters" if study.clustered else "rows"

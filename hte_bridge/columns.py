@@ -10,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from hte_bridge.arrays import Array, Codes
 from hte_bridge.encode import Encoder
 from hte_bridge.errors import InvalidData, TooFewClusters, nearest
 from hte_bridge.kinds import kind_of, renumbered, to_float
 
-Array = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
 Coded = tuple[Codes, npt.NDArray[Any]]
 ARMS_AT_MOST = 10
 WEIGHTS = 1e12  # largest weight over the smallest: beyond, the small ones are lost in sums

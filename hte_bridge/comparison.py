@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from hte_bridge import inference
 from hte_bridge.alignment import Units, known_numbers_of, labels_for, numbers_of
-from hte_bridge.checks import inflation
 from hte_bridge.engine import Fit
 from hte_bridge.errors import InvalidOption, NotIdentified
 from hte_bridge.estimands.averages import ape, atc, ate, ato, att
@@ -33,11 +31,10 @@ from hte_bridge.faults import Guard
 from hte_bridge.fitted_table import FittedTable
 from hte_bridge.frames import to_pandas
 from hte_bridge.language.formula import design_of, rows_of
+from hte_bridge.lost import inflation
 from hte_bridge.rows import again_by_engine, verbs
 from hte_bridge.scores import Scores
 from hte_bridge.table import Estimate, Table
-
-Array = npt.NDArray[np.float64]
 
 
 @verbs

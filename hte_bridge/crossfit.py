@@ -7,17 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from hte_bridge.arrays import Array, Codes
 from hte_bridge.engine import HeldOut
 from hte_bridge.errors import InvalidData, UnusablePrediction
 from hte_bridge.shown import Fitted
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate, check_level, interval
 
-Array = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
 FitPredict = Callable[[Codes, Codes], Array]
 
 

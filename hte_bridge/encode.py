@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from hte_bridge.arrays import Array
 from hte_bridge.errors import InvalidData, InvalidNewData, nearest
 from hte_bridge.frames import to_pandas
 from hte_bridge.kinds import Kind, is_blank, kind_of, to_float
@@ -18,7 +19,6 @@ from hte_bridge.normal_score import NormalScore
 from hte_bridge.reading import Role
 from hte_bridge.shown import first_names
 
-Array = npt.NDArray[np.float64]
 MOST_LEVELS = 100
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
-import numpy.typing as npt
 
+from hte_bridge.arrays import Array
 from hte_bridge.errors import InvalidData, UnusablePrediction
 from hte_bridge.shown import Arrays
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from hte_bridge.study import Folds, Study
     from hte_bridge.table import Estimate
 
-Array = npt.NDArray[np.float64]
 NO_ERROR = "no_error"  # key of `Fit.info`: a sentence why no error of this fit's rows can be defended
 
 
@@ -38,7 +37,7 @@ class HeldOut(Arrays):
         Var(T | x), for a continuous treatment or one with fixed effects. ``None`` stands for the
         binary case, where it is ``propensity * (1 - propensity)``.
     lost : float, default 0
-        Share of the residuals' degrees of freedom that sweeping out fixed effects within the held-out rows took (``checks.lost_to_effects``).
+        Share of the residuals' degrees of freedom that sweeping out fixed effects within the held-out rows took (``lost.lost_to_effects``).
 
     Raises
     ------

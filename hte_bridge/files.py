@@ -13,10 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hte_bridge.errors import UnreadableFile
+from hte_bridge.estimate import COLUMNS, Estimate, HasRows, frame_of
 from hte_bridge.format.neutral import spreadsheet
 from hte_bridge.sealed import BROKEN, OPEN, seal, sealed, whole_file
-from hte_bridge.table import COLUMNS, FORMAT_VERSION, Estimate, Table
 
+Stored = tuple[tuple[Estimate, ...], Mapping[str, Any]]
+FORMAT_VERSION = 2  # since 2 with a checksum
 KEY, SEAL = b"hte_bridge", b"hte_bridge_seal"
 UNSEALED = 1  # the last format of tables without a checksum
 MOST_UNPACKED, LEAST_UNPACKED = (
@@ -25,9 +27,9 @@ MOST_UNPACKED, LEAST_UNPACKED = (
 )  # bytes of unpacked columns: times the file's, and what any file may have
 
 
-def save_table(table: Table, path: Path) -> Path:
+def save_table(table: HasRows, path: Path) -> Path:
     """Write a table; see ``Table.save``."""
-    frame = table.to_frame()
+    frame = frame_of(table.rows)
     if path.suffix.lower() == ".csv":
         texts = frame.select_dtypes(exclude="number").map(spreadsheet)
         returns = any("\r" in each for each in texts.to_numpy().ravel())
@@ -81,8 +83,8 @@ def read_columns(path: Path, what: str) -> tuple[pa.Table, dict[str, Any] | None
         ) from error
 
 
-def load_table(path: Path) -> Table:
-    """Read a table; see ``Table.load``."""
+def load_table(path: Path) -> Stored:
+    """Rows and meta of a table; see ``Table.load``."""
     if not path.exists():
         raise UnreadableFile(f"The table's file must exist. There is no `{path}`. Check the path.")
     columns, state, whole = read_columns(path, "a whole Parquet file written by `table.save`")
@@ -112,8 +114,8 @@ def load_table(path: Path) -> Table:
         ) from error
 
 
-def _table(columns: pa.Table, state: Mapping[str, Any]) -> Table:
-    """The table of a file's columns and JSON."""
+def _table(columns: pa.Table, state: Mapping[str, Any]) -> Stored:
+    """Rows and meta of a file's columns and JSON."""
     derived = {"statistic", "p_value", "conf_low", "conf_high"}
     rows = []
     for record, extra in zip(columns.select(list(COLUMNS)).to_pylist(), state["extra"], strict=True):
@@ -122,7 +124,7 @@ def _table(columns: pa.Table, state: Mapping[str, Any]) -> Table:
         }
         values |= {k: None if v is None else tuple(v) for k, v in extra.items()}
         rows.append(Estimate(**values))
-    return Table(tuple(rows), state["meta"])
+    return tuple(rows), state["meta"]
 
 
 def plain(value: object) -> object:

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from hte_bridge.arrays import Array
 from hte_bridge.engine import Fit
 from hte_bridge.errors import InvalidOption, nearest
 from hte_bridge.estimands.sequential import How, comparable
@@ -23,8 +22,6 @@ from hte_bridge.table import Estimate, Table
 
 if TYPE_CHECKING:
     from hte_bridge.between.compared import Reading
-
-Array = npt.NDArray[np.float64]
 
 
 @verbs

@@ -6,21 +6,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
 from hte_bridge.alignment import labels_for
-from hte_bridge.checks import inflation
+from hte_bridge.arrays import Array, Codes
 from hte_bridge.errors import InvalidData, InvalidOption, NotIdentified, TooFewClusters, nearest
+from hte_bridge.lost import inflation
 from hte_bridge.scores import Scores, variance_of_treatment
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate
 from hte_bridge.wild import UNFIT
 from hte_bridge.wild import wild_bootstrap as wild_bootstrap  # beside its peers
 
-Array = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
 Vcov = str | Mapping[str, str]
 Family = Literal["romano-wolf", "holm"]
 PLAIN = ("iid", "hetero", "HC1", "HC2", "HC3")

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from hte_bridge.arrays import Codes
+
 Keys = npt.NDArray[np.uint64]
-Codes = npt.NDArray[np.int64]
 STEP = 0x9E3779B97F4A7C15  # Steele, Lea and Flood (2014), OOPSLA: SplitMix64's step and mixers
 MIXERS = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
 WORD = 2**64

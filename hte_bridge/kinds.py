@@ -12,10 +12,9 @@ import numpy.typing as npt
 import pandas as pd
 from pandas.api import types
 
+from hte_bridge.arrays import Array, Codes
 from hte_bridge.errors import HteBridgeError, InvalidData
 
-Array = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
 Kind = Literal["number", "boolean", "category", "ordered"]
 
 

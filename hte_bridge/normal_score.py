@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
+from hte_bridge.arrays import Array
 
 LONG = 6.0  # kurtosis, that of a normal covariate being three, from which tails are long
 FEWEST_VALUES = 10  # of a covariate that is asked

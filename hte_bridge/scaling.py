@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
+from hte_bridge.arrays import Array
+
 Mask = npt.NDArray[np.bool_]
 EPS = float(np.finfo(np.float64).eps)
 RANK = 1e-10  # share of a column, all of length one, below which what others leave of it is rounding

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
+from hte_bridge.arrays import Array
 from hte_bridge.engine import HeldOut
 from hte_bridge.errors import NotIdentified
 from hte_bridge.shown import Arrays
 from hte_bridge.study import Study
 
-Array = npt.NDArray[np.float64]
 EXTREME = 0.05  # a propensity beyond this is where overlap is said to be weak (Crump et al. 2009 use 0.1)
 
 

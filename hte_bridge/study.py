@@ -13,6 +13,7 @@ import pandas as pd
 
 from hte_bridge import checks, columns
 from hte_bridge.alignment import positions_of
+from hte_bridge.arrays import Array, Codes
 from hte_bridge.encode import Encoder, MeanFill
 from hte_bridge.errors import InvalidData
 from hte_bridge.frames import names_of, to_pandas
@@ -23,8 +24,6 @@ from hte_bridge.reading import Role
 from hte_bridge.shown import Arrays, study_text
 from hte_bridge.sweeping import within
 
-Array = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
 TreatmentType = Literal["binary", "continuous"]
 UNDEFENDED = 4.0  # effective clusters below which no error from residuals is reported (docs/few_clusters.md)
 SHORT = 12.0  # and below which a warning says that intervals are too short

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from hte_bridge.arrays import Array
 from hte_bridge.errors import NotIdentified
 from hte_bridge.scaling import Standard, power
 
-Array = npt.NDArray[np.float64]
 MOST_SWEEPS = 10_000
 ABSORBED = 1e-7  # of a column's standard deviation: what is left of one that effects determine
 

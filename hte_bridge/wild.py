@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from hte_bridge.arrays import Array, Codes
 from hte_bridge.errors import TooFewClusters
 from hte_bridge.table import Ends, Estimate
 
-Array = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
 FEW = 12  # of so many clusters and fewer every turn of signs is taken, 4,096 at most
 EXACT = 1e-12  # studentised means that differ by less are the same: ties of an enumeration
 REACHES = 2.0 ** np.arange(-6, 15)  # in standard errors: where an interval's end is looked for

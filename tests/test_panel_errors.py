@@ -10,9 +10,9 @@ import pytest
 
 import hte_bridge as hb
 from hte_bridge import inference
-from hte_bridge.checks import lost_to_effects
 from hte_bridge.estimands.averages import ape, ate
 from hte_bridge.estimands.projection import projection
+from hte_bridge.lost import lost_to_effects
 from hte_bridge.scores import scores
 from hte_bridge.simulate.panel import panel
 from hte_bridge.sweeping import within

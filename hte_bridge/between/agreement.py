@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.tree import DecisionTreeRegressor
 
+from hte_bridge.arrays import Array, Codes
 from hte_bridge.between.compared import Compared, Reading, able, guard_of, read, study_scores
 from hte_bridge.engine import HeldOut
 from hte_bridge.errors import HteBridgeError, TooFewClusters
@@ -23,8 +24,6 @@ from hte_bridge.scores import Scores
 from hte_bridge.study import Study
 from hte_bridge.table import Estimate, check_level
 
-Array = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 TOP = 5  # groups of equal weight, of which the highest is looked at
 TOP_NOTE = (

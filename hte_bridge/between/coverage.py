@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import norm
 
+from hte_bridge.arrays import Array
 from hte_bridge.between.compared import Reading
 from hte_bridge.between.draws import Store, marks
 from hte_bridge.between.world import SHAPES, Shape, World, split
@@ -25,7 +26,6 @@ from hte_bridge.scores import scores
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Ends, Estimate, check_level, interval
 
-Array = npt.NDArray[np.float64]
 LEVEL = 0.95  # of the Monte-Carlo intervals of what was counted
 BLOCK = 20  # tasks between two writings of the file
 

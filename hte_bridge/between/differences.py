@@ -7,7 +7,6 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from hte_bridge.between.compared import Compared, Reading, guard_of, read, study_scores
 from hte_bridge.errors import HteBridgeError, InvalidOption
@@ -16,7 +15,6 @@ from hte_bridge.faults import Fault
 from hte_bridge.scores import Scores
 from hte_bridge.table import Estimate, check_level
 
-Array = npt.NDArray[np.float64]
 Key = tuple[str, str]
 AVERAGE = ("ate", "ape")  # what a coefficient is set against
 SAME = 1e-9  # influence values whose difference is below this share of theirs belong to one row

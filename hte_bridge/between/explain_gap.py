@@ -23,7 +23,6 @@ from hte_bridge.study import Folds, Study
 from hte_bridge.sweeping import within
 from hte_bridge.table import Estimate, check_level
 
-Array = npt.NDArray[np.float64]
 Rows = Literal["all", "complete"]
 PARTS = ("sample", "controls", "effects", "weighting")
 MEANING = {

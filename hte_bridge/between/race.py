@@ -9,6 +9,7 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
+from hte_bridge.arrays import Array, Codes
 from hte_bridge.between.compared import Compared, Reading, able, guard_of, read, study_scores
 from hte_bridge.between.differences import difference
 from hte_bridge.crossfit import out_of_fold
@@ -25,8 +26,6 @@ from hte_bridge.scores import Scores, variance_of_treatment
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate, check_level
 
-Array = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
 CONSTANT = "constant"
 BEYOND = "adds"
 LOSS_NOTE = "mean squared held-out residual; less is better"

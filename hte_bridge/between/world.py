@@ -8,10 +8,10 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from hte_bridge.arrays import Array
 from hte_bridge.engine import HeldOut
 from hte_bridge.study import Study
 
-Array = npt.NDArray[np.float64]
 Shape = Literal["none", "linear", "threshold", "smooth"]
 SHAPES: tuple[Shape, ...] = get_args(Shape)
 LEFT_OUT = 0.1  # of the units, on which the CATE and its interval are judged

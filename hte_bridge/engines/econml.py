@@ -9,16 +9,14 @@ from inspect import signature
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from hte_bridge.arrays import Array, Codes
 from hte_bridge.crossfit import PredictedFit, Refusal, boosting, out_of_fold
 from hte_bridge.engine import HeldOut
 from hte_bridge.errors import InvalidOption, PackageUnavailable
 from hte_bridge.study import Folds, Study
 
-Array = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
 CLIP = 0.01  # a learned propensity beyond this would let one unit carry the average
 FLOOR = 0.01  # of the mean variance of a dose, below which one unit would carry the average
 NO_EFFECTS = (

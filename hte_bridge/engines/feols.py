@@ -9,22 +9,20 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from hte_bridge.checks import lost_to_effects
+from hte_bridge.arrays import Array
 from hte_bridge.engine import HeldOut
 from hte_bridge.engines.linear import Surface, interacted, nuisances
 from hte_bridge.engines.regressed import HETERO, Design, Regression
 from hte_bridge.engines.trends import doubts
 from hte_bridge.errors import InvalidOption, NotIdentified
+from hte_bridge.lost import lost_to_effects
 from hte_bridge.scaling import Line, Standard, power
 from hte_bridge.shown import Fitted
 from hte_bridge.study import UNDEFENDED, Folds, Study
 from hte_bridge.sweeping import within
 from hte_bridge.table import Estimate, interval
-
-Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

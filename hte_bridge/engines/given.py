@@ -14,13 +14,13 @@ from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.linear_model import LinearRegression
 
 from hte_bridge.alignment import by_label, places
+from hte_bridge.arrays import Array
 from hte_bridge.crossfit import PredictedFit, out_of_fold
 from hte_bridge.engine import NO_ERROR, HeldOut
 from hte_bridge.errors import InvalidData, InvalidNewData, nearest
 from hte_bridge.frames import to_pandas
 from hte_bridge.study import Folds, Study
 
-Array = npt.NDArray[np.float64]
 COLUMNS = ("cate", "outcome_mean", "propensity", "treatment_variance", "std_error")
 LEAKED = 0.6  # loss of the columns over that of a cross-fitted learner: held-out columns are seldom that much better
 CHECK_ROWS = 2_000  # a loss from so many rows is exact enough for a ratio of LEAKED

@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.linear_model import GammaRegressor, LogisticRegression
 
+from hte_bridge.arrays import Array
 from hte_bridge.engine import HeldOut
 from hte_bridge.errors import NotIdentified
 from hte_bridge.scaling import Line, Standard, White, directions, independent, power
 from hte_bridge.study import Folds, Study
 
-Array = npt.NDArray[np.float64]
 UNTOLD = 1e-6  # share of a row that lies along columns' collinear directions, beyond rounding
 RIDGE = 1e-7  # on squared coefficients of the logit, beside its mean log likelihood: rows twice at half the weight are the same rows
 CLIP = 0.01  # held-out probabilities stay this far from 0 and 1, so that no score divides by zero

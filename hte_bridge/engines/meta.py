@@ -6,19 +6,17 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from sklearn.base import clone
 from sklearn.utils.validation import has_fit_parameter
 
+from hte_bridge.arrays import Array, Codes
 from hte_bridge.crossfit import PredictedFit, Refusal, boosting, out_of_fold
 from hte_bridge.engine import HeldOut
 from hte_bridge.errors import InvalidOption
 from hte_bridge.scaling import Standard
 from hte_bridge.study import Folds, Study
 
-Array = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
 Kind = Literal["S", "T", "X", "R", "DR"]
 CLIP = 0.01  # a learned propensity beyond this would let one unit carry the average
 FLOOR = 0.01  # of the mean variance of a dose, below which one unit would carry the average

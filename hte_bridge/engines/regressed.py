@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from hte_bridge.arrays import Array
 from hte_bridge.errors import NotIdentified
 from hte_bridge.scaling import EPS, Standard, directions, independent, tolerance
 from hte_bridge.study import Study
 from hte_bridge.sweeping import within
 
-Array = npt.NDArray[np.float64]
 HETERO = "hetero"
 EXACT = 1e-10  # of the outcome's spread: residuals below are rounding
 

@@ -6,18 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy.optimize import nnls
 
+from hte_bridge.arrays import Array, Codes
 from hte_bridge.crossfit import PredictedFit, Refusal
 from hte_bridge.engine import NO_ERROR, Engine, Fit, HeldOut
 from hte_bridge.errors import InvalidOption
 from hte_bridge.progress import steps
 from hte_bridge.study import Folds, Study
 
-Array = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
 NO_INTERVAL = "no theory gives the error of a stacked CATE: `cate` gives none; rows come from scores"
 NONE_LEFT = "A stack needs an engine with held-out predictions for this study. None of {names} has any: {why}"
 

@@ -6,17 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from hte_bridge.arrays import Array, Codes
 from hte_bridge.engines.regressed import on_basis, orthogonal, pyfixest_model
 from hte_bridge.scaling import Standard, independent, wald
 from hte_bridge.study import Study
 from hte_bridge.sweeping import ABSORBED, within
-
-Array = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
 
 MOST_PERIODS = 60  # levels of an effect that may be time
 MOST_CELLS = 2e7  # rows times columns, beyond which the regression would take minutes

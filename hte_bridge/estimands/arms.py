@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from hte_bridge.arrays import Array
 from hte_bridge.engine import Engine, HeldOut
 from hte_bridge.errors import HteBridgeError, InvalidData, NotIdentified, nearest
 from hte_bridge.estimands.bands import with_joint_band
@@ -23,7 +24,6 @@ from hte_bridge.scores import scores as scores_of
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate
 
-Array = npt.NDArray[np.float64]
 INDICATOR = "received"  # name of the treatment in the study of one arm against all others
 
 

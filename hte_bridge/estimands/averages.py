@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from hte_bridge.errors import NotIdentified
 from hte_bridge.estimands.moments import cluster_totals, live_clusters, mean_of, row_from_influence
 from hte_bridge.estimands.regression import least_squares
 from hte_bridge.scores import Scores
 from hte_bridge.table import Estimate
-
-Array = npt.NDArray[np.float64]
 
 
 def ate(scores: Scores, *, level: float = 0.95, estimand: str = "ate") -> Estimate:

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
+from hte_bridge.arrays import Array
 from hte_bridge.table import Ends, Estimate
 
-Array = npt.NDArray[np.float64]
 DRAWS = 40_000  # Monte-Carlo error of a 95 % critical value: below half a percent of it
 SEED = 20_101  # the band of a row does not depend on what was drawn before
 

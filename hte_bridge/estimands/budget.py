@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from hte_bridge.arrays import Array
 from hte_bridge.errors import InvalidData, InvalidOption
 from hte_bridge.estimands.bands import with_joint_band
 from hte_bridge.estimands.moments import covariance, row_from_influence, settled
@@ -14,7 +15,6 @@ from hte_bridge.estimands.ties import steps
 from hte_bridge.scores import Scores
 from hte_bridge.table import Estimate
 
-Array = npt.NDArray[np.float64]
 WINDOW = 0.05  # half-width in ranks of the window that estimates the return of the last unit treated
 
 

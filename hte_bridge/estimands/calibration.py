@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
+from hte_bridge.arrays import Array, Codes
 from hte_bridge.errors import NotIdentified
 from hte_bridge.estimands.groups import group_names
 from hte_bridge.estimands.moments import placed
@@ -18,8 +18,6 @@ from hte_bridge.estimands.ties import FLAT, group_shares, within_folds
 from hte_bridge.scores import Scores
 from hte_bridge.table import Estimate
 
-Array = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
 Vcov = Literal["iid", "HC0", "HC1", "HC3"]
 SAME = (
     "A calibration test needs predictions that differ. The held-out effect is the same for all units. "

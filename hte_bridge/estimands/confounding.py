@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
+from hte_bridge.arrays import Array
 from hte_bridge.errors import NotIdentified
 from hte_bridge.scaling import Standard, least_norm
 from hte_bridge.study import Study
 from hte_bridge.sweeping import within
 from hte_bridge.table import Estimate
 
-Array = npt.NDArray[np.float64]
 TIMES = (1, 2, 3)
 
 

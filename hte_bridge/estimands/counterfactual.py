@@ -9,14 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from hte_bridge.arrays import Array
 from hte_bridge.engine import Fit
 from hte_bridge.errors import InvalidData, InvalidOption, NotIdentified
 from hte_bridge.estimands.budget import check_cost
 from hte_bridge.estimands.moments import live_clusters, row_from_influence
 from hte_bridge.scores import Scores, variance_of_treatment
 from hte_bridge.table import Ends, Estimate
-
-Array = npt.NDArray[np.float64]
 
 
 def counterfactual(

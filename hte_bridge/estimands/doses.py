@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from scipy.interpolate import BSpline
 
+from hte_bridge.arrays import Array, Codes
 from hte_bridge.errors import InvalidOption, NotIdentified
 from hte_bridge.estimands.bands import with_joint_band
 from hte_bridge.estimands.moments import joint_test
@@ -17,8 +17,6 @@ from hte_bridge.scaling import Line
 from hte_bridge.scores import Scores
 from hte_bridge.table import Estimate
 
-Array = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
 Shape = Literal["bins", "spline"]
 DEGREE = 3
 

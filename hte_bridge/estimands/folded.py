@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
+from hte_bridge.arrays import Array, Codes
 from hte_bridge.estimands.moments import row_from_influence
 from hte_bridge.estimands.sequential import Ranking
 from hte_bridge.scores import Scores
 from hte_bridge.table import Estimate
 
-Array = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
 Maker = Callable[[Scores, Array, Codes], list[Estimate]]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from hte_bridge.arrays import Array, Codes
 from hte_bridge.errors import InvalidData, InvalidOption, NotIdentified
 from hte_bridge.estimands.bands import with_joint_band
 from hte_bridge.estimands.means import GroupMeans, group_means, members
@@ -19,8 +20,6 @@ from hte_bridge.estimands.ties import FLAT, group_shares, varies
 from hte_bridge.scores import Scores
 from hte_bridge.table import Ends, Estimate
 
-Array = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
 FEW = 12  # a numeric column with at most this many values is taken as groups, without bins
 RARE = 0.02  # of the rows: a value held by fewer is no group of its own if most of the values are such
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
+from hte_bridge.arrays import Array, Codes
 from hte_bridge.errors import TooFewClusters
 from hte_bridge.estimands.moments import ROUNDING, cluster_totals
 from hte_bridge.scaling import wald
 from hte_bridge.scores import Scores
 
-Array = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
 APART = 0.1  # groups whose weights by cluster have a smaller cosine are taken as independent: their means are, but for a few border units
 SAME = 1e-9  # a contrast whose error is below this share of its parts' is rounding: the groups are the same
 

@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from hte_bridge.arrays import Array
 from hte_bridge.errors import TooFewClusters
 from hte_bridge.scaling import wald
 from hte_bridge.scores import Scores
 from hte_bridge.table import Estimate
 
-Array = npt.NDArray[np.float64]
 ROUNDING = 1e-12  # influence values of a difference below this share of its parts', or an error below this share of its estimate, are zero
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from hte_bridge.arrays import Array
 from hte_bridge.errors import InvalidOption, NotIdentified
 from hte_bridge.estimands.averages import ate
 from hte_bridge.estimands.moments import mean_of, row_from_influence
@@ -12,7 +12,6 @@ from hte_bridge.estimands.regression import least_squares
 from hte_bridge.scores import Scores, variance_of_treatment
 from hte_bridge.table import Estimate
 
-Array = npt.NDArray[np.float64]
 EDGE = 0.1  # Crump, Hotz, Imbens and Mitnik (2009), Biometrika 96(1): the rule of thumb
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from hte_bridge.arrays import Array, Codes
 from hte_bridge.errors import InvalidData, InvalidOption
 from hte_bridge.estimands.budget import banded, check_budget, check_cost, gain_curve
 from hte_bridge.estimands.folded import averaged
@@ -18,8 +19,6 @@ from hte_bridge.rlink import client
 from hte_bridge.scores import Scores
 from hte_bridge.table import Estimate
 
-Array = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
 Tree = Literal["exact", "policytree"]
 POLICYTREE_ROWS = (
     5_000  # beyond this policytree looks at every tenth cut only: its search grows with n squared

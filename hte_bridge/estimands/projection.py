@@ -8,13 +8,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from hte_bridge.arrays import Array
 from hte_bridge.estimands.moments import cluster_totals, row_from_influence
 from hte_bridge.estimands.regression import HC, least_squares
 from hte_bridge.scaling import RANK, Standard, wald
 from hte_bridge.scores import Scores, variance_of_treatment
 from hte_bridge.table import Estimate
-
-Array = npt.NDArray[np.float64]
 
 
 def projection(

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from hte_bridge.arrays import Array, Codes
 from hte_bridge.errors import InvalidData, InvalidOption
 from hte_bridge.estimands.bands import with_joint_band
 from hte_bridge.estimands.folded import averaged
@@ -18,8 +19,6 @@ from hte_bridge.estimands.ties import FLAT, steps
 from hte_bridge.scores import Scores
 from hte_bridge.table import Estimate
 
-Array = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
 Target = Literal["autoc", "qini"]
 GRID = tuple(round(0.1 * step, 1) for step in range(1, 11))
 ALL = "the effect on all less itself: zero whatever the data, and no interval"

@@ -8,11 +8,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from hte_bridge.arrays import Array
 from hte_bridge.errors import NotIdentified
 from hte_bridge.estimands.moments import cluster_totals
 from hte_bridge.scaling import Standard
 
-Array = npt.NDArray[np.float64]
 ALONE_SAID = (
     "no interval: one unit or cluster alone tells this coefficient and is fitted exactly, so that HC3, which leaves it out, is not defined; group it with "
     "others"

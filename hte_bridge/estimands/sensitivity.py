@@ -7,6 +7,7 @@ import numpy.typing as npt
 from scipy import stats
 from scipy.optimize import brentq
 
+from hte_bridge.arrays import Array
 from hte_bridge.engine import Fit
 from hte_bridge.errors import InvalidData, InvalidOption, NotIdentified
 from hte_bridge.estimands.averages import ate
@@ -16,8 +17,6 @@ from hte_bridge.scores import Scores, variance_of_treatment
 from hte_bridge.scores import scores as scores_of
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate
-
-Array = npt.NDArray[np.float64]
 
 
 def bias_bounds(

@@ -9,12 +9,12 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import numpy.typing as npt
 
+from hte_bridge.arrays import Array
 from hte_bridge.engine import Engine, Fit
 from hte_bridge.errors import NotIdentified
 from hte_bridge.estimands.ties import varies, without_offsets
 from hte_bridge.study import Folds, Study
 
-Array = npt.NDArray[np.float64]
 How = Literal["sequential", "heldout", "independent"]
 
 

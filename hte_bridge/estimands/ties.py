@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from hte_bridge.arrays import Array, Codes
 from hte_bridge.errors import InvalidOption, NotIdentified
 
-Array = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
 ROUNDING = 1e-10  # predictions that differ by less than this share of the largest are the same number
 FLAT = (
     "no effect differs within folds: this engine's CATE is the same for all units of a fold, so nobody ranks before another; "

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hte_bridge.arrays import Array, Codes
 from hte_bridge.errors import InvalidOption
 
-Array = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
 CUTS = 64  # cut points per covariate; a covariate with fewer values is searched in full
 
 

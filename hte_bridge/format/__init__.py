@@ -11,7 +11,7 @@ from hte_bridge.format.neutral import latex, markdown, markdown_sentence
 from hte_bridge.shown import shorten
 
 if TYPE_CHECKING:
-    from hte_bridge.table import Table
+    from hte_bridge.estimate import HasRows
 
 WIDTH = 100
 PAGE = """<div class="hte-bridge"><table>
@@ -26,7 +26,7 @@ PAGE = """<div class="hte-bridge"><table>
 </div>"""
 
 
-def to_text(table: Table) -> str:
+def to_text(table: HasRows) -> str:
     """The printed table, at most 100 columns wide, its notes and numbered footnotes beneath.
 
     Examples
@@ -118,7 +118,7 @@ def on_point(column: Sequence[str]) -> list[str]:
     ]
 
 
-def to_markdown(table: Table) -> str:
+def to_markdown(table: HasRows) -> str:
     """The same as a markdown table; footnotes are numbered below it.
 
     Examples
@@ -144,14 +144,14 @@ def _markdown_line(row: Sequence[str]) -> str:
     return "|" + "".join(f" {cell} |" if cell else " |" for cell in named)
 
 
-def to_html(table: Table) -> str:
+def to_html(table: HasRows) -> str:
     """The table and its notes as an HTML fragment without styles or scripts; every text is escaped."""
     from jinja2 import Environment
 
     return Environment(autoescape=True).from_string(PAGE).render(made=layout(table))
 
 
-def to_latex(table: Table, stars: bool = False) -> str:
+def to_latex(table: HasRows, stars: bool = False) -> str:
     r"""A booktabs table with its notes, for ``booktabs`` and ``threeparttable``.
 
     Parameters

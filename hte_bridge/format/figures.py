@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hte_bridge.table import Estimate
+    from hte_bridge.estimate import Estimate
 
 DASH = "—"
 PLAIN = (1e-4, 1e9)  # sizes that are written out; others have a power of ten
@@ -77,7 +77,7 @@ def figures_of(rows: Sequence[Estimate], kept: int = 3, least: int = 1) -> Figur
 
     Examples
     --------
-    >>> from hte_bridge.table import Estimate
+    >>> from hte_bridge.estimate import Estimate
     >>> figures_of([Estimate("ate", 1794.0, 671.0)]), figures_of([Estimate("ate", 8.5e11, 1.4e11)])
     (Figures(places=1, power=None), Figures(places=2, power=11))
     """

@@ -11,7 +11,7 @@ from hte_bridge.format.figures import DASH, Figures, figures
 from hte_bridge.shown import first_names, visible
 
 if TYPE_CHECKING:
-    from hte_bridge.table import Estimate, Table
+    from hte_bridge.estimate import Estimate, HasRows
 
 STARS = ((0.01, "***"), (0.05, "**"), (0.1, "*"))
 QUIET_VERSIONS = ("numpy", "pandas")  # named in the report, not under the printed table
@@ -44,7 +44,7 @@ class Layout:
     breaks: tuple[int, ...]
 
 
-def layout(table: Table, stars: bool = False) -> Layout:
+def layout(table: HasRows, stars: bool = False) -> Layout:
     """Cells, notes and footnotes of a table; engines that answer the same question stand together."""
     rows = together(table.rows)
     engine_notes = table.meta.get("notes") or {}

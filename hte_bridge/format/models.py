@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:
-    from hte_bridge.table import Estimate, Table
+    from hte_bridge.estimate import Estimate, HasRows
 
 STATS = {"N": "Observations", "clusters": "Clusters", "folds": "Folds", "seed": "Seed"}
 
@@ -83,7 +83,7 @@ class Model:
         return ["N", *(["clusters"] if self.meta.get("n_clusters") else [])]
 
 
-def models(table: Table, stand_in: str = "ate") -> list[Model]:
+def models(table: HasRows, stand_in: str = "ate") -> list[Model]:
     """One model per engine, of its rows that have an estimate; see ``Table.models``."""
     engines = dict.fromkeys(row.engine for row in table.rows)
     live = [row for row in table.rows if np.isfinite(row.estimate)]

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from hte_bridge.alignment import Chosen, columns_of, finite, mask_of, some
+from hte_bridge.arrays import Array
 from hte_bridge.errors import InvalidOption
 from hte_bridge.language.expression import column_called, condition, evaluate
 from hte_bridge.language.grammar import Token, read, text_of, tokens_of
@@ -25,7 +25,6 @@ from hte_bridge.language.terms import Factor, Term, split, terms_of
 from hte_bridge.language.values import Dates, Levels, Number, Text, Truth, Unfit, Value, value_of
 from hte_bridge.study import Study
 
-Array = npt.NDArray[np.float64]
 EXAMPLE = "such as 'age + i(town) + log(income)'"
 MOST_COLUMNS = 5_000
 LARGEST = 1_000  # columns of one spline or polynomial

@@ -14,9 +14,9 @@ import numpy.typing as npt
 import pandas as pd
 from pandas.api import types
 
+from hte_bridge.arrays import Array
 from hte_bridge.encode import to_float
 
-Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 SHOWN = 100  # characters of the user's text in a sentence
 EXACT = 2**53  # whole numbers up to here are float64 without loss

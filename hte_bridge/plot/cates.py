@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from hte_bridge.errors import InvalidData
@@ -15,7 +14,8 @@ from hte_bridge.plot.style import FONT, GREY, axes, label, legend, looks, zero_l
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    Array = npt.NDArray[np.float64]
+    from hte_bridge.arrays import Array
+
     Frames = pd.DataFrame | Mapping[str, pd.DataFrame]
 
 COLUMNS = ["estimate", "conf_low", "conf_high"]

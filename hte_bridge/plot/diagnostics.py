@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from hte_bridge.errors import InvalidData
@@ -15,7 +14,7 @@ from hte_bridge.plot.style import COLUMN, FONT, GREY, LIGHT, axes, label, legend
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    Array = npt.NDArray[np.float64]
+    from hte_bridge.arrays import Array
 
 EDGES = np.linspace(0, 1, 41)
 

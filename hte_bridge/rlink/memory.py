@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import psutil
 
+from hte_bridge.arrays import Array
 from hte_bridge.errors import NotEnoughMemory
 from hte_bridge.rlink import client
 
-Array = npt.NDArray[np.float64]
 ROUGH_BYTES = 150  # more than a tree has been seen to take per row, copies in growing and predicting included
 # Peak over R's own size of a forest, as bench/bridge.py saw it (7.2 with 2,000 trees on 20,000 rows): R's form, the
 # nuisance forests, C++ forms while growing and predicting, and what R has not yet collected.

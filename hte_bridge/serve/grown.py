@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from hte_bridge.arrays import Array
 from hte_bridge.crossfit import PredictedFit, Refusal
 from hte_bridge.engines.forest.fit import POINTWISE
 from hte_bridge.engines.given import Given
@@ -19,7 +20,6 @@ from hte_bridge.rlink import client
 from hte_bridge.serve.matching import Matched, match
 from hte_bridge.study import Folds, Study
 
-Array = npt.NDArray[np.float64]
 ON_ROWS = "A forest must be grown on the study's rows, in their order."
 INSTEAD = "or let hte_causal_forest() grow it"
 ROUNDING = 1e-9  # of weights that were scaled to another sum

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from hte_bridge.arrays import Array
 from hte_bridge.study import Study
-
-Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

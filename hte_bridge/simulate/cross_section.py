@@ -11,7 +11,8 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
-from hte_bridge.simulate.sample import Array, CrossSection, draw
+from hte_bridge.arrays import Array
+from hte_bridge.simulate.sample import CrossSection, draw
 
 
 def steep(u: Array) -> Array:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
+from hte_bridge.arrays import Array
 from hte_bridge.shown import Arrays
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Array = npt.NDArray[np.float64]
 Beta = Literal["linear", "nonlinear", "smooth", "three_way", "network", "constant"]
 Base = Literal["linear", "nonlinear", "interaction"]
 COVARIATES = ("a", "b", "U0", "U1", "U2", "U3", "U4", "V0", "V1", "V2", "V3", "V4")

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.blocks import Basis, Block, knots
 from hte_bridge.engines.deep.evidence import fit
-from hte_bridge.engines.deep.nets import Array, Predict, Standard
+from hte_bridge.engines.deep.nets import Predict, Standard
 
 BINS = 12  # of a covariate with many values
 MOST_WORK = 3e11  # steps of arithmetic above which bins are fewer: some ten seconds on one core

@@ -6,11 +6,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from hte_bridge.arrays import Array
 from hte_bridge.errors import NotIdentified
 from hte_bridge.study import Study
 from hte_bridge.table import check_level, interval
-
-Array = npt.NDArray[np.float64]
 
 NOT_CONVERGED = "The search for the scales did not converge, so no interval is offered. Try another seed, or rescale the covariates."
 LASTING = (

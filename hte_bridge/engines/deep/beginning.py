@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from hte_bridge.engine import Array
+from hte_bridge.arrays import Array, Codes
 from hte_bridge.engines.deep.candidates import HOPELESS, Candidate, search
 from hte_bridge.engines.deep.canonical import GRID
 from hte_bridge.engines.deep.categories import Categories, groups_of
@@ -20,7 +20,7 @@ from hte_bridge.engines.deep.kernel_posterior import Component, Model, component
 from hte_bridge.engines.deep.nets import Standard
 from hte_bridge.engines.deep.outlying import noise_shift, outlying, weighed_down
 from hte_bridge.engines.deep.units import Units
-from hte_bridge.study import Codes, Study
+from hte_bridge.study import Study
 
 if TYPE_CHECKING:
     from hte_bridge.engines.deep import Deep

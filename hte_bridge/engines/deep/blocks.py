@@ -15,7 +15,8 @@ import numpy.typing as npt
 from scipy.special import ndtri
 from scipy.stats import chi2, qmc
 
-Array = npt.NDArray[np.float64]
+from hte_bridge.arrays import Array
+
 Single = npt.NDArray[np.float32]
 Kind = Literal[
     "constant", "linear", "products", "ramp", "fourier", "tilt", "mesh", "product ramp", "product fourier"

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.forms import Form
 from hte_bridge.engines.deep.kernel import Rows
 from hte_bridge.engines.deep.kernel_posterior import Model, component, gradients
 from hte_bridge.engines.deep.mixture import Laplace, Mode, find_mode
-from hte_bridge.engines.deep.scales import Array, Scales
+from hte_bridge.engines.deep.scales import Scales
 from hte_bridge.errors import DidNotConverge
 
 HOPELESS = (

@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hte_bridge.arrays import Array, Codes
 from hte_bridge.encode import Encoder
 from hte_bridge.engine import HeldOut
 from hte_bridge.scaling import Standard
-from hte_bridge.study import Codes, Folds, Study
+from hte_bridge.study import Folds, Study
 
-Array = npt.NDArray[np.float64]
 Colours = npt.NDArray[np.uint64]
 
 GAP = 1  # of the number that stands for a rank: that of a missing value; ranks from below and above begin at two

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hte_bridge.engines.deep.scales import Array
-from hte_bridge.study import Codes, Study
+from hte_bridge.arrays import Array, Codes
+from hte_bridge.study import Study
 
 
 def groups_of(study: Study, columns: Codes | None = None) -> tuple[int, ...]:

@@ -7,17 +7,15 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 from joblib import Parallel, delayed
 
+from hte_bridge.arrays import Codes
 from hte_bridge.engines.deep.checkpoint import SUMS, Checkpoint
 from hte_bridge.engines.deep.design import Design
 from hte_bridge.engines.deep.heldout import Others
 from hte_bridge.engines.deep.points import Rows
 from hte_bridge.engines.deep.sums import Sums, sums, total
 from hte_bridge.progress import steps
-
-Codes = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,12 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
+from hte_bridge.arrays import Array
 from hte_bridge.engine import HeldOut
-
-Array = npt.NDArray[np.float64]
 
 
 class Posterior(Protocol):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from hte_bridge.arrays import Array, Codes
 from hte_bridge.engines.deep.blocks import Basis, Block, knots
 from hte_bridge.engines.deep.checkpoint import NOWHERE, Checkpoint
 from hte_bridge.engines.deep.devices import device_of, doubles_on
@@ -31,8 +32,6 @@ from hte_bridge.study import Folds, Study
 if TYPE_CHECKING:
     from hte_bridge.engines.deep import Deep
 
-Array = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
 
 NET_BINS = 16
 FOLD_PAIRS = 4  # of each fold's own networks, for its held-out model

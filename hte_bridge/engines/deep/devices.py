@@ -9,16 +9,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from scipy import linalg
 
+from hte_bridge.arrays import Array
 from hte_bridge.errors import DidNotConverge, InvalidOption
 
 if TYPE_CHECKING:
     from hte_bridge.engines.deep import Deep
 
-Array = npt.NDArray[np.float64]
 
 SMALL = 512  # columns up to which a matrix is not worth its way to the device
 SHIFTS = (0.0, 1e-12, 1e-10)  # of a unit diagonal, tried in turn where rounding left a matrix indefinite

@@ -8,14 +8,11 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import linalg, sparse
 from scipy.sparse.csgraph import connected_components
 
+from hte_bridge.arrays import Array, Codes
 from hte_bridge.engines.deep.devices import eigen
-
-Array = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
 
 DENSE_LEVELS = 10_000  # beside the largest effect: two effects of 20,000 levels in all stay dense
 EIGEN_LEVELS = 3_000  # beyond, the rank comes from a pivoted Cholesky factor: an eigenbasis takes minutes

@@ -15,12 +15,12 @@ import numpy.typing as npt
 import torch
 from scipy import special, stats
 
+from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.candidates import Candidate, search
 from hte_bridge.engines.deep.forms import Form
 from hte_bridge.engines.deep.heldout import log_linear
 from hte_bridge.engines.deep.kernel_posterior import Model, component
 from hte_bridge.engines.deep.outlying import left_out
-from hte_bridge.engines.deep.scales import Array
 from hte_bridge.engines.deep.units import FARTHEST, Level
 
 if TYPE_CHECKING:

@@ -8,10 +8,8 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from hte_bridge.arrays import Array, Codes
 from hte_bridge.engines.deep.devices import Factor, HostFactor, factor, product
-
-Array = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
 
 STEPS, FEWEST_STEPS = 60, 3
 CLOSE = 0.05  # gain in log evidence below which a step is the last: blocks that it cannot tell apart keep a variance

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from hte_bridge.alignment import Units, by_label
-from hte_bridge.engine import Array, HeldOut
+from hte_bridge.arrays import Array, Codes
+from hte_bridge.engine import HeldOut
 from hte_bridge.engines.deep.answers import NOT_CONVERGED, answer, recovered_answer
 from hte_bridge.engines.deep.canonical import Seen
 from hte_bridge.engines.deep.contract import Branch
@@ -21,7 +22,7 @@ from hte_bridge.engines.deep.threads import threads
 from hte_bridge.errors import InvalidData, InvalidNewData, NotIdentified
 from hte_bridge.options import whole
 from hte_bridge.shown import Fitted
-from hte_bridge.study import Codes, Folds, Study
+from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate
 
 if TYPE_CHECKING:

@@ -27,7 +27,8 @@ from typing import Literal
 import numpy as np
 import torch
 
-from hte_bridge.engines.deep.scales import Array, Scales
+from hte_bridge.arrays import Array
+from hte_bridge.engines.deep.scales import Scales
 
 OUTCOME_RATE = 1.0  # of the exponential prior on the sds of a surface of outcomes, in units of 1 / sd(Y)
 EFFECT_SHAPE = 2.0  # of the gamma prior on the sd of the effect's Matern part: an effect that bends not at all is not what it begins at

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hte_bridge.engine import Array
+from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.beginning import Sample, begun
 from hte_bridge.engines.deep.checkpoint import Checkpoint
 from hte_bridge.engines.deep.contract import Branch, Whole

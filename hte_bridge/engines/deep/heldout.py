@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from joblib import Parallel, delayed
 
+from hte_bridge.arrays import Array, Codes
 from hte_bridge.engine import HeldOut
 from hte_bridge.engines.deep.design import Design
 from hte_bridge.engines.deep.evidence import fit, solved_again
@@ -19,9 +20,6 @@ from hte_bridge.engines.deep.sums import ABSORBED, Sums, System, eliminate, tota
 from hte_bridge.engines.deep.tau_nets import sweeper
 from hte_bridge.engines.deep.tempering import settled
 from hte_bridge.progress import steps
-
-Array = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
 
 FOLD_STEPS = 12
 LEAST_VARIANCE = 0.1  # of its mean: a smaller treatment variance would give a few rows most of the weight

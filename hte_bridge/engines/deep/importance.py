@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hte_bridge.engine import Array
+from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.structure import STEP
 
 if TYPE_CHECKING:

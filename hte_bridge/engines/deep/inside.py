@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from hte_bridge.engine import Array
+from hte_bridge.arrays import Array, Codes
 from hte_bridge.engines.deep.beginning import FOLD_TOLERANCE, Begun, even_subset
 from hte_bridge.engines.deep.candidates import Candidate
 from hte_bridge.engines.deep.kernel_posterior import Component, Model, component, cross
 from hte_bridge.engines.deep.mixture import find_mode
-from hte_bridge.study import Codes
 
 SOUGHT_AGAIN = (
     1_000  # units up to which scales are found anew without each part: with more a part tells little of them

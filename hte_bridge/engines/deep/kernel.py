@@ -15,7 +15,8 @@ from math import log, pi
 
 import torch
 
-from hte_bridge.engines.deep.scales import Array, Scales, Surface
+from hte_bridge.arrays import Array
+from hte_bridge.engines.deep.scales import Scales, Surface
 from hte_bridge.engines.deep.splines import PER_COVARIATE, functions
 
 CONSTANT_VARIANCE = 1e3  # of a surface's constant, in squared units of sd(Y): as good as no prior

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from joblib import Parallel, delayed
 
-from hte_bridge.engine import Array, HeldOut
+from hte_bridge.arrays import Array, Codes
+from hte_bridge.engine import HeldOut
 from hte_bridge.engines.deep.beginning import FOLD_TOLERANCE, Begun, Sample, begun
 from hte_bridge.engines.deep.candidates import (
     Candidate,
@@ -35,7 +36,7 @@ from hte_bridge.engines.deep.structure import average, probe
 from hte_bridge.engines.deep.threads import threads
 from hte_bridge.engines.deep.treatment import Treatment, centre_treatment, parts_of
 from hte_bridge.progress import steps
-from hte_bridge.study import Codes, Folds, Study
+from hte_bridge.study import Folds, Study
 
 if TYPE_CHECKING:
     from hte_bridge.engines.deep import Deep

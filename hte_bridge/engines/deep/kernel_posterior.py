@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from joblib import Parallel, delayed
 
+from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.forms import Form
 from hte_bridge.engines.deep.kernel import (
     Pieces,
@@ -21,7 +22,7 @@ from hte_bridge.engines.deep.kernel import (
     surface_kernel,
     surface_variance,
 )
-from hte_bridge.engines.deep.scales import Array, Scales
+from hte_bridge.engines.deep.scales import Scales
 from hte_bridge.engines.deep.scoring import Scorer
 from hte_bridge.engines.deep.splines import functions, slopes
 from hte_bridge.engines.deep.units import Units

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from hte_bridge.arrays import Array, Codes
 from hte_bridge.engine import HeldOut
 from hte_bridge.engines.deep.cells import Cells
 from hte_bridge.engines.deep.checkpoint import NOWHERE, Checkpoint
@@ -26,9 +27,6 @@ from hte_bridge.engines.deep.surface import Surface, surface_of
 from hte_bridge.engines.deep.tempering import settled
 from hte_bridge.engines.deep.units import Units
 from hte_bridge.study import Study
-
-Array = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
 
 UNEXPLAINED = 0.05  # networks and random slopes enter where the nugget's sd is more than this share of tau's
 RESERVE = 0.5  # degrees of freedom that each block of tau that was set aside may still hold

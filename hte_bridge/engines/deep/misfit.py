@@ -8,13 +8,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from hte_bridge.checks import nested
+from hte_bridge.arrays import Array, Codes
 from hte_bridge.engines.deep.design import Design
 from hte_bridge.engines.deep.evidence import LastLayer
 from hte_bridge.engines.deep.sums import System
-
-Array = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
+from hte_bridge.lost import nested
 
 ROUNDS = 4
 CHUNK_POINTS = 8_192

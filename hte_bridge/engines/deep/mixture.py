@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from scipy import optimize
 
+from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.kernel import LogPosterior, Rows
-from hte_bridge.engines.deep.scales import HIGHEST, LONG_SD, LOWEST, Array, Scales
+from hte_bridge.engines.deep.scales import HIGHEST, LONG_SD, LOWEST, Scales
 
 STEP = 1e-3  # of the differences of gradients, in log scales
 FLOOR = LONG_SD**-2  # of the Hessian's eigenvalues: nothing is wider than the widest prior

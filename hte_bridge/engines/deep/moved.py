@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hte_bridge.engine import Array, HeldOut
+from hte_bridge.arrays import Array
+from hte_bridge.engine import HeldOut
 from hte_bridge.scaling import power
 from hte_bridge.study import Study
 

@@ -8,16 +8,15 @@ from itertools import pairwise
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from scipy import special
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.model_selection import GridSearchCV
 from torch import nn
 
+from hte_bridge.arrays import Array
 from hte_bridge.errors import DidNotConverge, InvalidOption
 
-Array = npt.NDArray[np.float64]
 Predict = Callable[[Array], Array]
 Scale = Literal["mean", "probability"]
 LARGE = 20_000  # rows from which one penalty is used for the logistic model instead of a search

@@ -6,15 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import numpy.typing as npt
 from joblib import Parallel, delayed
 from scipy import optimize
 
-from hte_bridge.engines.deep.nets import Array, Linear, NetOptions, Predict, Scale, linear, net
+from hte_bridge.arrays import Array, Codes
+from hte_bridge.engines.deep.nets import Linear, NetOptions, Predict, Scale, linear, net
 from hte_bridge.engines.deep.threads import threads
 from hte_bridge.progress import steps
 
-Codes = npt.NDArray[np.int64]
 # x (n, p), y (n,), weight (n,), seed, models of the same rows that were fitted before -> predict
 Learner = Callable[[Array, Array, Array, int, Mapping[str, Predict]], Predict]
 

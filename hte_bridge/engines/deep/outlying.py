@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.forms import Form
 from hte_bridge.engines.deep.kernel_posterior import Component, Model, component
-from hte_bridge.engines.deep.scales import Array
 
 if TYPE_CHECKING:
     from hte_bridge.engines.deep.beginning import Sample

@@ -6,13 +6,13 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hte_bridge.checks import lost_to_effects
 from hte_bridge.engines.deep.checkpoint import Checkpoint
 from hte_bridge.engines.deep.contract import Branch, Whole
 from hte_bridge.engines.deep.design import design
 from hte_bridge.engines.deep.last_layer import fit_last_layer
 from hte_bridge.engines.deep.moved import Moved
 from hte_bridge.engines.trends import doubts
+from hte_bridge.lost import lost_to_effects
 from hte_bridge.study import Folds, Study
 
 if TYPE_CHECKING:

@@ -9,10 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from hte_bridge.arrays import Array, Codes
 from hte_bridge.engines.deep.effects import dummies
-
-Array = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
 
 
 def distinct(covariates: Array, seed: int = 0) -> tuple[Codes, Codes]:

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 from joblib import Parallel, delayed
 
+from hte_bridge.arrays import Array, Codes
 from hte_bridge.engines.deep.nuisance import stack
 from hte_bridge.engines.deep.points import Rows
 from hte_bridge.engines.deep.products import NOISE_TO_SIGNAL, Products
@@ -17,8 +17,6 @@ from hte_bridge.engines.deep.products import NOISE_TO_SIGNAL, Products
 if TYPE_CHECKING:
     from hte_bridge.engines.deep.heldout import Functions
 
-Array = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
 Job = tuple[int, int | None]  # a fold, and the part that is left out beside it
 
 

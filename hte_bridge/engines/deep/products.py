@@ -10,11 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import linalg
 
-Array = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
+from hte_bridge.arrays import Array, Codes
 
 NOISE_TO_SIGNAL = (0.1, 0.4, 1.6)  # variance of the error over that of all products together: the candidates
 LIGHT = 1.0  # penalty of a covariate itself, in rows

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from math import lgamma, log, pi
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-Array = npt.NDArray[np.float64]
+from hte_bridge.arrays import Array
 
 LENGTH_SD = 0.6**-0.5  # of log lengths, about log(2 sqrt p) for standardised covariates
 LONG_SD = 0.2**-0.5  # of those beyond it for an effect, which most covariates are thought not to bend

@@ -30,7 +30,6 @@ from hte_bridge.study import Folds, Study
 if TYPE_CHECKING:
     from hte_bridge.engines.deep import Deep
 
-Array = npt.NDArray[np.float64]
 
 SAMPLE = 100_000  # rows for the networks, the knots and the nugget
 BATCH = 100_000  # rows in memory at once

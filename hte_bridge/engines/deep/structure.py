@@ -8,12 +8,10 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from hte_bridge.arrays import Array, Codes
 from hte_bridge.engines.deep.blocks import Block, frequencies, knots
 
-Array = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
 Surface = Callable[[Array], Array]
 
 STEP = 0.7  # of a standard deviation, each way

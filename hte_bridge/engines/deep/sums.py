@@ -12,14 +12,12 @@ import numpy.typing as npt
 import torch
 from scipy import sparse
 
+from hte_bridge.arrays import Array, Codes
 from hte_bridge.engines.deep.blocks import Basis
 from hte_bridge.engines.deep.devices import product, with_room
 from hte_bridge.engines.deep.effects import Elimination
 from hte_bridge.engines.deep.points import Rows
 from hte_bridge.progress import steps
-
-Array = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
 
 CHUNK_POINTS = 2_048  # features of a chunk in double precision stay under 64 MB
 ABSORBED = 1e-10  # of a column's sum of squares: what the effects leave of a column in their span is rounding

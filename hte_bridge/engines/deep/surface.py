@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
+from hte_bridge.arrays import Array, Codes
 from hte_bridge.engines.deep.blocks import Basis
 from hte_bridge.engines.deep.design import Design, ensemble_columns
 from hte_bridge.engines.deep.devices import eigen
@@ -18,9 +18,6 @@ from hte_bridge.engines.deep.points import SlopeGroups, distinct, group_dummies
 from hte_bridge.engines.deep.tau_nets import Ensemble
 from hte_bridge.engines.deep.units import Units
 from hte_bridge.scaling import power
-
-Array = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
 
 CHUNK = 16_384
 DRAWN_RANK = (

@@ -13,6 +13,7 @@ import torch
 from joblib import Parallel, delayed
 from scipy import sparse
 
+from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.blocks import knots
 from hte_bridge.engines.deep.checkpoint import NOWHERE, Checkpoint, Form
 from hte_bridge.engines.deep.effects import Elimination
@@ -21,7 +22,6 @@ from hte_bridge.engines.deep.threads import threads
 from hte_bridge.errors import DidNotConverge
 from hte_bridge.progress import steps
 
-Array = npt.NDArray[np.float64]
 Inputs = Literal["plain", "ramps"]
 
 ROWS_SEEN = 1_500_000  # rows times epochs that a network is shown, more or less

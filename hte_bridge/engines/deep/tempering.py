@@ -6,13 +6,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hte_bridge.arrays import Array, Codes
 from hte_bridge.engines.deep.design import Design
 from hte_bridge.engines.deep.devices import eigen
 from hte_bridge.engines.deep.evidence import STEPS, LastLayer, fit
 from hte_bridge.engines.deep.misfit import (
     CHUNK_POINTS,
-    Array,
-    Codes,
     cluster_scores,
     clustered,
     of_effect,

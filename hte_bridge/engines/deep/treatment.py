@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hte_bridge.engine import Array
+from hte_bridge.arrays import Array, Codes
 from hte_bridge.engines.deep.additive import additive
 from hte_bridge.engines.deep.categories import Categories, groups_of
 from hte_bridge.engines.deep.checkpoint import NOWHERE, Checkpoint, Form, State
@@ -28,7 +28,7 @@ from hte_bridge.engines.deep.nuisance import (
     standard_learners,
 )
 from hte_bridge.engines.deep.units import Units
-from hte_bridge.study import Codes, Folds, Study
+from hte_bridge.study import Folds, Study
 
 LOWEST_PROPENSITY = 0.01
 MOST_PARTS = 5  # of the rows, each left out beside a fold: with many folds fits would go with the square of their number

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hte_bridge.engines.deep.scales import Array
-from hte_bridge.study import Codes
+from hte_bridge.arrays import Array, Codes
 
 FARTHEST = 3.0  # sds of a covariate, beyond which the errors' variance stays as it is there
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from hte_bridge.arrays import Array
 from hte_bridge.engine import HeldOut
 from hte_bridge.engines.forest import file
 from hte_bridge.engines.forest.options import Options
@@ -26,7 +26,6 @@ from hte_bridge.shown import Fitted
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate, interval
 
-Array = npt.NDArray[np.float64]
 POINTWISE = (
     "the pointwise interval of grf's cate contains sampling noise only, not the forest's bias: it covers less than "
     "it says where effects vary"

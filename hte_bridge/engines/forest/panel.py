@@ -12,19 +12,17 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
-from hte_bridge.checks import lost_to_effects, nested
+from hte_bridge.arrays import Array, Codes
 from hte_bridge.engine import HeldOut
 from hte_bridge.engines.forest.units import spread
 from hte_bridge.errors import NotIdentified
 from hte_bridge.keys import deal_clusters, seeded
+from hte_bridge.lost import lost_to_effects, nested
 from hte_bridge.scaling import Line, Standard, power
 from hte_bridge.study import Folds, Study
 from hte_bridge.sweeping import ABSORBED, within
 
-Array = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
 Learn = Callable[[Array], Array]  # target (n,) -> its out-of-bag forest on the covariates (n,)
 Effect = Callable[[Array, Array], Array]  # m and e (n,) -> out-of-bag effect (n,)
 FEWEST_BLOCKS = 20  # levels of an effect below which half of them are too few to grow a tree on

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hte_bridge.arrays import Array
 from hte_bridge.engine import HeldOut
 from hte_bridge.engines.forest.panel import Nuisances, Rounds, Settled, Swept, moved, settle
 from hte_bridge.engines.forest.units import Units, spread
@@ -16,7 +17,6 @@ from hte_bridge.errors import InvalidOption
 from hte_bridge.rlink import client
 from hte_bridge.study import Study
 
-Array = npt.NDArray[np.float64]
 PLAIN = {"tune.parameters": "none", "ci.group.size": 1}  # of forests before the last: no variances are asked
 UNSETTLED = (
     "rounds of forests within the fixed effects had not settled: the last small one moved the effect by {0:.0%} of its "

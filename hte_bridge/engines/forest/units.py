@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from hte_bridge.alignment import by_label
+from hte_bridge.arrays import Array
 from hte_bridge.engine import HeldOut
 from hte_bridge.errors import InvalidOption
 from hte_bridge.study import Study
 
-Array = npt.NDArray[np.float64]
 # grf returns a variance of 0 where sqrt(2 / groups) times the variance between trees is below 1e-10 (its
 # ObjectiveBayesDebiaser), and no splits where a node's sum of squares of the treatment is: limits in the units of the
 # data. From 2^-7 up neither was met with up to 100,000 trees; up to 2^100 no square overflows.
