@@ -6,7 +6,7 @@ library(htebridge)
 script <- sub("^--file=", "", grep("^--file=", commandArgs(), value = TRUE))
 out <- commandArgs(trailingOnly = TRUE)[1]
 
-df <- read.csv(file.path(dirname(script), "thornton_hiv.csv"))
+df <- read.csv(file.path(dirname(script), "..", "hte_bridge", "data", "thornton_hiv.csv"))
 study <- hte_study(df, outcome = "got", treatment = "any", covariates = c("age", "distvct", "hiv2004"),
   cluster = "villnum")
 engines <- list(hte_feols(), hte_causal_forest(num.trees = 2000, seed = 1), hte_deep(seed = 1))

@@ -4,16 +4,12 @@ Usage: python examples/compare.py OUT.csv
 """
 
 import sys
-from pathlib import Path
-
-import pandas as pd
 
 import hte_bridge as hb
+from hte_bridge.demo import thornton_hiv
 
 if __name__ == "__main__":
-    data = pd.read_csv(
-        Path(__file__).parent / "thornton_hiv.csv", float_precision="round_trip"
-    )  # to the last bit
+    data = thornton_hiv()
     study = hb.Study.from_frame(
         data,
         outcome="got",

@@ -1,4 +1,4 @@
-"""The shell's door: `hte-bridge compare`, `report`, `demo`, `doctor`."""
+"""The shell's door: `hte-bridge compare`, `report`, `demo`, `doctor`, also as `python -m hte_bridge`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import Annotated
 
 import typer
 
+from hte_bridge import __version__
 from hte_bridge.errors import HteBridgeError, InvalidOption, nearest
+from hte_bridge.shell import in_shell
 from hte_bridge.shown import visible
 
 NO_ENGINE = 1  # exit status where every engine named failed
@@ -29,6 +31,22 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def say_version(asked: bool) -> None:
+    """The version, and the end."""
+    if asked:
+        typer.echo(f"hte-bridge {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=say_version, is_eager=True, help="Say the version and exit.")
+    ] = False,
+) -> None:
+    """What holds for every command."""
 
 
 def names(text: str | None, option: str) -> list[str]:
@@ -125,7 +143,9 @@ def compare(
 
 @app.command(epilog="Example: hte-bridge report out/table.parquet --out report.html")
 def report(
-    table: Annotated[Path, typer.Argument(help="Table that was saved as Parquet.", show_default=False)],
+    table: Annotated[
+        Path, typer.Argument(help="Table that was saved, as Parquet or CSV.", show_default=False)
+    ],
     out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("report.html"),
 ) -> None:
     """Write the self-contained HTML report of a saved table."""
@@ -138,14 +158,20 @@ def report(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("out"),
-    only: Annotated[str | None, typer.Option(help="Of thornton_hiv, wagepan; both by default.")] = None,
+    only: Annotated[
+        str | None, typer.Option(help="Of thornton_hiv, wagepan; by default all whose data are installed.")
+    ] = None,
     engines: Annotated[str, typer.Option(help="Of feols, grf, deep.")] = "feols,grf,deep",
     seed: Annotated[int, typer.Option(help="For folds and engines.")] = 1,
 ) -> None:
     """The main job on two real data sets: an incentive to learn one's HIV result, and the union premium."""
     from hte_bridge.demo import EXAMPLES, run
 
-    wanted = names(only, "--only") or list(EXAMPLES)
+    wanted = names(only, "--only") or [name for name, each in EXAMPLES.items() if each.there]
+    for name in EXAMPLES if only is None else ():
+        if name not in wanted:
+            package = EXAMPLES[name].package
+            typer.echo(f"Without {name}, whose data ship in {package}: pip install {package}", err=True)
     unknown = next((name for name in wanted if name not in EXAMPLES), None)
     if unknown is not None:
         offer = nearest(unknown, EXAMPLES).replace("The columns are", "The examples are")
@@ -163,9 +189,19 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="For machines.")] =
     raise typer.Exit(0 if found.healthy else 1)
 
 
+def words(arguments: list[str]) -> set[str]:
+    """Names that the user gave: the values of the options, taken apart at commas."""
+    values = (
+        value
+        for each in arguments
+        for value in each.partition("=")[2 if each.startswith("--") else 0].split(",")
+    )
+    return {value.strip(" \"'") for value in values}
+
+
 def say_warning(message: Warning | str, *_: object, **__: object) -> None:
     """A warning as one line on stderr: where in our code it arose is of no use in a shell."""
-    print(f"warning: {visible(message)}", file=sys.stderr)
+    print(f"warning: {visible(in_shell(str(message), words(sys.argv)))}", file=sys.stderr)
 
 
 def main() -> None:
@@ -174,9 +210,8 @@ def main() -> None:
     try:
         app(prog_name="hte-bridge")
     except HteBridgeError as error:
-        print(
-            visible(error, lines=True), file=sys.stderr
-        )  # a name in the data may hold a terminal's commands
+        said = in_shell(str(error), words(sys.argv))
+        print(visible(said, lines=True), file=sys.stderr)  # a name in the data may hold a terminal's commands
         raise SystemExit(BAD_INPUT) from None
 
 

@@ -60,7 +60,7 @@ def test_a_run_is_resumed_and_its_files_merge_into_one(folder):
 def test_the_page_says_what_is_met_and_the_front_page_shows_both_engines(folder):
     text = render.render(folder, folder)
     assert f"### {DESIGN}" in text
-    assert "Required: MSE" in text
+    assert "Target: MSE" in text
     block = render.front(table(render.shared(cross_section.merge(folder))))
     assert block.startswith(render.BEGIN)
     assert block.count(f"({DRAWS})") == 2

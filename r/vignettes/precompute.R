@@ -6,7 +6,7 @@ options(width = 100)
 output <- function(name) file.path("r", "vignettes", "output", name)
 keep <- function(name, code) writeLines(utils::capture.output(code), output(name))
 
-df <- utils::read.csv("examples/thornton_hiv.csv")
+df <- utils::read.csv("hte_bridge/data/thornton_hiv.csv")
 df$far <- ifelse(df$distvct > 2, "far", "near")
 study <- hte_study(df, got ~ age + distvct + hiv2004, treatment = "any", cluster = "villnum")
 keep("study.txt", print(study))
