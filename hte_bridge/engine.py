@@ -38,6 +38,9 @@ class HeldOut(Arrays):
         binary case, where it is ``propensity * (1 - propensity)``.
     lost : float, default 0
         Share of the residuals' degrees of freedom that sweeping out fixed effects within the held-out rows took (``lost.lost_to_effects``).
+    plug_in : array (n,), optional
+        The effect that scores are built on where it is not ``cate``: drawn to its mean, where what is noise in ``cate`` would be noise in their
+        mean (``engines.forest.panel``).
 
     Raises
     ------
@@ -55,10 +58,11 @@ class HeldOut(Arrays):
     propensity: Array
     treatment_variance: Array | None = None
     lost: float = 0.0
+    plug_in: Array | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "lost", float(self.lost))
-        for name in ("cate", "outcome_mean", "propensity", "treatment_variance"):
+        for name in ("cate", "outcome_mean", "propensity", "treatment_variance", "plug_in"):
             value = getattr(self, name)
             if value is None:
                 continue

@@ -83,6 +83,7 @@ class Scores(Arrays):
                 held.propensity[rows],
                 cut(held.treatment_variance),
                 held.lost,
+                cut(held.plug_in),
             )
         return replace(
             self,
@@ -150,8 +151,9 @@ def scores(study: Study, heldout: HeldOut) -> Scores:
             f"The treatment must be able to vary at every unit. {len(empty):,} of {study.n:,} units have a held-out "
             f"propensity of 0 or 1; the first is unit {empty[0]}. Drop units without overlap."
         )
-    residual = study.outcome - heldout.outcome_mean - (study.treatment - heldout.propensity) * heldout.cate
-    gamma = heldout.cate + (study.treatment - heldout.propensity) / variance * residual
+    cate = heldout.cate if heldout.plug_in is None else heldout.plug_in
+    residual = study.outcome - heldout.outcome_mean - (study.treatment - heldout.propensity) * cate
+    gamma = cate + (study.treatment - heldout.propensity) / variance * residual
     return Scores(
         gamma=gamma,
         weight=study.weight,

@@ -10,7 +10,7 @@ import pytest
 
 import hte_bridge as hb
 from hte_bridge.engines.forest import CausalForest, CausalForestFit
-from hte_bridge.engines.forest.panel import Rounds, Swept, moved, settle
+from hte_bridge.engines.forest.panel import Nuisances, Rounds, Swept, moved, settle
 from hte_bridge.engines.forest.rounds import grow
 from hte_bridge.errors import InvalidOption, NotIdentified
 from hte_bridge.estimands.averages import ape
@@ -85,10 +85,18 @@ def test_one_effect_for_all_is_the_coefficient_of_feols():
     df["y"] -= df["z"] ** 2
     found = hb.Study.from_frame(df, **ROLES, cluster="unit")
     average, plain = ape(scores(found, SMALL.fit(found).heldout)), hb.Feols().fit(found).rows(0.95)[0]
-    assert (
-        abs(average.estimate - plain.estimate) < 0.3 * plain.std_error
-    )  # 400 rows; bench/panel_forest.py: .1 of larger samples
-    assert average.std_error == pytest.approx(plain.std_error, rel=0.25)
+    assert abs(average.estimate - plain.estimate) < 0.1 * plain.std_error
+    assert average.std_error == pytest.approx(plain.std_error, rel=0.1)
+
+
+def test_noise_in_an_effect_is_drawn_to_its_mean_and_what_is_real_is_kept(study):
+    rng = np.random.default_rng(2)
+    swept = Swept(study)
+    dose = swept.rest(study.treatment)
+    nuisances = Nuisances(swept, dose, np.ones(study.n), learn=np.zeros_like)
+    noise, real = 1 + rng.normal(size=study.n), 1 + study.covariates[:, 0]
+    assert nuisances.drawn(noise).std() < 0.05 * noise.std()
+    assert nuisances.drawn(real).std() > 0.95 * real.std()
 
 
 @pytest.mark.r
@@ -120,7 +128,7 @@ def test_a_unit_alone_moves_nothing_of_its_own_effect():
 @pytest.mark.r
 def test_a_fit_comes_back_from_its_file(study, fit, tmp_path):
     again = CausalForestFit.load(fit.save(tmp_path / "within.rds"))
-    for name in ("cate", "outcome_mean", "propensity", "treatment_variance"):
+    for name in ("cate", "outcome_mean", "propensity", "treatment_variance", "plug_in"):
         assert np.array_equal(getattr(again.heldout, name), getattr(fit.heldout, name)), name
     assert again.heldout.lost == fit.heldout.lost
     for name in ("outcome", "treatment", "fixed_effects", "cluster"):

@@ -116,7 +116,7 @@ def _panel(fit: Grown) -> dict[str, Any]:
         "effects": study.fixed_effects.astype(np.float64),
         "cluster_codes": study.cluster.astype(np.float64),
     }
-    names = ("cate", "outcome_mean", "propensity", "treatment_variance")
+    names = ("cate", "outcome_mean", "propensity", "treatment_variance", "plug_in")
     return codes | {f"held_{name}": getattr(held, name) for name in names}
 
 
@@ -127,6 +127,7 @@ def _held_within(about: dict[str, Any], made: dict[str, Any]) -> HeldOut:
         np.asarray(made["held_propensity"]),
         np.asarray(made["held_treatment_variance"]),
         about["lost"],
+        np.asarray(made["held_plug_in"]),
     )
 
 

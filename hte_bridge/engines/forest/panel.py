@@ -27,6 +27,7 @@ Learn = Callable[[Array], Array]  # target (n,) -> its out-of-bag forest on the 
 Effect = Callable[[Array, Array], Array]  # m and e (n,) -> out-of-bag effect (n,)
 FEWEST_BLOCKS = 20  # levels of an effect below which half of them are too few to grow a tree on
 LINE_FOLDS = 5
+DOUBT = 1.96  # errors of a slope within which it says nothing
 LEAST_VARIANCE = 0.05  # of the mean of (T - e)^2, which a unit's fitted one is not taken below
 
 
@@ -153,6 +154,24 @@ def calibrated(said: Array, target: Array, weight: Array) -> Array:
     return np.asarray(np.average(target, weights=weight) + slope * off)
 
 
+def confirmed(columns: Array, outcome: Array, weight: Array, block: Codes) -> float:
+    """Slope of the outcome (n,) on the second of two columns (n, 2), less what its error by blocks allows; never negative.
+
+    Examples
+    --------
+    >>> x = np.array([[1.0, 1.0], [1.0, -1.0], [1.0, 1.0], [1.0, -1.0]])
+    >>> confirmed(x, np.array([3.0, 1.0, 3.0, 1.0]), np.ones(4), np.arange(4)), confirmed(x, np.array([1.0, 3.0, 1.0, 3.0]), np.ones(4), np.arange(4))
+    (1.0, 0.0)
+    """
+    inverse = np.linalg.pinv(columns.T @ (weight[:, None] * columns), hermitian=True)
+    slope = inverse @ (columns.T @ (weight * outcome))
+    if not slope[1] > 0:
+        return 0.0
+    influence = weight * (outcome - columns @ slope) * (columns @ inverse[1])
+    variance = (np.bincount(block, weights=influence) ** 2).sum()
+    return float(slope[1] * max(0.0, 1 - DOUBT**2 * variance / slope[1] ** 2))
+
+
 @dataclass(frozen=True, eq=False)
 class Nuisances:
     """What grf is given for a study with effects, and what its held-out columns are made of.
@@ -196,6 +215,27 @@ class Nuisances:
         weighted = self.swept.study.weight * self.dose
         return float(weighted @ self.swept.rest(self.swept.study.outcome) / (weighted @ self.dose))
 
+    def drawn(self, cate: Array) -> Array:
+        """An effect (n,) drawn to its mean by as much as the outcome confirms of it: what scores are built on.
+
+        What is noise in an effect stands in the outcome's mean times e, effects of the units included: orthogonal to the dose, but not
+        small. The share kept is the slope of the outcome on ``(cate - mean) T`` within effects, beside the treatment's own, less what its
+        error allows (the nonnegative garrote, Breiman, 1995, Technometrics 37(4)); each fold's is found on the others.
+        """
+        swept, weight = self.swept, self.swept.study.weight
+        off = cate - np.average(cate, weights=weight)
+        if swept.folds.n_folds < 2 or not off.any():
+            return cate
+        unit = float(power(np.array([spread(off)]))[0])
+        treatment, outcome = swept.study.treatment, swept.rest(swept.study.outcome)
+        columns = np.column_stack([swept.rest(treatment), swept.rest(off / unit * treatment)])
+        drawn = np.empty_like(cate)
+        for train, test in swept.folds:
+            share = confirmed(columns[train], outcome[train], weight[train], swept.block[train]) / unit
+            centre = np.average(cate[train], weights=weight[train])
+            drawn[test] = centre + min(1.0, share) * (cate[test] - centre)
+        return drawn
+
     def base(self, cate: Array) -> Array:
         """The forest's part of g(X) (n,), beyond lines, under an effect (n,)."""
         study = self.swept.study
@@ -214,9 +254,10 @@ class Nuisances:
     def heldout(self, cate: Array, base: Array) -> HeldOut:
         """Held-out columns as docs/architecture.md, Panels, defines them; all rows are swept together, as all are held out."""
         study = self.swept.study
-        mean, propensity = self.given(cate, base)
+        drawn = self.drawn(cate)
+        mean, propensity = self.given(drawn, base)
         whole = Folds(np.zeros(study.n, dtype=np.int64), 1, 0)
-        return HeldOut(cate, mean, propensity, self.variance, lost_to_effects(study, whole))
+        return HeldOut(cate, mean, propensity, self.variance, lost_to_effects(study, whole), drawn)
 
 
 def _variance(swept: Swept, dose: Array, learn: Learn) -> Array:
