@@ -6,7 +6,7 @@ import platform
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -253,13 +253,19 @@ def _meta(
     }
 
 
-def _versions(fits: Mapping[str, Fit]) -> dict[str, str]:
+@cache
+def _installed() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for package in ("hte-bridge", "numpy", "pandas", "pyfixest", "torch", "rpy2"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:
             continue
+    return found
+
+
+def _versions(fits: Mapping[str, Fit]) -> dict[str, str]:
+    found = dict(_installed())
     for fit in fits.values():
         found |= {key: str(fit.info[key]) for key in ("grf", "R", "compiler") if key in fit.info}
     return found

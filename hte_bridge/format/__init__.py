@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING
 
 from hte_bridge.format.layout import Layout, layout
@@ -11,6 +12,8 @@ from hte_bridge.format.neutral import latex, markdown, markdown_sentence
 from hte_bridge.shown import shorten
 
 if TYPE_CHECKING:
+    from jinja2 import Template
+
     from hte_bridge.estimate import HasRows
 
 WIDTH = 100
@@ -146,9 +149,14 @@ def _markdown_line(row: Sequence[str]) -> str:
 
 def to_html(table: HasRows) -> str:
     """The table and its notes as an HTML fragment without styles or scripts; every text is escaped."""
+    return _page().render(made=layout(table))
+
+
+@cache
+def _page() -> Template:
     from jinja2 import Environment
 
-    return Environment(autoescape=True).from_string(PAGE).render(made=layout(table))
+    return Environment(autoescape=True).from_string(PAGE)
 
 
 def to_latex(table: HasRows, stars: bool = False) -> str:

@@ -51,7 +51,7 @@ def random_frame(seed: int) -> tuple[pd.DataFrame, Roles]:
     Returns
     -------
     (DataFrame, dict)
-        0 to ``MOST_ROWS`` rows. The roles name columns of it, most of the time such that a study can be made: about a third of the
+        0 to ``MOST_ROWS`` rows. The roles name columns of it, most of the time such that a study can be made: about two in five
         draws hold something that cannot be (a text as outcome, a constant treatment, too few rows).
 
     Examples
@@ -61,12 +61,12 @@ def random_frame(seed: int) -> tuple[pd.DataFrame, Roles]:
     (True, True)
     """
     rng = np.random.default_rng([seed, 24])
-    n = int(rng.choice([rng.integers(0, 24), rng.integers(24, MOST_ROWS + 1)], p=[0.15, 0.85]))
+    n = int(rng.choice([rng.integers(0, 24), rng.integers(24, MOST_ROWS + 1)], p=[0.08, 0.92]))
     names = _names(rng, 10)
     columns: dict[Hashable, Any] = {}
     roles: Roles = {}
 
-    odd = rng.choice([0.0, 0.4], p=[0.65, 0.35])  # share of columns that a study may refuse
+    odd = rng.choice([0.0, 0.4], p=[0.75, 0.25])  # share of columns that a study may refuse
 
     def add(role: str, values: Any) -> Hashable:
         name = names[len(columns)]
@@ -80,13 +80,13 @@ def random_frame(seed: int) -> tuple[pd.DataFrame, Roles]:
     add("outcome", _one_of(rng, n, ODD_NUMBERS) if rng.random() < odd / 8 else _outcome(rng, n, treatment))
     roles["covariates"] = [add("", _covariate(rng, n, odd)) for _ in range(rng.integers(1, 5))]
     if rng.random() < 0.25:
-        add("cluster", _one_of(rng, n, GROUPS))
+        add("cluster", _mostly_sound(rng, n, GROUPS))
     if rng.random() < 0.2:
-        roles["fixed_effects"] = [add("", _one_of(rng, n, GROUPS))]
+        roles["fixed_effects"] = [add("", _mostly_sound(rng, n, GROUPS))]
     if rng.random() < 0.2:
-        add("weight", _one_of(rng, n, WEIGHTS))
+        add("weight", _mostly_sound(rng, n, WEIGHTS))
     if rng.random() < 0.15 and "fixed_effects" not in roles:
-        add("propensity", _one_of(rng, n, PROPENSITIES))
+        add("propensity", _mostly_sound(rng, n, PROPENSITIES))
     frame = pd.concat(
         [pd.Series(values, name=name).reset_index(drop=True) for name, values in columns.items()], axis=1
     )
@@ -125,7 +125,7 @@ def _scale(rng: np.random.Generator) -> float:
     return (
         1.0
         if rng.random() < 0.6
-        else float(10.0 ** rng.integers(-12, 13) if rng.random() < 0.8 else 10.0 ** rng.integers(-300, 301))
+        else float(10.0 ** rng.integers(-12, 13) if rng.random() < 0.92 else 10.0 ** rng.integers(-300, 301))
     )
 
 
@@ -145,7 +145,7 @@ def _treatment(rng: np.random.Generator, n: int) -> Any:
         lambda: np.where(binary, "True", "False"),
     )
     return kinds[
-        rng.choice(len(kinds), p=[0.4, 0.08, 0.08, 0.05, 0.05, 0.12, 0.06, 0.03, 0.05, 0.05, 0.03])
+        rng.choice(len(kinds), p=[0.44, 0.08, 0.08, 0.05, 0.05, 0.12, 0.06, 0.02, 0.04, 0.04, 0.02])
     ]()
 
 
@@ -165,11 +165,16 @@ def _outcome(rng: np.random.Generator, n: int, treatment: Any) -> Any:
         lambda: np.where(np.arange(n) == 0, 1.0, 0.0),
         lambda: [decimal.Decimal(repr(float(each))) for each in np.clip(made, -1e6, 1e6)],
     )
-    return kinds[rng.choice(len(kinds), p=[0.6, 0.08, 0.08, 0.06, 0.06, 0.03, 0.03, 0.06])]()
+    return kinds[rng.choice(len(kinds), p=[0.62, 0.08, 0.08, 0.06, 0.06, 0.02, 0.02, 0.06])]()
 
 
 def _one_of(rng: np.random.Generator, n: int, kinds: tuple[Draw, ...]) -> Any:
     return kinds[rng.integers(len(kinds))](rng, n)
+
+
+def _mostly_sound(rng: np.random.Generator, n: int, kinds: tuple[Draw, ...]) -> Any:
+    """One of the first two, which make a study, or any."""
+    return _one_of(rng, n, kinds[:2] if rng.random() < 0.6 else kinds)
 
 
 def _covariate(rng: np.random.Generator, n: int, odd: float) -> Any:

@@ -119,17 +119,64 @@ KINDS = {  # how a column of n rows is made; the magnitude matters to plain numb
     "one huge": lambda rng, n, m: pd.Series(np.where(np.arange(n) == 3, 1e200, rng.normal(size=n))),
     "mostly zero": lambda rng, n, m: pd.Series(np.where(rng.random(n) < 0.95, 0.0, rng.normal(size=n))),
     "rare": lambda rng, n, m: pd.Series(np.where(np.arange(n) == 0, 1, 0)),
+    "positive": lambda rng, n, m: pd.Series(rng.uniform(0.5, 2, n) * 10.0**m),
+    "probabilities": lambda rng, n, m: pd.Series(rng.uniform(0.05, 0.95, n)),
+    "periods and text": lambda rng, n, m: pd.Series(
+        [pd.Period("2020-01", "M") + int(k) if k % 2 else f"t{k}" for k in rng.integers(0, 9, n)],
+        dtype=object,
+    ),
 }
-ROLES = (
-    *("covariates",) * 5,
-    "outcome",
-    "treatment",
-    "covariates",
-    "fixed_effects",
-    "cluster",
-    "weight",
-    "propensity",
+REFUSED = {  # as a covariate, always or nearly so
+    *(
+        "huge integers",
+        "dates",
+        "timestamps",
+        "durations",
+        "periods",
+        "complex",
+        "lists",
+        "mappings",
+        "mixture",
+        "infinite",
+    ),
+    *("constant", "constant text", "all missing", "arrow nulls", "one huge", "int64", "uint64"),
+}
+PLAIN = (
+    "normal",
+    "shifted",
+    "gaps",
+    "float32",
+    "float16",
+    "int8",
+    "uint8",
+    "nullable integers",
+    "nullable floats",
+    "decimals",
+    "mostly zero",
 )
+YES_NO = ("boolean", "nullable boolean", "object boolean", "sparse")
+LABELS = (
+    "small integers",
+    "text",
+    "string",
+    "category",
+    "ordered category",
+    "intervals",
+    "arrow text",
+    "dates",
+    "timestamps",
+    "boolean",
+)
+SOUND = {  # kinds that make a study in a role; the others are drawn too, less often
+    "covariates": tuple(sorted(KINDS.keys() - REFUSED)),
+    "outcome": (*PLAIN, "boolean", "arrow integers"),
+    "treatment": (*YES_NO, *YES_NO, "normal", "shifted", "gaps", "decimals"),
+    "fixed_effects": LABELS,
+    "cluster": (*LABELS, "identifiers", "periods and text"),
+    "weight": ("positive",),
+    "propensity": ("probabilities",),
+}
+ROLES = (*("covariates",) * 6, *tuple(SOUND)[1:])
 
 
 def _index(kind: str, rng: np.random.Generator, n: int) -> pd.Index:
@@ -144,48 +191,57 @@ def _index(kind: str, rng: np.random.Generator, n: int) -> pd.Index:
     }[kind]
 
 
-@st.composite
-def any_frame(draw: st.DrawFn) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """A frame, and roles for ``Study.from_frame``: mostly sound, with one to three columns of any kind in any role."""
-    rng = np.random.default_rng(draw(SEEDS))
-    n = draw(st.one_of(st.integers(0, 12), st.integers(20, 70), st.integers(20, 70), st.integers(20, 70)))
-    x = rng.normal(size=n)
-    columns: dict[Any, pd.Series] = {
-        "x": pd.Series(x),
+def _sometimes(draw: st.DrawFn, one_in: int) -> bool:
+    return draw(st.sampled_from([False] * (one_in - 1) + [True]))
+
+
+def _column(draw: st.DrawFn, role: str, rng: np.random.Generator, n: int) -> pd.Series:
+    """A column for a role: of a kind that suits it in two draws of three, of any kind in one."""
+    kinds = sorted(KINDS) if _sometimes(draw, 3) else SOUND[role]
+    magnitude = draw(MAGNITUDES) if _sometimes(draw, 3) else draw(MAGNITUDES.filter(lambda m: abs(m) <= 12))
+    return KINDS[draw(st.sampled_from(kinds))](rng, n, magnitude)
+
+
+def _plain_columns(rng: np.random.Generator, n: int) -> dict[Any, pd.Series]:
+    d = pd.Series(rng.permutation(np.arange(n) % 2))
+    x = pd.Series(rng.normal(size=n))
+    return {
+        "x": x,
         "z": pd.Series(rng.normal(size=n)),
-        "d": pd.Series(rng.integers(0, 2, n)),
-        "g": pd.Series(rng.integers(0, max(n // 4, 1), n)),
+        "d": d,
+        "g": pd.Series(rng.permutation(np.arange(n) // 4)),
         "w": pd.Series(rng.uniform(0.5, 2, n)),
         "e": pd.Series(np.full(n, 0.5)),
+        "y": d * (1 + x) + pd.Series(rng.normal(size=n)),
     }
-    columns["y"] = columns["d"] * (1 + columns["x"]) + pd.Series(rng.normal(size=n))
+
+
+@st.composite
+def any_frame(draw: st.DrawFn) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """A frame, and roles for ``Study.from_frame``: mostly sound, with up to three columns of any kind in any role; half make a study."""
+    rng = np.random.default_rng(draw(SEEDS))
+    n = draw(st.integers(0, 24)) if _sometimes(draw, 10) else draw(st.integers(30, 70))
+    columns = _plain_columns(rng, n)
     roles: dict[str, Any] = {"outcome": "y", "treatment": "d", "covariates": ["x", "z"]}
     for role, name in (("fixed_effects", "g"), ("cluster", "g"), ("weight", "w"), ("propensity", "e")):
-        if draw(st.integers(0, 3)) == 0 and not (role == "cluster" and "fixed_effects" in roles):
+        if _sometimes(draw, 4) and not (role == "cluster" and "fixed_effects" in roles):
             roles[role] = [name] if role == "fixed_effects" else name
     for k in range(draw(st.integers(0, 3))):
-        role, kind = draw(st.sampled_from(ROLES)), draw(st.sampled_from(sorted(KINDS)))
+        role = draw(st.sampled_from(ROLES))
         name: Any = draw(st.one_of(st.just(f"odd{k}"), ODD_NAMES, st.integers(0, 9), st.just(("a", k))))
-        columns[name] = KINDS[kind](rng, n, draw(MAGNITUDES))
+        columns[name] = _column(draw, role, rng, n)
         if role == "covariates":
             roles["covariates"] = [*roles["covariates"], name] if draw(st.booleans()) else [name]
         else:
             roles[role] = [name] if role == "fixed_effects" else name
-    if draw(st.integers(0, 4)) == 0:
+    if _sometimes(draw, 5):
         columns["y"] = columns["y"] * 10.0 ** draw(MAGNITUDES)
     frame = pd.concat(
         {key: value.reset_index(drop=True) for key, value in enumerate(columns.values())}, axis=1
     )
     frame.columns = pd.Index(list(columns), tupleize_cols=False)
-    frame.index = _index(
-        draw(
-            st.sampled_from(
-                ["positions"] * 3 + ["shuffled", "text", "dates", "two levels", "missing", "all the same"]
-            )
-        ),
-        rng,
-        n,
-    )
+    kinds = ["positions"] * 3 + ["shuffled", "text", "dates", "two levels", "missing", "all the same"]
+    frame.index = _index(draw(st.sampled_from(kinds)), rng, n)
     return frame, roles
 
 
