@@ -246,11 +246,13 @@ def any_frame(draw: st.DrawFn) -> tuple[pd.DataFrame, dict[str, Any]]:
 
 
 @st.composite
-def sound_frame(draw: st.DrawFn, panel: bool | None = None) -> tuple[pd.DataFrame, dict[str, Any]]:
+def sound_frame(
+    draw: st.DrawFn, panel: bool | None = None, ties: bool | None = None, most: int = 160
+) -> tuple[pd.DataFrame, dict[str, Any]]:
     """A frame that makes a study, and its roles: binary or a dose, ties or none, clusters, weights, effects or none, sorted or not."""
     rng = np.random.default_rng(draw(SEEDS))
-    n = draw(st.integers(60, 160))
-    ties = draw(st.booleans())
+    n = draw(st.integers(60, most))
+    ties = draw(st.booleans()) if ties is None else ties
     x = rng.integers(0, 2, n).astype(float) if ties else rng.normal(size=n)
     z = rng.integers(0, 3, n).astype(float) if ties else rng.normal(size=n)
     frame = pd.DataFrame({"x": x, "z": z, "town": rng.choice(["a", "b", "c"], n)})
