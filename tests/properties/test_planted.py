@@ -12,9 +12,9 @@ from hypothesis import Phase, given, settings
 
 from hte_bridge.estimands.ranking import sort_by
 from hte_bridge.keys import mixed
-from hte_bridge.kleene import compute
+from hte_bridge.language.kleene import compute
+from hte_bridge.language.values import Number, Truth
 from hte_bridge.table import Table
-from hte_bridge.values import Number, Truth
 from tests.properties import promises
 from tests.properties.profiles import QUIET
 from tests.properties.relations import RELATIONS, VERBS, answers, check
@@ -161,8 +161,8 @@ PLANTED = {
         relation("weights scaled", engine="grf"),
     ),
     "absolute units": ("hte_bridge.scaling.Standard.of", classmethod(unscaled), relation("covariate scaled")),
-    "unknown is no": ("hte_bridge.kleene._answer", unknown_is_no, promises.conditions_part),
-    "small integers overflow": ("hte_bridge.expression.compute", narrow, promises.conditions_part),
+    "unknown is no": ("hte_bridge.language.kleene._answer", unknown_is_no, promises.conditions_part),
+    "small integers overflow": ("hte_bridge.language.expression.compute", narrow, promises.conditions_part),
     "a leak into held-out predictions": (
         "hte_bridge.study.Folds.__iter__",
         sees_all,
