@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,13 +11,26 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hte_bridge.errors import UnreadableFile
+from hte_bridge.errors import InvalidOption, UnreadableFile
 from hte_bridge.estimate import COLUMNS, Estimate, HasRows, frame_of
-from hte_bridge.format.neutral import spreadsheet
 from hte_bridge.sealed import BROKEN, OPEN, seal, sealed, whole_file
+from hte_bridge.spreadsheets import load_csv, save_csv, save_excel
 
 Stored = tuple[tuple[Estimate, ...], Mapping[str, Any]]
 FORMAT_VERSION = 2  # since 2 with a checksum
+SPREADSHEETS = {".csv": save_csv, ".xlsx": save_excel}
+ELSEWHERE = {  # endings that promise another format, and what writes it
+    ".xls": "Write .xlsx",
+    ".ods": "Write .xlsx",
+    ".tex": "`table.to_latex()` is LaTeX",
+    ".md": "`table.to_markdown()` is markdown",
+    ".html": "`report(table, path)` of `hte_bridge.report` writes a page",
+    ".txt": "`str(table)` is text",
+    ".json": "`table.to_frame().to_json()` is JSON",
+    ".pdf": "`report(table, path)` of `hte_bridge.report` writes a page that prints",
+    ".docx": "Write .xlsx, or a page by `report(table, path)` of `hte_bridge.report`",
+    ".dta": "`table.to_frame().to_stata(path)` writes Stata's format",
+}
 KEY, SEAL = b"hte_bridge", b"hte_bridge_seal"
 UNSEALED = 1  # the last format of tables without a checksum
 MOST_UNPACKED, LEAST_UNPACKED = (
@@ -29,17 +41,14 @@ MOST_UNPACKED, LEAST_UNPACKED = (
 
 def save_table(table: HasRows, path: Path) -> Path:
     """Write a table; see ``Table.save``."""
+    ending = path.suffix.lower()
+    if ending in SPREADSHEETS:
+        return SPREADSHEETS[ending](table, path)
+    if ending in ELSEWHERE:
+        raise InvalidOption(
+            f"A table is saved as .parquet, .csv or .xlsx. `{path.name}` was asked for. {ELSEWHERE[ending]}."
+        )
     frame = frame_of(table.rows)
-    if path.suffix.lower() == ".csv":
-        texts = frame.select_dtypes(exclude="number").map(spreadsheet)
-        returns = any("\r" in each for each in texts.to_numpy().ravel())
-        options: dict[str, Any] = {"index": False, "float_format": "%.17g"}
-        options |= (
-            {"quoting": csv.QUOTE_NONNUMERIC} if returns else {}
-        )  # pandas leaves a carriage return bare
-        with whole_file(path) as temporary:
-            frame.assign(**texts).to_csv(temporary, **options)
-        return path
     extra = [
         {"test": row.test, "interval": row.interval} if row.test or row.interval else {} for row in table.rows
     ]
@@ -87,6 +96,12 @@ def load_table(path: Path) -> Stored:
     """Rows and meta of a table; see ``Table.load``."""
     if not path.exists():
         raise UnreadableFile(f"The table's file must exist. There is no `{path}`. Check the path.")
+    if path.suffix.lower() == ".csv":
+        return load_csv(path)
+    if path.suffix.lower() == ".xlsx":
+        raise UnreadableFile(
+            f"A table is loaded from .parquet or .csv. `{path.name}` is for Excel alone. Save the table as one of those too."
+        )
     columns, state, whole = read_columns(path, "a whole Parquet file written by `table.save`")
     if state is None:
         raise UnreadableFile(

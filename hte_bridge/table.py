@@ -110,13 +110,17 @@ class Table:
         return glance(self.rows, self.meta)
 
     def save(self, path: str | Path) -> Path:
-        """Write rows and meta to a Parquet file (or CSV by its ending); nothing half-written stays.
+        """Write rows and meta to a Parquet file, or rows to CSV or Excel by its ending; nothing half-written stays.
 
-        In a CSV file a text that a spreadsheet would run as a formula (it begins with ``=``, ``+``, ``-``, ``@`` or a tab)
+        CSV loads again, without meta; ``.xlsx`` needs openpyxl and has the notes on a second sheet. In both a text that a spreadsheet would run as a formula (it begins with ``=``, ``+``, ``-``, ``@`` or a tab)
         has an apostrophe before it; ``format.neutral.from_spreadsheet`` takes it away. Parquet holds texts as they are.
 
         Raises
         ------
+        InvalidOption
+            If the ending promises a format that is not written here, such as ``.tex``.
+        PackageUnavailable
+            If an Excel file is asked for and openpyxl is not installed.
         UnwritableFolder
             If the folder is not there or cannot be written.
         """
@@ -126,7 +130,7 @@ class Table:
 
     @classmethod
     def load(cls, path: str | Path) -> Table:
-        """Read what ``save`` wrote.
+        """Read what ``save`` wrote, as Parquet or CSV.
 
         Raises
         ------
