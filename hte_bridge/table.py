@@ -26,7 +26,7 @@ class Table:
     rows : tuple of Estimate
     meta : mapping
         Plain values: ``n``, ``n_clusters``, ``treated_share``, ``propensity``, ``folds``, ``seed``,
-        ``versions``, ``warnings``, ``names``.
+        ``versions``, ``warnings``, ``names``; ``form`` is ``"rows"`` where each row is printed with its interval and p-value.
 
     Examples
     --------
@@ -66,26 +66,47 @@ class Table:
         return str(self)
 
     def __str__(self) -> str:
-        from hte_bridge.format import to_text
-
-        return to_text(self)
+        return self.to_text()
 
     def _repr_html_(self) -> str:
+        return self.to_html()
+
+    def to_text(self, *, long: bool | None = None, stars: bool = False, width: int | None = None) -> str:
+        """The printed table: engines as columns where several answer one question, an estimate over its standard error.
+
+        Parameters
+        ----------
+        long : bool, optional
+            ``True``: a row for each estimate, with its interval and p-value; ``False``: a column for each engine. By
+            default the table decides.
+        stars : bool, default False
+        width : int, optional
+            Characters of a line; by default the terminal's, or 100. Labels wrap, engines that do not fit go below one another.
+        """
+        from hte_bridge.format import to_text
+
+        return to_text(self, long=long, stars=stars, width=width)
+
+    def to_html(self, long: bool | None = None) -> str:
+        """The printed table and its notes as an HTML fragment; see ``to_text``."""
         from hte_bridge.format import to_html
 
-        return to_html(self)
+        return to_html(self, long=long)
 
-    def to_markdown(self) -> str:
-        """The printed table and its notes as markdown."""
+    def to_markdown(self, long: bool | None = None) -> str:
+        """The printed table and its notes as markdown; see ``to_text``."""
         from hte_bridge.format import to_markdown
 
-        return to_markdown(self)
+        return to_markdown(self, long=long)
 
-    def to_latex(self, stars: bool = False) -> str:
-        """A booktabs table with notes; stars are off unless asked for."""
+    def to_latex(self, stars: bool = False, long: bool | None = None) -> str:
+        """A booktabs table with notes, over pages where it is longer than one; stars are off unless asked for.
+
+        Plain LaTeX compiles it: its first line names the packages (booktabs, and longtable for a long one).
+        """
         from hte_bridge.format import to_latex
 
-        return to_latex(self, stars=stars)
+        return to_latex(self, stars=stars, long=long)
 
     def models(self, stand_in: str = "ate") -> list[Model]:
         """One model per engine for ``maketables.ETable``, beside pyfixest's.

@@ -11,8 +11,9 @@ from typing import Any, Protocol
 from hte_bridge.engine import Fit
 from hte_bridge.errors import InvalidOption
 from hte_bridge.faults import Guard
-from hte_bridge.format import WIDTH
+from hte_bridge.format import page_width
 from hte_bridge.format.neutral import markdown_sentence
+from hte_bridge.format.text import WIDEST_NOTE
 from hte_bridge.scores import Scores
 from hte_bridge.shown import visible
 from hte_bridge.study import Folds, Study
@@ -59,15 +60,18 @@ class Reading(Table):
         """The paragraph."""
         return str(self.meta["reading"])
 
-    def __str__(self) -> str:
-        return f"{super().__str__()}\n\n{fill(visible(self.reading), WIDTH)}"
-
-    def to_markdown(self) -> str:
+    def to_text(self, *, long: bool | None = None, stars: bool = False, width: int | None = None) -> str:
         """The table, and the paragraph under it."""
-        return f"{super().to_markdown()}\n\n{markdown_sentence(self.reading)}"
+        above = super().to_text(long=long, stars=stars, width=width)
+        return f"{above}\n\n{fill(visible(self.reading), min(width or page_width(), WIDEST_NOTE))}"
 
-    def _repr_html_(self) -> str:
-        return f"{super()._repr_html_()}<p>{html.escape(visible(self.reading))}</p>"
+    def to_markdown(self, long: bool | None = None) -> str:
+        """The table, and the paragraph under it."""
+        return f"{super().to_markdown(long)}\n\n{markdown_sentence(self.reading)}"
+
+    def to_html(self, long: bool | None = None) -> str:
+        """The table, and the paragraph under it."""
+        return f"{super().to_html(long)}<p>{html.escape(visible(self.reading))}</p>"
 
 
 KEPT = (
@@ -93,7 +97,7 @@ def read(
     rows: Iterable[Estimate], meta: Mapping[str, Any], reading: str, guard: Guard | None = None
 ) -> Reading:
     """Rows under the comparison's meta, without what is true of its own rows alone; with the tracebacks of ``guard``."""
-    kept = {key: meta[key] for key in KEPT if key in meta} | {"reading": reading}
+    kept = {key: meta[key] for key in KEPT if key in meta} | {"reading": reading, "form": "rows"}
     return Reading(tuple(rows), kept if guard is None else guard.noted(kept))
 
 

@@ -1,20 +1,47 @@
-"""A table as strings: cells, notes beneath it and numbered footnotes, before any format writes them."""
+"""A table as strings: labels, cells, notes beneath it and numbered footnotes, before any format writes them.
+
+Engines are columns where a question has an answer of several (the estimate over its error), rows otherwise or where asked for.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from hte_bridge.format.figures import DASH, Figures, figures
-from hte_bridge.shown import first_names, visible
+from hte_bridge.format.notes import notes
+from hte_bridge.format.remarks import Marks, Remarks, remarks
+from hte_bridge.format.words import coverage, p_value, star_note, stars
+from hte_bridge.shown import visible
 
 if TYPE_CHECKING:
     from hte_bridge.estimate import Estimate, HasRows
 
-STARS = ((0.01, "***"), (0.05, "**"), (0.1, "*"))
-QUIET_VERSIONS = ("numpy", "pandas")  # named in the report, not under the printed table
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Block:
+    """What belongs to one label: several lines where an error stands under its estimate.
+
+    Parameters
+    ----------
+    labels : tuple of str
+        As many as the layout has heads of labels.
+    lines : tuple of tuple of str
+        Each as long as the heads of figures.
+    marks : tuple of int
+        Footnotes of all of it.
+    cell_marks : tuple of tuple of int
+        Footnotes of each cell of the first line.
+    """
+
+    labels: tuple[str, ...]
+    lines: tuple[tuple[str, ...], ...]
+    marks: Marks = ()
+    cell_marks: tuple[Marks, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -23,59 +50,75 @@ class Layout:
 
     Parameters
     ----------
-    heads : tuple of str
-    cells : tuple of tuple of str
-        One tuple per row, as many cells as heads.
-    marks : tuple of tuple of int
-        Numbers of the footnotes of each row.
+    label_heads, figure_heads : tuple of str
+    head_marks : tuple of tuple of int
+        Footnotes of each head of figures.
+    blocks : tuple of Block
     footnotes : tuple of str
-        Footnote k is number k + 1.
+        Footnote k is number k + 1; those that say why a figure is missing come first.
     notes : tuple of str
         Sentences under the table that are true of all of it.
     breaks : tuple of int
-        Rows before which a new estimand begins.
+        Blocks before which a new estimand begins.
     """
 
-    heads: tuple[str, ...]
-    cells: tuple[tuple[str, ...], ...]
-    marks: tuple[tuple[int, ...], ...]
+    label_heads: tuple[str, ...]
+    figure_heads: tuple[str, ...]
+    head_marks: tuple[Marks, ...]
+    blocks: tuple[Block, ...]
     footnotes: tuple[str, ...]
     notes: tuple[str, ...]
     breaks: tuple[int, ...]
 
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Heads of labels and of figures."""
+        return self.label_heads + self.figure_heads
 
-def layout(table: HasRows, stars: bool = False) -> Layout:
-    """Cells, notes and footnotes of a table; engines that answer the same question stand together."""
+    @property
+    def cells(self) -> tuple[tuple[str, ...], ...]:
+        """A line each, labels first; blank labels where a line belongs to the one above."""
+        blank = ("",) * len(self.label_heads)
+        return tuple(
+            (block.labels if not k else blank) + line
+            for block in self.blocks
+            for k, line in enumerate(block.lines)
+        )
+
+    @property
+    def marked_labels(self) -> bool:
+        """Whether footnotes of a block stand at its label: where engines are columns."""
+        return "engine" not in self.label_heads
+
+    @property
+    def marks(self) -> tuple[Marks, ...]:
+        """Footnotes of each block as a whole."""
+        return tuple(block.marks for block in self.blocks)
+
+
+def layout(table: HasRows, stars: bool = False, long: bool | None = True) -> Layout:
+    """Labels, cells, notes and footnotes of a table; engines that answer the same question stand together.
+
+    Parameters
+    ----------
+    table : Table
+    stars : bool, default False
+    long : bool, optional
+        A row for each estimate; with ``False`` a column for each engine; ``None`` decides by the table.
+    """
     rows = together(table.rows)
-    engine_notes = table.meta.get("notes") or {}
-    footnotes: list[str] = []
-    marks = []
-    written = [cells(row, each, stars) for row, each in zip(rows, figures(rows), strict=True)]
-    for row in rows:
-        sentences = row_notes(row, engine_notes.get(row.engine, ()))
-        footnotes += [each for each in sentences if each not in footnotes]
-        marks.append(tuple(sorted({footnotes.index(each) + 1 for each in sentences})))
-    return Layout(
-        heads=("engine", "estimand", "term", "estimate", "std. error", f"{coverage(rows)} interval", "p"),
-        cells=tuple(written),
-        marks=tuple(marks),
-        footnotes=tuple(map(_line, footnotes)),
-        notes=(*map(_line, notes(rows, table.meta)), *([star_note()] if stars else [])),
-        breaks=_breaks([row.estimand for row in rows]),
-    )
+    wide = by_columns(table) if long is None else not long
+    made = (_columns if wide else _rows)(rows, table.meta.get("notes") or {}, stars)
+    said = [
+        visible(" ".join(note.split())) for note in notes(rows, table.meta, beneath(made) if wide else "")
+    ]
+    return replace(made, notes=(*said, *made.notes, *([star_note()] if stars else [])))
 
 
-def _line(text: str) -> str:
-    """A sentence as one line: R's messages have several."""
-    return visible(" ".join(text.split()))
-
-
-def _breaks(estimands: Sequence[str]) -> tuple[int, ...]:
-    """Where another estimand begins, unless both have a single row."""
-    changed = [i for i in range(1, len(estimands)) if estimands[i] != estimands[i - 1]]
-    return tuple(
-        i for i in changed if max(estimands.count(estimands[i]), estimands.count(estimands[i - 1])) > 1
-    )
+def by_columns(table: HasRows) -> bool:
+    """Whether engines are columns by default: where some question has an answer of several."""
+    keys = [(row.estimand, row.term) for row in table.rows]
+    return table.meta.get("form") != "rows" and len(set(keys)) < len(keys)
 
 
 def together(rows: Sequence[Estimate]) -> list[Estimate]:
@@ -87,157 +130,111 @@ def together(rows: Sequence[Estimate]) -> list[Estimate]:
     return sorted(rows, key=lambda row: order[row.estimand, row.term])
 
 
-def cells(row: Estimate, by: Figures, stars: bool) -> tuple[str, ...]:
-    """One row as strings."""
-    ends = (by.text(row.conf_low), by.text(row.conf_high))
-    star = next((mark for bound, mark in STARS if row.p_value < bound), "") if stars else ""
+def _rows(rows: Sequence[Estimate], of_engines: Mapping[str, Sequence[str]], starred: bool) -> Layout:
+    """A row for each estimate."""
+    said = remarks(rows, of_engines)
+    blocks = []
+    for row, by in zip(rows, figures(rows), strict=True):
+        labels = (visible(row.engine), visible(row.estimand), visible(row.term))
+        blocks.append(Block(labels, (_line(row, by, starred),), said.marks(row), ((),) * 4))
+    heads = ("estimate", "std. error", f"{coverage(rows)} interval", "p")
+    breaks = _breaks([row.estimand for row in rows])
+    return Layout(
+        ("engine", "estimand", "term"), heads, ((),) * 4, tuple(blocks), said.footnotes, said.common, breaks
+    )
+
+
+def _columns(rows: Sequence[Estimate], of_engines: Mapping[str, Sequence[str]], starred: bool) -> Layout:
+    """A column for each engine; under an estimate its error, and what the error does not tell."""
+    said = remarks(rows, of_engines)
+    engines = tuple(dict.fromkeys(row.engine for row in rows))
+    found: dict[Key, dict[str, Estimate]] = {}
+    for row in rows:
+        found.setdefault((row.estimand, row.term), {})[row.engine] = row
+    by = dict(zip(map(id, rows), figures(rows), strict=True))
+    heads = tuple(said.of_all([row for row in rows if row.engine == name]) for name in engines)
+    blocks, before = [], ""
+    for (estimand, term), answers in found.items():
+        labels = (visible(estimand) if estimand != before else "", visible(term))
+        before = estimand
+        blocks.append(_block(labels, [answers.get(name) for name in engines], said, heads, by, starred))
+    return Layout(
+        ("estimand", "term"),
+        tuple(map(visible, engines)),
+        heads,
+        tuple(blocks),
+        said.footnotes,
+        said.common,
+        _breaks([estimand for estimand, _ in found]),
+    )
+
+
+def _block(
+    labels: tuple[str, ...],
+    answers: Sequence[Estimate | None],
+    said: Remarks,
+    heads: Sequence[Marks],
+    by: Mapping[int, Figures],
+    starred: bool,
+) -> Block:
+    """One question: the engines' answers side by side."""
+    given = [row for row in answers if row is not None]
+    shared = said.of_all(given) if len(given) > 1 else ()
+    marks, stacks = [], []
+    for row, head in zip(answers, heads, strict=True):
+        own = () if row is None else said.marks(row)
+        marks.append(tuple(mark for mark in own if mark not in {*head, *shared}))
+        stacks.append([] if row is None else _stack(row, by[id(row)], starred))
+    height = max(map(len, stacks))
+    lines = tuple(tuple(stack[k] if k < len(stack) else "" for stack in stacks) for k in range(height))
+    in_heads = set(heads[0]).intersection(*heads) if heads else set()
+    return Block(labels, lines, tuple(mark for mark in shared if mark not in in_heads), tuple(marks))
+
+
+def _stack(row: Estimate, by: Figures, starred: bool) -> list[str]:
+    """An estimate, its error in parentheses, an interval of its own in brackets, and a p-value that is not that of its t."""
+    ends = _ends(row, by)
+    if _only_test(row):
+        return [f"stat. {row.statistic:.3g}", f"p {p_value(row.p_value)}"]
+    lines = [by.text(row.estimate) + (stars(row.p_value) if starred else "")]
+    lines += [f"({by.error(row.std_error)})"] if row.std_error > 0 else []
+    own = row.interval is not None or not row.std_error > 0
+    lines += [ends] if own and ends != DASH else []
+    return lines + ([f"p {p_value(row.p_value)}"] if row.test and math.isfinite(row.p_value) else [])
+
+
+def beneath(made: Layout) -> str:
+    """What parentheses and brackets hold, as words before the kinds of errors."""
+    below = [cell for block in made.blocks for line in block.lines[1:] for cell in line]
+    words = ["in parentheses"] if any(cell.startswith("(") for cell in below) else []
+    return ", intervals ".join([*words, *(["in brackets"] if any(cell[:1] == "[" for cell in below) else [])])
+
+
+def _line(row: Estimate, by: Figures, starred: bool) -> tuple[str, ...]:
+    """Estimate, error, interval and p-value of one row as strings."""
+    star = stars(row.p_value) if starred else ""
+    test = f"statistic {row.statistic:.3g}" if _only_test(row) else ""
     return (
-        visible(row.engine),
-        visible(row.estimand),
-        visible(row.term),
         by.text(row.estimate) + star,
         by.error(row.std_error),
-        _test(row) or (DASH if DASH in ends else f"[{ends[0]}, {ends[1]}]"),
+        test or _ends(row, by),
         p_value(row.p_value),
     )
 
 
-def _test(row: Estimate) -> str:
-    """The statistic of a row that is a test and nothing else, in the place of its interval."""
-    only = row.test is not None and not math.isfinite(row.estimate) and math.isfinite(row.statistic)
-    return f"statistic {row.statistic:.3g}" if only else ""
+def _ends(row: Estimate, by: Figures) -> str:
+    ends = (by.text(row.conf_low), by.text(row.conf_high))
+    return DASH if DASH in ends else f"[{ends[0]}, {ends[1]}]"
 
 
-def p_value(value: float) -> str:
-    """Three decimals, or that it is smaller.
-
-    Examples
-    --------
-    >>> p_value(0.0312), p_value(1e-9)
-    ('0.031', '<0.001')
-    """
-    if not math.isfinite(value):
-        return DASH
-    return "<0.001" if value < 0.0005 else f"{value:.3f}"
+def _only_test(row: Estimate) -> bool:
+    """Whether a row is a test and nothing else."""
+    return row.test is not None and not math.isfinite(row.estimate) and math.isfinite(row.statistic)
 
 
-def listed(names: Sequence[str]) -> str:
-    """Words in a row.
-
-    Examples
-    --------
-    >>> listed(["age", "sex", "school"])
-    'age, sex and school'
-    """
-    named = list(map(str, names))
-    return ", ".join(named[:-1]) + f" and {named[-1]}" if len(named) > 1 else "".join(named)
-
-
-def coverage(rows: Sequence[Estimate]) -> str:
-    """``"95 %"``, or nothing where rows differ in their level."""
-    levels = {row.level for row in rows}
-    return f"{100 * levels.pop():g} %" if len(levels) == 1 else "conf."
-
-
-def row_notes(row: Estimate, of_engine: Sequence[str]) -> list[str]:
-    """A row's notes as footnotes: those its engine says of every row apart from its own."""
-    own = row.note
-    said = [note for note in of_engine if note in own]
-    for note in said:
-        own = own.replace(note, "")
-    own = "; ".join(part.strip() for part in own.split("; ") if part.strip(" ;"))
-    return [sentence(each) for each in [own, *said] if each]
-
-
-def sentence(text: str) -> str:
-    """Text with a capital and a stop; a symbol and an engine's name keep their case.
-
-    Examples
-    --------
-    >>> sentence("overlap is weak"), sentence("n = 100"), sentence("grf: few trees")
-    ('Overlap is weak.', 'n = 100.', 'grf: few trees.')
-    """
-    text = text.strip()
-    kept = text[1:2] == " " or text.split(" ")[0].endswith(":")  # a symbol or an engine's name
-    first = text[:1] if kept else text[:1].upper()
-    return (first + text[1:]).rstrip(".") + "." if text else ""
-
-
-def notes(rows: Sequence[Estimate], meta: Mapping[str, Any]) -> list[str]:
-    """What a reader needs to rebuild the table: a sentence a line, warnings first."""
-    lines = [f"Warning: {each}" for each in meta.get("warnings") or ()]
-    lines += [_model(meta.get("names") or {}), _sample(rows, meta), _overlap(meta), _errors(rows)]
-    made = [
-        f"{meta['folds']} folds" if meta.get("folds") else "",
-        f"seed {meta['seed']}" if "seed" in meta else "",
-    ]
-    versions = [f"{k} {v}" for k, v in (meta.get("versions") or {}).items() if k not in QUIET_VERSIONS]
-    lines += [", ".join(filter(None, made)), f"Versions: {', '.join(versions)}" if versions else ""]
-    return [sentence(line) for line in lines if line]
-
-
-def _model(names: Mapping[str, Any]) -> str:
-    """``outcome got, treatment any; covariates age, distvct``."""
-    if not names:
-        return ""
-    parts = [f"outcome {names.get('outcome')}, treatment {names.get('treatment')}"]
-    for role, word in (("covariates", "covariates"), ("fixed_effects", "fixed effects")):
-        if named := list(names.get(role) or ()):
-            parts.append(f"{word} {first_names(named)}")
-    parts += [f"{role} {names[role]}" for role in ("weight", "propensity") if names.get(role)]
-    return "; ".join(parts)
-
-
-def _sample(rows: Sequence[Estimate], meta: Mapping[str, Any]) -> str:
-    n = meta.get("n")
-    parts = [f"n = {n:,}"] if n else []
-    if meta.get("n_clusters"):
-        by = f" ({meta['cluster']})" if meta.get("cluster") else ""
-        parts.append(f"{meta['n_clusters']:,} clusters{by}")
-    if meta.get("treated_share") is not None:
-        parts.append(f"treated {meta['treated_share']:.1%}")
-    dropped = meta.get("dropped") or {}
-    if dropped:
-        reasons = "; ".join(f"{reason}: {count:,}" for reason, count in dropped.items())
-        parts.append(f"{sum(dropped.values()):,} rows dropped ({reasons})")
-    others = sorted({row.n_obs for row in rows if row.n_obs and n and row.n_obs != n})
-    if others:
-        parts.append(f"some rows use {', '.join(f'{each:,}' for each in others[:6])} units")
-    return ", ".join(parts)
-
-
-def _overlap(meta: Mapping[str, Any]) -> str:
-    ranges = meta.get("propensity") or {}
-    said = [f"{low:.3f} to {high:.3f} ({engine})" for engine, (low, high) in ranges.items()]
-    return f"Propensity {', '.join(said)}" if said else ""
-
-
-def _errors(rows: Sequence[Estimate]) -> str:
-    """Which law each interval comes from: vcov and degrees of freedom, by estimand where they differ."""
-    used = [row for row in rows if row.vcov and row.std_error > 0]
-    laws = {
-        vcov: [row for row in used if row.vcov == vcov] for vcov in dict.fromkeys(row.vcov for row in used)
-    }
-    said = []
-    for vcov, members in laws.items():
-        users = dict.fromkeys(row.estimand for row in members)
-        shared = any(row.estimand in users and row.vcov != vcov for row in used)
-        if shared:  # the same estimand by another law too: the engine tells them apart
-            users = dict.fromkeys(f"{row.engine} {row.estimand}" for row in members)
-        where = f" ({', '.join(users)})" if len(laws) > 1 else ""
-        said.append(f"{vcov}, {_law(members)}{where}")
-    return f"Standard errors: {'; '.join(said)}" if said else ""
-
-
-def _law(rows: Sequence[Estimate]) -> str:
-    low, high = min(row.df for row in rows), max(row.df for row in rows)
-    if math.isinf(low):
-        return "normal"
-    if math.isinf(high):
-        return f"t with {low:,.0f} df or more"
-    return f"t with {low:,.0f} df" if low == high else f"t with {low:,.0f} to {high:,.0f} df"
-
-
-def star_note() -> str:
-    """What the stars mean."""
-    return ", ".join(f"{mark} p < {bound:g}" for bound, mark in STARS) + "."
+def _breaks(estimands: Sequence[str]) -> tuple[int, ...]:
+    """Where another estimand begins, unless both have a single row."""
+    changed = [i for i in range(1, len(estimands)) if estimands[i] != estimands[i - 1]]
+    return tuple(
+        i for i in changed if max(estimands.count(estimands[i]), estimands.count(estimands[i - 1])) > 1
+    )

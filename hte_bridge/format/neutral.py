@@ -6,10 +6,35 @@ import re
 
 from hte_bridge.shown import visible
 
+GREEK = (
+    "alpha beta gamma delta varepsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon varphi chi psi omega "
+    "Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"
+)
 LATEX = str.maketrans(
     {each: f"\\{each}" for each in "&%$#_{}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    | {"<": "$<$", ">": "$>$", "|": r"\textbar{}", "—": "---", "…": r"\dots{}"}
+    | {"<": "$<$", ">": "$>$", "|": r"\textbar{}", "—": "---", "–": "--", "…": r"\dots{}"}
+    | {
+        "‘": "`",
+        "’": "'",
+        "“": "``",
+        "”": "''",
+        "„": ",,",
+        "\u00a0": "~",
+        "−": "$-$",
+        "≤": r"$\le$",
+        "≥": r"$\ge$",
+    }
+    | {"≠": r"$\ne$", "≈": r"$\approx$", "∞": r"$\infty$", "→": r"$\to$", "€": "EUR"}
+    | {chr(0x2080 + each): f"$_{each}$" for each in range(10)}
+    | {
+        letter: f"$\\{name}$"
+        for letter, name in zip("αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΥΦΨΩ", GREEK.split(), strict=True)
+    }
+)
+# beyond Latin-1 and the Latin Extended-A that LaTeX's first encoding has
+FOREIGN = re.compile(
+    "[\u0080-\u00a0«»ÐÞðþĄąĐđĘęĮįŊŋŲų\u0138\u013f\u0140\u0149\u0166\u0167\u017f-\U0010ffff]+"
 )
 CODE = re.compile(r"(?<![`\\])`[^`\n]+`(?!`)")  # our sentences put names into single backticks
 SPECIAL = re.compile(
@@ -27,7 +52,13 @@ def latex(text: str) -> str:
     >>> print(latex("50% of x_1\\\\ & {y}\n"))
     50\% of x\_1\textbackslash{}\textbackslash{} \& \{y\}\textbackslash{}n
     """
-    return visible(text).translate(LATEX)
+    return FOREIGN.sub(_foreign, visible(text).translate(LATEX))
+
+
+def _foreign(found: re.Match[str]) -> str:
+    r"""Letters that pdfLaTeX's own fonts lack: as they are in XeLaTeX and LuaLaTeX, and their numbers elsewhere."""
+    codes = " ".join(f"U+{ord(each):04X}" for each in found[0])
+    return rf"\ifdefined\Umathchar {found[0]}\else {codes}\fi{{}}"
 
 
 def markdown(text: str) -> str:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from hte_bridge.format.layout import layout, sentence
+from hte_bridge.format.layout import layout
+from hte_bridge.format.words import sentence
 from hte_bridge.plot.usual import pictures
 from hte_bridge.report.citations import bibtex, works
 from hte_bridge.report.methods import methods, rebuild

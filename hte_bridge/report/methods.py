@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hte_bridge.format.layout import listed
+from hte_bridge.format.words import listed
 from hte_bridge.report.citations import SCORED, giving, is_kernel, works
 from hte_bridge.table import Table
 

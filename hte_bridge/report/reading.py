@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hte_bridge.format.figures import Figures, figures_of
-from hte_bridge.format.layout import listed
+from hte_bridge.format.words import listed
 from hte_bridge.table import Estimate, Table
 
 ALPHA = 0.05

@@ -43,9 +43,26 @@ table_mark <- function(table) {
   list(`$file` = file)
 }
 
+#' Print a table
+#'
+#' Engines are columns where several answer one question, an estimate over its standard error; labels wrap and are never
+#' cut, and engines that do not fit into the width go below one another.
+#'
+#' @param x Made by [hte_compare()] or one of its verbs.
+#' @param long `TRUE`: a row for each estimate, with interval and p-value; `FALSE`: a column for each engine; by default the
+#'   table decides.
+#' @param width Characters of a line; by default R's own. A table that was read while Python does not run prints as it
+#'   was printed when it was made.
+#' @param ... Not used.
+#' @return The table, invisibly.
 #' @export
-print.hte_table <- function(x, ...) {
-  cat(x$text, "\n", sep = "")
+print.hte_table <- function(x, long = NULL, width = getOption("width"), ...) {
+  text <- x$text
+  if (alive() || !is.null(long)) {
+    options <- c(list(width = width), if (!is.null(long)) list(long = long))
+    text <- ask("verb", table = x, name = "to_text", options = options)
+  }
+  cat(text, "\n", sep = "")
   invisible(x)
 }
 
