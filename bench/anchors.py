@@ -44,12 +44,13 @@ class Bcf:
         """Sample the forest; the propensity is a cross-fitted one of our own, as the package asks for one."""
         from stochtree import BCFModel
 
-        from hte_bridge.engines.deep.nets import NetOptions
-        from hte_bridge.engines.deep.treatment import centre_treatment
+        from hte_bridge.engines.deep.gp.regression import smooth_learners
+        from hte_bridge.engines.deep.nuisance.networks import NetOptions
+        from hte_bridge.engines.deep.nuisance.propensity import centre_treatment
         from hte_bridge.study import Folds
 
         folds = Folds.make(study, 5, self.seed)
-        propensity = centre_treatment(study, folds, NetOptions(), self.seed, "cpu").mean
+        propensity = centre_treatment(study, folds, NetOptions(), self.seed, "cpu", smooth_learners).mean
         model = BCFModel()
         model.sample(
             X_train=study.filled.copy(),  # a study's arrays cannot be written to, and the package asks for ones that can

@@ -150,7 +150,9 @@ def asked(fit: Any, new: pd.DataFrame) -> dict[str, Any]:
     average = fit.average(new, groups=np.arange(len(new)) % 3)
     found["average"] = [average.to_numpy(), average.attrs["covariance"]]
     found["diagnostics"] = fit.diagnostics().to_numpy().tolist()
-    found["info"] = json.dumps({k: v for k, v in fit.info.items() if k not in LEFT_OUT}, default=float)
+    found["info"] = json.dumps(
+        {k: v for k, v in {**fit.info, **fit.posterior_info}.items() if k not in LEFT_OUT}, default=float
+    )
     found["effects"] = [
         fit.effects(name).select_dtypes("number").to_numpy() for name in fit.study.names.fixed_effects
     ]

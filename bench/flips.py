@@ -17,7 +17,7 @@ import pandas as pd
 
 import hte_bridge as hb
 from hte_bridge.between.coverage import Store
-from hte_bridge.engines.deep import checkpoint
+from hte_bridge.engines.deep.store import checkpoint
 from hte_bridge.engines.forest import CausalForestFit
 from hte_bridge.errors import HteBridgeError
 
@@ -76,7 +76,7 @@ def draws(path: Path) -> Callable[[Path], Any]:
 def work(path: Path) -> Callable[[Path], Any]:
     """A unit of work of a long fit; a damaged one is made anew, which counts as refused."""
     ours = checkpoint.Checkpoint(path.parent, "key")
-    form = checkpoint.Form(lambda made: ({"made": made}, {}), lambda arrays, _: arrays["made"])
+    form = checkpoint.Format(lambda made: ({"made": made}, {}), lambda arrays, _: arrays["made"])
     ours.write("unit", form, np.random.default_rng(0).normal(size=500))
     ours.path("unit").rename(path)
 

@@ -150,11 +150,11 @@ def write_panel(folder: Path, n: int, seed: int) -> None:
 def fit_panel(job: Job, folder: Path) -> dict[str, Any]:
     """Seconds of one fit from files."""
     import hte_bridge as hb
-    from hte_bridge.engines.deep import stream
+    from hte_bridge.engines.deep import route_files
     from hte_bridge.simulate.panel import COVARIATES
 
     began = time.perf_counter()
-    fit = stream.fit_path(
+    fit = route_files.fit_path(
         hb.Deep(seed=job.draw, **job.options),
         folder,
         outcome="y",

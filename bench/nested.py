@@ -15,9 +15,9 @@ import pandas as pd
 import hte_bridge as hb
 import hte_bridge.simulate as sim
 from hte_bridge.engines.deep.canonical import Seen
-from hte_bridge.engines.deep.kernel_branch import parts_held_out
-from hte_bridge.engines.deep.nuisance import stack
-from hte_bridge.engines.deep.threads import threads
+from hte_bridge.engines.deep.nuisance.crossfit import stack
+from hte_bridge.engines.deep.route_gp import parts_held_out
+from hte_bridge.engines.deep.store.threads import threads
 from hte_bridge.progress import steps
 
 DESIGNS = {

@@ -86,7 +86,7 @@ def draw_of(design: str, seed: int) -> tuple[Panel, str | None]:
 def deep(draw: Panel, cluster: str | None, seed: int) -> dict[str, Any]:
     """Our row: effect, average partial effect, recovered effects."""
     import hte_bridge as hb
-    from hte_bridge.engines.deep.threads import threads
+    from hte_bridge.engines.deep.store.threads import threads
     from hte_bridge.estimands.projection import projection
     from hte_bridge.scores import scores
 
@@ -151,7 +151,7 @@ def judge(estimate: np.ndarray, std_error: np.ndarray, truth: np.ndarray) -> dic
 
 def recovered(draw: Panel, keep: np.ndarray, effects: Sequence[Any]) -> dict[str, float]:
     """RMSE of each recovered effect over that of feols given the true beta, and its coverage where it has intervals."""
-    from hte_bridge.engines.deep.effects import Elimination, centred, dummies
+    from hte_bridge.engines.deep.basis.fixed_effects import Elimination, centred, dummies
 
     codes = np.column_stack([np.unique(column, return_inverse=True)[1] for column in draw.effects[keep].T])
     sizes = [int(column.max()) + 1 for column in codes.T]
@@ -229,10 +229,10 @@ def regressors(draw: Panel, terms: str) -> tuple[np.ndarray, list[str]]:
 
 def nets(draw: Panel, cluster: str | None, seed: int) -> dict[str, Any]:
     """Average of four plain networks on all rows: an error, no interval."""
-    from hte_bridge.engines.deep.points import Rows, distinct
-    from hte_bridge.engines.deep.tau_nets import TauNetOptions, train
+    from hte_bridge.engines.deep.basis.data import Rows, unique_rows
+    from hte_bridge.engines.deep.basis.networks import TauNetOptions, train
 
-    first, place = distinct(draw.covariates)
+    first, place = unique_rows(draw.covariates)
     sizes = tuple(int(column.max()) + 1 for column in draw.effects.T)
     ones, fold = np.ones(draw.n), np.zeros(draw.n, dtype=np.int64)
     points = draw.covariates[first]

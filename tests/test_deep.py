@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -12,11 +14,12 @@ import torch
 from joblib import parallel_config
 
 import hte_bridge as hb
-from hte_bridge.engines.deep import kernel_posterior
-from hte_bridge.engines.deep.blocks import Block
-from hte_bridge.engines.deep.design import layout, unheard_blocks
-from hte_bridge.engines.deep.structure import Sizes, Structure, tilt_blocks
-from hte_bridge.engines.deep.threads import threads
+from hte_bridge.engines.deep.basis.blocks import Sizes, varying_slope_blocks
+from hte_bridge.engines.deep.basis.features import Block
+from hte_bridge.engines.deep.basis.interactions import Structure
+from hte_bridge.engines.deep.basis.layout import layout, unheard_blocks
+from hte_bridge.engines.deep.gp import posterior
+from hte_bridge.engines.deep.store.threads import threads
 from hte_bridge.errors import InvalidData, InvalidNewData, InvalidOption, NotIdentified, UnreadableFile
 from hte_bridge.simulate import clustered, dense, nie_wager
 
@@ -82,7 +85,7 @@ def test_same_seed_same_numbers_whatever_the_threads(fit, draw):
 
 def test_chunks_of_new_rows_side_by_side_change_no_bit(fit, draw, monkeypatch):
     before = fit.cate(draw.frame())
-    monkeypatch.setattr(kernel_posterior, "CHUNK", 2 * kernel_posterior.TILE)
+    monkeypatch.setattr(posterior, "CHUNK", 2 * posterior.TILE)
     with parallel_config(n_jobs=2):
         after = fit.cate(draw.frame())
     assert (before.to_numpy() == after.to_numpy()).all()
@@ -130,6 +133,34 @@ def test_saved_fit_predicts_the_same_bits(fit, draw, tmp_path):
     assert (again.heldout.cate == fit.heldout.cate).all()
     assert again.notes == fit.notes
     assert again.options == fit.options
+    assert (again.info, again.posterior_info) == (fit.info, fit.posterior_info)
+
+
+TRAINERS = (
+    "sklearn",
+    "engines.deep.route",
+    "deep.nuisance",
+    "basis.networks",
+    "gp.search",
+    "gp.hmc",
+    "gp.likelihood",
+)
+
+
+def test_reading_a_fit_and_writing_it_again_loads_no_trainer(fit, draw, tmp_path):
+    path = fit.save(tmp_path / "fit.npz")
+    draw.frame().to_parquet(tmp_path / "new.parquet")
+    code = (
+        "import sys, pandas as pd, hte_bridge as hb\n"
+        f"fit = hb.DeepFit.load({str(path)!r}); fit.save({str(tmp_path / 'again.npz')!r})\n"
+        f"fit.cate(pd.read_parquet({str(tmp_path / 'new.parquet')!r}))\n"
+        "print(*sys.modules)"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "hte_bridge.engines.deep.gp.posterior" in loaded
+    assert [name for name in loaded if any(trainer in name for trainer in TRAINERS)] == []
 
 
 @pytest.mark.parametrize("content", [b"", b"not a fit", None])
@@ -169,19 +200,20 @@ def test_posterior_is_made_when_it_is_first_asked_for(draw):
     study = study_of(draw)
     table = hb.compare(study, [hb.Deep(**QUICK)], estimands=["ate"], seed=1)
     fit = table.fits["deep"]
-    assert not fit.branch.made
-    assert "forms" not in fit.info
+    before = fit.notes, dict(fit.info)
+    assert "full" not in vars(fit.branch)
     sent = pickle.loads(pickle.dumps(fit))
     found = table.cate(draw.frame(), "deep")
-    assert fit.branch.made
-    assert fit.info["forms"]
-    assert fit.branch.whole is fit.branch.whole
-    assert not sent.branch.made
+    assert "full" in vars(fit.branch)
+    assert fit.posterior_info["forms"]
+    assert (fit.notes, dict(fit.info)) == before  # a frozen fit stays as it was
+    assert fit.branch.full is fit.branch.full
+    assert "full" not in vars(sent.branch)
     assert (sent.cate(draw.frame()) == found).all(axis=None)
 
 
 def test_fit_without_convergence_offers_no_interval(fit, draw):
-    lost = replace(fit, branch=replace(fit.branch, fitted=replace(fit.branch.whole, converged=False)))
+    lost = replace(fit, branch=replace(fit.branch, fitted=replace(fit.branch.full, converged=False)))
     assert lost.cate(draw.frame())["std_error"].isna().all()
     assert any("did not converge" in note for note in lost.notes)
     assert "no interval" in lost.diagnostics().iloc[-1]["reading"]
@@ -242,12 +274,12 @@ def test_a_slope_that_jumps_between_two_values_is_followed_where_each_is_seen_of
     z = np.column_stack([rng.normal(size=30_000), rng.choice(values, 30_000)])
     jumps = z[:, 0] * (z[:, 1] > values[30])
     left = {}
-    for block in tilt_blocks(z, ["a", "b"], (0, 1), Sizes.of(len(z), 2)):
+    for block in varying_slope_blocks(z, ["a", "b"], (0, 1), Sizes.of(len(z), 2)):
         if block.columns == (0, 1):
             made = block.raw(z.astype(np.float32)).astype(float)
             left[block.name] = np.mean((jumps - made @ np.linalg.lstsq(made, jumps)[0]) ** 2)
     assert left["walk a b"] < 1e-6 < left["tilt a b"]
-    few = tilt_blocks(z[:1_000], ["a", "b"], (0, 1), Sizes.of(1_000, 2))
+    few = varying_slope_blocks(z[:1_000], ["a", "b"], (0, 1), Sizes.of(1_000, 2))
     assert not any(block.name.startswith("walk") for block in few)
 
 

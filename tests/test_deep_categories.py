@@ -8,14 +8,15 @@ import pytest
 import torch
 
 import hte_bridge as hb
-from hte_bridge.engines.deep.beginning import Sample
-from hte_bridge.engines.deep.categories import Categories
-from hte_bridge.engines.deep.forms import ALONE, forms
-from hte_bridge.engines.deep.kernel import LogPosterior
-from hte_bridge.engines.deep.kernel_posterior import KernelPosterior, component, gradients, restore
+from hte_bridge.engines.deep.gp.categories import Categories
+from hte_bridge.engines.deep.gp.likelihood import LogPosterior
+from hte_bridge.engines.deep.gp.outcome_models import ALONE, outcome_models
+from hte_bridge.engines.deep.gp.posterior import KernelPosterior, component, gradients, restore
+from hte_bridge.engines.deep.gp.sample import Sample
+from hte_bridge.engines.deep.gp.standardise import Standardisation
 
 N = 70
-CENTRED, BASELINE, ARMS = forms(10.0, binary=True)
+CENTRED, BASELINE, ARMS = outcome_models(10.0, binary=True)
 FORMS = [ALONE, CENTRED, ARMS, CENTRED.along_an_index(), BASELINE.as_a_sum()]
 
 
@@ -93,7 +94,7 @@ def test_gradients_are_differences_of_the_mean(form):
     model = own.model(form)
     at = component(1.0, scales_of(model), model)
     x, step = own.bare.x[:5], 1e-5
-    units = hb.engines.deep.units.Units(np.zeros(4), np.ones(4), 0.0, 1.0)
+    units = Standardisation(np.zeros(4), np.ones(4), 0.0, 1.0)
     mean = KernelPosterior(units, (at,)).mean
     moves = [step * np.eye(4)[j] for j in range(4)]
     slopes = [(mean(x.numpy() + each) - mean(x.numpy() - each)) / (2 * step) for each in moves]

@@ -10,10 +10,18 @@ from functools import cache
 import numpy as np
 import pytest
 from joblib import parallel_config
+from scipy import sparse
 
 import hte_bridge as hb
-from hte_bridge.engines.deep import cells, checkpoint, last_layer, stream, tau_nets, treatment
-from hte_bridge.engines.deep.checkpoint import SUMS, Checkpoint, fingerprint
+from hte_bridge.digest import fingerprint
+from hte_bridge.engines.deep import route_files
+from hte_bridge.engines.deep.basis import cells, mixed_model, networks
+from hte_bridge.engines.deep.basis.ensemble import ENSEMBLE
+from hte_bridge.engines.deep.basis.normal_equations import SUMS, NormalEquations
+from hte_bridge.engines.deep.gp import regression
+from hte_bridge.engines.deep.nuisance import propensity
+from hte_bridge.engines.deep.store import checkpoint
+from hte_bridge.engines.deep.store.checkpoint import Checkpoint
 from hte_bridge.errors import InvalidOption
 from hte_bridge.simulate import dense
 from hte_bridge.simulate.panel import panel
@@ -52,7 +60,7 @@ def plain(name):
 
 @pytest.fixture(autouse=True)
 def no_kernel_candidate(monkeypatch):
-    monkeypatch.setattr(treatment, "KERNEL_ROWS", 0)  # it takes seconds
+    monkeypatch.setattr(regression, "KERNEL_ROWS", 0)  # it takes seconds
 
 
 @pytest.fixture
@@ -60,11 +68,11 @@ def work(monkeypatch):
     """Counts what is really done: ensembles trained, folds summed, nuisances fitted."""
     done = {"trained": 0, "summed": 0, "centred": 0}
     for module, name, counted in (
-        (tau_nets, "train", "trained"),
-        (cells, "sums", "summed"),
-        (stream, "sums", "summed"),
-        (treatment, "crossfitted", "centred"),
-        (treatment, "left_out", "centred"),
+        (networks, "train", "trained"),
+        (cells, "normal_equations", "summed"),
+        (route_files, "normal_equations", "summed"),
+        (propensity, "crossfitted_propensity", "centred"),
+        (propensity, "propensity_without_fold", "centred"),
     ):
         monkeypatch.setattr(module, name, spied(getattr(module, name), counted, done))
     return done
@@ -97,7 +105,7 @@ def only_work(work, monkeypatch):
             options.fit(study)
         return work["trained"], work["summed"]
 
-    monkeypatch.setattr(last_layer, "settle", stop)
+    monkeypatch.setattr(mixed_model, "likelier", stop)
     return until_the_sums
 
 
@@ -232,9 +240,7 @@ def numbers(value):
     """Sums of one level and one feature that are this number."""
     one = np.full((1, 1), value)
     two = np.full((1, 2), value)
-    return last_layer.Sums(
-        one, one, last_layer.sparse.csr_array(one), two, two, np.full((2, 2), value), n=1, n_levels=1
-    )
+    return NormalEquations(one, one, sparse.csr_array(one), two, two, np.full((2, 2), value), n=1, n_levels=1)
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -257,7 +263,7 @@ def test_workers_store_what_they_trained_and_numbers_do_not_move(only_work, tmp_
 def test_the_work_travels_to_another_process(tmp_path):
     there = pickle.loads(pickle.dumps(Checkpoint.of(tmp_path).under("a study").attempt))
     with pytest.raises(ZeroDivisionError):
-        there("net", pickle.loads(pickle.dumps(tau_nets.ENSEMBLE)), divmod, 1, 0)
+        there("net", pickle.loads(pickle.dumps(ENSEMBLE)), divmod, 1, 0)
     made, trouble = there("sums", pickle.loads(pickle.dumps(SUMS)), numbers, 1.0)
     assert (made.n, trouble) == (1, "")
     assert Checkpoint.of(tmp_path).under("a study").read("sums", SUMS).n == 1
@@ -268,8 +274,8 @@ def test_the_work_travels_to_another_process(tmp_path):
 
 @pytest.fixture
 def file(tmp_path, monkeypatch):
-    monkeypatch.setattr(stream, "BATCH", 100)
-    monkeypatch.setattr(stream, "STORED_EVERY", 0.0)
+    monkeypatch.setattr(route_files, "BATCH", 100)
+    monkeypatch.setattr(route_files, "STORED_EVERY", 0.0)
     path = tmp_path / "panel.parquet"
     small_panel().to_parquet(path)
     return path
@@ -353,8 +359,8 @@ def test_the_fingerprint_tells_values_apart_and_refuses_what_it_cannot_see():
 def test_sums_come_back_as_they_were(tmp_path):
     ours = Checkpoint.of(tmp_path).under("a study")
     rng = np.random.default_rng(1)
-    levels = last_layer.sparse.random_array((5, 5), density=0.4, rng=rng, format="csr")
-    made = last_layer.Sums(
+    levels = sparse.random_array((5, 5), density=0.4, rng=rng, format="csr")
+    made = NormalEquations(
         *(rng.normal(size=shape) for shape in ((3, 3), (5, 3))),
         levels,
         *(rng.normal(size=shape) for shape in ((3, 2), (5, 2), (2, 2))),

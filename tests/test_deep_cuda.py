@@ -6,20 +6,32 @@ import torch
 
 import hte_bridge as hb
 import hte_bridge.simulate as sim
-from hte_bridge.engines.deep.beginning import Sample
-from hte_bridge.engines.deep.blocks import Basis, Block, frequencies
-from hte_bridge.engines.deep.devices import DeviceFactor, HostFactor, eigen, factor, product, with_room
-from hte_bridge.engines.deep.forms import forms
-from hte_bridge.engines.deep.kernel import CUDA_ROWS, LogPosterior
-from hte_bridge.engines.deep.points import Rows
-from hte_bridge.engines.deep.sums import eliminate, sums
-from hte_bridge.engines.deep.tau_nets import by_level
+from hte_bridge.engines.deep.basis.data import Rows
+from hte_bridge.engines.deep.basis.features import Basis, Block, frequencies
+from hte_bridge.engines.deep.basis.networks import by_level
+from hte_bridge.engines.deep.basis.normal_equations import eliminate, normal_equations
+from hte_bridge.engines.deep.gp.covariance import CUDA_ROWS
+from hte_bridge.engines.deep.gp.likelihood import LogPosterior
+from hte_bridge.engines.deep.gp.outcome_models import outcome_models
+from hte_bridge.engines.deep.gp.sample import Sample
+from hte_bridge.engines.deep.store.linear_algebra import (
+    DeviceFactor,
+    HostFactor,
+    eigen,
+    factor,
+    product,
+    with_room,
+)
 from hte_bridge.simulate.panel import COVARIATES, panel
 from tests.test_deep import study_of
 
 pytestmark = pytest.mark.gpu
 ROUNDING = 1e-8  # relative, of sums of some thousand terms in double precision in another order
-FORMS = [*forms(10.0, binary=True), forms(10.0, True)[0].along_an_index(), forms(10.0, True)[0].as_a_sum()]
+FORMS = [
+    *outcome_models(10.0, binary=True),
+    outcome_models(10.0, True)[0].along_an_index(),
+    outcome_models(10.0, True)[0].as_a_sum(),
+]
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +95,7 @@ def test_sums_over_rows_and_what_the_effects_leave():
     codes = rng.integers(0, 30, (n, 2))
     y, t, weight = rng.normal(size=n), rng.normal(size=n), rng.uniform(0.5, 1.5, n)
     rows = Rows(y, t, weight, codes, (30, 30), np.zeros(n, dtype=np.int64), np.arange(n), points)
-    ours, theirs = (sums(rows, basis, drift, device) for device in ("cpu", "cuda"))
+    ours, theirs = (normal_equations(rows, basis, drift, device) for device in ("cpu", "cuda"))
     for name in ("dense", "cross", "target", "second"):
         here, there = getattr(ours, name), getattr(theirs, name)
         assert np.abs(here - there).max() <= ROUNDING * np.abs(here).max()

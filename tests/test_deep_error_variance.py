@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 import hte_bridge as hb
-from hte_bridge.engines.deep import beginning, gram
-from hte_bridge.engines.deep.error_variance import error_variance, left_out_squares, screened
-from hte_bridge.engines.deep.forms import forms
-from hte_bridge.engines.deep.kernel_posterior import Model, component
+from hte_bridge.engines.deep import route_basis
+from hte_bridge.engines.deep.gp import search
+from hte_bridge.engines.deep.gp.heteroskedastic import error_variance, left_out_squares, screened
+from hte_bridge.engines.deep.gp.outcome_models import outcome_models
+from hte_bridge.engines.deep.gp.posterior import Model, component
+from hte_bridge.engines.deep.gp.sample import Sample
 from hte_bridge.simulate import dense, uneven_errors
 
 OPTIONS = hb.Deep(seed=1, draws=8, n_folds=2, epochs=5, hidden=(16,))
@@ -20,8 +22,12 @@ def study_of(draw):
 
 
 def begun(draw, binary=True):
-    sample = beginning.Sample.of(study_of(draw), draw.propensity)
-    return sample, beginning.first_search(sample, OPTIONS, binary), forms(OPTIONS.effect_rate, binary)
+    sample = Sample.of(study_of(draw), draw.propensity)
+    return (
+        sample,
+        search.first_search(sample, OPTIONS, binary),
+        outcome_models(OPTIONS.effect_rate, binary),
+    )
 
 
 def judged(draw, test):
@@ -35,7 +41,7 @@ def judged(draw, test):
 def test_intervals_are_for_the_mean_effect_not_for_single_units(by, monkeypatch):
     draw, test = uneven_errors(400, seed=2, by=by), uneven_errors(500, seed=3, by=by)
     covered, length, error = judged(draw, test)
-    monkeypatch.setattr(beginning, "error_variance", lambda *given: None)
+    monkeypatch.setattr(search, "error_variance", lambda *given: None)
     _, before, worse = judged(draw, test)
     assert covered > 0.85
     assert length < 0.7 * before
@@ -48,7 +54,7 @@ def test_large_samples_weigh_rows_by_their_errors(monkeypatch):
     for _ in range(2):
         fit = replace(OPTIONS, kernel_max_rows=0).fit(study_of(draw))
         found.append(float(np.mean((fit.cate(test.frame())["estimate"] - test.cate) ** 2)))
-        monkeypatch.setattr(gram, "row_precision", lambda *given: (None, "constant", None))
+        monkeypatch.setattr(route_basis, "row_precision", lambda *given: (None, "constant", None))
     assert found[0] < 0.5 * found[1]
 
 
@@ -60,7 +66,7 @@ def test_units_that_were_fitted_one_by_one_are_not():
     frame["y"] = frame["x1"] + frame["t"] * (1 + 3 * rng.normal(size=200)) + 0.3 * rng.normal(size=200)
     fit = OPTIONS.fit(hb.Study.from_frame(frame, outcome="y", treatment="t", covariates=draw.columns))
     found = fit.cate(frame)
-    assert fit.info["error_variance"] != "constant"
+    assert (fit.info | fit.posterior_info)["error_variance"] != "constant"
     assert ((found["conf_low"] <= 1) & (found["conf_high"] >= 1)).mean() > 0.8
     assert found["estimate"].std() < 1
 
@@ -79,8 +85,8 @@ def test_what_moves_the_variance_is_named():
 def test_variances_are_fitted_to_what_a_model_that_knows_of_them_leaves():
     """The first model of this draw follows single units; its variances made intervals six times as long as on other draws."""
     draw = uneven_errors(500, seed=25, by="covariate")
-    sample = beginning.Sample.of(study_of(draw), draw.propensity)
-    first = beginning.begun([sample], OPTIONS, binary=True)
+    sample = Sample.of(study_of(draw), draw.propensity)
+    first = search.model_search([sample], OPTIONS, binary=True)
     truth = np.array([0, 0, 0, 1.4 * np.sign(sample.units.spread[2]), 0, 0, 0])
     assert np.abs(first.errors.slopes - truth).max() < 0.4
     assert first.small is first.plain  # none lies far out
@@ -97,9 +103,9 @@ def test_a_dose_may_move_the_variance_by_its_distance():
     frame = dense(400, seed=1, p=2).frame().assign(t=dose, x1=x[:, 0], x2=x[:, 1])
     frame["y"] = x[:, 0] + dose + np.exp(0.5 * dose) * rng.normal(size=400)
     study = hb.Study.from_frame(frame, outcome="y", treatment="t", covariates=["x1", "x2"])
-    sample = beginning.Sample.of(study, np.zeros(400))
-    begin = beginning.first_search(sample, OPTIONS, binary=False)
-    found = error_variance(sample, begin, forms(OPTIONS.effect_rate, binary=False), binary=False)
+    sample = Sample.of(study, np.zeros(400))
+    begin = search.first_search(sample, OPTIONS, binary=False)
+    found = error_variance(sample, begin, outcome_models(OPTIONS.effect_rate, binary=False), binary=False)
     assert found is not None
     assert found.slopes[0] > 0.5
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from hte_bridge.engines.deep.candidates import COARSE, along_an_index, approximate, search, weigh
-from hte_bridge.engines.deep.kernel import Rows
+from hte_bridge.engines.deep.gp.covariance import Data
+from hte_bridge.engines.deep.gp.model_average import COARSE, approximate, weigh
+from hte_bridge.engines.deep.gp.modes import along_an_index, search
 from tests.test_deep_kernel import ARMS, BASELINE, CENTRED, P, tensor
 
 
@@ -18,7 +19,7 @@ def rows_of(x, t, y):
 
     def under(form):
         loads = form.loads(t, np.full(len(y), 0.5))
-        return Rows(tensor(x), tensor((y - y.mean()) / y.std()), torch.ones(len(y)).double(), loads)
+        return Data(tensor(x), tensor((y - y.mean()) / y.std()), torch.ones(len(y)).double(), loads)
 
     return under
 

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 import hte_bridge as hb
-from hte_bridge.engines.deep import gram
-from hte_bridge.engines.deep.nuisance import CrossFitted
-from hte_bridge.engines.deep.structure import PROMINENT_PAIRS, Structure
-from hte_bridge.engines.deep.treatment import Treatment
+from hte_bridge.engines.deep import route_basis
+from hte_bridge.engines.deep.basis.interactions import PROMINENT_PAIRS, Structure
+from hte_bridge.engines.deep.nuisance.crossfit import CrossFitted
+from hte_bridge.engines.deep.nuisance.propensity import Treatment
 from hte_bridge.simulate import grf_table1
 
 
@@ -40,7 +40,7 @@ def test_an_estimated_propensity_does_not_shrink_a_large_average_effect(monkeypa
     posterior, row = misses(study)
     assert abs(posterior) < 3
     assert abs(row) < 3
-    monkeypatch.setattr(gram, "beside_constant", lambda *given: None)
+    monkeypatch.setattr(route_basis, "beside_constant", lambda *given: None)
     posterior, _ = misses(study)
     assert posterior < -4  # what the column beside the constant is for
 
@@ -70,9 +70,11 @@ def test_a_propensity_that_is_one_number_for_each_fold_is_no_regressor(slope):
     treated = np.bincount(folds.fold, study.treatment) / np.bincount(folds.fold)
     estimated = 0.5 - 0.25 * (treated[folds.fold] - 0.5) + slope * study.filled[:, 0]
     candidates = CrossFitted(estimated, {}, {}, {})
-    found = gram.beside_constant(study, folds, Treatment(estimated, None, (), candidates))
+    found = route_basis.beside_constant(study, folds, Treatment(estimated, None, (), candidates))
     assert (found is None) == (slope == 0.0)
-    assert gram.beside_constant(study, folds, Treatment(estimated, None)) is None  # known, not estimated
+    assert (
+        route_basis.beside_constant(study, folds, Treatment(estimated, None)) is None
+    )  # known, not estimated
 
 
 def test_held_out_models_are_fitted_to_treatments_centred_without_their_fold(monkeypatch):
@@ -80,7 +82,7 @@ def test_held_out_models_are_fitted_to_treatments_centred_without_their_fold(mon
     folds = hb.Folds.make(study, 3, seed=2)
     held = folds.fold == 0
     changed = study.with_(treatment=np.where(held, study.frame["x0"] > 0, study.treatment))
-    fit_last_layer, seen = gram.fit_last_layer, []
+    fit_mixed_model, seen = route_basis.fit_mixed_model, []
 
     def spy(own, made, *given):
         unseen = given[5]
@@ -88,9 +90,9 @@ def test_held_out_models_are_fitted_to_treatments_centred_without_their_fold(mon
         for rows in unseen:
             assert np.array_equal(rows.outcome, made.rows.outcome)
         seen.append([(rows.fold[by_outcome], rows.treatment[by_outcome]) for rows in unseen])
-        return fit_last_layer(own, made, *given)
+        return fit_mixed_model(own, made, *given)
 
-    monkeypatch.setattr(gram, "fit_last_layer", spy)
+    monkeypatch.setattr(route_basis, "fit_mixed_model", spy)
     for each in (study, changed):
         hb.Deep(seed=1, kernel_max_rows=0, n_folds=3, hidden=(16,), n_nets=1, epochs=3).fit(each, folds)
     ours, theirs = seen

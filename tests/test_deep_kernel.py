@@ -10,22 +10,19 @@ from scipy.special import softmax
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, DotProduct, Matern
 
-from hte_bridge.engines.deep.forms import ALONE, forms
-from hte_bridge.engines.deep.kernel import CONSTANT_VARIANCE, LogPosterior, Rows, Space, Together, covariance
-from hte_bridge.engines.deep.kernel_posterior import (
-    KernelPosterior,
-    Model,
-    component,
-    gradients,
-    restore,
-)
-from hte_bridge.engines.deep.mixture import Laplace, effective, find_mode, hamiltonian, importance
-from hte_bridge.engines.deep.units import Units
+from hte_bridge.engines.deep.gp.covariance import CONSTANT_VARIANCE, Data, Space, covariance
+from hte_bridge.engines.deep.gp.hmc import hamiltonian
+from hte_bridge.engines.deep.gp.laplace import Laplace, find_mode, importance_weights
+from hte_bridge.engines.deep.gp.likelihood import LogPosterior, Together
+from hte_bridge.engines.deep.gp.model_average import effective_draws
+from hte_bridge.engines.deep.gp.outcome_models import ALONE, outcome_models
+from hte_bridge.engines.deep.gp.posterior import KernelPosterior, Model, component, gradients, restore
+from hte_bridge.engines.deep.gp.standardise import Standardisation
 from hte_bridge.errors import DidNotConverge
 
 N, P = 60, 3
 ROUNDING = 1e-8  # closed forms agree to this; covariances here have condition numbers near 1e6
-CENTRED, BASELINE, ARMS = forms(10.0, binary=True)
+CENTRED, BASELINE, ARMS = outcome_models(10.0, binary=True)
 FORMS = [ALONE, CENTRED, BASELINE, ARMS, CENTRED.along_an_index(), ARMS.along_an_index(), BASELINE.as_a_sum()]
 
 
@@ -38,7 +35,7 @@ def example(form=CENTRED, seed=0, clustered=False, n=N):
     x, t = rng.normal(size=(n, P)), rng.integers(0, 2, size=n) * 1.0
     y = np.sin(x[:, 0]) + (t - 0.5) * (1 + x[:, 1]) + 0.3 * rng.normal(size=n)
     cluster = torch.as_tensor(np.arange(n) % 10) if clustered else None
-    rows = Rows(
+    rows = Data(
         tensor(x), tensor(y), tensor(rng.uniform(0.5, 2.0, size=n)), form.loads(t, np.full(n, 0.5)), cluster
     )
     scales = form.scales(P, clustered)
@@ -47,7 +44,7 @@ def example(form=CENTRED, seed=0, clustered=False, n=N):
 
 
 def posterior(model, thetas, weights=(1.0,)):
-    units = Units(np.zeros(P), np.ones(P), 0.0, 1.0)
+    units = Standardisation(np.zeros(P), np.ones(P), 0.0, 1.0)
     parts = tuple(component(w, theta, model) for w, theta in zip(weights, thetas, strict=True))
     return KernelPosterior(units, parts)
 
@@ -203,7 +200,7 @@ def test_a_covariance_that_rounding_left_indefinite_is_mended_or_named():
         model.form, model.rows.take(torch.arange(80).repeat(2)), model.scales
     )  # ... and every row twice
     assert np.isfinite(posterior(doubled, [theta]).moments(np.zeros((1, P)))[1]).all()
-    broken = Rows(model.rows.x, model.rows.y, -1e12 * model.rows.noise, model.rows.loads)
+    broken = Data(model.rows.x, model.rows.y, -1e12 * model.rows.noise, model.rows.loads)
     with pytest.raises(DidNotConverge, match="must be positive definite"):
         component(1.0, theta + 12.0 * (np.arange(len(theta)) == 0), Model(model.form, broken, model.scales))
 
@@ -242,7 +239,7 @@ def test_gradients_are_differences_of_the_mean(form):
 def test_restored_posterior_of_two_forms_predicts_the_same_bits():
     (one, theta), (other, arms) = example(clustered=True), example(ARMS.along_an_index(), clustered=True)
     parts = (component(0.4, theta, one), component(0.5, theta + 0.1, one), component(0.1, arms, other))
-    fit = KernelPosterior(Units(np.zeros(P), np.ones(P), 0.0, 1.0), parts)
+    fit = KernelPosterior(Standardisation(np.zeros(P), np.ones(P), 0.0, 1.0), parts)
     again = restore(*fit.state())
     new = np.random.default_rng(2).normal(size=(5, P))
     for ours, theirs in zip(fit.moments(new), again.moments(new), strict=True):
@@ -272,7 +269,7 @@ def test_order_of_rows_does_not_matter():
 def test_names_of_clusters_do_not_matter():
     model, theta = example(clustered=True)
     rows = model.rows
-    renamed = Rows(rows.x, rows.y, rows.noise, rows.loads, 900 - 7 * rows.cluster)
+    renamed = Data(rows.x, rows.y, rows.noise, rows.loads, 900 - 7 * rows.cluster)
     ours, theirs = (LogPosterior(each, model.scales)(theta) for each in (rows, renamed))
     assert ours[0] == theirs[0]
     assert (ours[1] == theirs[1]).all()
@@ -316,7 +313,9 @@ def test_hamiltonian_draws_have_the_moments_of_a_long_run():
         [draws[:, 0].mean(), weights @ at[:, 0]]
     )  # log sd of the noise, the best known of the scales
     spread = np.sqrt(weights @ (at[:, 0] - noise[1]) ** 2)
-    fewest = min(len(draws) / 8, effective(weights))  # draws follow one another: an eighth of them count
+    fewest = min(
+        len(draws) / 8, effective_draws(weights)
+    )  # draws follow one another: an eighth of them count
     assert abs(noise[0] - noise[1]) < 4 * spread / np.sqrt(fewest)
     again = hamiltonian(laplace, model.rows, model.scales, 400, seed=1)
     assert (again[0] == draws).all()
@@ -324,10 +323,10 @@ def test_hamiltonian_draws_have_the_moments_of_a_long_run():
 
 
 def test_importance_weights_are_capped():
-    weights = importance(np.array([3.0, *np.zeros(15)]), np.zeros(16))
+    weights = importance_weights(np.array([3.0, *np.zeros(15)]), np.zeros(16))
     cap = 4 * (np.exp(3) + 15) / 16  # sqrt(16) times the mean
     assert weights[0] == pytest.approx(cap / (cap + 15))
-    assert 1 <= effective(weights) <= 16
+    assert 1 <= effective_draws(weights) <= 16
 
 
 def test_evidence_of_a_normal_posterior_is_exact():

@@ -7,22 +7,17 @@ import pytest
 
 import hte_bridge as hb
 from bench.metrics import judge
-from hte_bridge.engines.deep import beginning, kernel_posterior
-from hte_bridge.engines.deep.forms import forms
-from hte_bridge.engines.deep.kernel_posterior import (
-    KernelPosterior,
-    component,
-    cross,
-    prior,
-    restore,
-)
-from hte_bridge.engines.deep.units import Level, Units
+from hte_bridge.engines.deep.gp import posterior as gp_posterior
+from hte_bridge.engines.deep.gp import sample as sampling
+from hte_bridge.engines.deep.gp.outcome_models import outcome_models
+from hte_bridge.engines.deep.gp.posterior import KernelPosterior, component, cross, prior, restore
+from hte_bridge.engines.deep.gp.standardise import Standardisation, VarianceFunction
 from hte_bridge.simulate import dense, limited
 from tests.test_deep_kernel import CENTRED, P, example, tensor
 
 OPTIONS = hb.Deep(seed=1, draws=8, n_folds=2, epochs=5, hidden=(16,))
 LINE = np.append(0.1, np.linspace(-0.8, 0.8, P))
-UNITS = Units(np.zeros(P), np.ones(P), 0.0, 1.0, Level(LINE, False, 1.3))
+UNITS = Standardisation(np.zeros(P), np.ones(P), 0.0, 1.0, VarianceFunction(LINE, False, 1.3))
 NEW = np.random.default_rng(3).normal(size=(7, P))
 
 
@@ -70,7 +65,7 @@ def test_many_rows_and_a_stored_fit_say_the_same(monkeypatch):
     for ours, theirs in zip(fit.moments(NEW), again.moments(NEW), strict=True):
         assert (ours == theirs).all()
     slow = fit.moments(NEW)
-    monkeypatch.setattr(kernel_posterior, "MANY", 1)
+    monkeypatch.setattr(gp_posterior, "MANY", 1)
     quick = fit.moments(NEW)
     np.testing.assert_allclose(quick[0], slow[0], atol=1e-3)
     np.testing.assert_allclose(quick[1], slow[1], rtol=0.05)
@@ -78,8 +73,8 @@ def test_many_rows_and_a_stored_fit_say_the_same(monkeypatch):
 
 def test_counts_have_intervals_that_hold_where_effects_are_large(monkeypatch):
     found = []
-    for has_level in (beginning.has_level, lambda outcome: False):
-        monkeypatch.setattr(beginning, "has_level", has_level)
+    for has_level in (sampling.has_level, lambda outcome: False):
+        monkeypatch.setattr(sampling, "has_level", has_level)
         judged = []
         for seed in (3,):
             draw, test = (limited(n, seed=k, outcome="count") for n, k in ((500, seed), (500, 100)))
@@ -103,16 +98,16 @@ def test_which_of_two_values_counts_as_the_event_does_not_matter():
 def test_outcomes_that_may_be_negative_keep_their_forms():
     fit = OPTIONS.fit(study_of(dense(200, seed=1, p=4)))
     fit.cate(dense(5, seed=2, p=4).frame())
-    assert not any("relative" in form for form in fit.info["forms"])
-    assert [each.label for each in forms(8.0, binary=True)] == ["centred", "baseline", "arms"]
+    assert not any("relative" in form for form in fit.posterior_info["forms"])
+    assert [each.label for each in outcome_models(8.0, binary=True)] == ["centred", "baseline", "arms"]
 
 
 @pytest.mark.parametrize("outcome", ["rare", "count", "amount"])
 def test_the_fit_says_which_effects_are_relative(outcome):
     fit = OPTIONS.fit(study_of(limited(400, seed=1, outcome=outcome)))
     fit.cate(limited(5, seed=2).frame())
-    assert any("relative" in form for form in fit.info["forms"])
-    assert "covariates" in fit.info["error_variance"]
+    assert any("relative" in form for form in fit.posterior_info["forms"])
+    assert "covariates" in (fit.info | fit.posterior_info)["error_variance"]
     assert fit.diagnostics()["reading"].str.contains("as large as the errors").any()
 
 
@@ -133,7 +128,7 @@ def test_large_samples_have_relative_effects_too(tmp_path):
     fit = replace(OPTIONS, kernel_max_rows=0).fit(study_of(draw))
     level, surface = fit.branch.posterior.level, fit.cate(new)
     assert level is not None
-    assert "as large as they are" in fit.info["error_variance"]
+    assert "as large as they are" in (fit.info | fit.posterior_info)["error_variance"]
     plain = replace(fit.branch.posterior, level=None)
     x = fit.encode(new)
     sd = level.error_sd(level.standardise(x)).numpy()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hte_bridge.engines.deep import misfit
+from hte_bridge.engines.deep.basis import residual as misfit
 
 
 def test_nugget_is_found_and_none_where_none_is():

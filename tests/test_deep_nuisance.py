@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from hte_bridge.engines.deep.nets import NetOptions, Standard, linear, net
-from hte_bridge.engines.deep.nuisance import (
+from hte_bridge.engines.deep.nuisance.crossfit import (
     CrossFitted,
     constant,
     crossfit,
@@ -15,7 +14,9 @@ from hte_bridge.engines.deep.nuisance import (
     stack,
     standard_learners,
 )
-from hte_bridge.engines.deep.treatment import learners as learners_of
+from hte_bridge.engines.deep.nuisance.gam import gam
+from hte_bridge.engines.deep.nuisance.networks import NetOptions, linear, net
+from hte_bridge.engines.deep.nuisance.standard import Standard
 from hte_bridge.errors import DidNotConverge, InvalidOption
 
 OPTIONS = NetOptions(hidden=(16,), epochs=20)
@@ -100,7 +101,9 @@ def test_a_curve_among_many_covariates_is_found_where_a_network_finds_a_line():
     x = rng.uniform(size=(2_400, 60))
     truth = 0.25 + 0.5 * (np.abs(x[:, 2] - 0.4) < 0.2)
     t = (rng.random(2_400) < truth) * 1.0
-    fit = crossfit(x, t, np.arange(2_400) % 3, learners_of("probability", 2_400, OPTIONS, "cpu"), seed=1)
+    fit = crossfit(
+        x, t, np.arange(2_400) % 3, standard_learners("probability", OPTIONS) | {"additive": gam}, seed=1
+    )
     assert np.mean((fit.prediction - truth) ** 2) < 0.25 * truth.var()
     assert np.mean((fit.candidates["net"] - truth) ** 2) > 0.8 * truth.var()
 

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 import hte_bridge as hb
-from hte_bridge.engines.deep.beginning import Sample, begun
-from hte_bridge.engines.deep.kernel_posterior import component
-from hte_bridge.engines.deep.outlying import FAR, left_out, multiples, noise_shift, usual_sd
+from hte_bridge.engines.deep.gp.outliers import FAR, leave_one_out, multiples, noise_shift, usual_sd
+from hte_bridge.engines.deep.gp.posterior import component
+from hte_bridge.engines.deep.gp.sample import Sample
+from hte_bridge.engines.deep.gp.search import model_search
 from hte_bridge.simulate import long_tails
 from tests.test_deep_error_variance import OPTIONS, study_of
 
@@ -33,7 +34,7 @@ def ordinary(draw, test):
 def test_a_few_wild_outcomes_make_no_spikes(seed):
     draw, test = long_tails(300, seed=seed), long_tails(500, seed=99)
     fit, error, covered = fitted(draw, test)
-    assert fit.info["outlying"] >= 1
+    assert fit.posterior_info["outlying"] >= 1
     assert error < ordinary(
         draw, test
     )  # 8.6 and 20 without the search's weights, where least squares has .54 and .64
@@ -49,7 +50,7 @@ def test_normal_errors_and_rare_outcomes_have_no_outlying_units():
         study = hb.Study.from_frame(
             draw.frame().assign(y=y), outcome="y", treatment="t", covariates=draw.columns
         )
-        first = begun([Sample.of(study, draw.propensity)], OPTIONS, binary=True)
+        first = model_search([Sample.of(study, draw.propensity)], OPTIONS, binary=True)
         assert first.small is first.plain
 
 
@@ -61,7 +62,7 @@ def test_an_outlying_unit_outside_the_subset_is_weighed_down_too():
     y[wild] += 60.0
     frame = draw.frame().assign(y=y)
     study = hb.Study.from_frame(frame, outcome="y", treatment="t", covariates=draw.columns)
-    first = begun([Sample.of(study, draw.propensity)], options, binary=True)
+    first = model_search([Sample.of(study, draw.propensity)], options, binary=True)
     assert first.small is first.plain
     assert np.flatnonzero(first.everyone().bare.noise.numpy() > 1).tolist() == [wild]
 
@@ -82,7 +83,7 @@ def test_units_count_in_full_in_the_posterior():
 
 def test_noise_at_full_weight_is_that_of_all_errors():
     draw = long_tails(400, seed=2)
-    first = begun([Sample.of(study_of(draw), draw.propensity)], OPTIONS, binary=True)
+    first = model_search([Sample.of(study_of(draw), draw.propensity)], OPTIONS, binary=True)
     form, theta = next(iter(first.begin.items()))
     shifted = theta + noise_shift(first.small.model(form), theta, first.plain)
     error = draw.outcome - draw.outcome_mean - (draw.treatment - draw.propensity) * draw.cate
@@ -95,14 +96,14 @@ def test_variance_of_errors_is_estimated_without_bias():
     """Of outcomes drawn from the model itself: the mean over draws is each unit's own variance."""
     draw = long_tails(60, seed=3)
     sample = Sample.of(study_of(draw), draw.propensity)
-    form, theta = next(iter(begun([sample], OPTIONS, binary=True).begin.items()))
+    form, theta = next(iter(model_search([sample], OPTIONS, binary=True).begin.items()))
     uneven = torch.linspace(0.5, 2.0, 60, dtype=torch.float64)
     model = replace(sample, bare=replace(sample.bare, noise=uneven)).model(form)
     factor, found = component(1.0, theta, model).factor, []
     generator = torch.Generator().manual_seed(1)
     for _ in range(400):
         y = factor @ torch.randn(60, generator=generator, dtype=torch.float64)
-        found.append(left_out(component(1.0, theta, replace(model, rows=replace(model.rows, y=y))))[1])
+        found.append(leave_one_out(component(1.0, theta, replace(model, rows=replace(model.rows, y=y))))[1])
     wanted = np.exp(2 * theta[0]) * uneven.numpy()
     assert np.abs(np.mean(found, axis=0) / wanted - 1).mean() < 4 * (2 / 400) ** 0.5
 

@@ -9,8 +9,8 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import PolynomialFeatures
 
 import hte_bridge as hb
-from hte_bridge.engines.deep import products
-from hte_bridge.engines.deep.products import NOISE_TO_SIGNAL, Products
+from hte_bridge.engines.deep.nuisance import quadratic_ridge as products
+from hte_bridge.engines.deep.nuisance.quadratic_ridge import NOISE_TO_SIGNAL, QuadraticRidge
 
 
 def quadratic(n, q, seed=0):
@@ -26,7 +26,7 @@ def test_predictions_are_those_of_ridge():
     weight = np.random.default_rng(1).uniform(0.5, 1.5, 300)
     test = np.arange(0, 300, 5)
     train = np.setdiff1d(np.arange(300), test)
-    found = Products.of(x, weight).predict(test, y)
+    found = QuadraticRidge.of(x, weight).predict(test, y)
     z = (x - x.mean(axis=0)) / x.std(axis=0)
     f = PolynomialFeatures(2).fit_transform(z)  # constant, covariates, then squares and products in our order
     size = np.average(f[train] ** 2, axis=0, weights=weight[train])
@@ -40,7 +40,7 @@ def test_predictions_are_those_of_ridge():
 
 def test_a_unit_is_not_in_its_own_prediction():
     x, y = quadratic(200, 3)
-    made = Products.of(x, np.ones(200))
+    made = QuadraticRidge.of(x, np.ones(200))
     test = np.arange(50)
     moved = y.copy()
     moved[test] += 1_000
@@ -51,7 +51,7 @@ def test_a_unit_is_not_in_its_own_prediction():
 def test_too_many_terms_are_left_out(monkeypatch):
     x, _ = quadratic(50, 3)
     monkeypatch.setattr(products, "MOST_WORK", products.work(50, 3) - 1)
-    assert Products.of(x, np.ones(50)) is None
+    assert QuadraticRidge.of(x, np.ones(50)) is None
 
 
 @pytest.mark.parametrize("offered", [True, False])

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from hte_bridge.engines.deep import kernel_posterior
-from hte_bridge.engines.deep.kernel_posterior import cross
-from hte_bridge.engines.deep.scoring import DROPPED
+from hte_bridge.engines.deep.gp import posterior as gp_posterior
+from hte_bridge.engines.deep.gp.fast_prediction import DROPPED
+from hte_bridge.engines.deep.gp.posterior import cross
 from tests.test_deep_kernel import FORMS, P, example, posterior, tensor
 
 
@@ -19,7 +19,7 @@ def test_many_rows_are_scored_with_the_same_moments(form, clustered, monkeypatch
     fit = posterior(model, [theta, theta + 0.1], (0.25, 0.75))
     new = 1.5 * np.random.default_rng(1).normal(size=(200, P))  # some beyond the support
     mean, sd = fit.moments(new)
-    monkeypatch.setattr(kernel_posterior, "MANY", len(new))
+    monkeypatch.setattr(gp_posterior, "MANY", len(new))
     quick_mean, quick_sd = fit.moments(new)
     assert (quick_sd != sd).any()  # so the other road was taken
     np.testing.assert_allclose(quick_mean, mean, atol=1e-4)
@@ -37,6 +37,6 @@ def test_single_precision_alone_would_not_do():
     each = fit.components[0]
     joint = cross(model, tensor(new), each.theta).float()
     half = torch.linalg.solve_triangular(each.factor.float(), joint, upper=False)
-    before = torch.diagonal(kernel_posterior.prior(model, tensor(new), tensor(new), each.theta)).float()
+    before = torch.diagonal(gp_posterior.prior(model, tensor(new), tensor(new), each.theta)).float()
     naive = (before - half.square().sum(0)).clamp(min=0.0).sqrt().numpy()
     assert ((naive / fit.moments(new)[1]) ** 2 - 1).min() < -1e-4

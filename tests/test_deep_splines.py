@@ -7,14 +7,14 @@ import pytest
 import torch
 from scipy.interpolate import make_smoothing_spline
 
-from hte_bridge.engines.deep.candidates import approximate, as_a_sum, search, weigh
-from hte_bridge.engines.deep.forms import ALONE
-from hte_bridge.engines.deep.kernel import Rows
-from hte_bridge.engines.deep.kernel_branch import bent
-from hte_bridge.engines.deep.kernel_posterior import KernelPosterior, Model, component
-from hte_bridge.engines.deep.scales import Scales
-from hte_bridge.engines.deep.splines import KNOTS, PER_COVARIATE, SCALE
-from hte_bridge.engines.deep.units import Units
+from hte_bridge.engines.deep.gp.covariance import Data
+from hte_bridge.engines.deep.gp.hyperparameters import Hyperparameters
+from hte_bridge.engines.deep.gp.model_average import approximate, bent, weigh
+from hte_bridge.engines.deep.gp.modes import as_a_sum, search
+from hte_bridge.engines.deep.gp.outcome_models import ALONE
+from hte_bridge.engines.deep.gp.posterior import KernelPosterior, Model, component
+from hte_bridge.engines.deep.gp.splines import KNOTS, PER_COVARIATE, SCALE
+from hte_bridge.engines.deep.gp.standardise import Standardisation
 from tests.test_deep_forms import rows_of
 from tests.test_deep_kernel import ARMS, BASELINE, CENTRED, P, tensor
 
@@ -26,11 +26,11 @@ def test_an_additive_surface_of_one_covariate_is_the_cubic_smoothing_spline():
     rng = np.random.default_rng(0)
     x = np.concatenate([-np.array(KNOTS)[::-1], [0.0], KNOTS])
     y, noise_sd, curved_sd = np.sin(x) + 0.1 * rng.normal(size=len(x)), 0.2, 0.7
-    scales = Scales(1, rates=(1.0,), additive=(True,))
-    rows = Rows(tensor(x[:, None]), tensor(y), torch.ones(len(x)).double(), torch.ones(1, len(x)).double())
+    scales = Hyperparameters(1, rates=(1.0,), additive=(True,))
+    rows = Data(tensor(x[:, None]), tensor(y), torch.ones(len(x)).double(), torch.ones(1, len(x)).double())
     theta = np.log([noise_sd, 1e3, curved_sd, 1.0])  # the line as good as free
     model = Model(ALONE, rows, scales)
-    fit = KernelPosterior(Units(np.zeros(1), np.ones(1), 0.0, 1.0), (component(1.0, theta, model),))
+    fit = KernelPosterior(Standardisation(np.zeros(1), np.ones(1), 0.0, 1.0), (component(1.0, theta, model),))
     new = np.linspace(-4.0, 4.0, 33)
     twin = make_smoothing_spline(x, y, lam=noise_sd**2 / (6.0 / SCALE * curved_sd**2))
     inside = np.abs(new) <= KNOTS[-1]
@@ -88,7 +88,7 @@ def test_an_additive_interval_grows_beyond_the_support():
     best = search(rows_where(lambda x: 1 + np.abs(x[:, 0])), [CENTRED], 1e-5)[0]
     found = as_a_sum(best, 1e-5)
     fit = KernelPosterior(
-        Units(np.zeros(P), np.ones(P), 0.0, 1.0), (component(1.0, found.mode.theta, found.model),)
+        Standardisation(np.zeros(P), np.ones(P), 0.0, 1.0), (component(1.0, found.mode.theta, found.model),)
     )
     sd = fit.moments(np.outer([0.0, 3.0, 6.0, 12.0], np.eye(P)[0]))[1]
     assert (np.diff(sd) > 0).all()

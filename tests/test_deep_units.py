@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import hte_bridge as hb
-from hte_bridge.engines.deep.moved import coarse_step
+from hte_bridge.engines.deep.basis.centring import coarse_step
 from hte_bridge.errors import InvalidData, NotIdentified
 from hte_bridge.study import Folds
 

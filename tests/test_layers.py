@@ -129,6 +129,56 @@ def violations(package: Path, layers: list[Layer]) -> list[str]:
     return said
 
 
+def graph(package: Path) -> dict[str, set[str]]:
+    """Each module of the package -> modules that it imports, wherever the import stands, for types alone too."""
+    files = {}
+    for path in sorted(package.rglob("*.py")):
+        parts = path.relative_to(package).with_suffix("").parts
+        files[".".join([PACKAGE, *parts]).removesuffix(".__init__")] = path
+    found: dict[str, set[str]] = {}
+    for name, path in files.items():
+        here = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+        found[name] = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf8"))):
+            if isinstance(node, ast.Import):
+                found[name] |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                above = here[: len(here) - node.level + 1] if node.level else []
+                base = ".".join([*above, *filter(None, [node.module])])
+                inside = {f"{base}.{alias.name}" for alias in node.names}
+                found[name] |= (inside & files.keys()) or {base}
+        found[name] = (found[name] & files.keys()) - {name}
+    return found
+
+
+def rings(found: dict[str, set[str]]) -> list[list[str]]:
+    """Sets of modules that import one another, directly or by way of others (Tarjan, 1972, SIAM J. Computing 1(2))."""
+    number: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    out: list[list[str]] = []
+
+    def visit(name: str) -> None:
+        number[name] = low[name] = len(number)
+        stack.append(name)
+        for other in sorted(found[name]):
+            if other not in number:
+                visit(other)
+                low[name] = min(low[name], low[other])
+            elif other in stack:
+                low[name] = min(low[name], number[other])
+        if low[name] == number[name]:
+            ring = stack[stack.index(name) :]
+            del stack[stack.index(name) :]
+            if len(ring) > 1:
+                out.append(sorted(ring))
+
+    for name in sorted(found):
+        if name not in number:
+            visit(name)
+    return out
+
+
 STANDARD = sys.stdlib_module_names
 LAYERS = read_layers((ROOT / "docs" / "architecture.md").read_text(encoding="utf8"))
 
@@ -196,3 +246,36 @@ def test_what_is_allowed_passes(tmp_path):
         "\n".join([*lines, "if TYPE_CHECKING:", "    from hte_bridge.scores import Scores"]), encoding="utf8"
     )
     assert violations(tmp_path, LAYERS) == []
+
+
+def test_no_module_imports_what_imports_it():
+    assert rings(graph(ROOT / PACKAGE)) == []
+
+
+RINGS = {
+    "two, at the top": {"a.py": "import hte_bridge.b", "b.py": "from hte_bridge import a"},
+    "three, in a function": {
+        "a.py": "from hte_bridge.b import x",
+        "b.py": "def f():\n    from hte_bridge.c import y",
+        "c.py": "import hte_bridge.a",
+    },
+    "for types alone": {
+        "a.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from hte_bridge.b import X",
+        "b.py": "from hte_bridge.a import Y",
+    },
+    "through a package": {
+        "room/__init__.py": "from hte_bridge.room.a import A",
+        "room/a.py": "from hte_bridge.b import B",
+        "b.py": "from .room import A",
+    },
+}
+
+
+@pytest.mark.parametrize("files", RINGS.values(), ids=RINGS)
+def test_a_planted_ring_is_caught(tmp_path, files):
+    for file, code in files.items():
+        path = tmp_path / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(code, encoding="utf8")
+    (ring,) = rings(graph(tmp_path))
+    assert len(ring) == len(files)

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 import hte_bridge as hb
-from hte_bridge.engines.deep.beginning import Sample, begun
+from hte_bridge.engines.deep.gp.sample import Sample
+from hte_bridge.engines.deep.gp.search import model_search
 from hte_bridge.normal_score import NormalScore
 from hte_bridge.simulate.cross_section import logistic
 
@@ -74,7 +75,7 @@ def study(effect, seed=2, n=N):
 def test_the_evidence_says_which_of_the_two_the_kernel_sees(effect, column):
     seen = study(effect)[0].scored
     assert seen.filled_names == ("income", "income (normal score)", "a", "b")
-    first = begun(Sample.either(seen, np.full(N, 0.5)), OPTIONS, binary=True)
+    first = model_search(Sample.either(seen, np.full(N, 0.5)), OPTIONS, binary=True)
     assert first.sample.units.columns.tolist() == [column, 2, 3]
 
 

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 import hte_bridge as hb
-from hte_bridge.engines.deep.effects import Elimination, centred, dummies
-from hte_bridge.engines.deep.surface import Surface
+from hte_bridge.engines.deep.basis.fixed_effects import Elimination, centred, dummies
+from hte_bridge.engines.deep.basis.posterior import EffectPosterior
 from hte_bridge.simulate.panel import COVARIATES, panel
 
 OPTIONS = {
@@ -142,7 +142,7 @@ def test_draws_and_averages_agree_with_moments(study, fit):
 
 
 def test_posterior_is_rebuilt_bit_for_bit(study, fit):
-    again = Surface.restore(*fit.branch.posterior.state())
+    again = EffectPosterior.restore(*fit.branch.posterior.state())
     for ours, theirs in zip(
         again.moments(fit.seen.filled[:80]), fit.branch.posterior.moments(fit.seen.filled[:80]), strict=True
     ):

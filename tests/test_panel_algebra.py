@@ -12,12 +12,15 @@ import pyfixest as pf
 import pytest
 from scipy import sparse, stats
 
-from hte_bridge.engines.deep import effects, evidence, misfit
-from hte_bridge.engines.deep.blocks import Basis, Block, frequencies, knots, ramps
-from hte_bridge.engines.deep.devices import eigen
-from hte_bridge.engines.deep.points import Rows, SlopeGroups, constant_columns, distinct
-from hte_bridge.engines.deep.structure import Sizes, clique_blocks
-from hte_bridge.engines.deep.sums import eliminate, sums, total
+from hte_bridge.engines.deep.basis import fixed_effects as effects
+from hte_bridge.engines.deep.basis.blocks import Sizes, clique_blocks
+from hte_bridge.engines.deep.basis.cluster import cluster_sandwich, cluster_scores
+from hte_bridge.engines.deep.basis.data import Rows, SlopeGroups, constant_columns, unique_rows
+from hte_bridge.engines.deep.basis.features import Basis, Block, frequencies, knots, ramps
+from hte_bridge.engines.deep.basis.normal_equations import eliminate, normal_equations, total
+from hte_bridge.engines.deep.basis.variance_components import scale_uncertainty, variance_components
+from hte_bridge.engines.deep.store.linear_algebra import eigen
+from tests.helpers.marginal import log_marginal, solve
 
 ROUNDING = 1e-8  # double precision, condition numbers up to 1e6, features in single precision on both sides
 SIZES = (12, 7, 5)
@@ -71,7 +74,7 @@ def test_elimination_equals_explicit_dummies(sizes):
     basis, drift = make_basis(rows)
     columns, design = explicit(rows, basis, drift)
     inside = within(columns, design, rows.weight)
-    found = eliminate(sums(rows, basis, drift), sizes, np.arange(columns.shape[1]))
+    found = eliminate(normal_equations(rows, basis, drift), sizes, np.arange(columns.shape[1]))
     wanted = inside.T @ (rows.weight[:, None] * inside)
     assert np.abs(found.gram - wanted).max() < ROUNDING * np.abs(wanted).max()
     y = within(rows.outcome, design, rows.weight)
@@ -92,7 +95,7 @@ def test_elimination_equals_pyfixest():
         np.ones(3),
     )
     drift = np.array([False, True])
-    system = eliminate(sums(rows, basis, drift), SIZES, np.arange(3))
+    system = eliminate(normal_equations(rows, basis, drift), SIZES, np.arange(3))
     ours = np.linalg.solve(system.gram, system.target[:, 0])
     fit = pf.feols("y ~ t + t:x + x | f1 + f2 + f3", frame, weights="w")
     theirs = fit.tidy()["Estimate"]
@@ -110,8 +113,8 @@ def test_linear_posterior_equals_gls():
     inside = within(columns, design, rows.weight)
     y = within(rows.outcome, design, rows.weight)
     prior, noise = np.full(columns.shape[1], 0.3), 0.8
-    system = eliminate(sums(rows, basis, drift), SIZES, np.arange(columns.shape[1]))
-    mean, covariance, _ = evidence.solve(system.gram, system.target[:, 0], 1 / prior, noise)
+    system = eliminate(normal_equations(rows, basis, drift), SIZES, np.arange(columns.shape[1]))
+    mean, covariance, _ = solve(system.gram, system.target[:, 0], 1 / prior, noise)
     precision = inside.T @ (rows.weight[:, None] * inside) / noise + np.diag(1 / prior)
     wanted = np.linalg.inv(precision)
     assert np.abs(covariance - wanted).max() < ROUNDING
@@ -122,7 +125,7 @@ def test_marginal_likelihood_is_a_normal_density():
     rng = np.random.default_rng(4)
     z, prior, noise = rng.normal(size=(60, 8)), rng.uniform(0.1, 2, 8), 0.7
     y = rng.normal(size=60)
-    ours = evidence.log_marginal(z.T @ z, z.T @ y, float(y @ y), 60, prior, noise)
+    ours = log_marginal(z.T @ z, z.T @ y, float(y @ y), 60, prior, noise)
     density = stats.multivariate_normal(np.zeros(60), z @ np.diag(prior) @ z.T + noise * np.eye(60))
     assert abs(ours - density.logpdf(y)) < ROUNDING
 
@@ -133,11 +136,11 @@ def test_fixed_point_is_a_stationary_point_of_the_evidence():
     owner = np.repeat([0, 1, 2], [1, 20, 19])
     truth = np.concatenate([[2.0], 0.5 * rng.normal(size=20), np.zeros(19)])
     y = z @ truth + 0.6 * rng.normal(size=2_000)
-    layer = evidence.fit(z.T @ z, z.T @ y, float(y @ y), 2_000, owner, (0,), max_steps=400)
+    layer = variance_components(z.T @ z, z.T @ y, float(y @ y), 2_000, owner, (0,), max_steps=400)
 
     def height(scale, noise):
         prior = np.where(owner == 0, 1e6, np.where(owner == 1, layer.variance[1] * scale, 1e-9))
-        return evidence.log_marginal(z.T @ z, z.T @ y, float(y @ y), 2_000, prior, layer.noise * noise)
+        return log_marginal(z.T @ z, z.T @ y, float(y @ y), 2_000, prior, layer.noise * noise)
 
     best = height(1, 1)
     assert best > max(height(1.3, 1), height(1 / 1.3, 1), height(1, 1.05), height(1, 1 / 1.05))
@@ -149,12 +152,17 @@ def test_fixed_point_is_a_stationary_point_of_the_evidence():
 def test_sums_are_the_same_in_chunks_in_any_order_and_merged():
     rows = make_rows(6)
     basis, drift = make_basis(rows)
-    whole = sums(rows, basis, drift)
+    whole = normal_equations(rows, basis, drift)
     shuffled = rows.at(np.random.default_rng(1).permutation(rows.n))
-    parts = [sums(rows.at(rows.fold == k), basis, drift, chunk=7) for k in range(3)]
-    first = sums(rows.at(rows.fold == 0), basis, drift)
+    parts = [normal_equations(rows.at(rows.fold == k), basis, drift, chunk=7) for k in range(3)]
+    first = normal_equations(rows.at(rows.fold == 0), basis, drift)
     taken = reduce(lambda mine, part: mine.take(part), parts[1:], first)
-    for other in (sums(rows, basis, drift, chunk=5), sums(shuffled, basis, drift), total(parts), taken):
+    for other in (
+        normal_equations(rows, basis, drift, chunk=5),
+        normal_equations(shuffled, basis, drift),
+        total(parts),
+        taken,
+    ):
         for name in ("dense", "cross", "target", "level_target", "second"):
             assert np.abs(getattr(whole, name) - getattr(other, name)).max() < ROUNDING
         assert abs(whole.levels - other.levels).max() < ROUNDING
@@ -279,7 +287,7 @@ def test_distinct_points_are_exact_and_slope_groups_are_found_again():
     rng = np.random.default_rng(12)
     table = rng.normal(size=(50, 4))
     rows = table[rng.integers(0, 50, 300)]
-    first, place = distinct(rows)
+    first, place = unique_rows(rows)
     assert np.array_equal(rows[first][place], rows)
     assert len(first) == len(np.unique(rows, axis=0))
     slopes, groups = SlopeGroups.of(rows, [np.array([0, 1])])
@@ -308,8 +316,10 @@ def covered(seed, noise_alone):
         Block("smooth", "fourier", (0,), {"omega": frequencies(1, 10, np.ones(1), seed=1)}),
     ]
     basis = Basis.fit(blocks, points, np.zeros(1), np.ones(1))
-    system = eliminate(sums(rows, basis, np.zeros(basis.size, dtype=bool)), (20, 20), np.arange(basis.size))
-    layer = evidence.fit(
+    system = eliminate(
+        normal_equations(rows, basis, np.zeros(basis.size, dtype=bool)), (20, 20), np.arange(basis.size)
+    )
+    layer = variance_components(
         system.gram, system.target[:, 0], system.second[0, 0], system.freedom, basis.owner, (0,)
     )
     f = basis.features(points).astype(np.float64)[:, layer.live]
@@ -317,7 +327,7 @@ def covered(seed, noise_alone):
     if noise_alone:
         covariance = covariance @ (system.gram[np.ix_(layer.live, layer.live)] / layer.noise) @ covariance
     else:
-        covariance = covariance + evidence.scale_uncertainty(layer, basis.owner, (0,))
+        covariance = covariance + scale_uncertainty(layer, basis.owner, (0,))
     std_error = np.sqrt(np.einsum("ij,jk,ik->i", f, covariance, f))
     return np.mean(np.abs(f @ layer.mean[layer.live] - truth) < 1.96 * std_error)
 
@@ -343,16 +353,16 @@ def test_cluster_sums_find_shocks_and_leave_independent_errors():
         rows = Rows(y, t, np.ones(n), codes, (10,), np.zeros(n, dtype=np.int64), cluster, points)
         blocks = [Block("constant", "constant", ()), Block("linear", "linear", (0, 1))]
         basis = Basis.fit(blocks, points, np.zeros(2), np.ones(2))
-        system = eliminate(sums(rows, basis, np.zeros(3, dtype=bool)), (10,), np.arange(3))
-        layer = evidence.fit(
+        system = eliminate(normal_equations(rows, basis, np.zeros(3, dtype=bool)), (10,), np.arange(3))
+        layer = variance_components(
             system.gram, system.target[:, 0], system.second[0, 0], system.freedom, basis.owner, (0,)
         )
         found = system.project_target[:, 0] - system.project @ layer.mean
         beta = basis.features(points).astype(np.float64) @ layer.mean
         residual = y - t * beta[cluster] - found[codes[:, 0]]
         made = SimpleNamespace(rows=rows, basis=basis, drift=np.zeros(3, dtype=bool))
-        scores = misfit.cluster_scores(made, system, layer, np.arange(3), residual, cluster, False)
-        robust = misfit.clustered(system, layer, scores, np.ones(len(layer.live), dtype=bool))
+        scores = cluster_scores(made, system, layer, np.arange(3), residual, cluster, False)
+        robust = cluster_sandwich(system, layer, scores, np.ones(len(layer.live), dtype=bool))
         assert low - 0.1 <= robust.ratio < high  # 10 rows a cluster: up to 1 + 9 * intra-cluster share of 1/2
         assert np.linalg.eigvalsh(robust.covariance).min() > 0
 

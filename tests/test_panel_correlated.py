@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 import hte_bridge as hb
-from hte_bridge.engines.deep import evidence, tempering
-from hte_bridge.engines.deep.blocks import Basis, Block
-from hte_bridge.engines.deep.last_layer import design_effect
-from hte_bridge.engines.deep.misfit import within_clusters
-from hte_bridge.engines.deep.points import Rows
-from hte_bridge.engines.deep.sums import eliminate, sums
+from hte_bridge.engines.deep.basis.cluster import within_clusters
+from hte_bridge.engines.deep.basis.composite_likelihood import leave_cluster_out
+from hte_bridge.engines.deep.basis.data import Rows
+from hte_bridge.engines.deep.basis.features import Basis, Block
+from hte_bridge.engines.deep.basis.normal_equations import eliminate, normal_equations
+from hte_bridge.engines.deep.basis.recovered_effects import design_effect
+from hte_bridge.engines.deep.basis.variance_components import variance_components
 from hte_bridge.simulate.panel import adoption
 
 OPTIONS = {"seed": 1, "n_folds": 3, "epochs": 15}
@@ -126,13 +127,15 @@ def test_residuals_of_a_cluster_are_those_from_a_model_of_the_others():
     basis = Basis.fit(blocks, points, np.zeros(2), np.ones(2))
     drift = np.array([False, True, True])
     columns, owner = np.arange(5), np.array([0, 1, 1, 2, 2])
-    system = eliminate(sums(rows, basis, drift), (5,), columns)
-    layer = evidence.fit(system.gram, system.target[:, 0], system.second[0, 0], system.freedom, owner, (0,))
+    system = eliminate(normal_equations(rows, basis, drift), (5,), columns)
+    layer = variance_components(
+        system.gram, system.target[:, 0], system.second[0, 0], system.freedom, owner, (0,)
+    )
     made = SimpleNamespace(rows=rows, basis=basis, drift=drift)
     f = basis.features(points).astype(float)
     net = np.column_stack([f * t[:, None], f[:, drift]]) - rows.dummies() @ system.project
     outcome = y - rows.dummies() @ system.project_target[:, 0]
-    found = tempering.left_out(made, system, layer, columns, outcome - net @ layer.mean, cluster)
+    found = leave_cluster_out(made, system, layer, columns, outcome - net @ layer.mean, cluster)
     precision = np.linalg.inv(layer.covariance) - system.gram / layer.noise
     for k in range(8):
         rest = cluster != k

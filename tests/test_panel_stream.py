@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import hte_bridge as hb
-from hte_bridge.engines.deep import stream
+from hte_bridge.engines.deep import route_files as stream
 from hte_bridge.errors import NotIdentified, UnreadableFile
 from hte_bridge.simulate.panel import COVARIATES, panel
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import hte_bridge as hb
-from hte_bridge.engines.deep.design import idle
+from hte_bridge.engines.deep.basis.data import idle
 from hte_bridge.engines.trends import doubts
 from hte_bridge.simulate.panel import adoption
 

@@ -26,7 +26,6 @@ from hte_bridge.scaling import Standard
 from hte_bridge.study import Folds, Study
 
 Colours = npt.NDArray[np.uint64]
-
 GAP = 1  # of the number that stands for a rank: that of a missing value; ranks from below and above begin at two
 GRID = 2.0**-28  # of a standard deviation
 ROUNDS = 2  # in which units are told apart by their columns, and columns by their units

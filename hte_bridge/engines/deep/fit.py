@@ -1,9 +1,9 @@
-"""A fitted deep engine: held-out predictions, effects at new rows, diagnostics."""
+"""The deep engine and what it found: options with ``fit``; held-out predictions, effects at new rows, diagnostics."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -13,23 +13,136 @@ import numpy as np
 import pandas as pd
 
 from hte_bridge.alignment import Units, by_label
-from hte_bridge.arrays import Array, Codes
+from hte_bridge.arrays import Array
+from hte_bridge.crossfit import check_folds
 from hte_bridge.engine import HeldOut
-from hte_bridge.engines.deep.answers import NOT_CONVERGED, answer, recovered_answer
+from hte_bridge.engines.deep import save
 from hte_bridge.engines.deep.canonical import Seen
-from hte_bridge.engines.deep.contract import Branch
-from hte_bridge.engines.deep.threads import threads
-from hte_bridge.errors import InvalidData, InvalidNewData, NotIdentified
+from hte_bridge.engines.deep.checks import check_other_folds, check_size
+from hte_bridge.engines.deep.options import Options
+from hte_bridge.engines.deep.read.answers import (
+    NOT_CONVERGED,
+    answer,
+    group_codes,
+    range_notes,
+    recovered_answer,
+)
+from hte_bridge.engines.deep.read.importance import covariate_importance
+from hte_bridge.engines.deep.result import Branch
+from hte_bridge.engines.deep.store.threads import threads
 from hte_bridge.options import whole
 from hte_bridge.shown import Fitted
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate
 
 if TYPE_CHECKING:
-    from hte_bridge.engines.deep import Deep
+    from hte_bridge.engines.deep.route_files import StreamFit
 
 BAND_DRAWS = 2_000
-LARGEST = 1e100
+
+
+@dataclass(frozen=True)
+class Deep(Options):
+    """The deep engine: networks for nuisances and structure, a Bayesian last layer for the effect.
+
+    Parameters
+    ----------
+    seed : int
+        Same seed, same numbers, whatever the thread count.
+    n_folds : int
+        Of folds of its own, where none are handed over.
+    label : str, optional
+        Name in the table; ``"deep"`` by default.
+    device : {"auto", "cpu", "cuda", "mps"}
+        Where the networks of panels and large samples are trained; on ``"cuda"`` also the search for the kernel's scales from 400 rows on,
+        products of features and factors of the Gram matrix, in double precision. Numbers are the same from fit to fit on one device, and differ by
+        rounding between devices; a fit predicts on the CPU, wherever it was made.
+    kernel_max_rows : int
+        Cross-sections up to this size use the exact kernel, larger ones random features on the Gram matrix.
+    scale_rows : int
+        Rows on which the kernel's scales are found, where there are more.
+    draws : int
+        Draws of the scales that the posterior is mixed over; fewer above 1,000 rows, where scales are better known.
+    effect_rate : float
+        Rate of the priors on the sds of the parts of the effect that vary, in units of 1 / sd(Y): lower lets it vary more.
+    n_nets, epochs, hidden
+        Networks averaged per fold; passes over the data at most; width of each hidden layer.
+    n_jobs : int, optional
+        Folds fitted side by side, by joblib; by default one, or what ``joblib.parallel_config`` says. The numbers are the same.
+    checkpoint : path, optional
+        Folder in which long fits (panels, many rows, Parquet files) leave finished work every few minutes, and from which
+        they continue after a kill with the same numbers. Files of other data, options or versions are left alone.
+
+    Examples
+    --------
+    >>> Deep(seed=1).name
+    'deep'
+    """
+
+    def fit(self, study: Study, folds: Folds | None = None) -> DeepFit:
+        """Fit the study: a panel where it has fixed effects, else the exact kernel or, with many rows, the Gram form.
+
+        With the exact kernel this makes the cross-fitted predictions, which the rows of a table need. The posterior from all rows, most of the
+        time, is made when the fit is first asked for it: by ``cate``, ``posterior``, ``average``, ``structure``, ``diagnostics`` or ``save``.
+
+        Raises
+        ------
+        DidNotConverge
+            If no usable fit was found, with what to look for.
+        InvalidData
+            If a value is so large that its square overflows, or the folds are those of other units.
+        NotIdentified
+            If the treatment of a cross-section does not vary without some fold.
+        InvalidOption
+            If the device asked for is not there.
+        """
+        check_size(study)
+        folds = folds or Folds.make(study, self.n_folds, self.seed)
+        check_folds(folds, study.n)
+        if study.fixed_effects.shape[1]:
+            from hte_bridge.engines.deep.route_panel import fit_panel as fit
+        elif study.n > self.kernel_max_rows:
+            from hte_bridge.engines.deep.route_basis import fit_basis as fit
+        else:
+            from hte_bridge.engines.deep.route_gp import fit_gp as fit
+        if not study.fixed_effects.shape[1]:
+            check_other_folds(study, folds)
+        with threads(1):  # more would move last bits; folds side by side (`n_jobs`) do not
+            seen = Seen.of(study, folds)
+            branch = fit(seen.study, seen.order.folds(folds), self)
+            return DeepFit(self, study, folds, replace(branch, heldout=seen.order.back(branch.heldout)))
+
+    def fit_path(
+        self,
+        path: str | Path,
+        *,
+        outcome: str,
+        treatment: str,
+        covariates: Sequence[str],
+        fixed_effects: Sequence[str],
+    ) -> StreamFit:
+        """Fit a panel that is larger than memory from a Parquet file or folder, read by row groups.
+
+        No clusters, no weights and no held-out rows: the posterior of the effect and of averages, not a table.
+
+        Raises
+        ------
+        UnreadableFile
+            If there is no Parquet file at ``path``, or one lacks a column.
+        InvalidData
+            If a sample of the rows breaks a rule of ``Study.from_frame``.
+        """
+        from hte_bridge.engines.deep import route_files
+
+        with threads(1):
+            return route_files.fit_path(
+                self,
+                path,
+                outcome=outcome,
+                treatment=treatment,
+                covariates=covariates,
+                fixed_effects=fixed_effects,
+            )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -38,7 +151,7 @@ class DeepFit(Fitted):
 
     Parameters
     ----------
-    options : Deep
+    options : Options
     study : Study
     folds : Folds
     branch : Branch
@@ -47,7 +160,7 @@ class DeepFit(Fitted):
 
     ending: ClassVar[str] = ".npz"  # of the file that `save` writes
 
-    options: Deep
+    options: Options
     study: Study
     folds: Folds
     branch: Branch
@@ -64,9 +177,9 @@ class DeepFit(Fitted):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences that hold for every row of this engine; and, once the fit to all rows is made, whether it failed."""
+        """Sentences that hold for every row of this engine, the same before and after the posterior is asked for."""
         found = [self.study.fill_note, *self.branch.notes, *range_notes(self.study, self.heldout)]
-        if self.branch.made and not self.branch.converged:
+        if self.branch.at_once and not self.branch.converged:
             found.append(NOT_CONVERGED)
         return tuple(each for each in found if each)
 
@@ -77,10 +190,14 @@ class DeepFit(Fitted):
 
     @property
     def info(self) -> Mapping[str, Any]:
-        """Version of torch, options, the switch taken, the branch's diagnostics and, once it is made, those of the fit to all rows."""
+        """Version of torch, options, the switch taken and the route's diagnostics; what the posterior adds is ``posterior_info``."""
         options = {name: value for name, value in asdict(self.options).items() if name != "checkpoint"}
-        found = {"torch": version("torch"), "kind": self.branch.kind, "options": options, **self.branch.info}
-        return found | dict(self.branch.whole.info) if self.branch.made else found
+        return {"torch": version("torch"), "kind": self.branch.kind, "options": options, **self.branch.info}
+
+    @property
+    def posterior_info(self) -> Mapping[str, Any]:
+        """Of the exact kernel: outcome models and their shares, draws, noise, errors' variance; asks for the posterior."""
+        return self.branch.full.info
 
     def rows(self, level: float) -> list[Estimate]:
         """No rows of its own: the table's are made from its scores."""
@@ -171,9 +288,14 @@ class DeepFit(Fitted):
 
     def diagnostics(self) -> pd.DataFrame:
         """``diagnostic value reading``: losses against feols and a constant effect, effective draws, overlap, convergence."""
-        from hte_bridge.engines.deep.diagnostics import diagnostics
+        from hte_bridge.engines.deep.read.diagnostics import (
+            diagnostics,  # it fits a linear model to compare with
+        )
 
-        return diagnostics(self)
+        info = {**self.info, **self.posterior_info}
+        return diagnostics(
+            self.study, self.folds, self.heldout, self.branch.kind, info, self.branch.converged
+        )
 
     def structure(self) -> pd.DataFrame:
         """Importance of each covariate for the effect, most important first, and how sure it is.
@@ -186,14 +308,12 @@ class DeepFit(Fitted):
             ``attrs["pairs_std_error"]`` (q by q): mean squared mixed difference of each pair, and its spread between draws of the scales or
             between networks of different folds.
         """
-        from hte_bridge.engines.deep.importance import importance
-
         found = self.branch.structure
         names, given = list(self.seen.filled_names), self.study.scored.names.covariates
         place = {name: k for k, name in enumerate(given)}
         order = sorted(range(len(names)), key=lambda j: place.get(names[j], len(place)))
         with threads(1):
-            size, error = importance(self)
+            size, error = covariate_importance(self.branch.posterior, self.seen, self.options.seed)
         values = {"importance": size, "std_error": error}
         frame = pd.DataFrame(values, index=pd.Index(names, name="covariate"))
         for name, key in (("pairs", "pairs"), ("pairs_std_error", "pairs_sd")):
@@ -203,16 +323,13 @@ class DeepFit(Fitted):
 
     def save(self, path: str | Path) -> Path:
         """Write the fit as one file of arrays and JSON, without code; ``DeepFit.load`` reads it."""
-        from hte_bridge.engines.deep.save import save
-
-        return save(self, Path(path))
+        return save.write(save.Parts(self.options, self.study, self.folds, self.branch), Path(path))
 
     @classmethod
     def load(cls, path: str | Path) -> DeepFit:
         """Read a fit that ``save`` wrote; its predictions are the same, bit for bit."""
-        from hte_bridge.engines.deep.save import load
-
-        return load(Path(path))
+        found = save.read(Path(path))
+        return cls(Deep(**found.given), found.study, found.folds, found.branch)
 
     def encode(self, new: Any) -> Array:
         """Filled covariates (m, q) of new rows."""
@@ -234,81 +351,3 @@ class DeepFit(Fitted):
         largest = (np.abs(paths - estimate) / np.where(std_error > 0, std_error, np.inf)).max(axis=1)
         margin = float(np.quantile(largest, level)) * std_error
         return estimate - margin, estimate + margin
-
-
-def group_codes(groups: Any, n: int) -> tuple[pd.Index, Codes]:
-    """Labels (g,) and codes (n,) of the rows' groups; all rows are one group, 0, where none are named.
-
-    Raises
-    ------
-    InvalidNewData
-        If there are no rows, or not one label for each.
-    """
-    if not n:
-        raise InvalidNewData("An average needs at least one row. `new` has none. Widen its condition.")
-    if groups is None:
-        return pd.Index([0]), np.zeros(n, dtype=np.int64)
-    codes, labels = pd.factorize(pd.Series(groups), sort=True)
-    missing = np.flatnonzero(codes < 0)
-    if len(codes) != n or len(missing):
-        found = (
-            f"{len(codes):,} labels for {n:,} rows"
-            if len(codes) != n
-            else f"That of row {missing[0]} is missing"
-        )
-        raise InvalidNewData(
-            f"`groups` must have one label for each row of `new`. {found}. Hand over a column of `new`."
-        )
-    return labels, codes
-
-
-def check_size(study: Study) -> None:
-    """Refuse values whose squares overflow.
-
-    Raises
-    ------
-    InvalidData
-        With the column and the value.
-    """
-    named = {"outcome": study.outcome, "treatment": study.treatment}
-    named |= {f"covariate {name}": study.filled[:, j] for j, name in enumerate(study.filled_names)}
-    for name, column in named.items():
-        row = int(np.argmax(np.abs(column)))
-        if abs(column[row]) > LARGEST:
-            raise InvalidData(
-                f"`{name}` must be below {LARGEST:g} in size, so that sums of squares can be formed. The largest value is "
-                f"{column[row]:.3g}, in row {row}. Rescale it."
-            )
-
-
-def check_other_folds(study: Study, folds: Folds) -> None:
-    """Refuse a cross-section whose treatment does not vary without some fold.
-
-    Raises
-    ------
-    NotIdentified
-        With the fold and the value.
-    """
-    for number, (train, _) in enumerate(folds):
-        seen = study.treatment[train]
-        if np.ptp(seen) == 0:
-            raise NotIdentified(
-                f"What predicts a fold is fitted to the others, whose treatment must vary. Without fold {number} "
-                f"`{study.names.treatment}` is {seen[0]:g} in each of {len(seen):,} rows: all rows with another value lie in that "
-                "fold. Use more treated clusters, name finer ones, or make other folds."
-            )
-
-
-def range_notes(study: Study, heldout: HeldOut) -> tuple[str, ...]:
-    """Say where predictions leave what the outcome can be: a probability, or a count."""
-    y = study.outcome
-    if not (np.isin(y, (0.0, 1.0)).all() or ((y >= 0).all() and (y == np.round(y)).all())):
-        return ()
-    top = 1.0 if np.isin(y, (0.0, 1.0)).all() else np.inf
-    outside = int(((heldout.outcome_mean < 0) | (heldout.outcome_mean > top)).sum())
-    if not outside:
-        return ()
-    what = "[0, 1]" if top == 1.0 else "the nonnegative numbers"
-    return (
-        f"The model is linear in probability or count: {outside:,} of {study.n:,} predicted outcome means leave {what}.",
-    )

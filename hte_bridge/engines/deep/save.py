@@ -3,36 +3,58 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from hte_bridge.encode import Encoder
 from hte_bridge.engine import HeldOut
-from hte_bridge.engines.deep.contract import Branch, Whole
-from hte_bridge.engines.deep.threads import threads
+from hte_bridge.engines.deep.basis.posterior import EffectPosterior
+from hte_bridge.engines.deep.gp import posterior as gp
+from hte_bridge.engines.deep.options import Options
+from hte_bridge.engines.deep.result import Branch, FullFit
+from hte_bridge.engines.deep.store.arrays import under
+from hte_bridge.engines.deep.store.threads import threads
 from hte_bridge.errors import UnreadableFile
 from hte_bridge.files import plain
 from hte_bridge.sealed import read_arrays, write_arrays
 from hte_bridge.study import Folds, Names, Study
 
-if TYPE_CHECKING:
-    from hte_bridge.engines.deep.fit import DeepFit
-
-FORMAT_VERSION = 4  # since 4 with a checksum, and a posterior that speaks of sorted, standardised covariates
+# since 4 with a checksum, and a posterior that speaks of sorted, standardised covariates; since 5 what the posterior says of itself stands apart
+FORMAT_VERSION = 5
 STUDY = ("outcome", "treatment", "covariates", "fixed_effects", "cluster", "weight", "propensity")
 HELDOUT = ("cate", "outcome_mean", "propensity", "treatment_variance", "lost")
 
 
-def save(fit: DeepFit, path: Path) -> Path:
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """A fit as it is written and read: the fields of ``DeepFit``.
+
+    Of one that was read, ``options`` are values by name: ``given`` is what ``Deep`` takes.
+    """
+
+    options: Options | dict[str, Any]
+    study: Study
+    folds: Folds
+    branch: Branch
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """Options by name, lists of JSON as tuples."""
+        assert isinstance(self.options, dict)
+        return self.options | {"hidden": tuple(self.options["hidden"])}
+
+
+def write(fit: Parts, path: Path) -> Path:
     """Write the fit; the file takes its name only when all is written. See ``DeepFit.save``."""
+    assert isinstance(fit.options, Options)
     posterior, values = fit.branch.posterior.state()
     arrays: dict[str, Any] = {f"posterior/{name}": value for name, value in posterior.items()}
     arrays |= {f"study/{name}": getattr(fit.study, name) for name in STUDY}
-    arrays |= {f"heldout/{name}": getattr(fit.heldout, name) for name in HELDOUT}
+    arrays |= {f"heldout/{name}": getattr(fit.branch.heldout, name) for name in HELDOUT}
     arrays |= {f"structure/{name}": value for name, value in fit.branch.structure.items()}
     arrays |= {"folds/fold": fit.folds.fold}
     options = {name: value for name, value in asdict(fit.options).items() if name != "checkpoint"}
@@ -46,7 +68,7 @@ def save(fit: DeepFit, path: Path) -> Path:
         "index": fit.study.index.tolist(),
     }
     branch = {name: getattr(fit.branch, name) for name in ("kind", "notes", "converged")}
-    branch["info"] = {**fit.branch.info, **fit.branch.whole.info}
+    branch |= {"info": dict(fit.branch.info), "posterior": dict(fit.branch.full.info)}
     folds = {"n_folds": fit.folds.n_folds, "seed": fit.folds.seed}
     state = {"version": FORMAT_VERSION, "options": options, "study": study, "branch": branch, "folds": folds}
     text = json.dumps(state | {"posterior": values}, default=plain)
@@ -54,7 +76,7 @@ def save(fit: DeepFit, path: Path) -> Path:
     return path
 
 
-def load(path: Path) -> DeepFit:
+def read(path: Path) -> Parts:
     """Read a fit; see ``DeepFit.load``.
 
     Raises
@@ -62,23 +84,18 @@ def load(path: Path) -> DeepFit:
     UnreadableFile
         If the file is missing, truncated, of another kind, or of a newer version.
     """
-    from hte_bridge.engines.deep import Deep
-    from hte_bridge.engines.deep.fit import DeepFit
-
-    arrays, state = read(path)
-    options = state["options"] | {"hidden": tuple(state["options"]["hidden"])}
+    arrays, state = checked(path)
     held = HeldOut(**under(arrays, "heldout"))
     with threads(1):
         posterior = restored(state["branch"]["kind"], under(arrays, "posterior"), state["posterior"])
-    whole = Whole(posterior, converged=state["branch"]["converged"], structure=under(arrays, "structure"))
-    branch = Branch(
-        state["branch"]["kind"], held, whole, tuple(state["branch"]["notes"]), state["branch"]["info"]
-    )
+    said = state["branch"]
+    full = FullFit(posterior, said["posterior"], said["converged"], under(arrays, "structure"))
+    branch = Branch(said["kind"], held, full, tuple(said["notes"]), said["info"])
     folds = Folds(arrays["folds/fold"], **state["folds"])
-    return DeepFit(Deep(**options), study_of(under(arrays, "study"), state["study"]), folds, branch)
+    return Parts(state["options"], study_of(under(arrays, "study"), state["study"]), folds, branch)
 
 
-def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def checked(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Arrays and JSON of a file, or a sentence on what is wrong with it."""
     if not path.exists():
         raise UnreadableFile(f"The fit's file must exist. There is no `{path}`. Check the path.")
@@ -92,30 +109,9 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return arrays, state
 
 
-def under(arrays: dict[str, Any], folder: str) -> dict[str, Any]:
-    """Arrays of one folder of the file, without its name.
-
-    Examples
-    --------
-    >>> under({"a/x": 1, "b/x": 2}, "b")
-    {'x': 2}
-    """
-    return {
-        name.removeprefix(f"{folder}/"): value
-        for name, value in arrays.items()
-        if name.startswith(f"{folder}/")
-    }
-
-
 def restored(kind: str, arrays: dict[str, Any], values: dict[str, Any]) -> Any:
     """Posterior of the branch that wrote it."""
-    if kind == "kernel":
-        from hte_bridge.engines.deep.kernel_posterior import restore
-
-        return restore(arrays, values)
-    from hte_bridge.engines.deep.surface import Surface
-
-    return Surface.restore(arrays, values)
+    return gp.restore(arrays, values) if kind == "kernel" else EffectPosterior.restore(arrays, values)
 
 
 def study_of(arrays: dict[str, Any], values: dict[str, Any]) -> Study:

@@ -1,0 +1,271 @@
+"""Blocks of features: each a random function with one variance; a basis is a list of them.
+
+Every block is centred and scaled on the study's points so that the squares of its features sum to one on
+average. The variance of its coefficients is then the variance of the function that it stands for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import ndtri
+from scipy.stats import chi2, qmc
+
+from hte_bridge.arrays import Array
+
+Single = npt.NDArray[np.float32]
+Kind = Literal[
+    "constant", "linear", "products", "ramp", "fourier", "tilt", "mesh", "product ramp", "product fourier"
+]
+TAIL_DF = 5.0  # Student-t frequencies with 2 nu degrees of freedom are those of a Matern kernel with nu = 5/2
+NORMALISING_POINTS = 4_000
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """One family of features on some columns.
+
+    Parameters
+    ----------
+    name : str
+        Shown in diagnostics: ``"ramp b"``, ``"fourier U0 V1 (1)"``.
+    kind : str
+        ``linear``; ``products`` of pairs of columns; ``ramp``, piecewise linear in one column; ``fourier``,
+        cosines and sines of projections; ``tilt``, one column times the ramps of another; ``mesh``, ramps of one
+        times ramps of another; ``product ramp`` and ``product fourier``, functions of the product of all columns.
+    columns : tuple of int
+        Columns of the standardised points.
+    arrays : mapping
+        Knots or frequencies, by name.
+    folds : tuple of int, optional
+        Folds whose own networks asked for the block; ``None`` where no network was asked, so that every
+        fold may use it.
+    drift : bool
+        Whether the block belongs to mu as well as to tau.
+    main : bool
+        Whether the model of all rows uses the block.
+    """
+
+    name: str
+    kind: Kind
+    columns: tuple[int, ...]
+    arrays: Mapping[str, Array] = field(default_factory=dict)
+    folds: tuple[int, ...] | None = None
+    drift: bool = False
+    main: bool = True
+
+    @property
+    def size(self) -> int:
+        """Number of features."""
+        return _SIZE[self.kind](self)
+
+    def raw(self, z: Single) -> Single:
+        """Features (m, size) of standardised points (m, c), before centring and scaling."""
+        return _RAW[self.kind](self, z)
+
+
+@dataclass(frozen=True, eq=False)
+class Basis:
+    """Blocks, with the standardisation of points and features fitted once.
+
+    Parameters
+    ----------
+    blocks : tuple of Block
+    centre, scale : array (c,)
+        Of the columns of the points.
+    feature_centre, feature_scale : array (K,)
+    """
+
+    blocks: tuple[Block, ...]
+    centre: Array
+    scale: Array
+    feature_centre: Single
+    feature_scale: Single
+
+    @classmethod
+    def fit(cls, blocks: Sequence[Block], points: Array, centre: Array, scale: Array) -> Basis:
+        """Centre and scale the blocks on ``points`` (m, c); the constant stays one."""
+        step = max(1, len(points) // NORMALISING_POINTS)
+        z = ((points[::step] - centre) / scale).astype(np.float32)
+        centres, scales = [], []
+        for block in blocks:
+            raw = block.raw(z).astype(np.float64)
+            middle = np.zeros(block.size) if block.kind == "constant" else raw.mean(axis=0)
+            total = float(np.sqrt(((raw - middle) ** 2).sum(axis=1).mean()))
+            centres.append(middle)
+            scales.append(np.full(block.size, 1.0 / total if total > 1e-8 else 0.0))
+        kept = (np.concatenate(centres).astype(np.float32), np.concatenate(scales).astype(np.float32))
+        return cls(tuple(blocks), centre, scale, *kept)
+
+    @property
+    def size(self) -> int:
+        """Number of features K."""
+        return len(self.feature_centre)
+
+    @property
+    def owner(self) -> npt.NDArray[np.int64]:
+        """Block of each feature (K,)."""
+        return np.repeat(np.arange(len(self.blocks)), [block.size for block in self.blocks])
+
+    def features(self, points: Array) -> Single:
+        """Features (m, K) of points (m, c), single precision."""
+        z = ((points - self.centre) / self.scale).astype(np.float32)
+        out = np.empty((len(z), self.size), dtype=np.float32)
+        start = 0
+        for block in self.blocks:
+            out[:, start : start + block.size] = block.raw(z)
+            start += block.size
+        out -= self.feature_centre
+        out *= self.feature_scale
+        return out
+
+    def keep(self, chosen: Sequence[int]) -> Basis:
+        """Basis of some of the blocks, in their order."""
+        mask = np.isin(self.owner, np.asarray(chosen))
+        blocks = tuple(self.blocks[j] for j in chosen)
+        return Basis(blocks, self.centre, self.scale, self.feature_centre[mask], self.feature_scale[mask])
+
+    def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
+        """Arrays and JSON values from which ``restore`` rebuilds the basis."""
+        arrays: dict[str, Any] = {
+            "centre": self.centre,
+            "scale": self.scale,
+            "feature_centre": self.feature_centre,
+            "feature_scale": self.feature_scale,
+        }
+        for j, block in enumerate(self.blocks):
+            arrays |= {f"block{j}.{name}": value for name, value in block.arrays.items()}
+        listed = [
+            {"name": b.name, "kind": b.kind, "columns": list(b.columns), "arrays": list(b.arrays)}
+            for b in self.blocks
+        ]
+        return arrays, {"blocks": listed}
+
+    @classmethod
+    def restore(cls, arrays: Mapping[str, Any], values: Mapping[str, Any]) -> Basis:
+        """Rebuild what ``state`` took apart."""
+        blocks = tuple(
+            Block(
+                each["name"],
+                each["kind"],
+                tuple(each["columns"]),
+                {name: arrays[f"block{j}.{name}"] for name in each["arrays"]},
+            )
+            for j, each in enumerate(values["blocks"])
+        )
+        parts = (arrays[name] for name in ("centre", "scale", "feature_centre", "feature_scale"))
+        return cls(blocks, *parts)
+
+
+def knots(column: Array, bins: int) -> Array:
+    """Quantile knots of a standardised column; the distinct values where they are few.
+
+    Examples
+    --------
+    >>> knots(np.array([0.0, 1.0, 1.0, 2.0]), bins=8).tolist()
+    [0.0, 1.0, 2.0]
+    """
+    distinct = np.unique(column)
+    if len(distinct) <= bins + 1:
+        return distinct
+    return np.unique(np.quantile(column, np.linspace(0, 1, bins + 1)))
+
+
+def frequencies(dimension: int, number: int, lengths: Array, seed: int) -> Array:
+    """Frequencies (dimension, number) of a Matern-5/2 kernel, spread evenly by a scrambled Sobol sequence.
+
+    Rahimi & Recht (2007), NIPS 20, with quasi-random points as in Avron et al. (2016), JMLR 17(120).
+    """
+    power = int(np.ceil(np.log2(max(number, 2))))
+    uniform = qmc.Sobol(dimension + 1, seed=seed).random_base2(power)[:number]
+    uniform = np.clip(uniform, 1e-6, 1 - 1e-6)
+    spread = np.sqrt(TAIL_DF / chi2.ppf(uniform[:, -1:], TAIL_DF))
+    return (ndtri(uniform[:, :-1]) * spread / lengths).T
+
+
+def ramps(column: Single, at: Array) -> Single:
+    """Piecewise-linear encoding (m, knots - 1); the outer ramps go on beyond the outer knots.
+
+    Gorishniy, Rubachev & Babenko (2022), NeurIPS 35, section 3.2.
+    """
+    lower = at[:-1].astype(np.float32)
+    width = np.diff(at).astype(np.float32)
+    out = (column[:, None] - lower) / width
+    if out.shape[1] > 1:
+        np.minimum(out[:, :-1], 1, out=out[:, :-1])
+        np.maximum(out[:, 1:], 0, out=out[:, 1:])
+    return out
+
+
+def _constant(block: Block, z: Single) -> Single:
+    return np.ones((len(z), 1), dtype=np.float32)
+
+
+def _linear(block: Block, z: Single) -> Single:
+    return z[:, list(block.columns)]
+
+
+def _products(block: Block, z: Single) -> Single:
+    first, second = np.array(block.columns).reshape(-1, 2).T
+    return z[:, first] * z[:, second]
+
+
+def _ramp(block: Block, z: Single) -> Single:
+    return ramps(z[:, block.columns[0]], block.arrays["knots"])
+
+
+def _fourier(block: Block, z: Single) -> Single:
+    phase = z[:, list(block.columns)] @ block.arrays["omega"].astype(np.float32)
+    return np.hstack([np.cos(phase), np.sin(phase)])
+
+
+def _tilt(block: Block, z: Single) -> Single:
+    first, second = block.columns
+    return z[:, [first]] * ramps(z[:, second], block.arrays["knots"])
+
+
+def _mesh(block: Block, z: Single) -> Single:
+    first, second = block.columns
+    left, right = ramps(z[:, first], block.arrays["knots"]), ramps(z[:, second], block.arrays["other"])
+    return (left[:, :, None] * right[:, None, :]).reshape(len(z), -1)
+
+
+def _product_ramp(block: Block, z: Single) -> Single:
+    return ramps(z[:, list(block.columns)].prod(axis=1), block.arrays["knots"])
+
+
+def _product_fourier(block: Block, z: Single) -> Single:
+    # the product of three has long tails, on which cosines of it would turn over and over
+    product = np.arcsinh(z[:, list(block.columns)].prod(axis=1, keepdims=True))
+    phase = product @ block.arrays["omega"].astype(np.float32)
+    return np.hstack([np.cos(phase), np.sin(phase)])
+
+
+_RAW: dict[str, Callable[[Block, Single], Single]] = {
+    "constant": _constant,
+    "linear": _linear,
+    "products": _products,
+    "ramp": _ramp,
+    "fourier": _fourier,
+    "tilt": _tilt,
+    "mesh": _mesh,
+    "product ramp": _product_ramp,
+    "product fourier": _product_fourier,
+}
+
+
+_SIZE: dict[str, Callable[[Block], int]] = {
+    "constant": lambda block: 1,
+    "linear": lambda block: len(block.columns),
+    "products": lambda block: len(block.columns) // 2,
+    "ramp": lambda block: len(block.arrays["knots"]) - 1,
+    "fourier": lambda block: 2 * block.arrays["omega"].shape[1],
+    "tilt": lambda block: len(block.arrays["knots"]) - 1,
+    "mesh": lambda block: (len(block.arrays["knots"]) - 1) * (len(block.arrays["other"]) - 1),
+    "product ramp": lambda block: len(block.arrays["knots"]) - 1,
+    "product fourier": lambda block: 2 * block.arrays["omega"].shape[1],
+}

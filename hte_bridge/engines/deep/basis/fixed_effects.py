@@ -1,0 +1,229 @@
+"""Fixed effects: leave the normal equations by block elimination, and come back with their intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from scipy import linalg, sparse
+from scipy.sparse.csgraph import connected_components
+
+from hte_bridge.arrays import Array, Codes
+from hte_bridge.engines.deep.store.linear_algebra import eigen
+
+DENSE_LEVELS = 10_000  # beside the largest effect: two effects of 20,000 levels in all stay dense
+EIGEN_LEVELS = 3_000  # beyond, the rank comes from a pivoted Cholesky factor: an eigenbasis takes minutes
+RANK_TOLERANCE = 1e-9
+JITTER = 1e-10
+SOLVED_COLUMNS = 256  # right-hand sides at once
+
+
+def dummies(codes: Codes, sizes: Sequence[int]) -> sparse.csr_array:
+    """All dummies of all effects (n, L), one per effect and row; a single column of ones without effects."""
+    n = len(codes)
+    if not len(sizes):
+        return sparse.csr_array(np.ones((n, 1)))
+    shift = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    columns = (codes + shift).ravel()
+    pointer = np.arange(n + 1) * len(sizes)
+    return sparse.csr_array((np.ones(len(columns)), columns, pointer), shape=(n, int(sum(sizes))))
+
+
+@dataclass(frozen=True, eq=False)
+class Elimination:
+    """A generalised inverse of D'D: the largest effect is diagonal, the others are its Schur complement.
+
+    Up to ``DENSE_LEVELS`` levels beside the largest effect the complement is dense and its null space, one
+    direction per redundant level, is left out; beyond, a sparse LU factor of the slightly shifted D'D is used.
+    Both solve the same consistent systems.
+
+    Parameters
+    ----------
+    order : array (L,)
+        Levels, those of the largest effect first.
+    first : int
+        Number of levels of the largest effect.
+    inverse : array (first,)
+        One over the weight of each such level; zero where it is empty.
+    border : sparse array (first, L - first)
+        Weight shared by each such level and each other level.
+    complement : array (L - first, r), optional
+        Factor of the complement's generalised inverse, ``complement @ complement.T``.
+    lu : object, optional
+        Sparse factor of the whole, in place of ``complement``.
+    rank : int
+        Rank of D.
+    """
+
+    order: Codes
+    first: int
+    inverse: Array
+    border: sparse.csr_array
+    complement: Array | None
+    lu: Any
+    rank: int
+
+    @classmethod
+    def of(
+        cls, gram: sparse.csr_array, sizes: Sequence[int], dense_levels: int = DENSE_LEVELS
+    ) -> Elimination:
+        """Factor D'D (L, L) of effects with these numbers of levels."""
+        levels = gram.shape[0]
+        order, first = _largest_first(sizes, levels)
+        ordered = sparse.csr_array(gram)[order][:, order]
+        diagonal = ordered.diagonal()[:first]
+        inverse = np.divide(1.0, diagonal, out=np.zeros(first), where=diagonal > 0)
+        border = sparse.csr_array(ordered[:first, first:])
+        occupied = int((diagonal > 0).sum())
+        if levels - first <= dense_levels:
+            scaled = sparse.diags_array(inverse) @ border
+            schur = (ordered[first:, first:] - border.T @ scaled).toarray()
+            factor, rank = _inverse_factor(schur)
+            return cls(order, first, inverse, border, factor, None, occupied + rank)
+        weight = ordered.diagonal()
+        shifted = ordered + sparse.diags_array(np.where(weight > 0, JITTER * weight.max(), 1.0))
+        lu = sparse.linalg.splu(sparse.csc_array(shifted), diag_pivot_thresh=0.0)
+        spare = _redundant(ordered, sizes)
+        return cls(order, first, inverse, border, None, lu, int((weight > 0).sum()) - spare)
+
+    def solve(self, right: Array) -> Array:
+        """``pinv(D'D) @ right`` up to the null space of D, for right (L, k) or (L,) in the range of D'."""
+        right = np.asarray(right, dtype=np.float64)
+        table = right.reshape(len(self.order), -1)
+        out = np.empty_like(table)
+        for start in range(0, table.shape[1], SOLVED_COLUMNS):
+            some = slice(start, start + SOLVED_COLUMNS)
+            out[self.order, some] = self._solve(table[self.order, some])
+        return out.reshape(right.shape)
+
+    def _solve(self, block: Array) -> Array:
+        """The same for some columns (L, k), rows in ``order``."""
+        if self.lu is not None:
+            return np.asarray(self.lu.solve(np.ascontiguousarray(block)))
+        top, bottom = block[: self.first], block[self.first :]
+        scaled = self.inverse[:, None] * top
+        assert self.complement is not None
+        lower = self.complement @ (self.complement.T @ (bottom - self.border.T @ scaled))
+        return np.vstack([scaled - self.inverse[:, None] * (self.border @ lower), lower])
+
+    def root(self) -> tuple[Array, Iterator[Array]]:
+        """Inverse of D'D as ``diag(d) + R @ R.T``, rows in the order of the levels: d (L,), and some columns (L, k) of R at a time."""
+        complement = self.complement
+        if complement is None:
+            raise ValueError("A root needs the dense complement.")
+        diagonal = np.zeros(len(self.order))
+        diagonal[self.order[: self.first]] = self.inverse
+
+        def columns() -> Iterator[Array]:
+            for start in range(0, complement.shape[1], SOLVED_COLUMNS):
+                some = complement[:, start : start + SOLVED_COLUMNS]
+                wide = np.empty((len(self.order), some.shape[1]))
+                wide[self.order[: self.first]] = -self.inverse[:, None] * (self.border @ some)
+                wide[self.order[self.first :]] = some
+                yield wide
+
+        return diagonal, columns()
+
+    def centred_variance(self, span: slice, component: Codes, weight: Array) -> Array:
+        """Variances (size,) of the centred levels of one effect, for noise of variance one.
+
+        From the dense complement, or level by level from the sparse factor.
+        """
+        if self.complement is not None:
+            diagonal, wide = self.root()
+            return centred_variance(diagonal[span], (part[span] for part in wide), component, weight)
+        size, found = span.stop - span.start, np.zeros(span.stop - span.start)
+        for start in range(0, size, SOLVED_COLUMNS):
+            chosen = np.arange(start, min(start + SOLVED_COLUMNS, size))
+            unit = np.zeros((size, len(chosen)))
+            unit[chosen, np.arange(len(chosen))] = 1.0
+            unit = centred(unit, component, weight)
+            right = np.zeros((len(self.order), len(chosen)))
+            right[span] = unit
+            found[chosen] = (unit * self.solve(right)[span]).sum(axis=0)
+        return found
+
+
+def _largest_first(sizes: Sequence[int], levels: int) -> tuple[Codes, int]:
+    if not len(sizes):
+        return np.arange(levels), 1  # the constant
+    start = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    big = int(np.argmax(sizes))
+    front = np.arange(start[big], start[big + 1])
+    return np.concatenate([front, np.setdiff1d(np.arange(levels), front)]), len(front)
+
+
+def _inverse_factor(matrix: Array) -> tuple[Array, int]:
+    """Factor F with ``F @ F.T`` a generalised inverse of a positive semidefinite matrix, and its rank."""
+    if not len(matrix):
+        return np.zeros((0, 0)), 0
+    if len(matrix) <= EIGEN_LEVELS:
+        values, vectors = eigen(matrix)
+        keep = values > RANK_TOLERANCE * max(values[-1], 1e-300)
+        return vectors[:, keep] / np.sqrt(values[keep]), int(keep.sum())
+    tolerance = RANK_TOLERANCE * matrix.diagonal().max()
+    factor, pivot, rank, _ = linalg.lapack.dpstrf(matrix, lower=1, tol=tolerance)
+    kept = pivot[:rank] - 1
+    lower = np.tril(factor[:rank, :rank])
+    out = np.zeros((len(matrix), rank))
+    out[kept] = linalg.solve_triangular(lower, np.eye(rank), lower=True).T
+    return out, int(rank)
+
+
+def _redundant(gram: sparse.csr_array, sizes: Sequence[int]) -> int:
+    """Redundant levels: exact for two effects (one per component); a further effect loses one per component."""
+    components = _components(gram)[gram.diagonal() > 0]
+    return len(np.unique(components)) * max(len(sizes) - 1, 0)
+
+
+def _components(gram: sparse.csr_array) -> Codes:
+    _, labels = connected_components(gram, directed=False)
+    return np.asarray(labels, dtype=np.int64)
+
+
+def components_of(gram: sparse.csr_array, sizes: Sequence[int]) -> list[Codes]:
+    """Connected component of each level of each effect: within one, levels can be compared.
+
+    Abowd, Creecy & Kramarz (2002) for two effects. With more, an effect is compared through the graph of the two
+    largest effects, and a smaller effect through all of them.
+
+    Examples
+    --------
+    >>> codes = np.array([[0, 0], [1, 0], [2, 1]])
+    >>> design = dummies(codes, [3, 2])
+    >>> [part.tolist() for part in components_of(sparse.csr_array(design.T @ design), [3, 2])]
+    [[0, 0, 1], [0, 1]]
+    """
+    start = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    spans = [np.arange(a, b) for a, b in pairwise(start)]
+    largest = sorted(np.argsort(-np.asarray(sizes), kind="stable")[:2].tolist())
+    pair = np.concatenate([spans[f] for f in largest]) if spans else np.empty(0, dtype=np.int64)
+    labels = np.zeros(gram.shape[0], dtype=np.int64)
+    if len(pair):
+        labels[pair] = _components(sparse.csr_array(gram)[pair][:, pair])
+    everything = _components(gram)
+    return [labels[span] if f in largest else everything[span] for f, span in enumerate(spans)]
+
+
+def centred(values: Array, component: Codes, weight: Array) -> Array:
+    """Values (L,) or (L, k) minus the mean over the levels of their component that hold rows."""
+    live = (weight > 0).astype(np.float64)
+    count = np.maximum(np.bincount(component, weights=live), 1.0)
+    table = values.reshape(len(values), -1)
+    pick = sparse.csr_array((live, (component, np.arange(len(values)))), shape=(len(count), len(values)))
+    means = (pick @ table) / count[:, None]
+    return (table - means[component]).reshape(values.shape)
+
+
+def centred_variance(diagonal: Array, wide: Iterable[Array], component: Codes, weight: Array) -> Array:
+    """Variances (L,) of centred levels whose covariance is ``diag(diagonal)`` plus ``part @ part.T`` for each part (L, k) of ``wide``."""
+    live = (weight > 0).astype(np.float64)
+    count = np.maximum(np.bincount(component, weights=live), 1.0)[component]
+    total = np.bincount(component, weights=diagonal * live)[component]
+    own = diagonal * (1 - 2 / count) + total / count**2
+    for part in wide:
+        own = own + (centred(part, component, weight) ** 2).sum(axis=1)
+    return np.asarray(own)

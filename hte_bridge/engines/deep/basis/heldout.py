@@ -1,0 +1,232 @@
+"""Held-out predictions from the Gram matrix of the other folds, and the treatment's variance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+from joblib import Parallel, delayed
+
+from hte_bridge.arrays import Array, Codes
+from hte_bridge.engine import HeldOut
+from hte_bridge.engines.deep.basis.cells import TrainingFolds
+from hte_bridge.engines.deep.basis.composite_likelihood import composite_likelihood
+from hte_bridge.engines.deep.basis.data import Rows, sweeper
+from hte_bridge.engines.deep.basis.design import Design
+from hte_bridge.engines.deep.basis.normal_equations import ABSORBED, System, eliminate
+from hte_bridge.engines.deep.basis.stacked_mean import Functions, Inside, with_products
+from hte_bridge.engines.deep.basis.variance_components import solved_again, variance_components
+from hte_bridge.engines.deep.nuisance.gamma_glm import log_linear
+from hte_bridge.engines.deep.nuisance.quadratic_ridge import QuadraticRidge
+from hte_bridge.progress import steps
+
+FOLD_STEPS = 12
+LEAST_VARIANCE = 0.1  # of its mean: a smaller treatment variance would give a few rows most of the weight
+CHUNK_POINTS = 8_192
+
+
+def held_out_effects(
+    made: Design,
+    others: Sequence[Callable[[], TrainingFolds]],
+    moving: bool,
+    n_jobs: int | None = None,
+    cluster: Codes | None = None,
+    part: Codes | None = None,
+) -> tuple[HeldOut, dict[str, float]]:
+    """Held-out predictions of all rows, and the held-out losses.
+
+    With effects the functions are those of the other folds, and the effects are swept out within the held-out rows
+    (docs/architecture.md, Panels). Networks that saw the fold are not used, nor is a pair that only they found.
+
+    Parameters
+    ----------
+    made : Design
+    others : sequence of callable
+        For each fold, what makes its ``Others``.
+    moving : bool
+        Whether the treatment is still to be predicted (a panel); otherwise it is already T - e(X).
+    n_jobs : int, optional
+        Folds side by side.
+    cluster : array (n,), optional
+        Codes of the clusters within which errors move together.
+    part : array (n,), optional
+        Of a cross-section: codes of the parts of ``Others``.
+
+    Returns
+    -------
+    HeldOut
+        For a cross-section ``propensity`` is zero and ``outcome_mean`` is mu: the caller adds its own.
+    dict
+        Mean squared held-out residual of this model, the linear one and a constant effect.
+    """
+    rows = made.rows
+    cate, mean, dose = np.zeros(rows.n), np.zeros(rows.n), np.zeros(rows.n)
+    variance = np.ones(rows.n)
+    loss = {"deep": 0.0, "linear": 0.0, "constant effect": 0.0}
+    products = None if part is None else QuadraticRidge.of(rows.points[rows.point, : made.q], rows.weight)
+    done = Parallel(n_jobs=n_jobs, backend="threading")(
+        delayed(functions)(each, k, products is not None, moving, cluster)
+        for k, each in enumerate(steps(others, "deep: held-out effect"))
+    )
+    fitted, seen = [found for found, _ in done], [own for _, own in done]
+    if products is not None and part is not None:
+        fitted = with_products(seen, part, fitted, products, n_jobs)
+    for k, (found, every) in enumerate(zip(fitted, seen, strict=True)):
+        held = np.flatnonzero(rows.fold == k)
+        own = every.at(held)
+        points, place = np.unique(own.point, return_inverse=True)
+        within = sweeper(own) if rows.sizes else lambda values: values
+        t, y = own.treatment, own.outcome
+        extra = 0.0 if own.beside is None else own.beside
+        residual = within(y - found.drift[place] - found.beside * extra - found.beta[place] * t)
+        moved = within(t - found.dose[place]) if moving else t
+        cate[held], dose[held] = found.beta[place], t - moved
+        mean[held] = found.drift[place] + found.beside * extra  # without effects: no outcome of the fold
+        if moving:
+            mean[held] = y - moved * found.beta[place] - residual
+            variance[held] = held_out_variance(made, k, found, points, moved, place)
+        left = {"deep": residual} | simpler(found, own, place, within)
+        for name, miss in left.items():
+            loss[name] += float((own.weight * miss**2).sum()) / rows.n
+    return HeldOut(cate, mean, dose, variance if moving else None), loss
+
+
+def simpler(found: Functions, own: Rows, place: Codes, within: Callable[[Array], Array]) -> dict[str, Array]:
+    """Held-out residuals of the models whose effect is a line, or constant."""
+    t, y = own.treatment, own.outcome
+    extra = 0.0 if own.beside is None else own.beside
+    line = found.linear_drift[place] + found.linear_beside * extra + found.linear[place] * t
+    constant = found.drift[place] + found.beside * extra + found.constant * t
+    return {"linear": within(y - line), "constant effect": within(y - constant)}
+
+
+def functions(
+    others: Callable[[], TrainingFolds], fold: int, nested: bool, moving: bool, cluster: Codes | None
+) -> tuple[Functions, Rows]:
+    """Fit the other folds' sums and evaluate at the points of the fold; with ``nested`` at all, and with models without each part too.
+
+    Beside them the rows as the models see them.
+    """
+    train = others()
+    made, rows = train.made, train.rows
+    columns = made.columns(fold)
+    owner, _ = made.owner(columns, slopes=False)
+    whole = train.sums()
+    system = eliminate(whole, rows.sizes, columns, slopes=False, device=made.device)
+    if cluster is None:
+        of_outcome = system.target[:, 0], system.second[0, 0]
+        layer = variance_components(
+            system.gram, *of_outcome, system.freedom, owner, (0,), FOLD_STEPS, made.device
+        )
+    else:  # the design effect is asked of the rows that the fold's model sees
+        kept = rows.fold != fold
+        seen = replace(made, rows=rows.at(kept))
+        layer, _ = composite_likelihood(
+            seen, system, columns, owner, cluster=cluster[kept], max_steps=FOLD_STEPS
+        )
+    drifting = columns >= made.basis.size
+    dose = np.zeros(int(drifting.sum()))
+    absorbed = system.second[1, 1] <= ABSORBED * max(float(whole.second[1, 1]), 1e-300)
+    if moving and drifting.any() and not absorbed:  # one treated unit, and it is in the fold
+        inner = np.ix_(drifting, drifting)
+        own = np.unique(owner[drifting], return_inverse=True)[1].reshape(-1)
+        of_dose = system.target[drifting, 1], system.second[1, 1]
+        dose = variance_components(
+            system.gram[inner], *of_dose, system.freedom, own, (), FOLD_STEPS, made.device
+        ).mean
+    simple, linear = _linear(made, system, columns)
+    fits = {"deep": layer.mean, "linear": linear, "dose": _padded(dose, drifting)}
+    base = {name: _base(system, rows, fits[name]) for name in ("deep", "linear")}
+    for each in train.parts if nested and len(train.parts) > 1 else ():
+        less = eliminate(train.sums(each), rows.sizes, columns, slopes=False, device=made.device)
+        name = f"part {each}"
+        fits[name] = solved_again(layer, less.gram, less.target[:, 0], owner, made.device)
+        base[name] = _base(less, rows, fits[name])
+    points = np.unique(rows.point if nested else rows.point[rows.fold == fold])
+    tau, mu = _evaluate(made, columns, np.column_stack(list(fits.values())), points)
+    at = {name: (tau[:, k], mu[:, k]) for k, name in enumerate(fits)}
+    found = Functions(
+        at["deep"][0],
+        at["deep"][1] + base["deep"][0],
+        at["dose"][1],
+        simple,
+        at["linear"][0],
+        at["linear"][1] + base["linear"][0],
+        base["deep"][1],
+        base["linear"][1],
+        {
+            each: Inside(at[name][0], at[name][1] + base[name][0], base[name][1])
+            for each in train.parts
+            if (name := f"part {each}") in at
+        },
+    )
+    return found, rows
+
+
+def _base(system: System, rows: Rows, coefficients: Array) -> tuple[float, float]:
+    """Without effects: constant, and coefficient of what is beside it."""
+    if rows.sizes:
+        return 0.0, 0.0
+    free = system.project_target[:, 0] - system.project @ coefficients
+    return float(free[0]), float(free[1]) if len(free) > 1 else 0.0
+
+
+def _padded(values: Array, where: npt.NDArray[np.bool_]) -> Array:
+    out = np.zeros(len(where))
+    out[where] = values
+    return out
+
+
+def _linear(made: Design, system: System, columns: Codes) -> tuple[float, Array]:
+    """Constant effect, and coefficients (P,) of the model with linear tau and mu, by least squares."""
+    kinds = np.array([block.kind for block in made.basis.blocks])[made.basis.owner]
+    kinds = np.concatenate([kinds, kinds[made.drift]])[columns]
+    chosen = np.flatnonzero((kinds == "constant") | (kinds == "linear"))
+    gram = system.gram[np.ix_(chosen, chosen)]
+    found = np.linalg.lstsq(gram, system.target[chosen, 0], rcond=1e-10)[0]
+    plain = np.flatnonzero((kinds == "constant") | ((columns >= made.basis.size) & (kinds == "linear")))
+    alone = np.linalg.lstsq(system.gram[np.ix_(plain, plain)], system.target[plain, 0], rcond=1e-10)[0]
+    full = np.zeros(len(columns))
+    full[chosen] = found
+    return float(alone[0]), full
+
+
+def _evaluate(made: Design, columns: Codes, coefficients: Array, points: Codes) -> tuple[Array, Array]:
+    """Tau and mu (m, k) of k coefficient vectors (P, k) at some points."""
+    width = made.basis.size
+    full = np.zeros((width + int(made.drift.sum()), coefficients.shape[1]))
+    full[columns] = coefficients
+    tau, mu = (np.empty((len(points), coefficients.shape[1])) for _ in range(2))
+    for start in range(0, len(points), CHUNK_POINTS):
+        here = slice(start, start + CHUNK_POINTS)
+        f = made.basis.features(made.rows.points[points[here]]).astype(np.float64)
+        tau[here], mu[here] = f @ full[:width], f[:, made.drift] @ full[width:]
+    return tau, mu
+
+
+def held_out_variance(
+    made: Design, fold: int, found: Functions, points: Codes, moved: Array, place: Codes
+) -> Array:
+    """Fitted E[(T - propensity)^2 | x] of the held-out rows, at least a tenth of its mean.
+
+    A log-linear model in the covariates and their squares, fitted to the squared within-effects treatment of the
+    other folds; then scaled so that ``moved**2`` over it averages one, which a change in how many rows each effect
+    has between folds would otherwise undo.
+    """
+    rows, q = made.rows, made.q
+    train: Rows = rows.at(rows.fold != fold)
+    shape = _design_of_variance(made, rows.points[:, :q])
+    square = sweeper(train)(train.treatment) ** 2
+    coefficient = log_linear(shape[train.point], square, train.weight)
+    fitted = np.exp(np.clip(shape[points] @ coefficient, -30, 30))[place]
+    weight = rows.weight[rows.fold == fold]
+    fitted = np.maximum(fitted, LEAST_VARIANCE * np.average(fitted, weights=weight))
+    return np.asarray(fitted * np.average(moved**2 / fitted, weights=weight))
+
+
+def _design_of_variance(made: Design, points: Array) -> Array:
+    q = made.q
+    z = np.clip((points - made.basis.centre[:q]) / made.basis.scale[:q], -3, 3)
+    return np.hstack([np.ones((len(z), 1)), z, z**2 - 1])

@@ -1,0 +1,294 @@
+"""Networks for tau(x) and mu(x) in one model with the effects, several at once, cross-fitted by fold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from joblib import Parallel, delayed
+
+from hte_bridge.arrays import Array
+from hte_bridge.engines.deep.basis.data import Rows, sweeper
+from hte_bridge.engines.deep.basis.ensemble import CHUNK_POINTS, ENSEMBLE, Ensemble, Inputs, encode, forward
+from hte_bridge.engines.deep.basis.features import knots
+from hte_bridge.engines.deep.store.checkpoint import NOWHERE, Checkpoint
+from hte_bridge.engines.deep.store.threads import threads
+from hte_bridge.errors import DidNotConverge
+from hte_bridge.progress import steps
+
+ROWS_SEEN = 1_500_000  # rows times epochs that a network is shown, more or less
+FEWEST_EPOCHS, MOST_EPOCHS = 8, 24
+MOST_ROWS = 150_000  # per network; several networks see different rows
+HELD_BACK = 0.1  # of the rows, to stop by
+INPUT_BINS = 12
+SWEEPS = 3
+LEARNING_RATE = 4e-3
+RESTARTS = 3
+
+
+@dataclass(frozen=True)
+class TauNetOptions:
+    """How the networks of a panel or large cross-section are trained.
+
+    Parameters
+    ----------
+    plain, ramps : int
+        Networks per fold on standardised covariates, and on their piecewise-linear encoding.
+    hidden : tuple of int
+    epochs : int
+        At most; fewer where there are many rows.
+    device : str
+    """
+
+    plain: int = 2
+    ramps: int = 1
+    hidden: tuple[int, ...] = (64, 64)
+    epochs: int = MOST_EPOCHS
+    device: str = "cpu"
+
+    def epochs_for(self, n: int) -> int:
+        """Passes over n rows."""
+        return min(self.epochs, int(np.clip(ROWS_SEEN / max(n, 1), FEWEST_EPOCHS, MOST_EPOCHS)))
+
+
+def crossfit_nets(
+    seen: Sequence[Rows],
+    z: Array,
+    seed: int,
+    options: TauNetOptions,
+    n_jobs: int | None = None,
+    checkpoint: Checkpoint = NOWHERE,
+) -> list[list[Ensemble]]:
+    """For each fold, ensembles trained on the other folds, in parallel through joblib.
+
+    Parameters
+    ----------
+    seen : sequence of Rows
+        For each fold all rows, as its networks are to see them.
+    z : array (m, q)
+        Standardised points.
+    seed : int
+    options : TauNetOptions
+    n_jobs : int, optional
+        Ensembles trained side by side; the numbers are the same.
+    checkpoint : Checkpoint
+        Where each ensemble is left as soon as it is trained, by the process that trained it.
+
+    Returns
+    -------
+    list of list of Ensemble
+        Per fold, one ensemble per kind of input.
+    """
+    kinds: list[tuple[Inputs, int]] = [("plain", options.plain), ("ramps", options.ramps)]
+    kinds = [(kind, number) for kind, number in kinds if number]
+    jobs = [(k, kind, number) for k in range(len(seen)) for kind, number in kinds]
+    kept = {
+        id(rows): checkpoint.under(rows, z, seed, options) for rows in {id(own): own for own in seen}.values()
+    }
+    done = Parallel(n_jobs=n_jobs)(
+        delayed(kept[id(seen[k])].attempt)(
+            f"network-{kind}-{k}",
+            ENSEMBLE,
+            train,
+            seen[k].at(seen[k].fold != k),
+            z,
+            kind,
+            number,
+            seed + 101 * k,
+            options,
+        )
+        for k, kind, number in steps(jobs, "deep: networks")
+    )
+    for _, trouble in done:
+        checkpoint.say(trouble)
+    found = [ensemble for ensemble, _ in done]
+    return [[found[k * len(kinds) + j] for j in range(len(kinds))] for k in range(len(seen))]
+
+
+def train(rows: Rows, z: Array, inputs: Inputs, number: int, seed: int, options: TauNetOptions) -> Ensemble:
+    """Train networks on some rows, from another seed where a loss is not finite.
+
+    Raises
+    ------
+    DidNotConverge
+        If three seeds fail.
+    """
+    rng = np.random.default_rng(seed)
+    if rows.n > MOST_ROWS:
+        rows = rows.at(np.sort(rng.choice(rows.n, MOST_ROWS, replace=False)))
+    with threads(1):
+        slopes, rest, scale = warm_start(rows, z)
+        at = tuple(knots(column, INPUT_BINS) for column in z.T) if inputs == "ramps" else ()
+        at = tuple(own if len(own) > 1 else np.array([own[0], own[0] + 1]) for own in at)
+        for restart in range(RESTARTS):
+            layers = _train(rows, z, at, rest / scale, number, seed + 7 * restart, options)
+            if layers is not None:
+                return Ensemble(inputs, at, layers, slopes, scale)
+    raise DidNotConverge(
+        f"The loss of the networks for tau must stay finite. It was not from {RESTARTS} seeds on {rows.n:,} rows. "
+        "Rescale covariates or an outcome with extreme values."
+    )
+
+
+def warm_start(rows: Rows, z: Array) -> tuple[Array, Array, float]:
+    """Linear tau and mu (2, q + 1) by least squares within the effects, what they leave (n,), and its sd."""
+    x = np.hstack([np.ones((rows.n, 1)), z[rows.point]])
+    columns = np.hstack([rows.treatment[:, None] * x, x[:, 1:]])
+    within = sweeper(rows)
+    inside, y = within(columns), within(rows.outcome)
+    gram = inside.T @ (rows.weight[:, None] * inside)
+    ridge = 1e-3 * gram.diagonal() + 1e-9 * gram.diagonal().max()
+    found = np.linalg.solve(gram + np.diag(ridge), inside.T @ (rows.weight * y))
+    q = z.shape[1]
+    slopes = np.vstack([found[: q + 1], np.concatenate([[0.0], found[q + 1 :]])])
+    rest = rows.outcome - columns @ found
+    return slopes, rest, float(np.sqrt(np.average(within(rest) ** 2, weights=rows.weight))) or 1.0
+
+
+def by_level(values: torch.Tensor, codes: torch.Tensor, size: int) -> torch.Tensor:
+    """Sums (size,) of values (n,) by level, in the same order each time: on a CUDA device ``index_add_`` has none."""
+    total = torch.zeros(size, dtype=values.dtype, device=values.device)
+    if values.is_cuda:
+        return total.index_put_((codes,), values, accumulate=True)
+    return total.index_add_(0, codes, values)
+
+
+def _start(
+    number: int, width: int, hidden: tuple[int, ...], generator: torch.Generator
+) -> list[torch.Tensor]:
+    layers: list[torch.Tensor] = []
+    for _ in range(2):
+        widths = (width, *hidden, 1)
+        for k, (a, b) in enumerate(pairwise(widths)):
+            size = 0.0 if k == len(hidden) else (2.0 / a) ** 0.5
+            layers.append(torch.randn((number, a, b), generator=generator, dtype=torch.float32) * size)
+            layers.append(torch.zeros((number, 1, b), dtype=torch.float32))
+    return layers
+
+
+def _train(
+    rows: Rows,
+    z: Array,
+    at: tuple[Array, ...],
+    target: Array,
+    number: int,
+    seed: int,
+    options: TauNetOptions,
+) -> tuple[npt.NDArray[np.float32], ...] | None:
+    """Weights at the epoch of least held-back loss; ``None`` where a loss was not finite."""
+    race = _Race(rows, z, at, target, number, seed, options)
+    for _ in range(options.epochs_for(rows.n)):
+        race.epoch()
+        race.sweep()
+        if not race.record():
+            return None
+    return tuple(each.cpu().numpy() for each in race.best)
+
+
+class _Race:
+    """Networks in training: state that changes step by step, dropped at the end."""
+
+    def __init__(
+        self,
+        rows: Rows,
+        z: Array,
+        at: tuple[Array, ...],
+        target: Array,
+        number: int,
+        seed: int,
+        options: TauNetOptions,
+    ) -> None:
+        device, single = options.device, torch.float32
+        self.rng = np.random.default_rng(seed)
+        used, place = np.unique(rows.point, return_inverse=True)
+        self.x = encode(torch.as_tensor(z[used], dtype=single, device=device), at)
+        self.place = torch.as_tensor(place, device=device)
+        middle = float(np.average(rows.treatment, weights=rows.weight))
+        self.t = torch.as_tensor(rows.treatment - middle, dtype=single, device=device)
+        self.y = torch.as_tensor(target, dtype=single, device=device)
+        self.weight = torch.as_tensor(rows.weight, dtype=single, device=device)
+        self.codes = torch.as_tensor(rows.effects, device=device).T.contiguous()
+        self.sizes = rows.sizes
+        held = torch.zeros(rows.n, dtype=torch.bool)
+        held[torch.as_tensor(self.rng.permutation(rows.n)[: int(HELD_BACK * rows.n)])] = True
+        self.held = held.to(device)
+        self.kept = np.flatnonzero(~held.numpy())
+        self.effects = [torch.zeros((number, size), dtype=single, device=device) for size in rows.sizes]
+        self.shift = torch.zeros((number, 1), dtype=single, device=device)
+        generator = torch.Generator().manual_seed(seed)
+        start = _start(number, self.x.shape[1], options.hidden, generator)
+        self.layers = [each.to(device).requires_grad_(True) for each in start]
+        self.half = len(self.layers) // 2
+        self.fixed = torch.zeros((number, rows.n), dtype=single, device=device)
+        self.batch = int(np.clip(len(self.kept) // 40, 64, 1_024))
+        per_epoch = -(-len(self.kept) // self.batch)
+        self.optimiser = torch.optim.AdamW(self.layers, lr=LEARNING_RATE, weight_decay=1e-3)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimiser,
+            max_lr=LEARNING_RATE,
+            total_steps=per_epoch * options.epochs_for(rows.n),
+            pct_start=0.2,
+        )
+        self.least = torch.full((number,), float("inf"), dtype=single, device=device)
+        self.best = [each.detach().clone() for each in self.layers]
+        self.sweep()
+
+    def epoch(self) -> None:
+        """One pass over the kept rows, each network in its own order."""
+        number = len(self.least)
+        order = torch.as_tensor(np.stack([self.rng.permutation(self.kept) for _ in range(number)]))
+        order = order.to(self.x.device)
+        for start in range(0, order.shape[1], self.batch):
+            chosen = order[:, start : start + self.batch]
+            x = self.x[self.place[chosen]]
+            tau, mu = forward(x, self.layers[: self.half]), forward(x, self.layers[self.half :])
+            miss = self.y[chosen] - self.fixed.gather(1, chosen) - mu - self.t[chosen] * tau
+            loss = (self.weight[chosen] * miss**2).mean(dim=1).sum()
+            self.optimiser.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self.layers, 5.0 * number)
+            self.optimiser.step()
+            self.schedule.step()
+
+    def sweep(self) -> None:
+        """Effects given the networks, by a few rounds of means over the kept rows of each level."""
+        with torch.no_grad():
+            tau, mu = self._surfaces()
+            rest = self.y - mu[:, self.place] - self.t * tau[:, self.place]
+            kept = torch.where(self.held, torch.zeros_like(self.weight), self.weight)
+            for _ in range(SWEEPS):
+                for f, size in enumerate(self.sizes):
+                    own = rest - self._sum(skip=f)
+                    total = torch.stack([by_level(each, self.codes[f], size) for each in own * kept])
+                    self.effects[f] = total / by_level(kept, self.codes[f], size).clamp_min(1e-9)
+                if not self.sizes:
+                    self.shift = (rest * kept).sum(dim=1, keepdim=True) / kept.sum()
+            self.fixed = self._sum()
+            self.rest = rest - self.fixed
+
+    def record(self) -> bool:
+        """Keep the weights of each network whose held-back loss is the least so far; false if one is not finite."""
+        loss = (self.weight * self.rest**2)[:, self.held].mean(dim=1)
+        better = loss < self.least
+        self.least = torch.where(better, loss, self.least)
+        for best, now in zip(self.best, self.layers, strict=True):
+            best[better] = now.detach()[better]
+        return bool(torch.isfinite(loss).all())
+
+    def _sum(self, skip: int = -1) -> torch.Tensor:
+        total = self.shift.expand(-1, len(self.y)).clone()
+        for f, values in enumerate(self.effects):
+            if f != skip:
+                total += values[:, self.codes[f]]
+        return total
+
+    def _surfaces(self) -> tuple[torch.Tensor, torch.Tensor]:
+        parts = []
+        for start in range(0, len(self.x), CHUNK_POINTS):
+            x = self.x[start : start + CHUNK_POINTS].expand(len(self.least), -1, -1)
+            parts.append((forward(x, self.layers[: self.half]), forward(x, self.layers[self.half :])))
+        return torch.cat([a for a, _ in parts], dim=1), torch.cat([b for _, b in parts], dim=1)

@@ -1,0 +1,141 @@
+"""Held-out predictions from the Gram matrix of the other folds, and the treatment's variance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from joblib import Parallel, delayed
+
+from hte_bridge.arrays import Array, Codes
+from hte_bridge.engines.deep.basis.data import Rows
+from hte_bridge.engines.deep.nuisance.crossfit import stack
+from hte_bridge.engines.deep.nuisance.quadratic_ridge import NOISE_TO_SIGNAL, QuadraticRidge
+
+Job = tuple[int, int | None]  # a fold, and the part that is left out beside it
+
+
+@dataclass(frozen=True, eq=False)
+class Functions:
+    """What models of the other folds say at a fold's points.
+
+    Parameters
+    ----------
+    beta, drift, dose : array (m,)
+        Effect, mu and E[T | x], at the points asked for; without effects mu holds the constant.
+    constant : float
+        Effect under the model in which it does not vary.
+    linear : array (m,)
+        Effect under the linear model.
+    beside, linear_beside : float
+        Coefficient of the column beside the constant, under either model; zero where there is none.
+    inside : mapping of int to Inside
+        What models say that have not seen a part of the other folds either.
+    """
+
+    beta: Array
+    drift: Array
+    dose: Array
+    constant: float
+    linear: Array
+    linear_drift: Array
+    beside: float = 0.0
+    linear_beside: float = 0.0
+    inside: Mapping[int, Inside] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Inside:
+    """Effect and mu (m,), and the coefficient of the column beside the constant, by a model that has not seen a part either."""
+
+    beta: Array
+    drift: Array
+    beside: float
+
+
+def with_products(
+    seen: Sequence[Rows],
+    part: Codes,
+    fitted: Sequence[Functions],
+    products: QuadraticRidge,
+    n_jobs: int | None,
+) -> list[Functions]:
+    """Functions at the points of their folds, mu stacked with regressions on squares and products by the loss in parts left out.
+
+    The regressions see, of the other folds, the outcome less what those folds' own model gives to the treatment. Shares of a fold are learned
+    from the others' rows, each predicted without its part.
+
+    Parameters
+    ----------
+    seen : sequence of Rows
+        For each fold, the rows as its model sees them.
+    part : array (n,)
+        Codes of the parts that are left out beside a fold.
+    fitted : sequence of Functions
+        Of each fold, at all points.
+    products : Products
+    n_jobs : int, optional
+    """
+    jobs: list[Job] = [(k, None) for k in range(len(fitted))]
+    jobs += [(k, each) for k, found in enumerate(fitted) for each in found.inside]
+    less = {job: less_effect(seen[job[0]], fitted[job[0]], job[1]) for job in jobs}
+    said = predictions(seen[0].fold, part, less, products, n_jobs)
+    return [
+        stacked(own, part, found, k, {job: (less[job], said[job]) for job in jobs if job[0] == k})
+        for k, (own, found) in enumerate(zip(seen, fitted, strict=True))
+    ]
+
+
+def less_effect(rows: Rows, found: Functions, part: int | None) -> Array:
+    """Outcome (n,) less what a fold's model, or that without a part too, gives to the treatment."""
+    own = found if part is None else found.inside[part]
+    beside = np.zeros(rows.n) if rows.beside is None else rows.beside
+    return np.asarray(rows.outcome - own.beta[rows.point] * rows.treatment - own.beside * beside)
+
+
+def predictions(
+    fold: Codes, part: Codes, less: dict[Job, Array], products: QuadraticRidge, n_jobs: int | None
+) -> dict[Job, Array]:
+    """Of each job the regressions' predictions (n, penalties), at the rows that were left out; those that leave out the same share their factors."""
+    alike: dict[bytes, list[Job]] = {}
+    for k, own in less:
+        alike.setdefault(((fold == k) | (part == own if own is not None else False)).tobytes(), []).append(
+            (k, own)
+        )
+
+    def predict(left: bytes, own: list[Job]) -> list[Array]:
+        rows = np.flatnonzero(np.frombuffer(left, dtype=bool))
+        found = products.several(rows, np.column_stack([less[job] for job in own]))
+        every = np.full((len(own), len(fold), len(NOISE_TO_SIGNAL)), np.nan)
+        every[:, rows] = found
+        return list(every)
+
+    made = Parallel(n_jobs=n_jobs, backend="threading")(delayed(predict)(*each) for each in alike.items())
+    return {
+        job: each
+        for own, found in zip(alike.values(), made, strict=True)
+        for job, each in zip(own, found, strict=True)
+    }
+
+
+def stacked(
+    rows: Rows, part: Codes, found: Functions, fold: int, by_job: dict[Job, tuple[Array, Array]]
+) -> Functions:
+    """One fold's functions at its own points, mu stacked."""
+    columns, target = np.full((rows.n, 1 + len(NOISE_TO_SIGNAL)), np.nan), np.full(rows.n, np.nan)
+    for own, inside in found.inside.items():
+        here = np.flatnonzero((part == own) & (rows.fold != fold))
+        less, said = by_job[fold, own]
+        columns[here] = np.column_stack([inside.drift[rows.point[here]], said[here]])
+        target[here] = less[here]
+    rest = np.flatnonzero(~np.isnan(target))
+    alone = np.eye(1, columns.shape[1])[0]  # nothing to learn shares from: the blocks
+    share = stack(columns[rest], target[rest], rows.weight[rest]) if len(rest) else alone
+    test = np.flatnonzero(rows.fold == fold)
+    mean = np.column_stack([found.drift[rows.point[test]], by_job[fold, None][1][test]]) @ share
+    points, place = np.unique(rows.point[test], return_inverse=True)
+    drift = np.empty(len(points))
+    drift[place] = mean  # rows with the same covariates have the same mean
+    narrow = {name: getattr(found, name)[points] for name in ("beta", "linear", "linear_drift")}
+    return replace(found, drift=drift, inside={}, **narrow)

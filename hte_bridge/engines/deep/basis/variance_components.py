@@ -1,0 +1,258 @@
+"""One variance per block and the noise, from the marginal likelihood, by fixed-point steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from hte_bridge.arrays import Array, Codes
+from hte_bridge.engines.deep.store.linear_algebra import Factor, HostFactor, factor, product
+
+STEPS, FEWEST_STEPS = 60, 3
+CLOSE = 0.05  # gain in log evidence below which a step is the last: blocks that it cannot tell apart keep a variance
+GONE = 0.02  # a block whose prior allows it fewer degrees of freedom than this is set aside for good
+STRIDE = 1.5  # steps in the logs of the variances are this much longer than the fixed point's own
+LONGEST = 2.5  # and never longer than this
+
+
+@dataclass(frozen=True, eq=False)
+class LastLayer:
+    """Posterior of the coefficients given the variances.
+
+    Parameters
+    ----------
+    mean : array (P,)
+    factor : Factor
+        Of the coefficients' precision, for the columns in ``live``; ``covariance`` is its inverse.
+    live : array
+        Columns whose block has not been set aside; the others have mean and variance zero.
+    variance : array (B,)
+        Of each block; infinite where it has no prior.
+    noise : float
+        Variance of the errors, times ``temper``.
+    freedom : array (B,)
+        Effective degrees of freedom of each block.
+    steps : int
+        Fixed-point steps taken.
+    converged : bool
+    log_evidence : float
+        Log marginal likelihood at these variances, up to a constant that all models of the same rows (and temper) share.
+    temper : float
+        Rows that count as one: the likelihood is taken to the power of one over this.
+    """
+
+    mean: Array
+    factor: Factor
+    live: Codes
+    variance: Array
+    noise: float
+    freedom: Array
+    steps: int
+    converged: bool
+    log_evidence: float
+    temper: float = 1.0
+
+    @property
+    def error_variance(self) -> float:
+        """Variance of the errors."""
+        return self.noise / self.temper
+
+    @cached_property
+    def covariance(self) -> Array:
+        """Covariance (live, live) of the coefficients."""
+        return self.factor.inverse()
+
+
+def solved_again(layer: LastLayer, gram: Array, target: Array, owner: Codes, device: str = "cpu") -> Array:
+    """Coefficients (P,) of other normal equations of the same columns at a layer's variances and noise."""
+    live = layer.live
+    own = factor(gram[np.ix_(live, live)], 1 / layer.variance[owner[live]], layer.noise, device)
+    full = np.zeros(len(target))
+    full[live] = own.solve(target[live] / layer.noise)
+    return full
+
+
+def variance_components(
+    gram: Array,
+    target: Array,
+    second: float,
+    freedom: int,
+    owner: Codes,
+    free: Codes | tuple[int, ...] = (),
+    max_steps: int = STEPS,
+    device: str = "cpu",
+    temper: float = 1.0,
+) -> LastLayer:
+    """Variances by ``v = |m|^2 / (K - tr(V) / v)``, noise by the residual sum over its degrees of freedom.
+
+    MacKay (1992), Neural Computation 4(3), section 4.3; Tipping (2001), JMLR 1.
+
+    Parameters
+    ----------
+    gram, target : array (P, P), (P,)
+        Normal equations net of the effects.
+    second : float
+        Sum of squares of the outcome, net of the effects.
+    freedom : int
+        Rows minus the rank of the effects.
+    owner : array (P,)
+        Block of each column; blocks are numbered without gaps.
+    free : sequence of int
+        Blocks without a prior.
+    max_steps : int
+    device : str
+        Where the matrix is factored.
+    temper : float
+        Rows that count as one, where errors move together (``composite_likelihood.py``).
+    """
+    second = (
+        second if second > 0 else 1.0
+    )  # of an outcome that the effects explain nothing is left: any scale will do
+    state = _State.begin(gram, second, freedom, owner, free, device, temper)
+    before = -np.inf
+    while True:
+        state.update(target, second)
+        converged = state.step >= FEWEST_STEPS and abs(state.height - before) < CLOSE
+        if converged or state.step >= max_steps:
+            break
+        before = state.height
+        state.move(target, second)
+    full = np.zeros(len(owner))
+    full[state.live] = state.mean
+    return LastLayer(
+        full,
+        state.factor,
+        state.live,
+        state.variance,
+        state.noise,
+        state.gamma,
+        state.step,
+        converged,
+        state.height,
+        temper,
+    )
+
+
+@dataclass(eq=False)
+class _State:
+    """Variances on their way: blocks (B,), live columns and their normal equations, and the posterior given them."""
+
+    owner: Codes
+    fixed: npt.NDArray[np.bool_]
+    size: Array
+    scale: Array
+    freedom: int
+    variance: Array
+    noise: float
+    live: Codes
+    gram: Array
+    mean: Array
+    factor: Factor
+    gamma: Array
+    device: str
+    temper: float
+    height: float = -np.inf
+    step: int = 0
+
+    @classmethod
+    def begin(
+        cls,
+        gram: Array,
+        second: float,
+        freedom: int,
+        owner: Codes,
+        free: Codes | tuple[int, ...],
+        device: str,
+        temper: float,
+    ) -> _State:
+        """Every block alike: a tenth of the outcome's variance, shared by the root of their number."""
+        blocks = int(owner.max()) + 1
+        fixed = np.isin(np.arange(blocks), np.asarray(free, dtype=np.int64))
+        size = np.bincount(owner, minlength=blocks).astype(np.float64)
+        scale = np.bincount(
+            owner, weights=gram.diagonal(), minlength=blocks
+        )  # of a function with variance one
+        variance = np.where(fixed, np.inf, second / np.maximum(scale, 1e-300) / (10 * np.sqrt(blocks)))
+        variance[scale <= 1e-12 * max(scale.max(), 1e-300)] = 0.0
+        noise, none = temper * max(second / max(freedom, 1), 1e-300), np.zeros(0)
+        live = np.flatnonzero(variance[owner] > 0)
+        own = gram if len(live) == len(gram) else gram[np.ix_(live, live)]
+        empty = HostFactor(np.zeros((0, 0)), none)
+        return cls(
+            owner,
+            fixed,
+            size,
+            scale.astype(np.float64),
+            freedom,
+            variance,
+            noise,
+            live,
+            own,
+            none,
+            empty,
+            none,
+            device,
+            temper,
+        )
+
+    def update(self, target: Array, second: float) -> None:
+        """Posterior, degrees of freedom and log evidence (up to a constant) given the variances."""
+        own, live = self.owner[self.live], self.live
+        self.factor = factor(self.gram, 1 / self.variance[own], self.noise, self.device)
+        self.mean = self.factor.solve(target[live] / self.noise)
+        used = (self.variance > 0) & ~self.fixed
+        quadratic = (second - float(target[live] @ self.mean)) / self.noise
+        prior = float(self.size[used] @ np.log(self.variance[used]))
+        self.height = -0.5 * (
+            quadratic
+            + self.freedom / self.temper * np.log(self.noise)
+            + self.factor.log_determinant()
+            + prior
+        )
+        trace = np.bincount(own, weights=self.factor.inverse_diagonal(), minlength=len(self.size))
+        gamma = np.where(self.variance > 0, self.size, 0.0)
+        gamma[used] -= trace[used] / self.variance[used]
+        self.gamma = np.clip(gamma, 1e-12, self.size)
+
+    def move(self, target: Array, second: float) -> None:
+        """One long fixed-point step; blocks that are left with next to nothing are set aside."""
+        own, live = self.owner[self.live], self.live
+        square = np.bincount(own, weights=self.mean**2, minlength=len(self.size))
+        residual = second - 2 * float(self.mean @ target[live])
+        residual += float(self.mean @ (self.gram @ self.mean))
+        spent = float(self.gamma[self.variance > 0].sum())
+        self.noise = self.temper * max(residual, 1e-12 * second) / max(self.freedom - spent, 1.0)
+        used = (self.variance > 0) & ~self.fixed
+        ratio = np.maximum(square[used] / self.gamma[used], 1e-300) / self.variance[used]
+        self.variance = self.variance.copy()
+        self.variance[used] *= np.exp(np.clip(STRIDE * np.log(ratio), -LONGEST, LONGEST))
+        self.variance[used & (self.variance * self.scale < GONE * self.noise)] = 0.0
+        kept = np.flatnonzero(self.variance[own] > 0)
+        if len(kept) < len(live):
+            self.live, self.gram = live[kept], self.gram[np.ix_(kept, kept)]
+        self.step += 1
+
+
+def scale_uncertainty(
+    layer: LastLayer, owner: Codes, free: Codes | tuple[int, ...] = (), device: str = "cpu"
+) -> Array:
+    """Covariance (live, live) that not knowing the variances adds to the coefficients.
+
+    The first-order correction of Kass & Steffey (1989), JASA 84(407), eq. 3.5: with v the variance of a block,
+    ``dm / dlog v = V (m_g / v)``, and the log of a variance that gamma coefficients tell of has variance
+    ``2 / gamma`` (at most 2: the prior on the log of the scale is not wider).
+    """
+    own, count = owner[layer.live], len(layer.variance)
+    parts = []
+    for block in np.setdiff1d(np.arange(count), np.asarray(free, dtype=np.int64)):
+        inside = np.flatnonzero(own == block)
+        if len(inside):
+            pull = layer.covariance[:, inside] @ (layer.mean[layer.live][inside] / layer.variance[block])
+            parts.append(pull * (2 / max(layer.freedom[block], 1.0)) ** 0.5)
+    if not parts:
+        return np.zeros_like(layer.covariance)
+    wide = np.column_stack(parts)
+    return product(wide, wide.T, device)

@@ -1,0 +1,72 @@
+"""Draws from the hyperparameters' posterior by Hamiltonian Monte Carlo."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hte_bridge.arrays import Array
+from hte_bridge.engines.deep.gp.covariance import Data
+from hte_bridge.engines.deep.gp.hyperparameters import Hyperparameters
+from hte_bridge.engines.deep.gp.laplace import STEP, Laplace
+from hte_bridge.engines.deep.gp.likelihood import LogPosterior
+
+LEAP = 0.5  # in standard deviations of the normal approximation
+SHARE_OF_LEAP = (
+    0.4,
+    1.1,
+)  # drawn for each trajectory: where the posterior is narrow a chain with one leap would be stuck
+LEAPS = 7  # of a trajectory: the posterior has directions several times as wide as at its mode
+WARM_UP = 8  # trajectories
+WANTED = 0.8  # share of trajectories taken, towards which the leap is adapted in the warm-up
+OUTLYING = 3.0  # nats per scale below the mode at which a chain does not begin
+
+
+def hamiltonian(
+    laplace: Laplace, rows: Data, scales: Hyperparameters, n_draws: int, seed: int
+) -> tuple[Array, Array, float]:
+    """Draws from the scales' posterior by Hamiltonian Monte Carlo in the coordinates of the normal approximation.
+
+    It begins at a draw from that approximation, not at the mode, of which a short chain would keep the memory: the mode is at lengths that
+    fit, and most of the posterior at longer ones. Trajectories are long enough to reach them (Neal, 2011, Handbook of Markov Chain Monte
+    Carlo, ch. 5); the end of each is a draw.
+
+    Returns
+    -------
+    draws : array (n_draws, size)
+    values : array (n_draws,)
+        Log posterior there.
+    accepted : float
+        Share of trajectories taken.
+    """
+    rng, density = np.random.default_rng(seed), LogPosterior(rows, scales)
+
+    def at(z: Array) -> tuple[float, Array]:
+        value, gradient = density(laplace.at_normal(z))
+        return value, laplace.root.T @ gradient
+
+    z = rng.normal(size=len(laplace.root))
+    value, gradient = at(z)
+    while not value > laplace.mode.value - OUTLYING * len(z) and np.abs(z).max() > STEP:
+        z = 0.7 * z
+        value, gradient = at(z)
+    draws, values, accepted, size = [], [], 0, LEAP
+    for k in range(WARM_UP + n_draws):
+        momentum = rng.normal(size=len(z))
+        leap = size * rng.uniform(*SHARE_OF_LEAP)
+        new, new_value, new_gradient, speed = z, value, gradient, momentum
+        for _ in range(LEAPS):
+            speed = speed + 0.5 * leap * new_gradient
+            new = new + leap * speed
+            new_value, new_gradient = at(new)
+            speed = speed + 0.5 * leap * new_gradient
+        gain = float(new_value - 0.5 * speed @ speed - value + 0.5 * momentum @ momentum)
+        chance = float(np.exp(min(gain, 0.0))) if np.isfinite(gain) else 0.0
+        if k < WARM_UP:
+            size = min(size * float(np.exp(0.5 * (chance - WANTED))), LEAP)
+        if rng.random() < chance:
+            z, value, gradient = new, new_value, new_gradient
+            accepted += k >= WARM_UP
+        if k >= WARM_UP:
+            draws.append(laplace.at_normal(z))
+            values.append(value)
+    return np.array(draws), np.array(values), accepted / n_draws

@@ -1,0 +1,158 @@
+"""The mode of the hyperparameters' posterior, and the normal approximation there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import optimize
+
+from hte_bridge.arrays import Array
+from hte_bridge.engines.deep.gp.covariance import Data
+from hte_bridge.engines.deep.gp.hyperparameters import HIGHEST, LONG_SD, LOWEST, Hyperparameters
+from hte_bridge.engines.deep.gp.likelihood import LogPosterior
+
+STEP = 1e-3  # of the differences of gradients, in log scales
+FLOOR = LONG_SD**-2  # of the Hessian's eigenvalues: nothing is wider than the widest prior
+MOST_STEPS, CLOSE = (
+    10,
+    0.2,
+)  # from a mode on fewer rows: at most, and gain in log posterior below which it is there
+
+
+@dataclass(frozen=True, eq=False)
+class Mode:
+    """Most probable log scales.
+
+    Parameters
+    ----------
+    theta : array (size,)
+    value : float
+        Log posterior there.
+    converged : bool
+    evaluations : int
+    """
+
+    theta: Array
+    value: float
+    converged: bool
+    evaluations: int
+
+
+def find_mode(
+    rows: Data,
+    scales: Hyperparameters,
+    start: Array | None = None,
+    max_steps: int = 200,
+    tolerance: float = 1e-9,
+) -> Mode:
+    """Climb the log posterior by L-BFGS-B with analytic gradients."""
+
+    density = LogPosterior(rows, scales)
+
+    def objective(theta: Array) -> tuple[float, Array]:
+        value, gradient = density(theta)
+        return (-value, -gradient) if np.isfinite(value) else (1e10, np.zeros_like(theta))
+
+    found: Any = optimize.minimize(
+        objective,
+        scales.start() if start is None else start,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=scales.bounds(),
+        options={"maxiter": max_steps, "ftol": tolerance, "gtol": 1e-4, "maxcor": 20},
+    )
+    finite = bool(np.isfinite(found.fun) and found.fun < 1e9)
+    return Mode(np.asarray(found.x), -float(found.fun), finite and found.status in (0, 1), int(found.nfev))
+
+
+def curvature(mode: Array, rows: Data, scales: Hyperparameters) -> Array:
+    """Minus the Hessian of the log posterior at ``mode``, by differences of gradients, symmetric."""
+    density = LogPosterior(rows, scales)
+    here = density(mode)[1]
+    hessian = np.array([here - density(mode + STEP * each)[1] for each in np.eye(len(mode))]) / STEP
+    return np.asarray((hessian + hessian.T) / 2)
+
+
+@dataclass(frozen=True, eq=False)
+class Laplace:
+    """Normal approximation of the scales' posterior: ``theta = mode + root @ z``, z standard normal.
+
+    Parameters
+    ----------
+    mode : Mode
+    curved : array (size, size)
+        Minus the Hessian of the log posterior.
+    root : array (size, size)
+        Root of its inverse, the eigenvalues floored.
+    log_evidence : float
+        Log marginal likelihood of the outcomes with the scales integrated out, by this approximation (Tierney and Kadane, 1986, JASA
+        81(393)).
+    """
+
+    mode: Mode
+    curved: Array
+    root: Array
+    log_evidence: float
+
+    @classmethod
+    def of(cls, mode: Mode, curved: Array) -> Laplace:
+        """From a mode and the curvature there."""
+        values, vectors = np.linalg.eigh(curved)
+        floored = np.maximum(values, FLOOR)
+        volume = 0.5 * (len(floored) * np.log(2 * np.pi) - np.log(floored).sum())
+        root = (vectors / np.sqrt(floored)) @ vectors.T  # symmetric: it moves smoothly with the curvature
+        return cls(mode, curved, root, mode.value + float(volume))
+
+    @classmethod
+    def at(cls, mode: Mode, rows: Data, scales: Hyperparameters) -> Laplace:
+        """At a mode of the posterior given ``rows``."""
+        return cls.of(mode, curvature(mode.theta, rows, scales))
+
+    def on_more(self, rows: Data, ratio: float, scales: Hyperparameters) -> Laplace:
+        """On ``rows``, ``ratio`` times as many of the same kind, which tell that many times as much beside the prior.
+
+        The new mode is reached by Newton steps with that curvature, halved where one overshoots.
+        """
+        prior = np.diag(scales.prior_curvature(self.mode.theta))
+        guess = Laplace.of(self.mode, prior + ratio * (self.curved - prior))
+        density = LogPosterior(rows, scales)
+        theta, evaluations, size = self.mode.theta, 1, 1.0
+        value, gradient = density(theta)
+        while evaluations < MOST_STEPS and (step := guess.root @ (guess.root @ gradient)) @ gradient > CLOSE:
+            new = np.clip(theta + size * step, LOWEST, HIGHEST)
+            new_value, new_gradient = density(new)
+            evaluations += 1
+            if new_value > value:
+                theta, value, gradient, size = new, new_value, new_gradient, 1.0
+            else:
+                size /= 2
+        found = Mode(theta, value, bool(np.isfinite(value)), evaluations)
+        return Laplace.of(found, guess.curved)
+
+    def at_normal(self, z: Array) -> Array:
+        """Scales at standard normal coordinates."""
+        return np.asarray(np.clip(self.mode.theta + self.root @ z, LOWEST, HIGHEST))
+
+    def draw(self, n_draws: int, seed: int) -> tuple[Array, Array]:
+        """Antithetic draws (n_draws, size) and their log density up to a constant (n_draws,)."""
+        half = np.random.default_rng(seed).normal(size=((n_draws + 1) // 2, len(self.root)))
+        normal = np.concatenate([half, -half])[:n_draws]
+        return np.array([self.at_normal(z) for z in normal]), -0.5 * (normal**2).sum(1)
+
+
+def importance_weights(log_target: Array, log_proposal: Array) -> Array:
+    """Weights proportional to target over proposal, capped at sqrt(draws) times their mean, summing to one.
+
+    Truncation: Ionides (2008), J. Computational and Graphical Statistics 17(2).
+
+    Examples
+    --------
+    >>> importance(np.zeros(4), np.zeros(4))
+    array([0.25, 0.25, 0.25, 0.25])
+    """
+    ratio = log_target - log_proposal
+    raw = np.exp(ratio - ratio.max())
+    capped = np.minimum(raw, np.sqrt(len(raw)) * raw.mean())
+    return np.asarray(capped / capped.sum())

@@ -1,0 +1,157 @@
+"""Outcome models weighed by their evidence, and in each draws of the hyperparameters: the posterior from all rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from hte_bridge.arrays import Array
+from hte_bridge.engines.deep.gp.hmc import hamiltonian
+from hte_bridge.engines.deep.gp.laplace import Laplace, importance_weights
+from hte_bridge.engines.deep.gp.modes import Candidate, along_an_index, as_a_sum, search
+from hte_bridge.engines.deep.gp.posterior import Component, KernelPosterior, component
+from hte_bridge.engines.deep.gp.sample import Sample
+from hte_bridge.engines.deep.gp.search import ModelSearch, model_search
+from hte_bridge.engines.deep.gp.splines import PER_COVARIATE
+from hte_bridge.engines.deep.options import Options
+from hte_bridge.engines.deep.store.devices import doubles_on
+from hte_bridge.progress import steps
+from hte_bridge.study import Study
+
+COARSE = 3.0  # the evidence counts with the power of one over this
+LIGHTEST = 1e-3  # a draw of the scales with less weight is left out
+FEWEST_DRAWS, FEWEST_OF_MANY = 8, 4  # of a form, with up to and with more than ``FULL_DRAWS`` rows
+CHAIN_ROWS = 3_000  # up to which the scales are drawn by a chain; beyond, where it takes many minutes, from the normal approximation
+FULL_DRAWS = 1_000  # rows from which draws are fewer: each is dearer, and the scales are better known
+MOST_FUNCTIONS = 0.5  # of additive effects, as a share of the rows
+COUNTS = 0.05  # a form with a smaller share is left out
+COUNTS_ON_FEWER = 0.005  # and on a subset, where the evidence is weaker, one with less than this
+TOLERANCE = 1e-6  # of the search for the scales, in shares of the log posterior
+
+
+def approximate(candidate: Candidate) -> Laplace:
+    """Normal approximation of the posterior of a candidate's scales."""
+    return Laplace.at(candidate.mode, candidate.model.rows, candidate.model.scales)
+
+
+def height(pair: tuple[Candidate, Laplace]) -> float:
+    """Log evidence of a candidate, with the form's prior odds."""
+    return pair[1].log_evidence + pair[0].model.form.log_odds
+
+
+def weigh(
+    pairs: list[tuple[Candidate, Laplace]], least: float
+) -> tuple[list[tuple[Candidate, Laplace]], Array]:
+    """Candidates that count, and the share of each.
+
+    Shares are proportional to the cube root of evidence times prior odds; those below ``least`` are set to none. A full power would trust
+    the evidence too far: every form is a simplification, and the best of several simplifications gets nearly all of it on differences that
+    the next sample would undo (Yang and Zhu, 2018, PNAS 115(8)); nor is Laplace's formula true to some nats where the posterior of the
+    scales is as wide as here. A power below one is a posterior given that the data are only near the model's (Miller and Dunson, 2019, JASA
+    114(527)).
+    """
+    heights = np.array([height(pair) for pair in pairs])
+    share = np.exp((heights - heights.max()) / COARSE)
+    kept = np.flatnonzero(share / share.sum() >= least)
+    return [pairs[k] for k in kept.tolist()], share[kept] / share[kept].sum()
+
+
+def effective_draws(weights: Array) -> float:
+    """Effective number of draws behind normalised weights (Kong, 1992)."""
+    return float(1.0 / (weights**2).sum())
+
+
+def mixed_posterior(
+    study: Study, propensity: Array, options: Options
+) -> tuple[KernelPosterior, dict[str, Any], bool]:
+    """Posterior mixed over forms by their evidence and, in each, over draws of the scales.
+
+    With many rows forms and scales are found on an even subset of ``scale_rows``, then moved to the mode on all rows.
+    """
+    first = model_search(Sample.either(study, propensity, device=doubles_on(options)), options, study.binary)
+    small, begin = first.small, first.begin
+    pairs = [(each, approximate(each)) for each in search(small.rows, list(begin), TOLERANCE, begin)]
+    tried = [each for each, _ in sorted(pairs, key=height, reverse=True)]
+    pairs += [(each, approximate(each)) for each in bent(tried)]
+    whole = small.bare.n == study.n
+    chosen, share = weigh(pairs, COUNTS if whole else COUNTS_ON_FEWER)
+    searched = first.everyone()
+    if not whole:
+        chosen, share = weigh([on_all(each, laplace, searched) for each, laplace in chosen], COUNTS)
+    parts: list[Component] = []
+    weighed = list(zip(chosen, share.tolist(), strict=True))
+    for (candidate, laplace), own in steps(weighed, "deep: draws of the scales"):
+        parts += mixture_of(candidate, laplace, own, options, first)
+    total = sum(each.weight for each in parts)
+    parts = [replace(each, weight=each.weight / total) for each in parts if each.weight >= LIGHTEST * total]
+    weights = np.array([each.weight for each in parts])
+    noise = weights @ np.array([np.exp(2 * float(each.theta[0])) for each in parts])
+    info = {
+        "scale_rows": small.bare.n,
+        "evaluations": sum(each.mode.evaluations for each, _ in pairs),
+        "forms": {each.model.form.label: round(own, 4) for (each, _), own in weighed},
+        "draws": len(parts),
+        "effective_draws": round(effective_draws(weights), 2),
+        "noise_sd": float(np.sqrt(noise) * first.sample.units.outcome_sd),
+        "error_variance": "constant" if first.errors is None else first.errors.text,
+        "outlying": int((searched.bare.noise != first.sample.bare.noise).sum()),
+    }
+    converged = all(each.mode.converged for each, _ in chosen)
+    return KernelPosterior(first.sample.units, tuple(parts)), info, converged
+
+
+def bent(tried: Sequence[Candidate]) -> list[Candidate]:
+    """The first form, and the centred one where that is another, with an effect along one index and with an additive one.
+
+    Independent arms have no additive effect, and none has where covariates are so many that the functions are too.
+    """
+    rows = tried[0].model.rows
+    best = tried[0].model.form
+    plain = [
+        each
+        for each in tried
+        if each.model.form == best
+        or (each.model.form.name == "centred" and each.model.form.relative == best.relative)
+    ]
+    flat = sum(
+        1 for each in rows.groups if rows.groups.count(each) > 1
+    )  # columns of categories: one function each
+    few = PER_COVARIATE * (rows.x.shape[1] - flat) + flat <= MOST_FUNCTIONS * rows.n
+    summed = [each for each in plain if few and each.model.form.name != "arms"]
+    return [along_an_index(each, TOLERANCE) for each in plain] + [
+        as_a_sum(each, TOLERANCE) for each in summed
+    ]
+
+
+def on_all(candidate: Candidate, laplace: Laplace, sample: Sample) -> tuple[Candidate, Laplace]:
+    """A candidate found on a subset, at its mode on all rows; the curvature grows with the rows."""
+    model = replace(candidate.model, rows=sample.rows(candidate.model.form))
+    wide = laplace.on_more(model.rows, model.rows.n / candidate.model.rows.n, model.scales)
+    return Candidate(model, wide.mode), wide
+
+
+def mixture_of(
+    candidate: Candidate, laplace: Laplace, share: float, options: Options, first: ModelSearch
+) -> list[Component]:
+    """Draws of a form's scales, with weights that sum to the form's share.
+
+    By Hamiltonian Monte Carlo or, where that takes minutes, from the normal approximation with importance weights.
+    """
+    model = candidate.model
+    fewest = FEWEST_DRAWS if model.rows.n <= FULL_DRAWS else FEWEST_OF_MANY
+    number = max(fewest, round(options.draws * share * min(1.0, FULL_DRAWS / model.rows.n)))
+    number = min(number, options.draws)
+    if model.rows.n > CHAIN_ROWS:
+        thetas, density = laplace.draw(2 * number, options.seed)
+        parts = [component(share, theta, model) for theta in thetas]
+        weights = importance_weights(np.array([each.log_posterior for each in parts]), density)
+        parts = [replace(each, weight=share * float(w)) for each, w in zip(parts, weights, strict=True)]
+        return first.at_full_weight(parts, candidate)
+    thetas, _, _ = hamiltonian(laplace, model.rows, model.scales, number, options.seed)
+    distinct, count = np.unique(thetas, axis=0, return_counts=True)  # a trajectory not taken repeats the last
+    weights = share * count / len(thetas)
+    parts = [component(float(w), theta, model) for w, theta in zip(weights, distinct, strict=True)]
+    return first.at_full_weight(parts, candidate)

@@ -1,0 +1,104 @@
+"""Outcome models at their most probable hyperparameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hte_bridge.arrays import Array
+from hte_bridge.engines.deep.gp.covariance import Data
+from hte_bridge.engines.deep.gp.hyperparameters import Hyperparameters
+from hte_bridge.engines.deep.gp.laplace import Mode, find_mode
+from hte_bridge.engines.deep.gp.outcome_models import OutcomeModel
+from hte_bridge.engines.deep.gp.posterior import Model, component, gradients
+from hte_bridge.errors import DidNotConverge
+
+HOPELESS = (
+    15.0  # log posterior at the mode by which a form may trail before its evidence is no longer asked for
+)
+INDEX_SD = 0.2  # at least, of the part along an index where its search begins
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A form of the model at its most probable scales."""
+
+    model: Model
+    mode: Mode
+
+    @property
+    def value(self) -> float:
+        """Log posterior at the mode, with the form's prior odds."""
+        return self.mode.value + self.model.form.log_odds
+
+
+def search(
+    rows_of: Callable[[OutcomeModel], Data],
+    choices: Sequence[OutcomeModel],
+    tolerance: float,
+    begin: Mapping[OutcomeModel, Array] | None = None,
+) -> list[Candidate]:
+    """Most probable scales of each form, the best form first; those that trail it hopelessly are left out.
+
+    Each search begins at the prior's centre, or where ``begin`` says: at the scales found on fewer rows.
+
+    Raises
+    ------
+    DidNotConverge
+        If no form has a covariance that is positive definite.
+    """
+    found = []
+    for form in choices:
+        rows = rows_of(form)
+        model = Model.of(form, rows)
+        start = None if begin is None else begin.get(form)
+        found.append(Candidate(model, find_mode(model.rows, model.scales, start, tolerance=tolerance)))
+    found = sorted((each for each in found if np.isfinite(each.value)), key=lambda each: -each.value)
+    if not found:
+        raise DidNotConverge(
+            f"The covariance of {rows.n:,} rows must be positive definite. It was not at any scales tried. "
+            "Look for a covariate or outcome with extreme values, and rescale or trim it."
+        )
+    return [each for each in found if each.value > found[0].value - HOPELESS]
+
+
+def along_an_index(best: Candidate, tolerance: float) -> Candidate:
+    """The same form whose effect bends along one index, searched from the main direction of the effect's gradient.
+
+    The direction in which a surface changes most over the rows: the active subspace of Constantine (2015), *Active Subspaces*.
+    """
+    rows, was = best.model.rows, best.model.scales
+    model = Model.of(best.model.form.along_an_index(), rows)
+    scales, theta = model.scales, best.mode.theta
+    start = scales.start()
+    start[0] = theta[0]
+    at = component(1.0, theta, best.model)
+    for k, (before, surface) in enumerate(zip(was.surfaces, scales.surfaces, strict=True)):
+        start[surface.deviations] = theta[before.deviations]
+        if surface.index:
+            slope = gradients(at, rows.x, alone=k).cpu().numpy()
+            start[surface.metric] = np.linalg.eigh(slope.T @ slope)[1][:, -1]
+            start[surface.matern] = max(start[surface.matern], np.log(INDEX_SD))
+        else:
+            start[surface.metric] = theta[before.metric]
+    start[scales.cluster :] = theta[was.cluster :]
+    return Candidate(model, find_mode(rows, scales, start, tolerance=tolerance))
+
+
+def as_a_sum(best: Candidate, tolerance: float) -> Candidate:
+    """The same form whose effect is a sum of functions of one covariate each, searched from the outcome's scales already found."""
+    model = Model.of(best.model.form.as_a_sum(), best.model.rows)
+    scales = model.scales
+    start = np.where(shared_scales(scales), best.mode.theta, scales.start())
+    return Candidate(model, find_mode(model.rows, scales, start, tolerance=tolerance))
+
+
+def shared_scales(scales: Hyperparameters) -> npt.NDArray[np.bool_]:
+    """Whether each place (size,) holds a scale that a form with the same loads has too: it is of no additive surface."""
+    same = np.ones(scales.size, dtype=bool)
+    for surface in scales.surfaces:
+        same[surface.start : surface.metric.stop] = not surface.additive
+    return same

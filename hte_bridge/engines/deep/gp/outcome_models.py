@@ -1,0 +1,149 @@
+"""Ways to write the outcome as surfaces of the covariates; the evidence says which the data prefer.
+
+``centred``: Y = m(x) + (T - e(x)) tau(x) + error (Robinson, 1988, Econometrica 56(4)). The effect is a surface of its own, thought to be
+simpler than the outcome's mean, and errors in e and m reach it only through their product.
+
+``baseline``: Y = mu0(x) + T tau(x) + error. Where e(x) is rough and mu0 is not, m = mu0 + e tau is rougher than mu0.
+
+``arms``: Y = (1 - T) mu0(x) + T mu1(x) + error with independent surfaces, for a binary treatment (Alaa and van der Schaar, 2017, NeurIPS
+30). It is the better account where treated and controls have little in common, so that their difference is no simpler than either.
+
+Each may have an effect that bends along one index, the first two also one that is a sum of functions of one covariate each.
+
+Of outcomes whose errors vary with their level (amounts, counts, yes or no) the first may have an effect thought to be as large as the error is:
+tau(x) = sd(x) f(x). In a canonical-link model a shift of the linear predictor moves the mean by the variance (McCullagh and Nelder, 1989, section
+2.2.4), and of amounts by a per cent; rare events are where events are rare. Thought to be as large everywhere, the effect is taken to be what it
+is where errors are small, as those rows weigh most.
+
+The last two lean on the prior of mu0 under confounding (Hahn, Murray and Carvalho, 2020, Bayesian Analysis 15(3), section 4), the first does
+not: they count as much only on very strong evidence, which is what ``LOG_ODDS`` says (Kass and Raftery, 1995, JASA 90(430), 2 log B > 10).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+
+from hte_bridge.arrays import Array
+from hte_bridge.engines.deep.gp.hyperparameters import Hyperparameters
+
+OUTCOME_RATE = 1.0  # of the exponential prior on the sds of a surface of outcomes, in units of 1 / sd(Y)
+EFFECT_SHAPE = 2.0  # of the gamma prior on the sd of the effect's Matern part: an effect that bends not at all is not what it begins at
+LOG_ODDS = -5.0  # before the data, of each form but the centred one
+SUM_LOG_ODDS = -3.0  # of an additive effect, which allows no interactions: strong evidence makes up for it
+Name = Literal["centred", "baseline", "arms", "alone"]
+
+
+@dataclass(frozen=True)
+class OutcomeModel:
+    """How an outcome is made of surfaces.
+
+    Parameters
+    ----------
+    name : {"centred", "baseline", "arms", "alone"}
+        ``alone`` is one surface without a treatment: a nuisance.
+    effect : tuple of float
+        The effect is this combination of the surfaces.
+    rates, shapes : tuple of float
+        Of the priors on each surface's sds.
+    index : bool
+        Whether the surfaces that make the effect bend along one index of the covariates (Garnett, Osborne and Hennig, 2014, UAI 30).
+    additive : bool
+        Whether they are sums of functions of one covariate each (Hastie and Tibshirani, 1990, Generalized Additive Models).
+    relative : bool
+        Whether they are multiples of the error's standard deviation at x.
+
+    Examples
+    --------
+    >>> forms(8.0, binary=True)[2].loads(np.array([0.0, 1.0]), np.array([0.5, 0.5])).tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
+    >>> forms(8.0, binary=True)[0].loads(np.array([0.0, 1.0]), np.array([0.5, 0.5])).tolist()
+    [[1.0, 1.0], [-0.5, 0.5]]
+    """
+
+    name: Name
+    effect: tuple[float, ...]
+    rates: tuple[float, ...]
+    shapes: tuple[float, ...]
+    index: bool = False
+    additive: bool = False
+    relative: bool = False
+
+    @property
+    def label(self) -> str:
+        """Name for a reader."""
+        return (
+            self.name + ", relative" * self.relative + ", index" * self.index + ", additive" * self.additive
+        )
+
+    @property
+    def log_odds(self) -> float:
+        """Log prior odds against the centred form whose effect may bend as it likes."""
+        own = 0.0 if self.name in ("centred", "alone") else LOG_ODDS
+        return own + SUM_LOG_ODDS * self.additive
+
+    def loads(
+        self, treatment: Array, propensity: Array, error_sd: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """What the surfaces are multiplied by in the outcomes of these units (s, n), whose errors have the sds (n,)."""
+        ones = np.ones_like(treatment)
+        found = {
+            "centred": [ones, treatment - propensity],
+            "baseline": [ones, treatment],
+            "arms": [ones - treatment, treatment],
+            "alone": [ones],
+        }[self.name]
+        loads = torch.as_tensor(np.stack(found))
+        for k, share in enumerate(self.effect):
+            if self.relative and share != 0.0 and error_sd is not None:
+                loads[k] *= error_sd
+        return loads
+
+    def mean(self, propensity: Array, error_sd: torch.Tensor) -> torch.Tensor:
+        """Combination (s, n) of the surfaces that is E[Y | x]: the outcome's loads, their expectation over T."""
+        return self.loads(propensity, propensity, error_sd)
+
+    def scales(self, p: int, clustered: bool, groups: tuple[int, ...] = ()) -> Hyperparameters:
+        """Layout of the scales with p columns, which belong to covariates as ``groups`` says, or each to one of its own."""
+        along = tuple(self.index and share != 0.0 for share in self.effect)
+        sparse = tuple(self.name != "alone" and share != 0.0 for share in self.effect)
+        additive = tuple(self.additive and share != 0.0 for share in self.effect)
+        covariates = max(groups) + 1 if groups else p
+        return Hyperparameters(
+            covariates, self.rates, self.shapes, along, sparse, clustered, additive, groups
+        )
+
+    def along_an_index(self) -> OutcomeModel:
+        """The same form whose effect bends along one index."""
+        return replace(self, index=True)
+
+    def as_a_sum(self) -> OutcomeModel:
+        """The same form whose effect is a sum of functions of one covariate each."""
+        return replace(self, additive=True)
+
+
+def outcome_models(effect_rate: float, binary: bool) -> list[OutcomeModel]:
+    """Forms to choose among, the centred one first; the rate is that of the effect's own surface."""
+    own = (OUTCOME_RATE, effect_rate), (1.0, EFFECT_SHAPE)
+    found = [OutcomeModel("centred", (0.0, 1.0), *own), OutcomeModel("baseline", (0.0, 1.0), *own)]
+    return (
+        [*found, OutcomeModel("arms", (-1.0, 1.0), (OUTCOME_RATE, OUTCOME_RATE), (1.0, 1.0))]
+        if binary
+        else found
+    )
+
+
+def outcome_models_at_levels(effect_rate: float, two_values: bool) -> list[OutcomeModel]:
+    """Forms to choose among where errors vary with the level of the outcome: a centred effect relative to it and, but of events, others too.
+
+    Independent arms are not among them, nor effects of events that are not relative: where events are rare, their surfaces have spikes at the few
+    that they saw. Nor are relative ones beside a ``baseline``: that goes with the level too, and what its surface misses they would take.
+    """
+    plain = outcome_models(effect_rate, binary=False)
+    return [replace(plain[0], relative=True), *([] if two_values else plain)]
+
+
+ALONE = OutcomeModel("alone", (1.0,), (OUTCOME_RATE,), (1.0,))

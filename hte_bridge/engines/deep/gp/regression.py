@@ -1,0 +1,54 @@
+"""Gaussian process regression as a candidate for a nuisance, and curves of one covariate each where rows are many."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+import numpy as np
+import torch
+
+from hte_bridge.arrays import Array
+from hte_bridge.engines.deep.gp.categories import Categories, groups_of
+from hte_bridge.engines.deep.gp.covariance import Data
+from hte_bridge.engines.deep.gp.laplace import find_mode
+from hte_bridge.engines.deep.gp.outcome_models import ALONE
+from hte_bridge.engines.deep.gp.posterior import KernelPosterior, Model, component
+from hte_bridge.engines.deep.gp.standardise import Standardisation
+from hte_bridge.engines.deep.nuisance.crossfit import Learner
+from hte_bridge.engines.deep.nuisance.gam import gam
+from hte_bridge.engines.deep.nuisance.networks import Predict
+from hte_bridge.engines.deep.nuisance.standard import Standard
+from hte_bridge.study import Study
+
+KERNEL_ROWS = 1_500  # from here the kernel candidate costs more than it earns, and curves of one covariate each take its place
+
+
+def smooth_learners(study: Study) -> dict[str, Learner]:
+    """With up to 1,500 rows a Gaussian process, with more an additive model."""
+    if study.n > KERNEL_ROWS:
+        return {"additive": gam}
+    return {"kernel": partial(kernel_learner, groups=groups_of(study))}
+
+
+def kernel_learner(
+    x: Array,
+    y: Array,
+    weight: Array,
+    seed: int,
+    before: Mapping[str, Predict],
+    groups: tuple[int, ...] = (),
+) -> Predict:
+    """Gaussian process regression at the most probable scales, as a candidate for a nuisance; ``groups`` are the covariates of the columns."""
+    standard = Standard.of(x, weight)
+    centre = float(np.average(y, weights=weight))
+    spread = float(np.sqrt(np.average((y - centre) ** 2, weights=weight))) or 1.0
+    noise = torch.as_tensor(weight.mean() / weight)
+    loads = torch.ones(1, len(y), dtype=torch.float64)
+    categories = Categories.of(groups, standard.centre, standard.spread)
+    own = torch.as_tensor(categories(standard(x)))
+    rows = Data(own, torch.as_tensor((y - centre) / spread), noise, loads, groups=categories.groups)
+    units = Standardisation(standard.centre, standard.spread, centre, spread, turn=categories.turn)
+    model = Model.of(ALONE, rows)
+    only = component(1.0, find_mode(rows, model.scales, max_steps=60, tolerance=1e-6).theta, model)
+    return lambda new: KernelPosterior(units, (only,)).mean(new) + centre

@@ -1,0 +1,123 @@
+"""Model search on few rows: outcome models and hyperparameters, how the errors' variance moves, and which units lie far out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from hte_bridge.arrays import Array, Codes
+from hte_bridge.engines.deep.gp.heteroskedastic import ErrorVariance, error_variance
+from hte_bridge.engines.deep.gp.modes import HOPELESS, Candidate, search
+from hte_bridge.engines.deep.gp.outcome_models import OutcomeModel
+from hte_bridge.engines.deep.gp.outliers import noise_shift, outlying, weighed_down
+from hte_bridge.engines.deep.gp.posterior import Component, Model, component
+from hte_bridge.engines.deep.gp.sample import Sample
+from hte_bridge.engines.deep.options import Options
+from hte_bridge.study import Study
+
+FIRST_ROWS = 250  # on which the search for forms and scales begins
+ROUNDS = 2  # in which the errors' variances are fitted to what a model that knows of them leaves
+FOLD_TOLERANCE = 1e-5  # of a search that only begins another, or serves a point prediction
+
+
+@dataclass(frozen=True, eq=False)
+class ModelSearch:
+    """Where a fit begins.
+
+    Parameters
+    ----------
+    sample : Sample
+        All units, with their errors' variances.
+    plain : Sample
+        Those on which forms and scales are sought.
+    small : Sample
+        The same, outlying units weighed down where there are such.
+    begin : mapping of Form to array
+        Scales of each form found on a few rows, the best form first.
+    errors : ErrorVariance, optional
+        How the variances move.
+    """
+
+    sample: Sample
+    plain: Sample
+    small: Sample
+    begin: dict[OutcomeModel, Array]
+    errors: ErrorVariance | None
+
+    def noise_root(self, study: Study, rows: Codes, propensity: Array) -> Array:
+        """Root (m,) of the error variance of some of the study's units, as a multiple of the common one."""
+        variance = study.weight.mean() / study.weight[rows]
+        if self.errors is not None:
+            x = self.sample.units.standardise(study.filled[rows]).numpy()
+            variance = variance * self.errors.multiples(x, study.treatment[rows], propensity[rows])
+        return np.asarray(np.sqrt(variance))
+
+    def everyone(self) -> Sample:
+        """All units, for the search: outlying ones weighed down, as they lie out from what the few say."""
+        if self.small.bare.n == self.sample.bare.n:
+            return self.small
+        form, theta = next(iter(self.begin.items()))
+        model = self.small.model(form)
+        theta = theta + self._shift(model, theta, self.plain)
+        return weighed_down(self.sample, self.sample.model(form), theta) or self.sample
+
+    def shift(self, candidate: Candidate) -> Array | float:
+        """What to add to log scales (size,) of a candidate where all units get their full weight again."""
+        plain = self.plain if candidate.model.rows.n == self.plain.bare.n else self.sample
+        return self._shift(candidate.model, candidate.mode.theta, plain)
+
+    def at_full_weight(self, parts: list[Component], candidate: Candidate) -> list[Component]:
+        """A candidate's draws of the scales with all units at their full weight."""
+        if torch.equal(candidate.model.rows.noise, self.sample.bare.noise):
+            return parts
+        model, shift = self.sample.model(candidate.model.form), self.shift(candidate)
+        return [component(each.weight, each.theta.numpy() + shift, model) for each in parts]
+
+    @staticmethod
+    def _shift(model: Model, theta: Array, plain: Sample) -> Array | float:
+        even = torch.equal(model.rows.noise, plain.bare.noise)
+        return 0.0 if even else noise_shift(model, theta, plain)
+
+
+def model_search(samples: Sequence[Sample], options: Options, binary: bool) -> ModelSearch:
+    """Scales of each form found on a few rows, how the errors' variances move, and which units lie far out.
+
+    Of several samples, the same units by other columns, that with the best form on the few rows is kept.
+    """
+    sample, plain, best = samples[0], samples[0], -np.inf
+    begin: dict[OutcomeModel, Array] = {}
+    for each in samples:
+        few = each.thinned(options.scale_rows, options.seed)
+        value, found = searched(few, options, binary)
+        if not begin or value > best:
+            sample, plain, begin, best = each, few, found, value
+    errors = error_variance(plain, begin, plain.choices(options, binary), binary)
+    if errors is not None:
+        for _ in range(0 if plain.events else ROUNDS):  # of events it follows from their mean
+            begin = first_search(errors.applied(plain), options, binary)
+            errors = errors.again(plain, errors.applied(plain), begin)
+        sample, plain = errors.applied(sample), errors.applied(plain)
+        begin = first_search(plain, options, binary)
+    small, begin = outlying(plain, begin, lambda each: first_search(each, options, binary))
+    return ModelSearch(sample, plain, small, begin, errors)
+
+
+def first_search(sample: Sample, options: Options, binary: bool) -> dict[OutcomeModel, Array]:
+    """Scales of each form on few rows, where a search takes a tenth of the time; forms that trail far even there are left out.
+
+    On half of the rows a form trails by half as much, and with fewer yet chance has too large a part to leave out more.
+    """
+    return searched(sample, options, binary)[1]
+
+
+def searched(sample: Sample, options: Options, binary: bool) -> tuple[float, dict[OutcomeModel, Array]]:
+    """What ``first_search`` finds, and the log posterior of the best form."""
+    few = sample.thinned(FIRST_ROWS, options.seed)
+    choices = sample.choices(options, binary)
+    found = search(few.rows, choices, FOLD_TOLERANCE)
+    trailing = HOPELESS * max(0.5, few.bare.n / sample.bare.n)
+    kept = {each.model.form: each.mode.theta for each in found if each.value > found[0].value - trailing}
+    return found[0].value, kept

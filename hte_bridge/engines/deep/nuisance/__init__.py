@@ -1,0 +1,1 @@
+"""Cross-fitted nuisances: propensity and outcome mean, by candidates that are stacked."""

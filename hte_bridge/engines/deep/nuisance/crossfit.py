@@ -1,0 +1,290 @@
+"""Cross-fitted nuisances: candidates predict the folds that they did not see, and are stacked by that loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from joblib import Parallel, delayed
+from scipy import optimize
+
+from hte_bridge.arrays import Array, Codes
+from hte_bridge.engines.deep.nuisance.networks import Linear, NetOptions, Predict, Scale, linear, net
+from hte_bridge.engines.deep.store.threads import threads
+from hte_bridge.progress import steps
+
+# x (n, p), y (n,), weight (n,), seed, models of the same rows that were fitted before -> predict
+Learner = Callable[[Array, Array, Array, int, Mapping[str, Predict]], Predict]
+
+
+@dataclass(frozen=True, eq=False)
+class CrossFitted:
+    """Held-out predictions of one nuisance.
+
+    Parameters
+    ----------
+    prediction : array (n,)
+        Stacked prediction for each unit, by candidates that did not see it.
+    candidates : mapping
+        Candidate -> its own held-out prediction (n,).
+    loss : mapping
+        Candidate, and ``"stacked"``, -> weighted mean squared error held out.
+    share : mapping
+        Candidate -> its share in the stack; shares sum to one.
+    fitted : sequence
+        Per fold, candidate -> prediction function.
+    """
+
+    prediction: Array
+    candidates: Mapping[str, Array]
+    loss: Mapping[str, float]
+    share: Mapping[str, float]
+    fitted: list[dict[str, Predict]] = field(default_factory=list, repr=False)
+
+    def predict(self, new: Array) -> Array:
+        """Mean over folds of the stacked predictions at new rows (m, p)."""
+        total = np.zeros(len(new))
+        for models in self.fitted:
+            for name, share in self.share.items():
+                if share > 0:
+                    total += share * models[name](new)
+        return np.asarray(total / len(self.fitted))
+
+    def restacked(self, y: Array, fold: Codes, weight: Array, share: Array) -> CrossFitted:
+        """The same with shares (K, c) for each fold that have not seen it; a candidate's mean share is said."""
+        columns = np.column_stack(list(self.candidates.values()))
+        prediction = np.einsum("nc,nc->n", columns, share[fold])
+        shares = dict(zip(self.candidates, share.mean(axis=0).tolist(), strict=True))
+        loss = {**self.loss, "stacked": float(np.average((y - prediction) ** 2, weights=weight))}
+        return replace(self, prediction=prediction, loss=loss, share=shares)
+
+    def verdict(self, what: str) -> str:
+        """Sentence for the table's note where the network lost to the linear model held out, else empty.
+
+        Examples
+        --------
+        >>> fit = CrossFitted(np.zeros(1), {}, {"net": 2.0, "linear": 1.0}, {"net": 0.0, "linear": 1.0})
+        >>> fit.verdict("E[Y | x]")
+        'The network for E[Y | x] did not beat the linear model held out (loss 2 against 1); its share is 0.00.'
+        """
+        if "net" not in self.loss or self.loss["net"] < self.loss["linear"]:
+            return ""
+        return (
+            f"The network for {what} did not beat the linear model held out (loss {self.loss['net']:.4g} against "
+            f"{self.loss['linear']:.4g}); its share is {self.share['net']:.2f}."
+        )
+
+
+def constant(x: Array, y: Array, weight: Array, seed: int, before: Mapping[str, Predict]) -> Predict:
+    """Predict the weighted mean, whatever x."""
+    mean = float(np.average(y, weights=weight))
+    return lambda new: np.full(len(new), mean)
+
+
+def standard_learners(scale: Scale, options: NetOptions, device: str = "cpu") -> dict[str, Learner]:
+    """Constant, linear (or logistic) model, and network, which begins at the linear model."""
+
+    def network(x: Array, y: Array, weight: Array, seed: int, before: Mapping[str, Predict]) -> Predict:
+        line = before.get("linear")
+        begin = line if isinstance(line, Linear) else None
+        return net(x, y, weight, scale, seed=seed, options=options, device=device, begin=begin)
+
+    return {
+        "constant": constant,
+        "linear": lambda x, y, weight, seed, before: linear(x, y, weight, scale),
+        "net": network,
+    }
+
+
+def crossfit(
+    x: Array,
+    y: Array,
+    fold: Codes,
+    learners: Mapping[str, Learner],
+    *,
+    weight: Array | None = None,
+    seed: int,
+    name: str = "nuisance",
+) -> CrossFitted:
+    """Predict each fold by candidates trained on the others, and stack them.
+
+    Stacking: Wolpert (1992), Neural Networks 5(2); Breiman (1996), Machine Learning 24: shares are nonnegative, sum to
+    one, and minimise the held-out squared error. They have seen all folds: ``CrossFitted.restacked`` takes others.
+
+    Parameters
+    ----------
+    x : array (n, p)
+    y : array (n,)
+        An outcome, or 0 and 1.
+    fold : array (n,)
+        Codes 0..K-1; clusters are whole within folds.
+    learners : mapping
+        Candidate -> learner; see ``standard_learners``.
+    weight : array (n,), optional
+    seed : int
+    name : str
+        Of the progress bar.
+
+    Examples
+    --------
+    >>> x = np.arange(8.0)[:, None]
+    >>> fit = crossfit(x, np.ones(8), np.arange(8) % 2, {"constant": constant}, seed=1)
+    >>> float(fit.prediction[0]), fit.share
+    (1.0, {'constant': 1.0})
+    """
+    weight = np.ones(len(y)) if weight is None else weight
+    candidates = {each: np.zeros(len(y)) for each in learners}
+    fitted: list[dict[str, Predict]] = []
+    for k in steps(range(int(fold.max()) + 1), f"deep: {name}"):
+        train, test = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
+        models = models_of(learners, x[train], y[train], weight[train], seed + k)
+        for each, model in models.items():
+            candidates[each][test] = model(x[test])
+        fitted.append(models)
+    share = stack(np.column_stack(list(candidates.values())), y, weight)
+    shares = dict(zip(candidates, share.tolist(), strict=True))
+    prediction = np.column_stack(list(candidates.values())) @ share
+    loss = {each: float(np.average((y - values) ** 2, weights=weight)) for each, values in candidates.items()}
+    loss["stacked"] = float(np.average((y - prediction) ** 2, weights=weight))
+    return CrossFitted(prediction, candidates, loss, shares, fitted)
+
+
+def models_of(
+    learners: Mapping[str, Learner], x: Array, y: Array, weight: Array, seed: int
+) -> dict[str, Predict]:
+    """Each candidate fitted to the same rows; where y has one value all say it."""
+    if len(np.unique(y)) == 1:
+        return {name: constant(x, y, weight, seed, {}) for name in learners}
+    models: dict[str, Predict] = {}
+    for name, make in learners.items():
+        models[name] = make(x, y, weight, seed, models)
+    return models
+
+
+@dataclass(frozen=True, eq=False)
+class Twice:
+    """What candidates say of each unit that have seen neither its own part nor some fold, for each fold in turn.
+
+    Parameters
+    ----------
+    candidates : array (K, n, c)
+        Not a number for the units of the fold itself.
+    share : array (K, c)
+        Of the candidates in a stack that has not seen the fold.
+    """
+
+    candidates: Array
+    share: Array
+
+    @property
+    def mean(self) -> Array:
+        """The stacked predictions (K, n)."""
+        return np.asarray(np.einsum("knc,kc->kn", self.candidates, self.share))
+
+
+def left_out_twice(
+    x: Array,
+    y: Array,
+    fold: Codes,
+    part: Codes,
+    learners: Mapping[str, Learner],
+    *,
+    weight: Array,
+    seed: int,
+    n_jobs: int | None = None,
+    beside: Array | None = None,
+) -> Twice:
+    """Predict each unit without its own part and without some fold, for each fold in turn: neither candidates nor their shares saw either.
+
+    A model that predicts a fold must not have seen it. Where it is fitted to another nuisance's predictions of the other units, those must not have
+    seen the fold either: cross-fitted in the usual way each has, and carries what the units next to it in that fold are. Nor must shares that are
+    learned from such predictions.
+
+    Parameters
+    ----------
+    x : array (n, p)
+    y : array (n,)
+    fold : array (n,)
+        Codes 0..K-1.
+    part : array (n,)
+        Codes of the parts that are left out beside a fold. With three folds or more they may be the folds themselves: each fit then serves twice.
+    learners : mapping
+        Candidate -> learner.
+    weight : array (n,)
+    seed : int
+    n_jobs : int, optional
+        Fits side by side.
+    beside : array (K, n, b), optional
+        Such predictions of candidates that were fitted elsewhere; they come first.
+
+    Examples
+    --------
+    >>> y, fold = np.arange(6.0), np.arange(6) % 3
+    >>> left_out_twice(y[:, None], y, fold, fold, {"constant": constant}, weight=np.ones(6), seed=1).mean
+    array([[nan, 3.5, 2.5, nan, 3.5, 2.5],
+           [3.5, nan, 1.5, 3.5, nan, 1.5],
+           [2.5, 1.5, nan, 2.5, 1.5, nan]])
+    """
+    number, wanted = int(fold.max()) + 1, rows_left(fold, part)
+
+    def predict(fit: int, rows: bytes, asked: list[tuple[int, int]]) -> Array:
+        train = np.frombuffer(rows, dtype=bool)
+        held = np.isin(part, [other for _, other in asked])
+        found = np.full((len(y), len(learners)), np.nan)
+        with threads(1):
+            models = models_of(learners, x[train], y[train], weight[train], seed + fit)
+            for each, model in enumerate(models.values()):
+                found[held, each] = model(x[held])
+        return found
+
+    candidates = np.full((number, len(y), len(learners)), np.nan)
+    fits = Parallel(n_jobs=n_jobs, prefer="threads")(
+        delayed(predict)(fit, *each) for fit, each in enumerate(wanted.items())
+    )
+    for asked, found in zip(wanted.values(), fits, strict=True):
+        for k, other in asked:
+            here = (part == other) & (fold != k)
+            candidates[k, here] = found[here]
+    if beside is not None:
+        candidates = np.concatenate([beside, candidates], axis=2)
+    return Twice(candidates, shares_without(candidates, y, fold, weight))
+
+
+def rows_left(fold: Codes, part: Codes) -> dict[bytes, list[tuple[int, int]]]:
+    """Rows to be fitted, as the bytes of a mask, and the folds and parts for which they are."""
+    wanted: dict[bytes, list[tuple[int, int]]] = {}
+    for k in range(int(fold.max()) + 1):
+        for other in np.unique(part[fold != k]).tolist():
+            train = (fold != k) & (part != other)
+            if not train.any():  # two folds of one cluster each: nothing is left
+                train = fold != k
+            wanted.setdefault(train.tobytes(), []).append((k, other))
+    return wanted
+
+
+def shares_without(candidates: Array, y: Array, fold: Codes, weight: Array) -> Array:
+    """Shares (K, c) of candidates (K, n, c) for each fold, by the other folds' units."""
+    rest = [fold != k for k in range(len(candidates))]
+    return np.array(
+        [stack(own[seen], y[seen], weight[seen]) for own, seen in zip(candidates, rest, strict=True)]
+    )
+
+
+def stack(candidates: Array, y: Array, weight: Array) -> Array:
+    """Nonnegative shares (k,), summing to one, of the candidates (n, k) that best predict y.
+
+    Examples
+    --------
+    >>> y = np.array([0.0, 1.0, 2.0])
+    >>> stack(np.column_stack([y, -y]), y, np.ones(3)).round(6).tolist()
+    [1.0, 0.0]
+    """
+    root = np.sqrt(weight / weight.mean())
+    spread = float(np.sqrt(np.average((y - np.average(y, weights=weight)) ** 2, weights=weight))) or 1.0
+    sum_to_one = 1e4 * np.sqrt(len(y))  # a row so heavy that the shares sum to one to rounding
+    left = np.vstack(
+        [(candidates - y[:, None]) * root[:, None] / spread, np.full(candidates.shape[1], sum_to_one)]
+    )
+    shares, _ = optimize.nnls(left, np.append(np.zeros(len(y)), sum_to_one))
+    return np.asarray(shares / shares.sum())

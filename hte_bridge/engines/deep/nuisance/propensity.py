@@ -1,0 +1,216 @@
+"""The treatment given x, cross-fitted: what is subtracted from it, and the note where it was clipped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hte_bridge.arrays import Array, Codes
+from hte_bridge.engines.deep.nuisance.crossfit import (
+    CrossFitted,
+    Learner,
+    Twice,
+    crossfit,
+    left_out_twice,
+    standard_learners,
+)
+from hte_bridge.engines.deep.nuisance.networks import NetOptions, Scale
+from hte_bridge.engines.deep.store.arrays import State
+from hte_bridge.engines.deep.store.checkpoint import NOWHERE, Checkpoint, Format
+from hte_bridge.study import Folds, Study
+
+Smooth = Callable[[Study], dict[str, Learner]]
+LOWEST_PROPENSITY = 0.01
+MOST_PARTS = 5  # of the rows, each left out beside a fold: with many folds fits would go with the square of their number
+
+
+@dataclass(frozen=True, eq=False)
+class Treatment:
+    """E[T | x] and Var(T | x) of each unit, by models that did not see it.
+
+    Parameters
+    ----------
+    mean : array (n,)
+    variance : array (n,), optional
+        ``None`` for a binary treatment, where it follows from the mean.
+    notes : tuple of str
+    crossfitted : CrossFitted, optional
+        ``None`` where the propensity is known.
+    without : array (K, n), optional
+        E[T | x] by models that saw neither the unit nor, in row k, fold k; not a number for the units of fold k. ``None`` where it was not made.
+    """
+
+    mean: Array
+    variance: Array | None
+    notes: tuple[str, ...] = ()
+    crossfitted: CrossFitted | None = None
+    without: Array | None = None
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """Losses and shares of the candidates, for the fit's record; nothing where the propensity is known."""
+        fit = self.crossfitted
+        return (
+            {} if fit is None else {"treatment_losses": dict(fit.loss), "treatment_shares": dict(fit.share)}
+        )
+
+    def seen_without(self, n_folds: int) -> Array:
+        """E[T | x] (K, n) as the model sees it that predicts fold k; at the units of the fold the one that did not see it."""
+        if self.without is None:
+            return np.tile(self.mean, (n_folds, 1))
+        return np.where(np.isnan(self.without), self.mean, self.without)
+
+
+def halves(study: Study, folds: Folds) -> Codes:
+    """Each of two folds in two: clusters whole, else arm by arm. Code (n,) of the half of each unit."""
+    half = np.empty(study.n, dtype=np.int64)
+    for k, (_, own) in enumerate(folds):
+        arms = [own[study.treatment[own] == arm] for arm in (0.0, 1.0)] if study.binary else [own]
+        if study.clustered:
+            half[own] = 2 * k + np.unique(study.cluster[own], return_inverse=True)[1] % 2
+            continue
+        for arm in arms:  # one after the other: which is called 1 changes nothing
+            half[arm] = 2 * k + np.argsort(np.argsort(study.treatment[arm], kind="stable")) % 2
+    return half
+
+
+def parts_of(study: Study, folds: Folds) -> Codes:
+    """Code (n,) of the part of each unit that is left out beside a fold: its fold or, of two, a half of it."""
+    return folds.fold % MOST_PARTS if folds.n_folds > 2 else halves(study, folds)
+
+
+def centre_treatment(
+    study: Study,
+    folds: Folds,
+    options: NetOptions,
+    seed: int,
+    device: str,
+    smooth: Smooth,
+    n_jobs: int | None = None,
+    twice: bool = True,
+    kept: Checkpoint = NOWHERE,
+) -> Treatment:
+    """Cross-fit the treatment on the covariates, or take the propensity that the study knows.
+
+    What predicts fold k is fitted to the outcomes of the others, their treatments centred. Cross-fitted in the usual way, e-hat of a unit j
+    there has seen T of the units of fold k; where T was one, e-hat is higher around it, Y - (T - e-hat) tau too, and with it E[Y | x] predicted at
+    the very unit whose T was one. Doubly robust scores then miss the average effect by a share of it, on average: the
+    effective parameters of e-hat over n. So each fold has an e-hat of the others that has not seen it (``Treatment.without``).
+
+    A probability is kept within [0.01, 0.99] and the note says how many were outside. The variance of a dose is
+    cross-fitted from squared residuals, kept above a twentieth of its mean.
+
+    Parameters
+    ----------
+    study : Study
+    folds : Folds
+    options : NetOptions
+    seed : int
+    device : str
+        Of the networks.
+    smooth : callable
+        From a study to candidates beside constant, line and network: smooth surfaces or curves.
+    n_jobs : int, optional
+        Fits side by side.
+    twice : bool
+        Whether each fold is left out of what the others' e-hat, and the shares of its own, are made of: ten fits more with five folds.
+    kept : Checkpoint
+        Where finished work is left.
+    """
+    if study.propensity is not None:
+        return Treatment(study.propensity, None)
+    own = candidates(study, options, device) | smooth(study)
+    fit = kept.remember("propensity", CROSSFITTED, crossfitted_propensity, study, folds, own, seed)
+    without = None
+    if twice:
+        found = kept.remember("without", TWICE, propensity_without_fold, study, folds, own, seed, n_jobs)
+        fit = fit.restacked(study.treatment, folds.fold, study.weight, found.share)
+        without = found.mean
+    verdict = fit.verdict("the treatment")
+    notes: tuple[str, ...] = (verdict,) if verdict else ()
+    mean = fit.prediction
+    if study.binary:
+        mean = np.clip(mean, LOWEST_PROPENSITY, 1 - LOWEST_PROPENSITY)
+        without = None if without is None else np.clip(without, LOWEST_PROPENSITY, 1 - LOWEST_PROPENSITY)
+        outside = int((mean != fit.prediction).sum())
+        if outside:
+            notes += (
+                f"{outside:,} of {study.n:,} propensities lay outside [0.01, 0.99] and were set to its ends.",
+            )
+    variance = None
+    if not study.binary:
+        variance = kept.remember("variance", ARRAY, spread, study, folds, mean, options, seed, device)
+    return Treatment(mean, variance, notes, fit, without)
+
+
+def crossfitted_propensity(study: Study, folds: Folds, own: Mapping[str, Learner], seed: int) -> CrossFitted:
+    """E[T | x] by models that did not see the unit; their shares have."""
+    return crossfit(
+        study.filled, study.treatment, folds.fold, own, weight=study.weight, seed=seed, name="propensity"
+    )
+
+
+def propensity_without_fold(
+    study: Study, folds: Folds, own: Mapping[str, Learner], seed: int, n_jobs: int | None
+) -> Twice:
+    """E[T | x] by models that saw neither the unit nor some fold."""
+    return left_out_twice(
+        study.filled,
+        study.treatment,
+        folds.fold,
+        parts_of(study, folds),
+        own,
+        weight=study.weight,
+        seed=seed,
+        n_jobs=n_jobs,
+    )
+
+
+def spread(study: Study, folds: Folds, mean: Array, options: NetOptions, seed: int, device: str) -> Array:
+    """Var(T | x) (n,) of a dose: squared residuals, cross-fitted."""
+    squares = (study.treatment - mean) ** 2
+    simple = standard_learners("mean", options, device)
+    fit = crossfit(
+        study.filled,
+        squares,
+        folds.fold,
+        simple,
+        weight=study.weight,
+        seed=seed + 1,
+        name="variance of treatment",
+    )
+    return np.maximum(fit.prediction, 0.05 * float(np.average(squares, weights=study.weight)))
+
+
+def candidates(study: Study, options: NetOptions, device: str) -> dict[str, Learner]:
+    """Constant, line and network for a study's propensity."""
+    scale: Scale = "probability" if study.binary else "mean"
+    return standard_learners(scale, options, device)
+
+
+def crossfitted_state(made: CrossFitted) -> State:
+    """Held-out predictions as arrays and JSON values, without the models: none is asked again."""
+    arrays = {f"candidates/{name}": each for name, each in made.candidates.items()}
+    values: dict[str, Any] = {"loss": dict(made.loss), "share": dict(made.share)}
+    return arrays | {"prediction": made.prediction}, values
+
+
+def crossfitted_restored(arrays: Mapping[str, Any], values: Mapping[str, Any]) -> CrossFitted:
+    """Rebuild what ``crossfitted_state`` took apart."""
+    own = {name: arrays[f"candidates/{name}"] for name in values["share"]}
+    return CrossFitted(arrays["prediction"], own, values["loss"], values["share"])
+
+
+CROSSFITTED = Format(crossfitted_state, crossfitted_restored)
+
+
+TWICE: Format[Twice] = Format(
+    lambda made: ({"candidates": made.candidates, "share": made.share}, {}),
+    lambda arrays, values: Twice(arrays["candidates"], arrays["share"]),
+)
+
+
+ARRAY: Format[Array] = Format(lambda found: ({"values": found}, {}), lambda arrays, values: arrays["values"])

@@ -1,0 +1,1 @@
+"""What a fit answers: frames of estimates, diagnostics, importance of covariates."""

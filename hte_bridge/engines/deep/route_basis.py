@@ -1,0 +1,146 @@
+"""A cross-section with too many rows for the exact Gaussian process: the steps of a fit in order."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from hte_bridge.arrays import Array
+from hte_bridge.engines.deep.basis.centring import Moved
+from hte_bridge.engines.deep.basis.data import Rows
+from hte_bridge.engines.deep.basis.design import Design, design
+from hte_bridge.engines.deep.basis.mixed_model import fit_mixed_model
+from hte_bridge.engines.deep.gp.regression import smooth_learners
+from hte_bridge.engines.deep.gp.sample import Sample
+from hte_bridge.engines.deep.gp.search import model_search
+from hte_bridge.engines.deep.gp.standardise import Standardisation
+from hte_bridge.engines.deep.nuisance.networks import NetOptions
+from hte_bridge.engines.deep.nuisance.propensity import Treatment, centre_treatment, parts_of
+from hte_bridge.engines.deep.options import Options
+from hte_bridge.engines.deep.result import Branch, FullFit
+from hte_bridge.engines.deep.store.checkpoint import Checkpoint
+from hte_bridge.engines.deep.store.devices import device_of, doubles_on
+from hte_bridge.study import Folds, Study
+
+NUISANCE_EPOCHS = 20
+CHUNK = 65_536  # rows at a time, so that memory does not grow with them
+RELATIVE = "; the effect is thought to be as large as they are"
+TWICE_ROWS = 20_000  # up to which e-hat of a held-out model's rows has not seen the fold; with 100 parameters it then carries .005 of the effect
+VARIES = 0.02  # of the treatment's sd: an e-hat whose sd is less shrinks no effect by more than its square
+
+
+def beside_constant(study: Study, folds: Folds, treatment: Treatment) -> Array | None:
+    """The estimated e(X), standardised: a column of the outcome's mean whose coefficient has no prior.
+
+    With e-hat in place of e, Y = mu + (T - e) tau + error is mu + (e-hat - e) tau + (T - e-hat) tau + error: the error of e-hat is noise that
+    goes with T - e-hat and shrinks an average effect towards zero, by tau Var(e-hat) / Var(T | X). A coefficient for e-hat takes
+    it up (the propensity as a covariate: Hahn, Murray and Carvalho, 2020, Bayesian Analysis 15(3), section 5). ``None`` where e is known, or
+    where e-hat hardly varies within folds: it is then one number for each fold, which runs against the outcomes of that fold.
+    """
+    e, fold = treatment.mean, folds.fold
+    within = e - (np.bincount(fold, e) / np.bincount(fold))[fold]
+    if treatment.crossfitted is None or within.std() < VARIES * study.treatment.std():
+        return None
+    return np.asarray((e - e.mean()) / e.std())
+
+
+def rows_without(study: Study, folds: Folds, made: Design, treatment: Treatment) -> list[Rows]:
+    """For each fold the rows with their treatments centred by models that did not see it."""
+    e, rows = treatment.mean, made.rows
+    return [
+        replace(
+            rows,
+            treatment=study.treatment - mean,
+            beside=None if rows.beside is None else (mean - e.mean()) / e.std(),
+        )
+        for mean in treatment.seen_without(folds.n_folds)
+    ]
+
+
+def row_precision(
+    study: Study, treatment: Treatment, options: Options
+) -> tuple[Array | None, str, Standardisation | None]:
+    """One over each row's error variance, up to scale, and how it moves in words; ``None`` where it does not, or rows have weights.
+
+    Beside them, where it moves with the level of the outcome, what says how.
+
+    As the exact kernel finds it (``gp/heteroskedastic.py``), on ``scale_rows`` of the rows: noise that is large where a covariate is looks
+    like an effect that moves there.
+    """
+    if study.weighted:
+        return None, "constant", None
+    few = np.sort(np.random.default_rng(options.seed).permutation(study.n)[: options.scale_rows])
+    samples = Sample.either(study, treatment.mean, few, doubles_on(options))
+    first = model_search(samples, options, study.binary)
+    errors, units, multiple = first.errors, first.sample.units, np.empty(study.n)
+    if errors is None:
+        return None, "constant", None
+    for start in range(0, study.n, CHUNK):
+        here = slice(start, start + CHUNK)
+        x = units.standardise(study.filled[here]).numpy()
+        multiple[here] = errors.multiples(x, study.treatment[here], treatment.mean[here])
+    return 1.0 / multiple, errors.text, None if units.level is None else units
+
+
+def fit_basis(study: Study, folds: Folds, options: Options) -> Branch:
+    """Fit a large cross-section: Y = mu(X) + (T - e(X)) tau(X) + error, with e cross-fitted.
+
+    Robinson (1988), Econometrica 56(4), with the blocks of the panel in place of its kernels.
+
+    Parameters
+    ----------
+    study : Study
+        Without fixed effects.
+    folds : Folds
+    options : Deep
+
+    Raises
+    ------
+    DidNotConverge
+        If a network's loss is not finite from any seed, or the Gram matrix is singular.
+    InvalidOption
+        If the folder of checkpoints cannot be made.
+    """
+    began = time.perf_counter()
+    checkpoint = Checkpoint.of(options.checkpoint)
+    shift = Moved.of(study)
+    study = shift.study(study)
+    nets = NetOptions(
+        hidden=options.hidden, epochs=min(options.epochs, NUISANCE_EPOCHS), n_nets=options.n_nets
+    )
+    how = (nets, options.seed, device_of(options))
+    seen = (
+        study.treatment,
+        study.filled,
+        study.weight,
+        study.propensity,
+        study.binary,
+        study.clustered,
+        study.cluster,
+        folds.fold,
+    )
+    kept = checkpoint.under(seen, how)
+    twice = study.n <= TWICE_ROWS
+    treatment = centre_treatment(study, folds, *how, smooth_learners, options.n_jobs, twice, kept)
+    centred = time.perf_counter() - began
+    moved = study.treatment - treatment.mean
+    without = study.treatment - treatment.seen_without(folds.n_folds) if twice else None
+    made = design(study, folds, options, moved, checkpoint, beside_constant(study, folds, treatment), without)
+    precision, errors, level = row_precision(study, treatment, options)
+    trained = time.perf_counter() - began - centred
+    unseen = rows_without(study, folds, made, treatment) if twice else None
+    part = parts_of(study, folds)
+    fitted = fit_mixed_model(
+        study, made, False, options.n_jobs, checkpoint, precision, level, unseen, part, shift.unit
+    )
+    heldout = replace(fitted.heldout, propensity=treatment.mean, treatment_variance=treatment.variance)
+    seconds = {"treatment": round(centred, 2), "networks": round(trained, 2)} | fitted.info["seconds"]
+    errors += RELATIVE * (fitted.surface.level is not None)
+    info = fitted.info | {"seconds": seconds, "error_variance": errors} | treatment.info
+    notes = (*treatment.notes, *fitted.notes)
+    whole = FullFit(
+        fitted.surface.per(shift.unit), converged=fitted.converged, structure=made.structure.arrays()
+    )
+    return Branch("gram", shift.back(heldout), whole, notes, info)

@@ -1,0 +1,96 @@
+"""The exact Gaussian process, for cross-sections of some thousand rows: the steps of a fit in order."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+from joblib import Parallel, delayed
+
+from hte_bridge.arrays import Array
+from hte_bridge.engines.deep.basis.interactions import average, probe
+from hte_bridge.engines.deep.gp.heldout import Predicted, held_out, other_means, predict_fold, stacked
+from hte_bridge.engines.deep.gp.model_average import mixed_posterior
+from hte_bridge.engines.deep.gp.posterior import KernelPosterior
+from hte_bridge.engines.deep.gp.regression import smooth_learners
+from hte_bridge.engines.deep.nuisance.crossfit import CrossFitted
+from hte_bridge.engines.deep.nuisance.networks import NetOptions
+from hte_bridge.engines.deep.nuisance.propensity import Treatment, centre_treatment, parts_of
+from hte_bridge.engines.deep.options import Options
+from hte_bridge.engines.deep.result import Branch, FullFit
+from hte_bridge.engines.deep.store.devices import device_of
+from hte_bridge.engines.deep.store.threads import threads
+from hte_bridge.progress import steps
+from hte_bridge.study import Folds, Study
+
+PROBED, PROBED_ROWS = 6, 100  # draws of the scales, and units, at which the structure of tau is read
+
+
+def fit_gp(study: Study, folds: Folds, options: Options) -> Branch:
+    """Cross-fitted predictions of the kernel model now, and its posterior from all rows when it is asked for.
+
+    Raises
+    ------
+    DidNotConverge
+        If the covariance is not positive definite at any scales tried.
+    InvalidOption
+        If the device asked for is not there.
+    """
+    began = time.perf_counter()
+    device_of(options)  # a device that is not there is refused before anything else
+    treatment, predicted, mean = parts_held_out(study, folds, options)
+    heldout, losses, notes = held_out(study, folds, treatment, predicted, mean)
+    info = {"losses": losses, "seconds": round(time.perf_counter() - began, 2)} | treatment.info
+    on_all_rows = partial(fit_full, study, treatment.mean, options)
+    return Branch("kernel", heldout, on_all_rows, (*treatment.notes, *notes), info)
+
+
+def parts_held_out(
+    study: Study, folds: Folds, options: Options
+) -> tuple[Treatment, list[Predicted], CrossFitted]:
+    """The treatment's mean, what kernel fits say of the fold that each has not seen, and the stacked outcome mean."""
+    nets = NetOptions(hidden=options.hidden, epochs=options.epochs, n_nets=options.n_nets)
+    treatment = centre_treatment(study, folds, nets, options.seed, "cpu", smooth_learners, options.n_jobs)
+    part, without = parts_of(study, folds), treatment.seen_without(folds.n_folds)
+    work = [delayed(other_means)(study, folds, options, nets)]
+    work += [
+        delayed(predict_fold)(study, *fold, mean, part, options)
+        for fold, mean in zip(folds, without, strict=True)
+    ]
+    side_by_side = Parallel(n_jobs=options.n_jobs, prefer="threads")
+    others, *predicted = side_by_side(steps(work, "deep: kernel fits", len(work)))
+    return treatment, predicted, stacked(study, folds, part, others, predicted, options, nets)
+
+
+def fit_full(study: Study, propensity: Array, options: Options) -> FullFit:
+    """Posterior from all rows, and the structure that it shows.
+
+    Raises
+    ------
+    DidNotConverge
+        If the covariance is not positive definite at any scales tried.
+    """
+    began = time.perf_counter()
+    with threads(1):
+        posterior, info, converged = mixed_posterior(study, propensity, options)
+        structure = structure_of(posterior, study.filled.shape[1], options.seed)
+    info["posterior_seconds"] = round(time.perf_counter() - began, 2)
+    return FullFit(posterior, info, converged, structure)
+
+
+def structure_of(posterior: KernelPosterior, n_columns: int, seed: int) -> dict[str, Array]:
+    """Importance of each covariate for tau, and strength of pairs, with their spread between the heaviest draws of the scales."""
+    heaviest = sorted(posterior.components, key=lambda each: -each.weight)[:PROBED]
+    centre, spread = np.zeros_like(posterior.units.centre), np.ones_like(posterior.units.centre)
+    plain = replace(posterior.units, centre=centre, spread=spread, outcome_mean=0.0)
+    z = posterior.rows.x.cpu().numpy()
+    if plain.turn is not None:
+        z = z @ np.linalg.inv(plain.turn)
+    if plain.columns is not None:  # covariates that the kernel does not see do not count
+        every = np.zeros((len(z), n_columns))
+        every[:, plain.columns] = z
+        z = every
+    alone = (KernelPosterior(plain, (replace(each, weight=1.0),)) for each in heaviest)
+    return average([probe(each.mean, z, seed, PROBED_ROWS) for each in alone]).arrays()

@@ -1,0 +1,50 @@
+"""The panel branch: Y = effects + mu(X) + T tau(X) + error."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from hte_bridge.engines.deep.basis.centring import Moved
+from hte_bridge.engines.deep.basis.design import design
+from hte_bridge.engines.deep.basis.mixed_model import fit_mixed_model
+from hte_bridge.engines.deep.options import Options
+from hte_bridge.engines.deep.result import Branch, FullFit
+from hte_bridge.engines.deep.store.checkpoint import Checkpoint
+from hte_bridge.engines.trends import doubts
+from hte_bridge.lost import lost_to_effects
+from hte_bridge.study import Folds, Study
+
+
+def fit_panel(study: Study, folds: Folds, options: Options) -> Branch:
+    """Fit a study with fixed effects: networks find the structure, the last layer uses all rows.
+
+    Parameters
+    ----------
+    study : Study
+        With one or more fixed effects.
+    folds : Folds
+    options : Deep
+
+    Raises
+    ------
+    DidNotConverge
+        If a network's loss is not finite from any seed, or the Gram matrix is singular.
+    InvalidOption
+        If the folder of checkpoints cannot be made.
+    """
+    began = time.perf_counter()
+    checkpoint = Checkpoint.of(options.checkpoint)
+    moved = Moved.of(study)
+    study = moved.study(study)
+    made = design(study, folds, options, study.treatment, checkpoint)
+    trained = time.perf_counter() - began
+    fitted = fit_mixed_model(
+        study, made, moving=True, n_jobs=options.n_jobs, checkpoint=checkpoint, unit=moved.unit
+    )
+    info = fitted.info | {"seconds": {"networks": round(trained, 2)} | fitted.info["seconds"]}
+    heldout = replace(moved.back(fitted.heldout), lost=lost_to_effects(study, folds))
+    whole = FullFit(
+        fitted.surface.per(moved.unit), converged=fitted.converged, structure=made.structure.arrays()
+    )
+    return Branch("panel", heldout, whole, (*fitted.notes, *doubts(study)), info)
