@@ -98,6 +98,8 @@ def compare(
 
     Examples
     --------
+    >>> import numpy as np
+    >>> import pandas as pd
     >>> import hte_bridge as hb
     >>> rng = np.random.default_rng(1)
     >>> frame = pd.DataFrame({"x": rng.normal(size=200), "d": rng.integers(0, 2, 200)})

@@ -205,6 +205,21 @@ class Comparison(FittedTable):
         """Change of the outcome of named units (rows of covariates), from each engine's own CATE interval.
 
         ``change`` and ``labels`` are columns of ``rows`` by name or one value for each row (Series by label, arrays by position).
+
+        Examples
+        --------
+        What the outcome of two people would gain, had both got the treatment that they did not get:
+
+        >>> import pandas as pd
+        >>> import hte_bridge as hb
+        >>> from hte_bridge.simulate import grf_table1
+        >>> df = grf_table1(200, seed=1).frame()
+        >>> study = hb.Study.from_frame(df, outcome="y", treatment="t", covariates=["x1", "x2"])
+        >>> table = hb.compare(study, [hb.Feols()], estimands=["ate"], seed=1)
+        >>> people = pd.DataFrame({"who": ["Ada", "Ben"], "x1": [0.1, 0.9], "x2": [0.5, 0.9]})
+        >>> gain = table.what_if(people, change=1, labels="who")
+        >>> [(row.term, round(row.estimate, 1)) for row in gain.rows]
+        [('Ada', 1.7), ('Ben', 3.4)]
         """
         units = Units(to_pandas(rows))
         steps = known_numbers_of(units, change, "change")
@@ -268,7 +283,21 @@ class Comparison(FittedTable):
         )
 
     def with_vcov(self, vcov: Any, table: Table | None = None) -> Table:
-        """The rows (of ``table``, or these) with errors by pyfixest: ``{"CRV3": "village"}``, ``"hetero"``; ``inference``."""
+        """The rows (of ``table``, or these) with errors by pyfixest: ``{"CRV3": "village"}``, ``"hetero"``; ``inference``.
+
+        Examples
+        --------
+        The jackknife over clusters, for a table that was made without them:
+
+        >>> import hte_bridge as hb
+        >>> from hte_bridge.simulate import clustered
+        >>> df = clustered(200, seed=1).frame()
+        >>> study = hb.Study.from_frame(df, outcome="y", treatment="t", covariates=["x1", "x2"])
+        >>> table = hb.compare(study, [hb.Feols()], estimands=["ate"], seed=1)
+        >>> again = table.with_vcov({"CRV3": "cluster"})
+        >>> again.rows[0].vcov, again.rows[0].n_clusters, again.rows[0].estimate == table.rows[0].estimate
+        ('CRV3 (cluster)', 40, True)
+        """
         again = lambda rows: inference.with_vcov(rows, self.study, vcov, self.folds)
         return again_by_engine(self if table is None else table, "with_vcov", again, Guard(self.on_error))
 
@@ -281,7 +310,19 @@ class Comparison(FittedTable):
         return Table(tuple(rows), given.meta)
 
     def wild_bootstrap(self, table: Table | None = None, *, draws: int = 999, seed: int = 0) -> Table:
-        """The rows (of ``table``, or these) by the wild cluster bootstrap, for few clusters."""
+        """The rows (of ``table``, or these) by the wild cluster bootstrap, for few clusters.
+
+        Examples
+        --------
+        >>> import hte_bridge as hb
+        >>> from hte_bridge.simulate import clustered
+        >>> df = clustered(200, seed=1, n_clusters=12).frame()
+        >>> study = hb.Study.from_frame(df, outcome="y", treatment="t", covariates=["x1"], cluster="cluster")
+        >>> table = hb.compare(study, [hb.Feols()], estimands=["ate"], seed=1)
+        >>> again = table.wild_bootstrap(table.where(estimand="ate"), draws=199, seed=1)
+        >>> again.rows[0].vcov, again.rows[0].estimate == table.where(estimand="ate").rows[0].estimate
+        ('wild cluster bootstrap, all 4,096 draws of signs', True)
+        """
         options: dict[str, Any] = {"draws": draws, "seed": seed, "factor": inflation(self.study, self.folds)}
         options["weight"] = self.study.weight
         again = lambda rows: inference.wild_bootstrap(rows, self.study.cluster, **options)

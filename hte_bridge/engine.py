@@ -49,6 +49,8 @@ class HeldOut(Arrays):
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from hte_bridge import HeldOut
     >>> HeldOut(cate=np.array([1.0]), outcome_mean=np.array([0.5]), propensity=np.array([0.3])).n
     1
     """

@@ -96,6 +96,7 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
     Examples
     --------
+    >>> from hte_bridge.errors import nearest
     >>> nearest("ages", ["age", "sex"])
     'The nearest is `age`.'
     """

@@ -33,6 +33,8 @@ class Scores(Arrays):
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from hte_bridge.scores import Scores
     >>> Scores(np.array([1.0, 3.0])).weight
     array([1., 1.])
     """

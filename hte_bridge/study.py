@@ -128,6 +128,8 @@ class Study:
 
         Examples
         --------
+        >>> import pandas as pd
+        >>> from hte_bridge import Study
         >>> frame = pd.DataFrame({"y": [1.0, 2.0, 4.0, 3.0], "d": [0, 1, 1, 0], "x": [0.1, 0.4, 0.2, 0.9]})
         >>> study = Study.from_frame(frame, outcome="y", treatment="d", covariates=["x"])
         >>> study.n, study.binary, study.names.covariates
@@ -218,6 +220,8 @@ class Study:
 
         Examples
         --------
+        >>> import pandas as pd
+        >>> from hte_bridge import Study
         >>> frame = pd.DataFrame({"y": range(50), "d": [1, 1] + 48 * [0], "x": [k % 7 for k in range(50)]})
         >>> study = Study.from_frame(frame, outcome="y", treatment="d", covariates=["x"])
         >>> round(study.effective_clusters, 2)
@@ -257,6 +261,8 @@ class Study:
 
         Examples
         --------
+        >>> import pandas as pd
+        >>> from hte_bridge import Study
         >>> frame = pd.DataFrame({"y": [1.0, 2, 4, 3], "d": [0, 1, 1, 0], "town": list("abca"), "x": [1.0, 2, 3, 5]})
         >>> Study.from_frame(frame, outcome="y", treatment="d", covariates=["town", "x"]).covariate_of
         (0, 0, 1)
@@ -343,6 +349,8 @@ class Folds(Arrays):
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from hte_bridge import Folds
     >>> folds = Folds(np.array([0, 1, 0, 1]), n_folds=2, seed=0)
     >>> [test.tolist() for train, test in folds]
     [[0, 2], [1, 3]]

@@ -1,9 +1,86 @@
-"""The site: every public name has its place in the reference; pages that run print what they say."""
+"""The site: every public name has its place in the reference, and its examples run as pasted."""
+
+import ast
+import builtins
+import doctest
+import importlib
+import inspect
+
+import pytest
 
 import hte_bridge
 from website import reference
+
+EXPLAINED = ("arms", "Meta", "Stack", "Given", "Econml", "coverage")
+VERBS = ("what_if", "with_vcov", "wild_bootstrap")
+
+
+def documented():
+    """Objects of the reference by their path: public names, and functions and classes of the modules on its pages."""
+    found = {name: getattr(hte_bridge, name) for name in hte_bridge.__all__}
+    for name in (module for chapter in reference.CHAPTERS for module in chapter.modules):
+        module = importlib.import_module(f"hte_bridge.{name}")
+        own = [
+            each for each in vars(module) if getattr(vars(module)[each], "__module__", "") == module.__name__
+        ]
+        members = {
+            each: vars(module)[each] for each in getattr(module, "__all__", own) if not each.startswith("_")
+        }
+        found |= {f"{name}.{each}": value for each, value in members.items() if callable(value)}
+    return found
+
+
+def docstrings(path, each):
+    """Docstrings of an object and, of a class, of its public members, by path."""
+    yield path, inspect.getdoc(each)
+    for name, member in vars(each).items() if inspect.isclass(each) else ():
+        if not name.startswith("_"):
+            yield f"{path}.{name}", inspect.getdoc(getattr(each, name, member))
+
+
+def examples(doc):
+    return "".join(each.source for each in doctest.DocTestParser().get_examples(doc or ""))
+
+
+def undefined(code):
+    """Names that code reads and nowhere makes."""
+    made, read = set(dir(builtins)), set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Name):
+            (read if isinstance(node.ctx, ast.Load) else made).add(node.id)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            made |= {(each.asname or each.name).split(".")[0] for each in node.names}
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            made.add(node.name)
+        elif isinstance(node, ast.arg):
+            made.add(node.arg)
+    return sorted(read - made)
 
 
 def test_the_reference_leaves_no_public_name_out():
     placed = {name for chapter in reference.CHAPTERS for name in chapter.names}
     assert set(hte_bridge.__all__) <= placed
+
+
+def test_examples_define_every_name_that_they_use():
+    found = [line for path, each in documented().items() for line in docstrings(path, each)]
+    lacking = {path: undefined(examples(doc)) for path, doc in found if examples(doc)}
+    assert len(lacking) > 60
+    assert {path: names for path, names in lacking.items() if names} == {}
+
+
+@pytest.mark.parametrize("name", EXPLAINED)
+def test_names_of_the_package_have_an_example(name):
+    assert (
+        "hb.compare(" in (code := examples(inspect.getdoc(getattr(hte_bridge, name))))
+        or f"hb.{name}(" in code
+    )
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_verbs_have_an_example(name):
+    assert f".{name}(" in examples(inspect.getdoc(getattr(hte_bridge.Comparison, name)))
+
+
+def test_a_name_that_is_not_defined_would_be_caught():
+    assert undefined("x = np.ones(3)\nprint(x, y)") == ["np", "y"]

@@ -40,7 +40,7 @@ CHAPTERS = (
         "estimands.averages", "estimands.groups", "estimands.projection", "estimands.calibration", "estimands.ranking", "estimands.policy", "estimands.budget",
         "estimands.tree", "estimands.counterfactual", "estimands.doses", "estimands.nuisance", "estimands.sensitivity", "estimands.splits")),
     Chapter("inference", "Other errors for the same rows", "Two-way and jackknife clusters, the wild bootstrap, randomisation, families of rows.", modules=("inference", "wild")),
-    Chapter("simulate", "Designs with a known effect", "Seeded data whose effects are known, each citing its paper.", modules=("simulate",)),
+    Chapter("simulate", "Designs with a known effect", "Seeded data whose effects are known, each citing its paper.", modules=("simulate", "simulate.panel")),
     Chapter("errors", "Errors", "What is raised, and where: each says what must hold, what was found, what to do.", modules=("errors",)),
 )  # fmt: skip
 OTHER = Chapter("other", "Other names", "Public names that no other page holds.")

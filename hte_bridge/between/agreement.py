@@ -134,6 +134,8 @@ def top(cate: Array, fold: Codes, weight: Array) -> Array:
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from hte_bridge.between.agreement import top
     >>> top(np.array([1.0, 5.0, 2.0, 3.0, 4.0]), np.zeros(5, dtype=int), np.ones(5)).tolist()
     [0.0, 1.0, 0.0, 0.0, 0.0]
     """

@@ -78,6 +78,18 @@ def coverage(
     InvalidOption, NotIdentified, UnreadableFile
         If an option is not what it must be; no engine has held-out predictions; ``path`` is damaged, or holds draws of another
         study, reference, seed, level or code, or of an engine of the same name with another option, which is named.
+
+    Examples
+    --------
+    Three data sets, to see the shape of the answer; a hundred tell something:
+
+    >>> import hte_bridge as hb
+    >>> from hte_bridge.simulate import grf_table1
+    >>> df = grf_table1(120, seed=1).frame()
+    >>> study = hb.Study.from_frame(df, outcome="y", treatment="t", covariates=["x1", "x2"])
+    >>> found = hb.coverage(study, [hb.Feols()], draws=3, shapes=["linear"], seed=1)
+    >>> [(row.estimand, row.term) for row in found.rows if row.estimand == "coverage"]
+    [('coverage', 'linear: ate'), ('coverage', 'linear: cate')]
     """
     chosen, kinds = list(engines), list(shapes)
     _check(chosen, kinds, draws, level)

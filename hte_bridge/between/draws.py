@@ -113,6 +113,7 @@ def unlike(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
 
     Examples
     --------
+    >>> from hte_bridge.between.draws import unlike
     >>> was, now = ({"engines": {"grf": {"digest": k, "options": {"num_trees": k}}}} for k in ("20", "500"))
     >>> unlike(was, now)
     'other options: `grf` had num_trees 20, now 500'

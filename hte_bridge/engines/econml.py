@@ -48,6 +48,27 @@ class Econml:
     ------
     InvalidOption
         If the estimator has no ``fit`` or no ``effect``.
+
+    Examples
+    --------
+    ``hb.Econml()`` is EconML's ``CausalForestDML``; any estimator with EconML's ``fit`` and ``effect`` will do, such as
+    ``econml.dml.LinearDML(discrete_treatment=True)`` or this one, which thinks that the effect is one number:
+
+    >>> import numpy as np
+    >>> import hte_bridge as hb
+    >>> from hte_bridge.simulate import grf_table1
+    >>> class OneEffect:
+    ...     def fit(self, Y, T, X=None):
+    ...         self.apart = Y[T == 1].mean() - Y[T == 0].mean()
+    ...         return self
+    ...
+    ...     def effect(self, X):
+    ...         return np.full(len(X), self.apart)
+    >>> df = grf_table1(200, seed=1).frame()
+    >>> study = hb.Study.from_frame(df, outcome="y", treatment="t", covariates=["x1", "x2"])
+    >>> table = hb.compare(study, [hb.Econml(OneEffect())], estimands=["ate"], n_folds=2, seed=1)
+    >>> [(row.engine, round(row.estimate, 1)) for row in table.rows]
+    [('OneEffect', 2.2)]
     """
 
     estimator: Any = None

@@ -42,6 +42,7 @@ class Feols:
 
     Examples
     --------
+    >>> from hte_bridge import Feols
     >>> Feols().name
     'feols'
     """

@@ -54,8 +54,25 @@ class Given:
 
     Examples
     --------
-    >>> Given({"cate": [0.1], "outcome_mean": [1.0], "propensity": [0.5]}, name="R", held_out=True).name
-    'R'
+    Out-of-fold predictions of a colleague's model, here of lines fitted to the other half of the data:
+
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> import hte_bridge as hb
+    >>> from sklearn.linear_model import LinearRegression
+    >>> from hte_bridge.simulate import grf_table1
+    >>> df = grf_table1(200, seed=1).frame()
+    >>> x, half = df[["x1", "x2"]].to_numpy(), np.arange(200) % 2
+    >>> theirs = pd.DataFrame({"cate": 0.0, "outcome_mean": 0.0, "propensity": 0.5}, index=df.index)
+    >>> for part in (0, 1):
+    ...     fitted, at = half != part, half == part
+    ...     arm = [LinearRegression().fit(x[fitted & (df.t == w)], df.y[fitted & (df.t == w)]).predict(x[at]) for w in (0, 1)]
+    ...     theirs.loc[at, "cate"] = arm[1] - arm[0]
+    ...     theirs.loc[at, "outcome_mean"] = (arm[0] + arm[1]) / 2
+    >>> study = hb.Study.from_frame(df, outcome="y", treatment="t", covariates=["x1", "x2"], propensity=0.5)
+    >>> table = hb.compare(study, [hb.Given(theirs, name="colleague", held_out=True)], estimands=["ate"], seed=1)
+    >>> [(row.engine, round(row.estimate, 1)) for row in table.rows]
+    [('colleague', 2.2)]
     """
 
     data: Any

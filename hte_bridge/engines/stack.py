@@ -46,9 +46,18 @@ class Stack:
 
     Examples
     --------
-    >>> from hte_bridge.engines.feols import Feols
-    >>> Stack([Feols(), Feols(label="second")]).name
-    'stack'
+    A convex combination of a regression and an R-learner, and what each weighs in it:
+
+    >>> import hte_bridge as hb
+    >>> from sklearn.linear_model import RidgeCV
+    >>> from hte_bridge.simulate import grf_table1
+    >>> df = grf_table1(200, seed=1).frame()
+    >>> study = hb.Study.from_frame(df, outcome="y", treatment="t", covariates=["x1", "x2"])
+    >>> stack = hb.Stack([hb.Feols(), hb.Meta("R", RidgeCV())], n_folds=2)
+    >>> table = hb.compare(study, [stack], estimands=["ate"], n_folds=2, seed=1)
+    >>> weights = table.fits["stack"].info["weights"]
+    >>> sorted(weights), round(sum(weights.values()), 6)
+    (['feols', 'meta-R'], 1.0)
     """
 
     engines: Sequence[Engine]
@@ -121,6 +130,8 @@ def simplex(residuals: Array, weight: Array) -> Array:
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from hte_bridge.engines.stack import simplex
     >>> simplex(np.array([[1.0, -1.0], [-1.0, 1.0]]), np.ones(2)).round(6)
     array([0.5, 0.5])
     """

@@ -66,6 +66,9 @@ def contrasts(
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from hte_bridge.estimands.arms import contrasts
+    >>> from hte_bridge.scores import Scores
     >>> rows = contrasts(np.array([[1.0, 3.0], [2.0, 3.0], [3.0, 6.0]]), ["a", "b"], Scores(np.zeros(3)))
     >>> [(row.term, row.estimate) for row in rows[:3]]
     [('mean under a', 2.0), ('mean under b', 4.0), ('b - a', 2.0)]
@@ -127,6 +130,18 @@ def arms(
     ------
     InvalidData
         If there are fewer than two arms.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> import hte_bridge as hb
+    >>> rng = np.random.default_rng(1)
+    >>> df = pd.DataFrame({"age": rng.integers(20, 60, 300), "offer": rng.choice(["cash", "letter", "none"], 300)})
+    >>> df["visits"] = 2.0 * (df["offer"] == "cash") + 0.1 * df["age"] + rng.normal(size=300)
+    >>> rows = hb.arms(df, [hb.Feols()], outcome="visits", treatment="offer", covariates=["age"], seed=1)
+    >>> [(row.term, round(row.estimate, 1)) for row in rows if " - " in row.term]
+    [('letter - cash', -2.1), ('none - cash', -2.0), ('none - letter', 0.1)]
     """
     outcome, treatment = str(outcome), str(treatment)
     rows_of, arm, labels = _received(df, outcome, treatment, cluster, weight)

@@ -32,6 +32,9 @@ def ate(scores: Scores, *, level: float = 0.95, estimand: str = "ate") -> Estima
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from hte_bridge.estimands.averages import ate
+    >>> from hte_bridge.scores import Scores
     >>> row = ate(Scores(gamma=np.array([1.0, 3.0, 2.0, 2.0])))
     >>> row.estimate, round(row.std_error, 4)
     (2.0, 0.4082)

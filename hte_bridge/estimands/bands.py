@@ -39,6 +39,8 @@ def sup_t(cov: Array, df: Array, level: float, seed: int = SEED) -> tuple[float,
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from hte_bridge.estimands.bands import sup_t
     >>> one, _ = sup_t(np.eye(1), np.array([np.inf]), 0.95)
     >>> many, _ = sup_t(np.eye(10), np.full(10, np.inf), 0.95)
     >>> round(one, 2), round(many, 3)

@@ -28,6 +28,7 @@ def check_cost(cost: npt.ArrayLike, n: int) -> Array:
 
     Examples
     --------
+    >>> from hte_bridge.estimands.budget import check_cost
     >>> check_cost(2.0, 3)
     array([2., 2., 2.])
     """
@@ -75,6 +76,8 @@ def allocation(
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from hte_bridge.estimands.budget import allocation
     >>> share, last, binds = allocation(np.array([2.0, 3.0, -1.0]), np.ones(3), np.ones(3) / 3, 0.5)
     >>> share, binds
     (array([0.5, 1. , 0. ]), True)
@@ -135,6 +138,9 @@ def gain_curve(
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from hte_bridge.estimands.budget import gain_curve
+    >>> from hte_bridge.scores import Scores
     >>> scores = Scores(np.array([4.0, 1.0, 2.0, 1.0]))
     >>> gain_curve(scores, np.array([4.0, 3.0, 2.0, 1.0]), 1.0, [0.5])[0].estimate
     1.25

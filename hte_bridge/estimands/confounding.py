@@ -34,6 +34,7 @@ def robustness_value(statistic: float, df: float, *, share: float = 1.0, level: 
 
     Examples
     --------
+    >>> from hte_bridge.estimands.confounding import robustness_value
     >>> t, df = 0.0973 / 0.0233, 783  # their Darfur example: 13.9 % and 7.6 %
     >>> round(robustness_value(t, df), 3), round(robustness_value(t, df, level=0.95), 3)
     (0.139, 0.076)

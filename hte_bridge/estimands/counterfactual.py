@@ -59,6 +59,9 @@ def counterfactual(
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from hte_bridge.estimands.counterfactual import counterfactual
+    >>> from hte_bridge.scores import Scores
     >>> from hte_bridge.engine import HeldOut
     >>> held = HeldOut(np.array([1.0, 3.0]), np.array([0.5, 1.5]), np.array([0.5, 0.5]))
     >>> y, w = np.array([0.0, 3.0]), np.array([0.0, 1.0])
@@ -103,6 +106,9 @@ def roi(
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from hte_bridge.estimands.counterfactual import roi
+    >>> from hte_bridge.scores import Scores
     >>> from hte_bridge.engine import HeldOut
     >>> held = HeldOut(np.array([1.0, 3.0]), np.array([0.5, 1.5]), np.array([0.5, 0.5]))
     >>> y, w = np.array([0.0, 3.0]), np.array([0.0, 1.0])

@@ -56,6 +56,9 @@ def gate(
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from hte_bridge.estimands.groups import gate
+    >>> from hte_bridge.scores import Scores
     >>> rows = gate(Scores(np.array([1.0, 3.0, 5.0, 9.0])), ["a", "a", "b", "b"])
     >>> [(row.term, row.estimate) for row in rows[:2]]
     [('a', 2.0), ('b', 7.0)]
@@ -217,6 +220,7 @@ def labels_of(values: Any, bins: int | Sequence[float] | None = None) -> Any:
 
     Examples
     --------
+    >>> from hte_bridge.estimands.groups import labels_of
     >>> labels_of([1.0, 2.0, 3.0, 10.0], bins=[2.5]).tolist()
     ['below 2.5', 'below 2.5', '2.5 or more', '2.5 or more']
     """

@@ -66,6 +66,8 @@ def members(code: Codes, groups: int) -> Array:
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from hte_bridge.estimands.means import members
     >>> members(np.array([1, -1, 0]), 2).tolist()
     [[0.0, 1.0], [0.0, 0.0], [1.0, 0.0]]
     """
@@ -93,6 +95,9 @@ def group_means(values: Array, member: Array, scores: Scores) -> GroupMeans:
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from hte_bridge.estimands.means import group_means, members
+    >>> from hte_bridge.scores import Scores
     >>> means = group_means(np.array([1.0, 3.0, 5.0, 9.0]), members(np.array([0, 0, 1, 1]), 2), Scores(np.zeros(4)))
     >>> means.mean, means.covariance.diagonal()
     (array([2., 7.]), array([1., 4.]))

@@ -22,6 +22,8 @@ def cluster_totals(values: Array, cluster: npt.NDArray[np.int64]) -> Array:
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from hte_bridge.estimands.moments import cluster_totals
     >>> cluster_totals(np.array([1.0, 2.0, 3.0]), np.array([0, 1, 1]))
     array([1., 5.])
     """
@@ -96,6 +98,8 @@ def mean_of(values: Array, share: Array) -> tuple[float, Array]:
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from hte_bridge.estimands.moments import mean_of
     >>> mean_of(np.array([1.0, 3.0]), np.array([0.5, 0.5]))
     (2.0, array([-0.5,  0.5]))
     """
@@ -113,6 +117,8 @@ def settled(estimate: float, influence: Array, *parts: Array) -> tuple[float, Ar
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from hte_bridge.estimands.moments import settled
     >>> settled(1e-17, np.array([1e-18, 0.0]), np.array([0.5, -0.5]))
     (0.0, array([0., 0.]))
     """
@@ -140,6 +146,8 @@ def joint_test(estimates: Array, cov: Array, df: float) -> tuple[float, float]:
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from hte_bridge.estimands.moments import joint_test
     >>> f, p = joint_test(np.array([2.0]), np.array([[1.0]]), df=10)
     >>> f, round(p, 4)
     (4.0, 0.0734)

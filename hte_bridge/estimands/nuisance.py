@@ -118,6 +118,9 @@ def trimmed(scores: Scores, *, edge: float | None = EDGE, level: float = 0.95) -
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from hte_bridge.estimands.nuisance import trimmed
+    >>> from hte_bridge.scores import Scores
     >>> from hte_bridge.engine import HeldOut
     >>> held = HeldOut(np.zeros(4), np.zeros(4), np.array([0.01, 0.4, 0.5, 0.6]))
     >>> rows = trimmed(Scores(np.array([50.0, 1.0, 2.0, 3.0]), heldout=held))
@@ -157,6 +160,8 @@ def crump_edge(propensity: Array) -> float:
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from hte_bridge.estimands.nuisance import crump_edge
     >>> crump_edge(np.array([0.3, 0.5, 0.6]))
     0.0
     """

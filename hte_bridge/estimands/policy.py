@@ -59,6 +59,9 @@ def rule_value(
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from hte_bridge.estimands.policy import rule_value
+    >>> from hte_bridge.scores import Scores
     >>> rows = rule_value(Scores(np.array([2.0, 1.0, -1.0, -2.0])), np.array([1, 1, 0, 0]))
     >>> [(row.term, row.estimate) for row in rows[:3]]
     [('rule', 0.75), ('rule - treat all', 0.75), ('rule - random', 0.75)]

@@ -126,6 +126,8 @@ def score_test(
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from hte_bridge.estimands.projection import score_test
     >>> rng = np.random.default_rng(1)
     >>> x = rng.normal(size=(200, 2))
     >>> _, p_value, df = score_test(x[:, 0] + rng.normal(size=200), x, np.ones(200), np.arange(200))

@@ -98,6 +98,9 @@ def rate(
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from hte_bridge.estimands.ranking import rate
+    >>> from hte_bridge.scores import Scores
     >>> row = rate(Scores(np.array([3.0, 2.0, 1.0, 0.0])), np.array([4.0, 3.0, 2.0, 1.0]), target="qini")
     >>> row.estimate
     0.3125
@@ -152,6 +155,9 @@ def toc(
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from hte_bridge.estimands.ranking import toc
+    >>> from hte_bridge.scores import Scores
     >>> rows = toc(Scores(np.arange(10.0)), np.arange(10.0), grid=(0.2, 1.0))
     >>> [(row.term, round(row.estimate, 9)) for row in rows]
     [('q = 0.2', 4.0), ('q = 1', 0.0)]

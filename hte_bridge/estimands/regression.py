@@ -65,6 +65,8 @@ def least_squares(
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from hte_bridge.estimands.regression import least_squares
     >>> x = np.column_stack([np.ones(4), [0.0, 1.0, 2.0, 3.0]])
     >>> fit = least_squares(np.array([0.0, 1.0, 2.0, 4.0]), x, np.ones(4), np.arange(4), "HC0")
     >>> fit.coefficients.round(2)

@@ -31,6 +31,8 @@ def median_of(draws: Sequence[Sequence[Estimate]], *, level: float = 0.95) -> li
 
     Examples
     --------
+    >>> from hte_bridge import Estimate
+    >>> from hte_bridge.estimands.splits import median_of
     >>> rows = median_of([[Estimate("ate", 1.0, 0.5)], [Estimate("ate", 2.0, 0.5)], [Estimate("ate", 3.0, 0.5)]])
     >>> rows[0].estimate, round(rows[0].conf_high - rows[0].conf_low, 2)
     (2.0, 2.24)

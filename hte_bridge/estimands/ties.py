@@ -22,6 +22,8 @@ def steps(priority: Array) -> Codes:
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from hte_bridge.estimands.ties import steps
     >>> steps(np.array([0.1, 3.0, 0.1 + 1e-16, 2.0])).tolist()
     [2, 0, 2, 1]
     """
@@ -48,6 +50,8 @@ def within_folds(values: Array, fold: Codes, weight: Array) -> Array:
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from hte_bridge.estimands.ties import within_folds
     >>> within_folds(np.array([1.0, 3.0, 0.7, 0.7]), np.array([0, 0, 1, 1]), np.ones(4)).tolist()
     [-1.0, 1.0, 0.0, 0.0]
     """
@@ -68,6 +72,8 @@ def without_offsets(values: Array, fold: Codes, weight: Array) -> Array:
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from hte_bridge.estimands.ties import without_offsets
     >>> without_offsets(np.array([1.0, 3.0, 5.0, 5.0]), np.array([0, 0, 1, 1]), np.ones(4)).tolist()
     [2.5, 4.5, 3.5, 3.5]
     """
@@ -86,6 +92,8 @@ def tied(priority: Array, fold: Codes) -> npt.NDArray[np.bool_]:
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from hte_bridge.estimands.ties import tied
     >>> tied(np.array([1.0, 2.0, 1.0, 2.0]), np.array([0, 0, 0, 1])).tolist()
     [True, False, True, False]
     """
@@ -112,6 +120,8 @@ def group_shares(priority: Array, fold: Codes, weight: Array, groups: int) -> Ar
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from hte_bridge.estimands.ties import group_shares
     >>> group_shares(np.array([0.3, 0.1, 0.3, 0.9]), np.zeros(4, dtype=int), np.ones(4), 2).tolist()
     [[0.5, 0.5], [1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]
     """

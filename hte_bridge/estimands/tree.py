@@ -73,6 +73,8 @@ def shallow_tree(x: Array, gain: Array, *, depth: int = 2, cuts: int = CUTS) -> 
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from hte_bridge.estimands.tree import shallow_tree
     >>> x = np.array([[0.0], [1.0], [2.0], [3.0]])
     >>> shallow_tree(x, np.array([-1.0, -1.0, 2.0, 1.0]), depth=1).text(["age"])
     'if age <= 1: (do not treat); otherwise: (treat)'

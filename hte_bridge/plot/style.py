@@ -40,6 +40,7 @@ def looks(engines: Iterable[str]) -> dict[str, Look]:
 
     Examples
     --------
+    >>> from hte_bridge.plot.style import looks
     >>> looks(["grf", "mine"])["grf"]
     Look(colour='#E69F00', marker='s')
     """
@@ -66,6 +67,7 @@ def plain(text: object) -> str:
 
     Examples
     --------
+    >>> from hte_bridge.plot.style import plain
     >>> plain("income, $ of 2010 $"), plain("a\\tb")
     ('income, \\\\$ of 2010 \\\\$', 'a\\\\tb')
     """

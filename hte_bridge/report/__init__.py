@@ -60,6 +60,9 @@ def report(
 
     Examples
     --------
+    >>> from pathlib import Path
+    >>> from hte_bridge import Table
+    >>> from hte_bridge.report import report
     >>> import tempfile
     >>> from hte_bridge.table import Estimate
     >>> table = Table((Estimate("ate", 2.0, 0.5, engine="grf"),), {"n": 100, "seed": 1})

@@ -18,6 +18,7 @@ def survey(n: int = 500, *, seed: int) -> CrossSection:
 
     Examples
     --------
+    >>> from hte_bridge.simulate import survey
     >>> survey(3, seed=1).covariates[0].tolist()
     [0.0, 0.0, 1.0, 1.0, 1.0, 54.0]
     """
@@ -39,6 +40,7 @@ def regions(n: int = 500, *, seed: int, n_levels: int = 12) -> CrossSection:
 
     Examples
     --------
+    >>> from hte_bridge.simulate import regions
     >>> regions(3, seed=1).frame()["x1"].tolist()
     ['level 5', 'level 6', 'level 9']
     """
@@ -58,6 +60,7 @@ def incomes(n: int = 500, *, seed: int) -> CrossSection:
 
     Examples
     --------
+    >>> from hte_bridge.simulate import incomes
     >>> incomes(1_000, seed=1).covariates[:, 0].max().round()
     np.float64(6439.0)
     """

@@ -32,6 +32,7 @@ def wager_athey_28(n: int, *, seed: int, d: int = 6) -> CrossSection:
 
     Examples
     --------
+    >>> from hte_bridge.simulate import wager_athey_28
     >>> wager_athey_28(4, seed=1).covariates.shape
     (4, 6)
     """
@@ -51,6 +52,7 @@ def grf_table1(
 
     Examples
     --------
+    >>> from hte_bridge.simulate import grf_table1
     >>> float(grf_table1(5, seed=1, heterogeneous=False).cate.sum())
     0.0
     """
@@ -72,6 +74,7 @@ def grf_table3(n: int, *, seed: int, k: int = 4, p: int = 12, additive: bool = T
 
     Examples
     --------
+    >>> from hte_bridge.simulate import grf_table3
     >>> grf_table3(3, seed=1, p=6).covariates.shape
     (3, 6)
     """
@@ -96,6 +99,7 @@ def nie_wager(
 
     Examples
     --------
+    >>> from hte_bridge.simulate import nie_wager
     >>> nie_wager(2, seed=1, setup="C").cate.tolist()
     [1.0, 1.0]
     """
@@ -127,6 +131,7 @@ def hahn_murray_carvalho(
 
     Examples
     --------
+    >>> from hte_bridge.simulate import hahn_murray_carvalho
     >>> hahn_murray_carvalho(4, seed=1).covariates.shape
     (4, 5)
     """
@@ -157,6 +162,7 @@ def dense(n: int, *, seed: int, p: int = 10, constant: bool = False) -> CrossSec
 
     Examples
     --------
+    >>> from hte_bridge.simulate import dense
     >>> dense(4, seed=1, p=3).covariates.shape
     (4, 3)
     """
@@ -187,6 +193,7 @@ def farrell_liang_misra(
 
     Examples
     --------
+    >>> from hte_bridge.simulate import farrell_liang_misra
     >>> farrell_liang_misra(5, seed=1, d=20).covariates.shape
     (5, 20)
     """
@@ -218,6 +225,7 @@ def doubleml_heterogeneous(n: int = 500, *, seed: int) -> CrossSection:
 
     Examples
     --------
+    >>> from hte_bridge.simulate import doubleml_heterogeneous
     >>> doubleml_heterogeneous(4, seed=1).covariates.shape
     (4, 10)
     """
@@ -243,6 +251,7 @@ def athey_imbens(n: int = 500, *, seed: int, design: Literal[1, 2, 3] = 1) -> Cr
 
     Examples
     --------
+    >>> from hte_bridge.simulate import athey_imbens
     >>> athey_imbens(4, seed=1, design=2).covariates.shape
     (4, 10)
     """
@@ -268,6 +277,7 @@ def clustered(
 
     Examples
     --------
+    >>> from hte_bridge.simulate import clustered
     >>> len(set(clustered(80, seed=1).cluster))
     40
     """
@@ -301,6 +311,8 @@ def villages(
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from hte_bridge.simulate import villages
     >>> draw = villages(80, seed=1)
     >>> [float(np.ptp(draw.treatment[draw.cluster == k])) for k in range(3)]
     [0.0, 0.0, 0.0]
@@ -335,6 +347,7 @@ def uneven_errors(
 
     Examples
     --------
+    >>> from hte_bridge.simulate import uneven_errors
     >>> uneven_errors(80, seed=1).covariates.shape
     (80, 6)
     """
@@ -368,6 +381,7 @@ def long_tails(
 
     Examples
     --------
+    >>> from hte_bridge.simulate import long_tails
     >>> long_tails(80, seed=1).covariates.shape
     (80, 6)
     """

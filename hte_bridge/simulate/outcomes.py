@@ -24,6 +24,7 @@ def limited(
 
     Examples
     --------
+    >>> from hte_bridge.simulate import limited
     >>> limited(1_000, seed=1).outcome.mean().round(2), limited(4, seed=1, outcome="count").outcome.tolist()
     (np.float64(0.1), [0.0, 2.0, 2.0, 1.0])
     """
@@ -59,6 +60,7 @@ def dose(n: int = 500, *, seed: int, p: int = 6) -> CrossSection:
 
     Examples
     --------
+    >>> from hte_bridge.simulate import dose
     >>> dose(3, seed=1).treatment.round(1).tolist()
     [-0.3, 1.2, 1.0]
     """

@@ -64,6 +64,7 @@ class Panel(Arrays):
 
         Examples
         --------
+        >>> from hte_bridge.simulate.panel import panel
         >>> panel(n_rows=4, n_users=2, n_vendors=2, n_periods=2, seed=1).frame().shape
         (4, 18)
         """
@@ -114,6 +115,7 @@ def panel(
 
     Examples
     --------
+    >>> from hte_bridge.simulate.panel import panel
     >>> draw = panel("linear", n_rows=1000, seed=1)
     >>> draw.n, draw.covariates.shape, draw.effects.shape
     (1000, (1000, 12), (1000, 3))
@@ -158,6 +160,7 @@ def adoption(
 
     Examples
     --------
+    >>> from hte_bridge.simulate.panel import adoption
     >>> draw = adoption(n_units=4, n_periods=5, seed=1)
     >>> draw.frame().columns.tolist()
     ['y', 't', 'user', 'period', 'X0', 'X1', 'X2', 'Z', 'cell']

@@ -86,6 +86,7 @@ class CausalForest(Options):
 
     Examples
     --------
+    >>> from hte_bridge import CausalForest
     >>> CausalForest(num_trees=500, seed=1).name
     'grf'
     """
