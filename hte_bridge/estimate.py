@@ -62,6 +62,7 @@ class Ends(tuple[float, float]):
 
     Examples
     --------
+    >>> from hte_bridge.estimate import Ends
     >>> ends = Ends(lambda level: (1 - level, 1 + level), 0.9)
     >>> ends[1], ends.at(0.5)
     (1.9, (0.5, 1.5))
@@ -117,6 +118,7 @@ class Estimate:
 
     Examples
     --------
+    >>> from hte_bridge import Estimate
     >>> row = Estimate("ate", 2.0, 0.5, df=10)
     >>> round(row.conf_low, 3), round(row.p_value, 4)
     (0.886, 0.0025)

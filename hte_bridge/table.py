@@ -30,6 +30,7 @@ class Table:
 
     Examples
     --------
+    >>> from hte_bridge import Estimate, Table
     >>> table = Table((Estimate("ate", 2.0, 0.5, engine="grf"),), {"n": 100})
     >>> table.to_frame()[["engine", "estimand", "estimate"]].values.tolist()
     [['grf', 'ate', 2.0]]
