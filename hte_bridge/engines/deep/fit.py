@@ -75,6 +75,7 @@ class Deep(Options):
 
     Examples
     --------
+    >>> from hte_bridge import Deep
     >>> Deep(seed=1).name
     'deep'
     """
