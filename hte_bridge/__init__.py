@@ -16,6 +16,8 @@ _HOMES = {
     "HeldOut": "engine",
     "compare": "comparing",
     "Comparison": "comparison",
+    "Adoption": "adoption",
+    "AdoptionComparison": "staggered.comparison",
     "Table": "table",
     "Estimate": "table",
     "Feols": "engines.feols",
@@ -33,6 +35,8 @@ _HOMES = {
 }
 
 __all__ = [
+    "Adoption",
+    "AdoptionComparison",
     "CausalForest",
     "CausalForestFit",
     "Comparison",
@@ -68,6 +72,7 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
+    from hte_bridge.adoption import Adoption
     from hte_bridge.between.coverage import coverage
     from hte_bridge.between.explain_gap import explain_gap
     from hte_bridge.comparing import compare
@@ -81,5 +86,6 @@ if TYPE_CHECKING:
     from hte_bridge.engines.meta import Meta
     from hte_bridge.engines.stack import Stack
     from hte_bridge.estimands.arms import arms
+    from hte_bridge.staggered.comparison import AdoptionComparison
     from hte_bridge.study import Folds, Study
     from hte_bridge.table import Estimate, Table

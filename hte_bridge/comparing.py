@@ -2,59 +2,29 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache, partial
-from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import numpy as np
-import pandas as pd
 
+from hte_bridge.adoption import Adoption
 from hte_bridge.comparison import Comparison
-from hte_bridge.engine import Engine, Fit, HeldOut
-from hte_bridge.errors import HteBridgeError, InvalidData, InvalidOption, UnusablePrediction, nearest
+from hte_bridge.engine import Engine, Fit
+from hte_bridge.errors import HteBridgeError
 from hte_bridge.estimands.registry import MAKERS, check_names, usual
 from hte_bridge.faults import Guard, OnError, silent
+from hte_bridge.fitting import NoFit, chosen_engines, fitted, versions_of
 from hte_bridge.progress import steps
 from hte_bridge.rows import distinct, engine_rows, engine_scores, too_few, under
 from hte_bridge.scores import Scores, overlap_warning
-from hte_bridge.shown import Fitted
 from hte_bridge.study import UNDEFENDED, Folds, Study
 from hte_bridge.table import Estimate, check_level
 
-ENGINES = ("feols", "grf", "deep")
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class NoFit(Fitted):
-    """An engine that could not run: every row of it says why."""
-
-    engine: str
-    study: Study
-    why: str
-    heldout: HeldOut | None = None
-    notes: tuple[str, ...] = ()
-    info: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def reasons(self) -> Mapping[str, str]:
-        """The same sentence for every estimand."""
-        return {"*": self.why}
-
-    def rows(self, level: float) -> list[Estimate]:
-        """None of its own."""
-        return []
-
-    def cate(self, new: Any, level: float = 0.95) -> pd.DataFrame:
-        """Raise the sentence."""
-        raise InvalidOption(self.why)
-
 
 def compare(
-    study: Study,
+    study: Study | Adoption,
     engines: Sequence[Engine | str],
     *,
     estimands: Sequence[str] | None = None,
@@ -67,7 +37,7 @@ def compare(
 
     Parameters
     ----------
-    study : Study
+    study : Study or Adoption
     engines : sequence of Engine or {"feols", "grf", "deep"}
         Names stand for the engine with its defaults and ``seed``.
     estimands : sequence of str, optional
@@ -85,7 +55,7 @@ def compare(
     Returns
     -------
     Comparison
-        A ``Table``; its ``fits`` predict, and its methods answer further questions from the same scores. An engine
+        Of an adoption an ``AdoptionComparison`` (docs/adoption.md). A ``Table``; its ``fits`` predict, and its methods answer further questions from the same scores. An engine
         that cannot run, or an estimand that it cannot defend, has a row without numbers that says why.
 
     Raises
@@ -109,8 +79,14 @@ def compare(
     >>> table.to_frame()["estimand"].tolist()[:4]
     ['coefficient', 'coefficient', 'ate', 'att']
     """
+    if isinstance(study, Adoption):
+        from hte_bridge.staggered.comparing import compare_adoption
+
+        options: dict[str, Any] = {"estimands": estimands, "level": level, "seed": seed}
+        # typed as the usual case, as Study.from_frame is
+        return cast(Any, compare_adoption(study, engines, **options, n_folds=n_folds, on_error=on_error))
     check_level(level)
-    chosen = _engines(engines, seed)
+    chosen = chosen_engines(engines, seed)
     wanted = usual(study) if estimands is None else check_names(list(estimands))
     folds, guard = Folds.make(study, n_folds, seed), Guard(on_error)
     rows: list[Estimate] = []
@@ -119,7 +95,7 @@ def compare(
     seconds: dict[str, float] = {}
     for engine in steps(chosen, "compare", total=len(chosen)):
         began = time.perf_counter()
-        fit = _fit(engine, study, folds, guard)
+        fit = fitted(engine, study, folds, guard)
         if not isinstance(fit, NoFit):
             fits[engine.name] = fit
         rows += _rows(engine.name, fit, scores, wanted, folds, level, guard)
@@ -127,63 +103,6 @@ def compare(
     with silent():
         meta = guard.noted(_meta(study, folds, fits, level, seconds))
     return Comparison(distinct(rows), meta, study, folds, fits, level, scores, on_error)
-
-
-def _engines(engines: Sequence[Engine | str], seed: int) -> list[Engine]:
-    """Engines themselves, names replaced by their defaults; each name once."""
-    if isinstance(engines, str) or not len(engines):
-        raise InvalidOption(
-            "`engines` must be a list with at least one engine. "
-            f"{engines!r} was given. Write engines=[hb.Feols(), hb.CausalForest(seed=1), hb.Deep(seed=1)]."
-        )
-    chosen = [_by_name(each, seed) if isinstance(each, str) else each for each in engines]
-    for each in chosen:
-        if not isinstance(each, Engine):
-            raise InvalidOption(
-                f"Each engine must have a name and a way to fit. A {type(each).__name__} was given. Use hb.Feols(), "
-                "hb.CausalForest(), hb.Deep(), or another engine of hte_bridge."
-            )
-    names = [each.name for each in chosen]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise InvalidOption(
-            f"Each engine must have a name of its own. `{twice}` occurs {names.count(twice)} times. Give one of them "
-            "a label, such as label='second'."
-        )
-    return chosen
-
-
-def _by_name(name: str, seed: int) -> Engine:
-    if name not in ENGINES:
-        offer = nearest(name, ENGINES).replace("The columns are", "The engines are")
-        raise InvalidOption(f"`engines` must name known engines. `{name}` is not one. {offer}")
-    if name == "feols":
-        from hte_bridge.engines.feols import Feols
-
-        return Feols(seed=seed)
-    if name == "grf":
-        from hte_bridge.engines.forest import CausalForest
-
-        return CausalForest(seed=seed)
-    from hte_bridge.engines.deep import Deep
-
-    return Deep(seed=seed)
-
-
-def _fit(engine: Engine, study: Study, folds: Folds, guard: Guard) -> Fit:
-    """The engine's fit; where it cannot run, a fit whose rows say why, so that no other engine's work is lost."""
-    try:
-        with guard(engine.name, f"The fit of `{engine.name}`"):
-            fit = engine.fit(study, folds)
-            if not isinstance(fit, Fit):
-                raise TypeError(f"{type(fit).__name__} is no Fit")
-            return fit
-    except (InvalidOption, InvalidData) as error:
-        if isinstance(error, UnusablePrediction):  # the data passed: the engine did not cope with them
-            return NoFit(engine.name, study, str(error))
-        raise
-    except HteBridgeError as error:
-        return NoFit(engine.name, study, str(error))
 
 
 def _rows(
@@ -251,23 +170,5 @@ def _meta(
         "notes": {name: list(fit.notes) for name, fit in fits.items()},
         "seconds": dict(seconds),
         "engines": {name: dict(fit.info) for name, fit in fits.items()},
-        "versions": _versions(fits),
+        "versions": versions_of(fits),
     }
-
-
-@cache
-def _installed() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in ("hte-bridge", "numpy", "pandas", "pyfixest", "torch", "rpy2"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def _versions(fits: Mapping[str, Fit]) -> dict[str, str]:
-    found = dict(_installed())
-    for fit in fits.values():
-        found |= {key: str(fit.info[key]) for key in ("grf", "R", "compiler") if key in fit.info}
-    return found

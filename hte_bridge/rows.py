@@ -148,14 +148,21 @@ def too_few(study: Study) -> str:
     if found >= SHORT:
         return ""
     what = f"clusters of `{study.names.cluster}`" if study.clustered else "units"
+    return few_words(
+        found, study.names.treatment, what, study.n_clusters, panel=bool(study.fixed_effects.shape[1])
+    )
+
+
+def few_words(found: float, treatment: str, what: str, total: int, *, panel: bool) -> str:
+    """The sentence for a treatment whose variation lies in few clusters: in ``found`` of equal size, of ``total``."""
     lies = (
-        f"the variation of `{study.names.treatment}` lies in few {what}, as in {found:.1f} of equal size (of {study.n_clusters:,}), and "
+        f"the variation of `{treatment}` lies in few {what}, as in {found:.1f} of equal size (of {total:,}), and "
         "errors from their residuals are too small"
     )
     if found < UNDEFENDED:
         way = (
             "compare the estimate with placebo treatments of untreated units (Conley and Taber, 2011)"
-            if study.fixed_effects.shape[1]
+            if panel
             else "`randomisation()` tests without them"
         )
         return f"no interval: {lies} by far; {way}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -89,13 +89,19 @@ class Study:
         df: Any,
         *,
         outcome: str,
-        treatment: str,
-        covariates: Sequence[str],
+        treatment: str | None = None,
+        covariates: Sequence[str] = (),
         fixed_effects: Sequence[str] | str | None = None,
         cluster: str | None = None,
         weight: str | None = None,
         propensity: str | float | None = None,
         treatment_type: TreatmentType | None = None,
+        unit: str | None = None,
+        period: str | None = None,
+        first_treated: str | None = None,
+        controls: Any = None,
+        anticipation: float = 0,
+        base_period: str = "varying",
     ) -> Study:
         """Check the columns of a frame and take them as arrays.
 
@@ -120,6 +126,16 @@ class Study:
             Known probability of treatment in an experiment: a column, or one number.
         treatment_type : {"binary", "continuous"}, optional
             Needed only where a numeric treatment has three to ten whole values.
+        unit, period, first_treated : str, optional
+            Of a panel in which units adopt a treatment at different times, for good: an ``Adoption`` (docs/adoption.md). Missing, infinite
+            or 0 in ``first_treated`` is never treated. ``covariates`` may be empty and count at the period before treatment, and
+            ``treatment`` may be left out.
+        controls : {"not_yet", "never"}, optional
+            Of an adoption: adopters are compared with units not treated yet, the default, or never.
+        anticipation : float, default 0
+            Of an adoption: how many periods before treatment units may react to it.
+        base_period : {"varying", "universal"}, default "varying"
+            Of an adoption: effects before treatment are against the period before each, or all against the last one.
 
         Raises
         ------
@@ -135,6 +151,29 @@ class Study:
         >>> study.n, study.binary, study.names.covariates
         (4, True, ('x',))
         """
+        if first_treated is not None or unit is not None or period is not None:
+            from hte_bridge.adoption import adopt, refuse_other_roles
+
+            refuse_other_roles(
+                {"unit": unit, "period": period, "first_treated": first_treated},
+                {"fixed_effects": fixed_effects, "weight": weight, "propensity": propensity},
+            )
+            design: dict[str, Any] = {"anticipation": anticipation, "base_period": base_period}
+            design |= {"controls": "not_yet" if controls is None else controls, "treatment": treatment}
+            places: dict[str, Any] = {
+                "unit": str(unit),
+                "period": str(period),
+                "first_treated": str(first_treated),
+            }
+            # typed as the usual case: `adoption.adopt` is the door whose type is an Adoption
+            return cast(
+                Any, adopt(df, outcome=outcome, covariates=covariates, cluster=cluster, **places, **design)
+            )
+        if treatment is None:
+            raise InvalidData(
+                "`treatment` must name a column of the data. None was given. Name it, or, where units adopt at different times, name "
+                "`unit`, `period` and `first_treated`."
+            )
         outcome, treatment = str(outcome), str(treatment)
         cluster, weight = (None if name is None else str(name) for name in (cluster, weight))
         effects, chosen = names_of(fixed_effects), names_of(covariates)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -39,6 +39,8 @@ class Feols:
         For folds of its own, where none are handed over.
     label : str, optional
         Name in the table; ``"feols"`` by default.
+    adoption : {"dr", "reg", "ipw"}, default "dr"
+        How a staggered adoption is answered within each cell of cohort and period: least squares and a logit, one of them alone.
 
     Examples
     --------
@@ -52,8 +54,11 @@ class Feols:
     n_folds: int = 5
     seed: int = 0
     label: str | None = None
+    adoption: Literal["dr", "reg", "ipw"] = "dr"
 
     def __post_init__(self) -> None:
+        if self.adoption not in ("dr", "reg", "ipw"):
+            raise InvalidOption(f"`adoption` must be 'dr', 'reg' or 'ipw'. {self.adoption!r} was given.")
         if self.vcov not in (HETERO, "iid"):
             raise InvalidOption(
                 f"`vcov` must be 'hetero' or 'iid'. {self.vcov!r} was given. For clusters, name `cluster` in the study."

@@ -85,6 +85,11 @@ def with_joint_band(rows: Sequence[Estimate], cov: Array, seed: int = SEED) -> l
     """
     df = np.array([row.df for row in rows], dtype=np.float64)
     _, largest = sup_t(cov, df, rows[0].level, seed)
+    return banded(rows, largest)
+
+
+def banded(rows: Sequence[Estimate], largest: Array) -> list[Estimate]:
+    """The same rows with the band and adjusted p-values that draws (any,) of the largest pointwise coverage give."""
     out = []
     for row in rows:
         band = Band(row.estimate, row.std_error, row.df, largest)

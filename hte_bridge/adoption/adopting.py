@@ -1,0 +1,205 @@
+"""A frame -> an ``Adoption``: rows checked, units put in order, cohorts that can be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from hte_bridge.adoption import checked
+from hte_bridge.adoption.cells import Design
+from hte_bridge.adoption.clock import Clock, read_clock
+from hte_bridge.adoption.study import Adoption, AdoptionNames
+from hte_bridge.arrays import Array, Codes
+from hte_bridge.errors import InvalidData
+from hte_bridge.frames import names_of, to_pandas
+from hte_bridge.kinds import codes_of, kind_of, renumbered, to_float
+from hte_bridge.reading import Role
+
+
+def adopt(
+    df: Any,
+    *,
+    outcome: str,
+    unit: str,
+    period: str,
+    first_treated: str,
+    covariates: Sequence[str] | str | None = None,
+    cluster: str | None = None,
+    controls: Any = "not_yet",
+    anticipation: float = 0,
+    base_period: str = "varying",
+    treatment: str | None = None,
+) -> Adoption:
+    """Check the columns of a panel in which units adopt a treatment; see ``Study.from_frame``.
+
+    Raises
+    ------
+    InvalidData, InvalidOption, NotIdentified
+        With the sentence of the first rule that the data break.
+    """
+    design = checked.design_of(controls, anticipation, base_period)
+    chosen = names_of(covariates)
+    of_file: dict[str, Role] = {outcome: "number", unit: "identity"}
+    frame = to_pandas(df, of_file if cluster is None else of_file | {cluster: "identity"})
+    roles = {"outcome": outcome, "unit": unit, "period": period, "first_treated": first_treated}
+    checked.named_columns(frame, {**roles, "cluster": cluster, "treatment": treatment}, chosen)
+    clock, times, adopted = read_clock(frame[period], frame[first_treated], (period, first_treated))
+    if kind_of(frame[outcome], outcome) not in ("number", "boolean"):
+        raise InvalidData(
+            f"`outcome` must be numeric. `{outcome}` holds text or categories. Recode it to numbers."
+        )
+    codes, levels = codes_of(frame[unit], "unit", unit)
+    y = to_float(frame[outcome])
+    keep, dropped = _kept(
+        {
+            f"missing outcome {outcome}": np.isnan(y),
+            f"missing unit {unit}": codes < 0,
+            f"missing period {period}": ~np.isfinite(times),
+        }
+    )
+    if np.isinf(y[keep]).any():
+        raise InvalidData(
+            f"`outcome` must be finite. `{outcome}` holds infinite values. Recode them, or drop those rows."
+        )
+    frame, y, times = frame[keep], y[keep], times[keep]
+    codes, levels = renumbered(codes[keep], levels)
+    checked.once_a_period(codes, times, frame, (unit, period))
+    start = checked.never_from_zero(adopted[keep], times, first_treated) if len(times) else adopted[keep]
+    cohort = checked.kept_by_unit(start, codes, frame, (first_treated, unit))
+    if treatment is not None:
+        checked.lasts(frame[treatment], treatment, times, start, frame[unit], clock)
+    panel = _Panel(frame, y, times, codes, levels, cohort)
+    names = AdoptionNames(outcome, unit, period, first_treated, tuple(chosen), cluster)
+    return _study(panel, clock, design, names, dropped)
+
+
+@dataclass(frozen=True, eq=False)
+class _Panel:
+    """Checked rows (r,) and units (n,) on the way to a study."""
+
+    frame: pd.DataFrame
+    outcome: Array
+    period: Array
+    unit: Codes
+    levels: npt.NDArray[Any]
+    cohort: Array
+
+    def of_units(self, mask: npt.NDArray[np.bool_]) -> _Panel:
+        """The rows of some units (n,)."""
+        rows = mask[self.unit]
+        place = np.cumsum(mask) - 1
+        return _Panel(
+            self.frame[rows],
+            self.outcome[rows],
+            self.period[rows],
+            place[self.unit[rows]],
+            self.levels[mask],
+            self.cohort[mask],
+        )
+
+
+def _kept(reasons: Mapping[str, npt.NDArray[np.bool_]]) -> tuple[npt.NDArray[np.bool_], dict[str, int]]:
+    keep, dropped = np.ones(len(next(iter(reasons.values()))), dtype=bool), {}
+    for reason, bad in reasons.items():
+        if count := int((keep & bad).sum()):
+            dropped[reason] = count
+        keep &= ~bad
+    if not keep.any():
+        listed = "; ".join(f"{reason}: {count:,}" for reason, count in dropped.items())
+        raise InvalidData(
+            f"At least one row must have all it needs. All were dropped ({listed}). Check the columns named."
+        )
+    return keep, dropped
+
+
+def _study(
+    panel: _Panel, clock: Clock, design: Design, names: AdoptionNames, dropped: dict[str, int]
+) -> Adoption:
+    periods = np.unique(panel.period)
+    if len(periods) < 2:
+        raise InvalidData(
+            f"Effects of an adoption need two periods or more. `{names.period}` has one, {clock.text(float(periods[0]))}. "
+            "Use the other rows of the panel."
+        )
+    early = panel.cohort <= periods[0] + design.anticipation
+    said = []
+    if early.any():
+        dropped["treated in the first period"] = int(early[panel.unit].sum())
+        said.append(_early(panel, early, clock, design, names))
+        panel = panel.of_units(~early)
+        if not len(panel.cohort):
+            raise InvalidData(
+                f"Some units must be untreated in the first period. In `{names.first_treated}` all are treated. Add earlier periods."
+            )
+        periods = np.unique(panel.period)
+    cohort = np.where(panel.cohort > periods[-1] + design.anticipation, np.inf, panel.cohort)
+    checked.comparable(cohort, design, names.first_treated)
+    own, last = _with_cells(cohort, periods, design)
+    if last < len(periods):
+        said.append(
+            f"no unit is untreated from {clock.text(float(periods[last]))} on: effects are of the periods before, and the last cohort "
+            "serves as comparison alone, as in R's did"
+        )
+        periods = periods[:last]
+    place = np.searchsorted(periods, panel.period)
+    seen = place < len(periods)
+    outcome, rows = (
+        np.full((len(cohort), len(periods)), np.nan),
+        np.full((len(cohort), len(periods)), -1, dtype=np.int64),
+    )
+    outcome[panel.unit[seen], place[seen]] = panel.outcome[seen]
+    rows[panel.unit[seen], place[seen]] = np.flatnonzero(seen)
+    clusters = (np.arange(len(cohort)), panel.levels)
+    if names.cluster not in (None, names.unit):
+        clusters = checked.one_cluster(
+            panel.frame[names.cluster], str(names.cluster), panel.unit, panel.levels
+        )
+    zero = int((panel.frame[names.first_treated] == 0).to_numpy().any()) if clock.labels is None else 0
+    if zero:
+        said.append(f"0 in `{names.first_treated}` is taken as never treated")
+    study = Adoption(
+        outcome,
+        rows,
+        cohort,
+        Clock(periods, clock.labels),
+        own,
+        design,
+        *clusters,
+        panel.levels,
+        names,
+        panel.frame,
+        dropped,
+        tuple(said),
+    )
+    if study.cells:
+        _ = study.filled  # covariates that are no covariates are told now
+    else:
+        raise InvalidData(
+            "Some cohort must be seen before and after a period together with units to compare it with. None is: "
+            f"{study.every_cell[0].lost if study.every_cell else 'no cohort has an earlier period'}. Use more periods or units."
+        )
+    return study
+
+
+def _with_cells(cohort: Array, periods: Array, design: Design) -> tuple[Array, int]:
+    """Cohorts that have cells, and how many periods do: without never treated units those before the last cohort's treatment."""
+    finite = np.unique(cohort[np.isfinite(cohort)])
+    if np.isinf(cohort).any():
+        return finite, len(periods)
+    return finite[:-1], int(np.searchsorted(periods, finite[-1] - design.anticipation))
+
+
+def _early(
+    panel: _Panel, early: npt.NDArray[np.bool_], clock: Clock, design: Design, names: AdoptionNames
+) -> str:
+    until = clock.text(float(panel.period.min()))
+    foreseen = f", less {design.anticipation:g} of anticipation" if design.anticipation else ""
+    return (
+        f"{int(early.sum()):,} units of {len(early):,} are treated by {until}, the first period{foreseen}: nothing is known of them untreated, "
+        "and they are dropped"
+    )

@@ -1,0 +1,1 @@
+"""Effects of a staggered adoption: scores of cells by any engine, their aggregations, and further questions."""

@@ -1,0 +1,289 @@
+"""Engines on an adoption in one table, and the questions it can answer next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pandas as pd
+
+from hte_bridge.adoption import Adoption
+from hte_bridge.errors import HteBridgeError, InvalidOption, nearest
+from hte_bridge.estimate import Estimate
+from hte_bridge.faults import Guard, OnError
+from hte_bridge.language.formula import right_hand_side
+from hte_bridge.rows import verbs
+from hte_bridge.staggered.fits import AdoptionFit
+from hte_bridge.staggered.lines import difference, joint, wald_row
+from hte_bridge.staggered.questions import (
+    family_of,
+    gate_rows,
+    pairwise_rows,
+    pretrend_rows,
+    projection_rows,
+    row_labels,
+    sorted_rows,
+)
+from hte_bridge.staggered.stack import stack_of
+from hte_bridge.study import Folds
+from hte_bridge.table import Table
+
+Between = Literal["engines", "event_times", "cohorts", "periods", "groups"]
+PAIRED = {"event_times": "att_event", "cohorts": "att_group", "periods": "att_calendar"}
+
+
+@verbs
+@dataclass(frozen=True, eq=False, repr=False)
+class AdoptionComparison(Table):
+    """What ``compare`` returns for an adoption: a ``Table`` that keeps its study and fits.
+
+    Parameters
+    ----------
+    study : Adoption
+    fits : mapping of str to AdoptionFit
+        By the name in the column ``engine``; an engine that could not run is absent.
+    level : float
+        Coverage of the intervals of further rows.
+    folds : Folds, optional
+        Of the rows of the stack; none where no engine learns from it.
+    """
+
+    study: Adoption = field(default=None)  # type: ignore[assignment]
+    fits: Mapping[str, AdoptionFit] = field(default_factory=dict)
+    level: float = 0.95
+    folds: Folds | None = None
+    on_error: OnError = "row"
+
+    def fit(self, engine: str) -> AdoptionFit:
+        """The fit of one engine.
+
+        Raises
+        ------
+        InvalidOption
+            If no engine of that name ran.
+        """
+        if engine not in self.fits:
+            offer = nearest(engine, self.fits).replace("The columns are", "The engines are")
+            raise InvalidOption(f"`engine` must name an engine that ran. `{engine}` did not. {offer}")
+        return self.fits[engine]
+
+    def per_engine(self, estimand: str, make: Callable[[AdoptionFit], list[Estimate]]) -> Table:
+        """The rows that ``make`` gives for each engine; one that cannot answer gets a row that says why."""
+        guard, rows = Guard(self.on_error), list[Estimate]()
+        for name, fit in self.fits.items():
+            rows += guarded(name, fit, estimand, partial(make, fit), self.level, guard)
+        return Table(tuple(rows), guard.noted(self.meta))
+
+    def cate(
+        self, new: Any, engine: str, event_time: float | None = None, level: float | None = None
+    ) -> pd.DataFrame:
+        """``estimate std_error conf_low conf_high`` of one engine at the rows of ``new``, pointwise; see ``AdoptionFit.cate``."""
+        return self.fit(engine).cate(new, self.level if level is None else level, event_time)
+
+    def bands(self, *estimands: str) -> Table:
+        """The rows of aggregations, by default ``att_event``, with intervals that hold jointly: multiplier bootstrap by cluster."""
+        chosen = [family_of(each) for each in estimands or ("att_event",)]
+        rows: list[Estimate] = []
+        for of in chosen:
+            rows += self.per_engine(of, partial(self._banded, of)).rows
+        return Table(tuple(rows), self.meta)
+
+    def _banded(self, of: str, fit: AdoptionFit) -> list[Estimate]:
+        return joint(fit.family(of, self.level), self.study)
+
+    def gate(
+        self,
+        by: Any,
+        bins: int | Sequence[float] | None = None,
+        *,
+        of: str = "att_simple",
+        joint: bool = True,
+    ) -> Table:
+        """An aggregation in each group of a column at the base period, groups less the first, and a test of equality.
+
+        Parameters
+        ----------
+        by : str, Series or mapping
+            A column's name, or one label for each unit.
+        bins : int or sequence of float, optional
+            For a number: how many intervals, or their borders.
+        of : str
+            ``att_simple``, ``att_event``, ``att_group``, ``att_calendar`` or ``att_gt``.
+        joint : bool
+            Whether intervals hold for all groups and terms at once.
+        """
+        labels, name = row_labels(self.study, by, bins)
+        make = lambda fit: gate_rows(fit, labels, name, family_of(of), self.level, joint)
+        return self.per_engine("gate", make)
+
+    def gates(self, groups: int = 5, *, of: str = "att_simple", joint: bool = True) -> Table:
+        """An aggregation in groups sorted by the held-out effect, fold by fold: those predicted to gain least and most."""
+        if isinstance(groups, bool) or not isinstance(groups, int) or groups < 2:
+            raise InvalidOption(f"`groups` must be a whole number, 2 or more. {groups!r} was given.")
+
+        def make(fit: AdoptionFit) -> list[Estimate]:
+            cate, fold = self._sorting(fit)
+            return sorted_rows(fit, cate, fold, groups, family_of(of), self.level, joint)
+
+        return self.per_engine("gates", make)
+
+    def _sorting(self, fit: AdoptionFit) -> tuple[Any, Any]:
+        """Held-out effects (N,) that rank the rows of the stack, and their folds."""
+        if not self.study.names.covariates:
+            raise InvalidOption(
+                "Sorting by a predicted effect needs covariates. The study has none. Name some."
+            )
+        stack = stack_of(self.study)
+        folds = Folds.make(stack) if self.folds is None else self.folds
+        learned = fit.stack_fit
+        if learned is None:  # linear within cells: its interacted line, fitted to the other folds
+            from hte_bridge.engines.feols import Feols
+
+            learned = Feols(plain=False).fit(stack, folds)
+        if learned.heldout is None:
+            raise InvalidOption(learned.reasons.get("*", "This engine has no held-out predictions."))
+        return learned.heldout.cate, folds.fold
+
+    def projection(self, formula: str | None = None, *, event_time: float | None = None) -> Table:
+        """Best linear projection of the effect on adopters on a right-hand side such as ``"lpop + i(region)"``; by default the covariates.
+
+        Over all treated cells, or those of one ``event_time``.
+        """
+        study = self.study
+        if formula is None:
+            design, names = study.filled, list(study.filled_names)
+        else:
+            design, names = right_hand_side(formula, study.stacked)
+        return self.per_engine(
+            "projection",
+            lambda fit: projection_rows(study, _scored(fit), design, names, event_time, self.level),
+        )
+
+    def pretrends(self, by: Any = None, bins: int | Sequence[float] | None = None) -> Table:
+        """Tests that effects before treatment are zero, jointly, or in each group of a column: leads, cells, and the largest lead."""
+        if by is None:
+            return self.per_engine("pretrend", lambda fit: pretrend_rows(fit, self.level))
+        labels, name = row_labels(self.study, by, bins)
+
+        def make(fit: AdoptionFit) -> list[Estimate]:
+            rows: list[Estimate] = []
+            for g, each in enumerate(labels.categories):
+                head = f"{name} = {each}" if name else str(each)
+                rows += pretrend_rows(fit, self.level, np.asarray(labels.codes) == g, head)
+            return rows
+
+        return self.per_engine("pretrend", make)
+
+    def differences(
+        self, between: Between = "engines", *, by: Any = None, level: float | None = None
+    ) -> Table:
+        """Differences with the covariance of both sides.
+
+        Parameters
+        ----------
+        between : {"engines", "event_times", "cohorts", "periods", "groups"}
+            Engine less engine for every row that both have; or, engine by engine, event times, cohorts, calendar periods or groups of
+            the column ``by`` less each other, with joint intervals and a test that all are the same.
+        """
+        level = self.level if level is None else level
+        if between == "engines":
+            return Table(tuple(_engine_rows(self, level)), self.meta)
+        if between == "groups":
+            if by is None:
+                raise InvalidOption(
+                    "`by` must name the column whose groups are compared. None was given. Write by='column'."
+                )
+            kept = [
+                row
+                for row in self.gate(by).rows
+                if " - " in row.term or row.term == "equal" or not np.isfinite(row.estimate)
+            ]
+            return Table(tuple(row.at_level(level) for row in kept), self.meta)
+        if between not in PAIRED:
+            raise InvalidOption(
+                f"`between` must be one of {', '.join(get_args(Between))}. {between!r} was given."
+            )
+        of = PAIRED[between]
+        return self.per_engine(of, lambda fit: pairwise_rows(fit, of, level, True))
+
+    def plot(self, by: Any = None, engine: str | None = None, ax: Any = None) -> Any:
+        """Effects by event time with joint bands: engines side by side, or for one engine the groups of a column ``by``."""
+        from hte_bridge.plot.event_times import event_times
+
+        if by is None:
+            table = self.bands("att_event")
+            rows = [row for row in table.rows if engine in (None, row.engine) and row.term != "overall"]
+            return event_times(
+                {row.engine: [each for each in rows if each.engine == row.engine] for row in rows}, ax
+            )
+        name = engine or next(iter(self.fits))
+        labels, column = row_labels(self.study, by, None)
+        rows = gate_rows(self.fit(name), labels, column, "att_event", self.level, True)
+        heads = [f"{column} = {each}" if column else str(each) for each in labels.categories]
+        series = {
+            head: [
+                row.with_(term=row.term[len(head) + 2 :])
+                for row in rows
+                if row.term.startswith(f"{head}: ") and not row.term.endswith("overall")
+            ]
+            for head in heads
+        }
+        return event_times(series, ax, title=name if len(self.fits) > 1 else "")
+
+    def report(self, path: str | Path, **options: Any) -> Path:
+        """One self-contained HTML page of the table."""
+        from hte_bridge.report import report
+
+        return report(self, path, **options)
+
+
+def _scored(fit: AdoptionFit) -> Any:
+    if fit.scored is None:
+        raise InvalidOption(fit.why)
+    return fit.scored
+
+
+def guarded(
+    name: str, fit: AdoptionFit, estimand: str, make: Callable[[], list[Estimate]], level: float, guard: Guard
+) -> list[Estimate]:
+    """Rows under the engine's name and notes; a sentence in place of numbers it cannot give."""
+    try:
+        if fit.scored is None:
+            return [Estimate.missing(estimand, fit.why, engine=name, level=level)]
+        with guard(name, f"`{estimand}` of `{name}`"):
+            note = {"note": "; ".join(fit.notes)} if fit.notes else {}
+            return [row.with_(engine=name, **note) for row in make()]
+    except HteBridgeError as error:
+        return [Estimate.missing(estimand, str(error), engine=name, level=level)]
+
+
+def _engine_rows(table: AdoptionComparison, level: float) -> list[Estimate]:
+    """Engine less engine, row by row, and joint tests by estimand."""
+    engines = list(dict.fromkeys(row.engine for row in table.rows if row.engine in table.fits))
+    if len(engines) < 2:
+        raise InvalidOption(
+            f"Differences need rows of two engines. The table has {', '.join(engines) or 'none'}. Add another to compare()."
+        )
+    mine = {
+        name: {(row.estimand, row.term): row.at_level(level) for row in table.rows if row.engine == name}
+        for name in engines
+    }
+    out: list[Estimate] = []
+    for first, second in combinations(engines, 2):
+        label = f"{second} - {first}"
+        made: dict[str, list[Estimate]] = {}
+        for key in [key for key in mine[second] if key in mine[first]]:
+            row = difference(mine[second][key], mine[first][key], table.study, engine=label)
+            made.setdefault(key[0], []).append(row)
+        for estimand, rows in made.items():
+            out += rows
+            if sum(row.std_error > 0 for row in rows) > 1:
+                out.append(
+                    wald_row(estimand, rows, table.study, "the two engines agree on all terms", "joint")
+                )
+    return out
