@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from hte_bridge.errors import InvalidOption
-from hte_bridge.table import Estimate
 from hte_bridge.plot.style import COLUMN, GREY, axes, label, legend, looks, zero_line
+from hte_bridge.table import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -86,8 +86,8 @@ def by_size(effects: Sequence[Effect]) -> Effect:
     Examples
     --------
     >>> ones, none = np.ones(2), np.zeros(2)
-    >>> by_size([Effect(1.0, none, ones, ones), Effect(3.0, none, ones, np.array([1.0, 0.0]))]).estimate
-    1.6666666666666667
+    >>> by_size([Effect(1.0, none, ones, ones), Effect(2.5, none, ones, np.array([1.0, 0.0]))]).estimate
+    1.5
     """
     live = [each for each in effects if not each.lost]
     if not live:
