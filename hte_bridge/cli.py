@@ -1,4 +1,4 @@
-"""The shell's door: `hte-bridge compare`, `report`, `demo`, `doctor`, also as `python -m hte_bridge`."""
+"""The shell's door: `hte-bridge compare`, `report`, `demo`, `doctor`, `setup`, also as `python -m hte_bridge`."""
 
 from __future__ import annotations
 
@@ -187,6 +187,35 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="For machines.")] =
     found = examine()
     typer.echo(found.to_json() if json else found.to_text())
     raise typer.Exit(0 if found.healthy else 1)
+
+
+@app.command(epilog="Example: hte-bridge setup --dry-run")
+def setup(
+    packages: Annotated[
+        list[str] | None, typer.Argument(help="Of grf, maq, policytree; grf by default.", show_default=False)
+    ] = None,
+    repos: Annotated[
+        str | None,
+        typer.Option(
+            help="CRAN mirror; else RENV_CONFIG_REPOS_OVERRIDE, R's own setting, or its first mirror."
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
+    ] = False,
+) -> None:
+    """Install the R packages that grf's rows need, into a library of our own, without root."""
+    from hte_bridge.setting_up import check, install, plan
+
+    planned = plan(packages or ["grf"], repos)
+    if not planned.packages:
+        typer.echo(f"R {planned.r}: {', '.join(packages or ['grf'])} loads; nothing to do.")
+        return
+    typer.echo(planned.to_text())
+    check(planned, make=not dry_run)
+    if not dry_run:
+        install(planned, typer.echo)
+        typer.echo("done; `hte-bridge doctor` shows it")
 
 
 def words(arguments: list[str]) -> set[str]:

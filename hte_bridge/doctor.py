@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from hte_bridge.errors import RUnavailable
 from hte_bridge.rlink import client, versions
@@ -43,7 +44,7 @@ class Part:
         It is there and runs.
     version, detail : str
     mend : str
-        A command for the shell, where it is not found.
+        A command for the shell, where it is not found and something needs it.
     """
 
     name: str
@@ -75,7 +76,7 @@ class Report:
         width = max(len(part.name) for part in self.parts)
         lines = []
         for part in self.parts:
-            state = "ok     " if part.found else "MISSING"
+            state = "ok     " if part.found else "MISSING" if part.mend else "absent "
             lines.append(f"{state}  {part.name:<{width}}  {part.version:<12}  {part.detail}".rstrip())
             if part.mend:
                 lines.append(f"         {'':<{width}}  mend: {part.mend}")
@@ -95,19 +96,19 @@ def examine() -> Report:
     """
     with ThreadPoolExecutor() as pool:
         torch, pyfixest = pool.submit(library, "torch"), pool.submit(library, "pyfixest")
-        r, bridge = pool.submit(ask_r), pool.submit(rpy2)
-        there = r.result()
+        r, bridge = pool.submit(ask_r), pool.submit(reach)
+        there, reached = r.result(), bridge.result()
         found = {
             "python": python(),
             "pyfixest": pyfixest.result(),
             "torch": torch.result(),
-            "rpy2": bridge.result(),
+            "rpy2": rpy2(reached),
             "R": r_part(there),
             "grf": grf_part(there),
         }
     engines = {
         "feols": found["pyfixest"].found,
-        "grf": all(found[name].found for name in ("R", "grf", "rpy2")),
+        "grf": all(found[name].found for name in ("R", "grf")) and not isinstance(reached, str),
         "deep": found["torch"].found,
     }
     return Report((*found.values(), blas(there), threads(), memory()), engines)
@@ -169,21 +170,29 @@ def grf_part(there: FoundR) -> Part:
     return Part("grf", False, detail=detail, mend=_command(versions.install_package("grf")))
 
 
-def rpy2() -> Part:
-    """rpy2, tried by starting the worker that embeds R."""
+def reach() -> Mapping[str, Any] | str:
+    """What R says to the engine, by the worker that it would use; a sentence where it cannot be reached."""
+    try:
+        return client.worker().describe()
+    except RUnavailable as error:
+        return str(error)
+
+
+def rpy2(reached: Mapping[str, Any] | str) -> Part:
+    """rpy2: R inside the worker. Where it is not there, or does not load, R runs beside it."""
     try:
         version = importlib.metadata.version("rpy2")
     except importlib.metadata.PackageNotFoundError:
-        return Part("rpy2", False, mend=versions.REINSTALL)
-    mode = "API" if importlib.util.find_spec("_rinterface_cffi_api") else "ABI"
-    mode = os.environ.get("RPY2_CFFI_MODE", mode)
-    try:
-        client.worker().describe()
-    except RUnavailable as error:
-        without_r = shutil.which("R") is None
-        said = "needs R" if without_r else str(error)
-        return Part("rpy2", False, version, said, "" if without_r else versions.REINSTALL)
-    return Part("rpy2", True, version, f"{mode} mode")
+        version = ""
+    if isinstance(reached, str):
+        return Part("rpy2", False, version, "needs R" if shutil.which("R") is None else reached)
+    if reached["bridge"] == "rpy2":
+        mode = "API" if importlib.util.find_spec("_rinterface_cffi_api") else "ABI"
+        return Part("rpy2", True, version, f"{os.environ.get('RPY2_CFFI_MODE', mode)} mode")
+    beside = "R is reached by Rscript, with the same numbers"
+    if version:
+        return Part("rpy2", False, version, f"does not load; {beside}", versions.reinstall_rpy2(reached["r"]))
+    return Part("rpy2", False, "", f"not installed; {beside}")
 
 
 def blas(there: FoundR) -> Part:

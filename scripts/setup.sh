@@ -127,7 +127,7 @@ local_cran() { # a CRAN beside the repository, for machines that reach none; the
 restore() { # restore LOCK
   export MAKEFLAGS="-j$(getconf _NPROCESSORS_ONLN)"
   pkg-config --exists libuv 2>/dev/null || export USE_BUNDLED_LIBUV=1
-  Rscript --no-save --no-restore scripts/restore.R "$1" "$venv/r-library"
+  Rscript --no-save --no-restore hte_bridge/rlink/setup/restore.R "$1" "$venv/r-library"
 }
 
 r_packages() { # r_packages LOCK

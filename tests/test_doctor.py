@@ -88,7 +88,7 @@ def test_without_r_every_part_of_it_says_so(tmp_path, monkeypatch):
     assert there == FoundR(error="no Rscript on the PATH")
     assert "R" in doctor.r_part(there).mend
     assert doctor.grf_part(there).detail == "needs R"
-    assert "install.packages" in doctor.grf_part(there).mend
+    assert doctor.grf_part(there).mend == "hte-bridge setup"
 
 
 def test_an_r_that_breaks_is_said_in_its_words(tmp_path, monkeypatch):
@@ -99,15 +99,32 @@ def test_an_r_that_breaks_is_said_in_its_words(tmp_path, monkeypatch):
     assert doctor.ask_r() == FoundR(error="cannot load libR.so")
 
 
-def test_a_worker_that_cannot_start_is_rpy2_missing(monkeypatch):
+def test_where_r_cannot_be_reached_the_sentence_says_why(monkeypatch):
     def broken():
-        raise RUnavailable("rpy2 must load.")
+        raise RUnavailable("R must start.")
 
     monkeypatch.setattr(doctor.client, "worker", broken)
     monkeypatch.setattr(doctor.shutil, "which", lambda name: f"/usr/bin/{name}")
-    part = doctor.rpy2()
-    assert (part.found, part.detail) == (False, "rpy2 must load.")
-    assert part.mend.startswith("pip install")
+    part = doctor.rpy2(doctor.reach())
+    assert (part.found, part.detail, part.mend) == (False, "R must start.", "")
+
+
+@pytest.mark.parametrize(("r", "older"), [("4.2.2", True), ("4.5.0", False)])
+def test_an_rpy2_that_does_not_load_is_built_anew_for_that_r(r, older, monkeypatch):
+    monkeypatch.setattr(doctor.importlib.metadata, "version", lambda name: "3.6.4")
+    part = doctor.rpy2({"bridge": "Rscript", "r": r})
+    assert part.detail == "does not load; R is reached by Rscript, with the same numbers"
+    assert ("rpy2-rinterface<3.6.6" in part.mend) == older
+
+
+def test_an_rpy2_that_is_not_there_needs_no_mending(monkeypatch):
+    def absent(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(doctor.importlib.metadata, "version", absent)
+    part = doctor.rpy2({"bridge": "Rscript", "r": "4.2.2"})
+    assert part.detail.startswith("not installed; R is reached by Rscript")
+    assert Report((part,), ALL).to_text().startswith("absent   rpy2")
 
 
 @pytest.mark.r
@@ -115,7 +132,7 @@ def test_r_says_its_versions_and_the_bridge_its_mode():
     there = doctor.ask_r()
     assert doctor.r_part(there).version.startswith("4.")
     assert doctor.grf_part(there).version.startswith("2.")
-    bridge = doctor.rpy2()
+    bridge = doctor.rpy2(doctor.reach())
     assert bridge.found
     assert bridge.detail in ("API mode", "ABI mode")
 
@@ -128,7 +145,7 @@ def test_a_missing_grf_is_found_missing(tmp_path, monkeypatch):
     part = doctor.grf_part(doctor.ask_r())
     assert not part.found
     assert "no package called" in part.detail
-    assert str(tmp_path) in part.mend
+    assert part.mend == "hte-bridge setup"
 
 
 @pytest.mark.slow
@@ -137,6 +154,6 @@ def test_the_whole_screen_fits():
     lines = run.stdout.splitlines()
     assert len(lines) <= 24
     names = ["Python", "pyfixest", "torch", "rpy2", "R", "grf", "BLAS", "threads", "memory"]
-    assert [line.split()[1] for line in lines if line.startswith(("ok", "MISSING"))] == names
+    assert [line.split()[1] for line in lines if line.startswith(("ok", "MISSING", "absent"))] == names
     runs = lines[-1].count(" runs")
     assert run.returncode == (0 if runs == 3 else 1)

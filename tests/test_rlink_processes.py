@@ -59,9 +59,12 @@ def gone(pid):
 def in_forest(pid):
     """Wait until the worker is busy with its forest."""
     worker, until = psutil.Process(pid), time.monotonic() + PATIENCE
-    while worker.num_threads() < 3 and time.monotonic() < until:  # R, the watch, and grf's own
+    most = lambda: max(
+        each.num_threads() for each in (worker, *worker.children())
+    )  # R may run beside the worker
+    while most() < 3 and time.monotonic() < until:  # R, the watch, and grf's own
         time.sleep(0.02)
-    assert worker.num_threads() >= 3
+    assert most() >= 3
 
 
 def test_a_fork_starts_a_worker_of_its_own_and_the_parent_keeps_its():

@@ -165,15 +165,16 @@ def threads() -> int:
 
 
 def record(package: str) -> dict[str, str]:
-    """Versions that numbers of an R package depend on: its own, its compiler's, R's; and rpy2's."""
+    """Versions that numbers of an R package depend on: its own, its compiler's, R's; and rpy2's, where it is the bridge."""
     version = call("package_versions", options={"packages": [package]})[package]
     file = call("compiled_file", options={"package": package})
-    return {
+    found = {
         package: version,
         "R": worker().hello["r"],
         "compiler": versions.compiler(file) if file else "",
-        "rpy2": importlib.metadata.version("rpy2"),
     }
+    inside = worker().hello["bridge"] == "rpy2"
+    return found | ({"rpy2": importlib.metadata.version("rpy2")} if inside else {})
 
 
 def made_by(package: str) -> dict[str, str]:

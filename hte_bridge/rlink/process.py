@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -106,6 +107,11 @@ class Worker:
         """Whether the process still runs."""
         return self.process.poll() is None
 
+    @property
+    def beside(self) -> bool:
+        """Whether R is a process of its own, which may outlive this one where that was killed."""
+        return self.hello.get("bridge") == "Rscript"
+
     def describe(self) -> dict[str, Any]:
         """Version of R, its home, libraries, BLAS and packages."""
         return dict(self.hello)
@@ -156,8 +162,9 @@ class Worker:
 
     def end(self) -> None:
         """End the process and all it started; nothing in it is worth waiting for."""
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
+        if self.process.poll() is None or self.beside:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
         self.channel.close()
         self.log.close()

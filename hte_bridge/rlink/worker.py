@@ -1,4 +1,4 @@
-"""The process that holds R: started by the client, the only importer of rpy2.
+"""The process that holds R: started by the client, the only importer of rpy2. Without rpy2 it holds an ``Rscript`` (``apart``).
 
 Run as ``python -m hte_bridge.rlink.worker DESCRIPTOR PARENT``. Messages come by the socket ``DESCRIPTOR``; R's own
 output goes to stdout and stderr, which the client gave a file to, so that nothing R prints can break a message.
@@ -6,6 +6,7 @@ output goes to stdout and stderr, which the client gave a file to, so that nothi
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -17,22 +18,19 @@ from pathlib import Path
 from typing import Any
 
 from hte_bridge.rlink import transport, versions
+from hte_bridge.rlink.apart import Apart
+from hte_bridge.rlink.serial import NotTranslatable, vector_kind
 from hte_bridge.rlink.transport import Column, Disconnected
 
 HERE = Path(__file__).parent
 # No R that starts here, those that rpy2 asks for paths included, reads a start-up file of the user's: it could wait, quit or
 # name another. The environment file is read after the start, for the libraries that it names.
 SILENT = {"R_ENVIRON_USER": os.devnull, "R_PROFILE_USER": os.devnull}
-LARGEST_INTEGER = 2**31 - 1
 WATCH_SECONDS = 0.5
 
 
 class CannotStart(Exception):
     """R cannot be started; the first argument says which part is at fault, the second what was said."""
-
-
-class NotTranslatable(Exception):
-    """An R value that has no plain form."""
 
 
 def environment_file() -> str | None:
@@ -57,25 +55,21 @@ def check_home(given: str | None) -> None:
 
 
 class R:
-    """An embedded R with the functions of this folder.
+    """R inside this process, with the functions of this folder.
 
     Raises
     ------
     CannotStart
-        If R or rpy2 is missing or broken.
+        If R does not start.
     """
 
+    bridge = "rpy2"
+
     def __init__(self) -> None:
-        check_home(os.environ.get("R_HOME"))
-        environment = environment_file()
-        os.environ |= SILENT
-        try:
-            import rpy2.rinterface as rinterface
-            from rpy2.rinterface_lib import callbacks, embedded
-        except (ImportError, OSError, ValueError, RuntimeError) as error:
-            raise CannotStart("rpy2", f"{type(error).__name__}: {error}") from error
+        import rpy2.rinterface as rinterface
+        from rpy2.rinterface_lib import callbacks, embedded
+
         self.ri = rinterface
-        self.na_text = None
         options: Any = ("rpy2", "--quiet", "--no-save", "--no-restore", "--no-init-file")
         embedded.set_initoptions(options)
         try:
@@ -86,8 +80,6 @@ class R:
         write = lambda text: print(text, end="", flush=True)  # to the log that the client keeps
         callbacks.consolewrite_print = callbacks.consolewrite_warnerror = write
         self.rooms = self._sourced()
-        library = versions.library_path()
-        self.call("libraries", {"first": None if library is None else str(library), "file": environment})
 
     def _sourced(self) -> Any:
         """Environment with every function of the *.R files beside this one."""
@@ -120,15 +112,11 @@ class R:
         if isinstance(value, dict):
             return self._list(value)
         many = value if isinstance(value, list) else [value]
-        if many and all(isinstance(each, bool) for each in many):
-            return ri.BoolSexpVector(many)
-        if many and all(isinstance(each, str) for each in many):
-            return ri.StrSexpVector(many)
-        if many and all(type(each) is int and abs(each) <= LARGEST_INTEGER for each in many):
-            return ri.IntSexpVector(many)
-        if many and all(type(each) in (int, float) for each in many):
-            return ri.FloatSexpVector([float(each) for each in many])
-        return ri.ListSexpVector([self.to_r(each) for each in many])
+        kind = vector_kind(many)
+        if kind == "l":
+            return ri.ListSexpVector([self.to_r(each) for each in many])
+        made = {"?": ri.BoolSexpVector, "s": ri.StrSexpVector, "i": ri.IntSexpVector, "d": ri.FloatSexpVector}
+        return made[kind]([float(each) for each in many] if kind == "d" else many)
 
     def _column_to_r(self, column: Column) -> Any:
         ri = self.ri
@@ -168,6 +156,51 @@ class R:
         return {"d": float, "i": int, "?": bool}[kind](value)
 
 
+def start() -> R | Apart:
+    """R, inside this process where rpy2 loads, else beside it: the same functions, and the same numbers.
+
+    Raises
+    ------
+    CannotStart
+        If R is missing or does not start.
+    """
+    check_home(os.environ.get("R_HOME"))
+    environment = environment_file()
+    os.environ |= SILENT
+    r = R() if rpy2_loads() else beside()
+    library = versions.library_path()
+    r.call("libraries", {"first": None if library is None else str(library), "file": environment})
+    return r
+
+
+def rpy2_loads() -> bool:
+    """Whether rpy2 is installed and finds its R; the log says what is wrong with one that is there."""
+    if importlib.util.find_spec("rpy2") is None:
+        return False
+    try:
+        import rpy2.rinterface  # noqa: F401
+    except (ImportError, OSError, ValueError, RuntimeError) as error:
+        print(f"rpy2 does not load ({type(error).__name__}: {error}): R runs beside Python.", flush=True)
+        return False
+    return True
+
+
+def beside() -> Apart:
+    """R in a process of its own.
+
+    Raises
+    ------
+    CannotStart
+        If it does not start.
+    """
+    if not os.environ.get("R_HOME") and shutil.which("Rscript") is None:
+        raise CannotStart("R", "no `Rscript` on the PATH, and rpy2 does not load")
+    try:
+        return Apart()
+    except (OSError, EOFError) as error:
+        raise CannotStart("start", f"{type(error).__name__}: {error}") from error
+
+
 def filled(value: Any, columns: list[Column]) -> Any:
     """The JSON value with columns put back in their places."""
     if isinstance(value, dict):
@@ -177,7 +210,9 @@ def filled(value: Any, columns: list[Column]) -> Any:
     return [filled(each, columns) for each in value] if isinstance(value, list) else value
 
 
-def answer(r: R, request: dict[str, Any], columns: list[Column]) -> tuple[dict[str, Any], list[Column]]:
+def answer(
+    r: R | Apart, request: dict[str, Any], columns: list[Column]
+) -> tuple[dict[str, Any], list[Column]]:
     """Do what a request asks."""
     if request.get("drop"):
         r.call("drop_kept", {"handles": request["drop"]})
@@ -191,12 +226,13 @@ def answer(r: R, request: dict[str, Any], columns: list[Column]) -> tuple[dict[s
 def serve(channel: socket.socket, folders: list[str]) -> None:
     """Greet, then answer until the parent closes the socket; R's temporary folder is added to ``folders``."""
     try:
-        r = R()
+        r = start()
     except CannotStart as error:
         transport.send(channel, {"unavailable": error.args[0], "said": error.args[1]})
         return
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair: it ends this process
     hello, columns = r.call("describe_r", {})
+    hello["value"]["bridge"] = r.bridge
     folders.append(hello["value"]["temporary"])
     transport.send(channel, hello, columns)
     while True:
