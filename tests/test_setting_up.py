@@ -110,7 +110,10 @@ def test_an_installation_that_fails_shows_its_last_lines(machine, command):
 @pytest.mark.parametrize(
     ("machine_has", "sentence"),
     [
-        ({"compiler": "no-such-compiler -std=gnu++17"}, r"A C\+\+ compiler must be there.*`no-such-compiler`"),
+        (
+            {"compiler": "no-such-compiler -std=gnu++17"},
+            r"A C\+\+ compiler must be there.*`no-such-compiler`",
+        ),
         ({"loads": {"lattice": "0.20"}}, "recommended packages must be there. Matrix cannot be loaded"),
     ],
 )
