@@ -22,6 +22,7 @@ from hte_bridge.errors import HteBridgeError
 from hte_bridge.table import Estimate, Table
 
 PAGE = Path(__file__).parent.parent / "docs" / "support.md"
+ROLES = Path(__file__).with_name("support_roles.md")
 N, COVARIATES = 300, ["x1", "x2", "x3"]
 KINDS = ("binary", "dose", "panel")
 NAMES = {"binary": "a binary treatment", "dose": "a dose", "panel": "fixed effects"}
@@ -184,6 +185,7 @@ def page(kinds: Iterable[str], without: Iterable[str]) -> str:
     ]
     for kind in kinds:
         lines += section(kind, without, notes)
+    lines += ROLES.read_text(encoding="utf8").splitlines()
     return "\n".join([*lines, *(f"[{i}] {note}\n" for i, note in enumerate(notes, 1))])
 
 

@@ -39,6 +39,16 @@ class Checked(Protocol):
     def names(self) -> Any: ...
     @property
     def index(self) -> Any: ...
+    @property
+    def controls(self) -> Array | None: ...
+    @property
+    def adjusted(self) -> Checked: ...
+    @property
+    def encoder(self) -> Any: ...
+    @property
+    def cluster(self) -> npt.NDArray[np.int64]: ...
+    @property
+    def keys(self) -> npt.NDArray[np.uint64]: ...
 
 
 def measurable(study: Checked) -> None:
@@ -48,6 +58,8 @@ def measurable(study: Checked) -> None:
         ("treatment", study.names.treatment, study.treatment),
     ]
     columns += [("covariate", *each) for each in zip(study.names.covariates, study.covariates.T, strict=True)]
+    if study.controls is not None:
+        columns += [("control", *each) for each in zip(study.names.controls, study.controls.T, strict=True)]
     for role, name, values in columns:
         known = np.where(np.isnan(values), 0.0, np.abs(values))
         row = int(known.argmax())
@@ -75,8 +87,8 @@ def identified(study: Checked) -> None:
             )
         return
     if study.binary and study.propensity is None:
-        treated = study.treatment == 1
-        for values, name in zip(study.covariates.T, study.names.covariates, strict=True):
+        treated, both = study.treatment == 1, study.adjusted
+        for values, name in zip(both.covariates.T, both.names.covariates, strict=True):
             one, zero = values[treated], values[~treated]
             if np.isnan(one).all() or np.isnan(zero).all():
                 continue

@@ -72,6 +72,17 @@ def names(text: str | None, option: str) -> list[str]:
     return found
 
 
+def several(text: str | None, option: str) -> list[str] | str:
+    """Column names between commas; ``all`` alone stands for every column without another role.
+
+    Examples
+    --------
+    >>> several("all", "--covariates"), several("age,town", "--controls")
+    ('all', ['age', 'town'])
+    """
+    return "all" if text == "all" else names(text, option)
+
+
 def number_or_name(text: str | None) -> float | str | None:
     """A known propensity: one number, or the name of a column.
 
@@ -95,7 +106,12 @@ def compare(
     ],
     outcome: Annotated[str, typer.Option(help="Column of the outcome.")],
     treatment: Annotated[str, typer.Option(help="Column of the treatment: 0 and 1, or a dose.")],
-    covariates: Annotated[str, typer.Option(help="Columns along which effects may differ: a,b,c.")],
+    covariates: Annotated[
+        str, typer.Option(help="Columns along which effects may differ: a,b,c, or all that are left.")
+    ],
+    controls: Annotated[
+        str | None, typer.Option(help="Columns to adjust for along which no effect is asked: a,b,c, or all.")
+    ] = None,
     fixed_effects: Annotated[str | None, typer.Option(help="Columns of fixed effects: a,b.")] = None,
     cluster: Annotated[str | None, typer.Option(help="Column of the clusters.")] = None,
     weight: Annotated[str | None, typer.Option(help="Column of sampling weights.")] = None,
@@ -121,7 +137,8 @@ def compare(
             data,
             outcome=outcome,
             treatment=treatment,
-            covariates=names(covariates, "--covariates"),
+            covariates=several(covariates, "--covariates"),
+            controls=several(controls, "--controls"),
             fixed_effects=names(fixed_effects, "--fixed-effects"),
             cluster=cluster,
             weight=weight,

@@ -11,57 +11,15 @@ import numpy.typing as npt
 import pandas as pd
 
 from hte_bridge.arrays import Array, Codes
+from hte_bridge.checks import Checked
 from hte_bridge.encode import Encoder
-from hte_bridge.errors import InvalidData, TooFewClusters, nearest
+from hte_bridge.errors import InvalidData, TooFewClusters
 from hte_bridge.kinds import kind_of, renumbered, to_float
 
 Coded = tuple[Codes, npt.NDArray[Any]]
 ARMS_AT_MOST = 10
 WEIGHTS = 1e12  # largest weight over the smallest: beyond, the small ones are lost in sums
 WEIGHT_PARTS = 2.0**32  # a weight is kept to one part in so many
-
-
-def roles(
-    frame: pd.DataFrame,
-    outcome: str,
-    treatment: str,
-    covariates: list[str],
-    effects: list[str],
-    cluster: str | None,
-    weight: str | None,
-    propensity: str | None,
-) -> None:
-    """Every column named is there, and none has two roles that exclude each other."""
-    if not len(frame):
-        raise InvalidData("The frame must have rows. It has none. Check how it was read or filtered.")
-    named = [("outcome", outcome), ("treatment", treatment)]
-    named += [("covariates", name) for name in covariates] + [("fixed_effects", name) for name in effects]
-    named += [
-        (role, name)
-        for role, name in (("cluster", cluster), ("weight", weight), ("propensity", propensity))
-        if name is not None
-    ]
-    taken: dict[str, str] = {}
-    for role, name in named:
-        if name not in frame.columns:
-            raise InvalidData(
-                f"`{role}` must name a column of the data. `{name}` is not one. {nearest(name, frame.columns)}"
-            )
-        if role == "cluster" and taken.get(name) == "fixed_effects":
-            continue  # clustering by an effect is usual
-        if role == "cluster" and taken.get(name) == "covariates":
-            continue
-        if name in taken:
-            twice = (
-                f"is named twice in `{role}`" if taken[name] == role else f"is `{taken[name]}` and `{role}`"
-            )
-            raise InvalidData(f"A column must have one role. `{name}` {twice}. Name it once.")
-        taken[name] = role
-    if not covariates:
-        raise InvalidData(
-            "`covariates` must name at least one column, along which effects may differ. None was given. "
-            "Name what was known before treatment."
-        )
 
 
 def complete_rows(
@@ -175,35 +133,33 @@ def treatment_values(rows: pd.DataFrame, treatment: str, treatment_type: str | N
     )
 
 
-def covariate_values(
-    x: Array, encoder: Encoder, outcome: Array, treatment: Array, outcome_name: str, treatment_name: str
-) -> None:
-    """Covariates vary, are not the outcome, the treatment or each other, and have names of their own."""
-    distinct_names(encoder, x)
+def covariate_values(study: Checked) -> None:
+    """Covariates and controls vary, are not the outcome, the treatment or each other, and have names of their own."""
+    both = study.adjusted
+    distinct_names(both.encoder, both.covariates)
     seen: dict[bytes, str] = {}
-    for values, name in zip(x.T, encoder.names, strict=True):
+    for place, (values, name) in enumerate(zip(both.covariates.T, both.names.covariates, strict=True)):
+        what = "A covariate" if place < study.covariates.shape[1] else "A control"
         known = values[~np.isnan(values)]
         if not len(known):
-            raise InvalidData(
-                f"A covariate must have values. `{name}` is missing in every row. Leave it out."
-            )
+            raise InvalidData(f"{what} must have values. `{name}` is missing in every row. Leave it out.")
         if known.min() == known.max() and len(known) == len(values):
             raise InvalidData(
-                f"A covariate must vary. All values of `{name}` are {known[0]:g} in the rows used. Leave it out."
+                f"{what} must vary. All values of `{name}` are {known[0]:g} in the rows used. Leave it out."
             )
-        for role, other, what in (
-            ("outcome", outcome, outcome_name),
-            ("treatment", treatment, treatment_name),
+        for role, other, named in (
+            ("outcome", study.outcome, study.names.outcome),
+            ("treatment", study.treatment, study.names.treatment),
         ):
             if np.array_equal(values, other):
                 raise InvalidData(
-                    f"A covariate must be known before treatment. `{name}` equals the {role} `{what}` in every row. "
-                    "Leave it out."
+                    f"{what} must be known before treatment. `{name}` equals the {role} `{named}` in every row. Leave it out."
                 )
         key = np.ascontiguousarray(values).tobytes()
         if key in seen:
             raise InvalidData(
-                f"Covariates must differ. `{name}` equals `{seen[key]}` in every row. Leave one of them out."
+                f"{'Covariates' if what == 'A covariate' else 'Controls'} must differ. `{name}` equals `{seen[key]}` in every row. "
+                "Leave one of them out."
             )
         seen[key] = name
 

@@ -157,6 +157,7 @@ def _meta(
             "outcome": names.outcome,
             "treatment": names.treatment,
             "covariates": list(names.covariates),
+            "controls": list(names.controls),
             "fixed_effects": list(names.fixed_effects),
             "cluster": names.cluster,
             "weight": names.weight,

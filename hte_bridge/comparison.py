@@ -233,7 +233,7 @@ class Comparison(FittedTable):
         self, at: Sequence[float] | None = None, *, shape: Shape = "spline", slopes: bool = False
     ) -> Table:
         """Curve of the outcome in a dose, or its local slopes; ``doses.dose_curve``."""
-        x, fold = self.study.filled, self.folds.fold
+        x, fold = self.study.adjusted.filled, self.folds.fold
         if self.study.fixed_effects.shape[1]:
             raise NotIdentified("A dose curve needs a study without fixed effects. Read `ape`.")
         if slopes:

@@ -42,8 +42,8 @@ class ColumnCode:
         return (self.name,) if self.score is None else (self.name, f"{self.name} (normal score)")
 
     @classmethod
-    def of(cls, column: pd.Series, name: str) -> ColumnCode:
-        """Learn the code of a column."""
+    def of(cls, column: pd.Series, name: str, role: str = "A covariate") -> ColumnCode:
+        """Learn the code of a column; ``role`` is what its sentences call it."""
         kind = kind_of(column, name)
         if kind not in ("category", "ordered"):
             return cls(name, kind)
@@ -54,9 +54,9 @@ class ColumnCode:
             levels = tuple(sorted(seen))
         if len(levels) < 2:
             raise InvalidData(
-                f"A covariate must vary. All known values of `{name}` are `{levels[0]}` in the rows used. Leave it out."
+                f"{role} must vary. All known values of `{name}` are `{levels[0]}` in the rows used. Leave it out."
                 if levels
-                else f"A covariate must have values. `{name}` is missing in every row. Leave it out."
+                else f"{role} must have values. `{name}` is missing in every row. Leave it out."
             )
         if len(levels) > MOST_LEVELS and kind == "category":
             raise InvalidData(
@@ -153,9 +153,12 @@ class Encoder:
     columns: tuple[ColumnCode, ...]
 
     @classmethod
-    def of(cls, frame: pd.DataFrame, covariates: Sequence[str]) -> Encoder:
+    def of(cls, frame: pd.DataFrame, covariates: Sequence[str], role: str = "A covariate") -> Encoder:
         """Learn the code of each covariate from a frame."""
-        return cls(tuple(ColumnCode.of(frame[name], name) for name in covariates))
+        return cls(tuple(ColumnCode.of(frame[name], name, role) for name in covariates))
+
+    def __add__(self, other: Encoder) -> Encoder:
+        return Encoder(self.columns + other.columns)
 
     @property
     def names(self) -> tuple[str, ...]:

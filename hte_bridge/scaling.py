@@ -203,3 +203,18 @@ def wald(estimates: Array, covariance: Array) -> tuple[float, int]:
     kept = values > len(values) * 1e-12 * values.max()
     along = vectors[:, kept].T @ (estimates[live] / unit)
     return float((along**2 / values[kept]).sum()), int(kept.sum())
+
+
+def slopes(columns: Array, target: Array, weight: Array) -> Array:
+    """Slopes (k,) of least squares of a target (n, 1) without an intercept, in the columns' own units; zero of a column that does not vary.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hte_bridge.scaling import slopes
+    >>> slopes(np.array([[1.0, 0.0], [2.0, 0.0]]), np.array([[2.0], [4.0]]), np.ones(2)).round(6)
+    array([2., 0.])
+    """
+    line = Line.fit(columns, target, weight, intercept=False)
+    live = line.standard.scale > 0
+    return np.where(live, line.slope[:, 0] / np.where(live, line.standard.scale, 1.0), 0.0)

@@ -44,6 +44,7 @@ def study_text(study: Any) -> str:
     names = study.names
     lines = [f"Study of {study.n:,} units: effect of {_name(names.treatment)} on {_name(names.outcome)}"]
     lines += [f"  covariates: {first_names(names.covariates)}"]
+    lines += [f"  controls: {first_names(names.controls)}"] if names.controls else []
     if names.fixed_effects:
         sizes = [
             f"{len(levels):,} of {_name(name)}"

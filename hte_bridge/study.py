@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, cast
@@ -16,30 +16,18 @@ from hte_bridge.alignment import positions_of
 from hte_bridge.arrays import Array, Codes
 from hte_bridge.encode import Encoder, MeanFill
 from hte_bridge.errors import InvalidData
-from hte_bridge.frames import names_of, to_pandas
-from hte_bridge.keys import deal_clusters, deal_rows, row_keys, seeded
-from hte_bridge.kinds import codes_of, renumbered
-from hte_bridge.options import whole
-from hte_bridge.reading import Role
-from hte_bridge.shown import Arrays, study_text
+from hte_bridge.folds import Folds
+from hte_bridge.keys import row_keys
+from hte_bridge.roles import Names, Roles
+from hte_bridge.shown import study_text
 from hte_bridge.sweeping import within
+from hte_bridge.taking import taken
+
+__all__ = ["Codes", "Folds", "Names", "Study", "TreatmentType"]
 
 TreatmentType = Literal["binary", "continuous"]
 UNDEFENDED = 4.0  # effective clusters below which no error from residuals is reported (docs/few_clusters.md)
 SHORT = 12.0  # and below which a warning says that intervals are too short
-
-
-@dataclass(frozen=True)
-class Names:
-    """Names of the columns in the frame handed in; ``covariates`` are the encoded ones."""
-
-    outcome: str
-    treatment: str
-    covariates: tuple[str, ...]
-    fixed_effects: tuple[str, ...] = ()
-    cluster: str | None = None
-    weight: str | None = None
-    propensity: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +48,9 @@ class Study:
         Sampling weights, positive, of mean one in the study that ``from_frame`` made.
     propensity : array (n,), optional
         Known probability of treatment, in (0, 1).
+    controls : array (n, c), optional
+        Encoded columns that outcome mean and propensity are learned on beside the covariates, along which no effect is asked for;
+        ``control_encoder`` made them.
 
     See Also
     --------
@@ -82,6 +73,8 @@ class Study:
     binary: bool
     frame: pd.DataFrame | None = field(default=None, repr=False)
     key: npt.NDArray[np.uint64] | None = field(default=None, repr=False)
+    controls: Array | None = field(default=None, repr=False)
+    control_encoder: Encoder = field(default=Encoder(()), repr=False)
 
     @classmethod
     def from_frame(
@@ -90,7 +83,8 @@ class Study:
         *,
         outcome: str,
         treatment: str | None = None,
-        covariates: Sequence[str] = (),
+        covariates: Sequence[str] | str = (),
+        controls: Sequence[str] | str | None = None,
         fixed_effects: Sequence[str] | str | None = None,
         cluster: str | None = None,
         weight: str | None = None,
@@ -99,7 +93,6 @@ class Study:
         unit: str | None = None,
         period: str | None = None,
         first_treated: str | None = None,
-        controls: Any = None,
         anticipation: float = 0,
         base_period: str = "varying",
     ) -> Study:
@@ -114,8 +107,13 @@ class Study:
             pandas, polars, DuckDB or pyarrow table, or the path of a Parquet, CSV or Stata file; see ``frames.to_pandas``.
         outcome, treatment : str
             Numeric or yes/no columns. The treatment is 0/1, or a dose. Names that are not text are taken as text.
-        covariates : sequence of str
-            Numbers, yes/no, text, or categories (an ordered one enters as its rank).
+        covariates : sequence of str, or "all"
+            Columns along which effects may differ: numbers, yes/no, text, or categories (an ordered one enters as its rank). ``"all"`` are
+            those without another role.
+        controls : sequence of str, or "all", optional
+            Columns to adjust for along which no effect is asked for: outcome mean and propensity are learned on covariates and controls, the
+            effect on the covariates alone. Of any kind, as covariates are; new rows need none. Of an adoption ``"not_yet"``, the default, or
+            ``"never"``: the units that adopters are compared with.
         fixed_effects : sequence of str, optional
             Effects in the model, such as person and year.
         cluster : str, optional
@@ -130,8 +128,6 @@ class Study:
             Of a panel in which units adopt a treatment at different times, for good: an ``Adoption`` (docs/adoption.md). Missing, infinite
             or 0 in ``first_treated`` is never treated. ``covariates`` may be empty and count at the period before treatment, and
             ``treatment`` may be left out.
-        controls : {"not_yet", "never"}, optional
-            Of an adoption: adopters are compared with units not treated yet, the default, or never.
         anticipation : float, default 0
             Of an adoption: how many periods before treatment units may react to it.
         base_period : {"varying", "universal"}, default "varying"
@@ -174,48 +170,9 @@ class Study:
                 "`treatment` must name a column of the data. None was given. Name it, or, where units adopt at different times, name "
                 "`unit`, `period` and `first_treated`."
             )
-        outcome, treatment = str(outcome), str(treatment)
-        cluster, weight = (None if name is None else str(name) for name in (cluster, weight))
-        effects, chosen = names_of(fixed_effects), names_of(covariates)
-        if isinstance(propensity, tuple):  # a name of two levels, as other roles may have
-            propensity = str(propensity)
-        known = propensity if isinstance(propensity, str) else None
-        of_file: dict[str, Role] = {
-            name: "number" for name in (outcome, treatment, weight, known) if name is not None
-        }
-        of_file |= {name: "identity" for name in (*effects, cluster) if name is not None}
-        frame = to_pandas(df, of_file)
-        columns.roles(frame, outcome, treatment, chosen, effects, cluster, weight, known)
-        absorbed = {name: codes_of(frame[name], "fixed_effects", name) for name in effects}
-        group = {} if cluster is None else {cluster: codes_of(frame[cluster], "cluster", cluster)}
-        keep, dropped = columns.complete_rows(frame, outcome, treatment, weight, absorbed, group)
-        rows = frame if keep.all() else frame.loc[keep]
-        y = columns.outcome_values(rows, outcome)
-        w, binary = columns.treatment_values(rows, treatment, treatment_type)
-        encoder = Encoder.of(rows, chosen)
-        x = encoder.transform(rows)
-        columns.covariate_values(x, encoder, y, w, outcome, treatment)
-        labels = [renumbered(codes[keep], levels) for codes, levels in absorbed.values()]
-        codes = np.column_stack([code for code, _ in labels]) if labels else np.empty((len(rows), 0))
-        place, group_levels = columns.cluster_codes(keep, *group.values())
-        study = cls(
-            outcome=y,
-            treatment=w,
-            covariates=x,
-            fixed_effects=codes.astype(np.int64),
-            cluster=place,
-            weight=columns.weight_values(rows, weight),
-            propensity=columns.propensity_values(rows, propensity, binary, treatment),
-            names=Names(outcome, treatment, encoder.names, tuple(effects), cluster, weight, known),
-            encoder=encoder,
-            effect_levels=tuple(levels for _, levels in labels),
-            cluster_levels=group_levels,
-            dropped=dropped,
-            index=rows.index,
-            binary=binary,
-            frame=rows,
-            key=row_keys(frame.index)[keep],
-        )
+        named = Roles.of(outcome, treatment, covariates, controls, fixed_effects, cluster, weight, propensity)
+        study = cls(**taken(df, named, propensity, treatment_type))
+        columns.covariate_values(study)
         checks.measurable(study)
         checks.identified(study)
         return study
@@ -326,6 +283,48 @@ class Study:
         names = replace(self.names, covariates=encoder.names)
         return self.with_(covariates=covariates, encoder=encoder, names=names)
 
+    @cached_property
+    def adjusted(self) -> Study:
+        """The study with its controls among the covariates, as outcome mean and propensity are learned on it; itself without controls.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from hte_bridge import Study
+        >>> frame = pd.DataFrame({"y": [1.0, 2, 4, 3], "d": [0, 1, 1, 0], "x": [1.0, 2, 3, 5], "z": [2.0, 7, 1, 8]})
+        >>> study = Study.from_frame(frame, outcome="y", treatment="d", covariates=["x"], controls=["z"])
+        >>> study.names.covariates, study.adjusted.names.covariates
+        (('x',), ('x', 'z'))
+        """
+        if self.controls is None:
+            return self
+        both = self.encoder + self.control_encoder
+        return self.with_(
+            covariates=np.asfortranarray(np.hstack([self.covariates, self.controls])),
+            encoder=both,
+            names=replace(self.names, covariates=both.names, controls=()),
+            controls=None,
+            control_encoder=Encoder(()),
+        )
+
+    def without(self, name: str) -> Study:
+        """The study less one covariate or control, by its name in the frame."""
+
+        def kept(encoder: Encoder, values: Array) -> tuple[Encoder, Array]:
+            place = np.array([code.name != name for code in encoder.columns], dtype=bool)
+            fewer = Encoder(tuple(code for code in encoder.columns if code.name != name))
+            return fewer, np.asfortranarray(values[:, place[encoder.owner]])
+
+        encoder, covariates = kept(self.encoder, self.covariates)
+        found = self.with_(
+            encoder=encoder, covariates=covariates, names=replace(self.names, covariates=encoder.names)
+        )
+        if self.controls is None:
+            return found
+        beside, controls = kept(self.control_encoder, self.controls)
+        names = replace(found.names, controls=beside.names)
+        return found.with_(controls=controls if beside.columns else None, control_encoder=beside, names=names)
+
     def _source(self, column: int) -> str:
         """Name of the covariate that an encoded column belongs to."""
         return self.encoder.sources[self.covariate_of[column]]
@@ -333,6 +332,8 @@ class Study:
     @property
     def fill_note(self) -> str:
         """What was done to missing covariates, or an empty string."""
+        if self.controls is not None:
+            return self.adjusted.fill_note
         if not len(self.filler.flagged):
             return ""
         gaps = np.isnan(self.covariates)
@@ -345,7 +346,7 @@ class Study:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader should know of how columns are taken, whatever the engine."""
-        return self.encoder.notes
+        return (*self.encoder.notes, *self.control_encoder.notes)
 
     def with_(self, **changes: Any) -> Study:
         """Another study with some columns replaced, such as a simulated ``outcome``."""
@@ -368,6 +369,7 @@ class Study:
             outcome=self.outcome[chosen],
             treatment=self.treatment[chosen],
             covariates=np.asfortranarray(self.covariates[chosen]),
+            controls=None if self.controls is None else np.asfortranarray(self.controls[chosen]),
             fixed_effects=codes.astype(np.int64),
             cluster=cluster,
             cluster_levels=self.cluster_levels[group],
@@ -380,54 +382,3 @@ class Study:
             frame=None if self.frame is None else self.frame.iloc[chosen],
             key=self.keys[chosen],
         )
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Folds(Arrays):
-    """Which fold holds each unit out; a cluster never straddles two folds.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from hte_bridge import Folds
-    >>> folds = Folds(np.array([0, 1, 0, 1]), n_folds=2, seed=0)
-    >>> [test.tolist() for train, test in folds]
-    [[0, 2], [1, 3]]
-    """
-
-    fold: Codes
-    n_folds: int
-    seed: int
-
-    @classmethod
-    def make(cls, study: Study, n_folds: int = 5, seed: int = 0) -> Folds:
-        """Folds of near equal size: clusters are shuffled and dealt; without clusters, arm by arm.
-
-        With fixed effects and no cluster, the units of the effect with most levels stay together; if it has fewer levels than
-        ``n_folds``, there is a fold for each level. The shuffle belongs to
-        the index labels (see ``keys.row_keys``): rows in another order that bring their labels, or clusters under other names, keep
-        their folds under the same seed.
-
-        Raises
-        ------
-        InvalidOption
-            If the seed is negative or there are fewer than two folds.
-        InvalidData
-            If there are fewer clusters, or units of an arm, than folds.
-        """
-        whole("seed", seed, 0)
-        whole("n_folds", n_folds, 2, advice="Five is usual.")
-        checks.enough_for_folds(study, n_folds)
-        chance = seeded(study.keys, seed)
-        if study.clustered:
-            return cls(deal_clusters(study.cluster, chance, n_folds), n_folds, seed)
-        if study.fixed_effects.shape[1]:
-            widest = study.fixed_effects[:, int(study.fixed_effects.max(axis=0).argmax())]
-            n_folds = min(n_folds, int(widest.max()) + 1)
-            return cls(deal_clusters(widest, chance, n_folds), n_folds, seed)
-        return cls(deal_rows(chance, n_folds, study.treatment if study.binary else None), n_folds, seed)
-
-    def __iter__(self) -> Iterator[tuple[Codes, Codes]]:
-        for number in range(self.n_folds):
-            held = self.fold == number
-            yield np.flatnonzero(~held), np.flatnonzero(held)

@@ -61,3 +61,8 @@ def test_a_row_without_numbers_is_a_no():
 def test_the_page_holds_every_kind(kind):
     page = (BENCH.parent.parent / "docs" / "support.md").read_text(encoding="utf8")
     assert f"## With {support.NAMES[kind]}" in page
+
+
+def test_the_page_says_which_engine_takes_which_role():
+    page = (BENCH.parent.parent / "docs" / "support.md").read_text(encoding="utf8")
+    assert support.ROLES.read_text(encoding="utf8").strip() in page

@@ -126,7 +126,7 @@ def _regressions(study: Study, own: Scores, coefficient: Fit | None, rows: Rows,
     """The coefficient as feols gives it, and that of the same regression on all of the study's rows."""
     everyone = linear(study, own, np.ones(study.n, dtype=bool), level)
     if rows == "complete":
-        complete = np.asarray(np.isfinite(study.covariates).all(axis=1))
+        complete = np.asarray(np.isfinite(study.adjusted.covariates).all(axis=1))
         return [Stage("start", linear(study, own, complete, level)), Stage("sample", everyone)]
     if coefficient is None:
         from hte_bridge.engines.feols import Feols
@@ -141,11 +141,11 @@ def _regressions(study: Study, own: Scores, coefficient: Fit | None, rows: Rows,
 
 
 def linear(study: Study, own: Scores, keep: npt.NDArray[Any], level: float) -> Estimate:
-    """Coefficient of the treatment in outcome ~ treatment + covariates (+ effects) on the rows kept.
+    """Coefficient of the treatment in outcome ~ treatment + covariates + controls (+ effects) on the rows kept.
 
     By the theorem of Frisch, Waugh and Lovell; influence values (n,) are zero for rows left out.
     """
-    covariates = study.filled if keep.all() else study.covariates
+    covariates = study.adjusted.filled if keep.all() else study.adjusted.covariates
     weight, effects = study.weight[keep], study.fixed_effects[keep]
     columns = np.column_stack([study.outcome[keep], study.treatment[keep], covariates[keep]])
     if effects.shape[1]:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from hte_bridge.arrays import Array, Codes
 from hte_bridge.crossfit import PredictedFit, Refusal, boosting, out_of_fold
+from hte_bridge.encode import MeanFill
 from hte_bridge.engine import HeldOut
 from hte_bridge.errors import InvalidOption, PackageUnavailable
 from hte_bridge.study import Folds, Study
@@ -152,6 +153,13 @@ class Work:
         study, model = self.study, deepcopy(self.estimator)
         takes = signature(model.fit).parameters
         options: dict[str, Any] = {"X": study.filled[rows]}
+        if study.controls is not None:
+            if "W" not in takes:
+                raise InvalidOption(
+                    f"A study with `controls` needs an estimator that takes `W`. {type(model).__name__} does not. Choose another, or name "
+                    "them among the covariates."
+                )
+            options["W"] = self.beside[rows]
         if study.weighted:
             if "sample_weight" not in takes:
                 raise InvalidOption(
@@ -166,13 +174,25 @@ class Work:
     def fit_predict(self, train: Codes, test: Codes) -> Array:
         """Effect, E[Y | x] and E[T | x] (n, 3) of ``test`` by a copy that saw ``train``."""
         model, x = self.fitted(train), self.study.filled[test]
+        both = np.hstack([x, self.beside[test]])  # as EconML puts them beside each other
         return np.column_stack(
             [
                 np.ravel(model.effect(x)),
-                self._nuisance(model, "models_y", self.study.outcome, train, x),
-                self._nuisance(model, "models_t", self.study.treatment, train, x),
+                self._nuisance(model, "models_y", self.study.outcome, train, both),
+                self._nuisance(model, "models_t", self.study.treatment, train, both),
             ]
         )
+
+    @property
+    def beside(self) -> Array:
+        """Controls (n, k) without gaps; none of a study without."""
+        study = self.study
+        if study.controls is None:
+            return np.empty((study.n, 0))
+        return MeanFill.of(study.controls, study.weight).transform(study.controls)
+
+    def _both(self, rows: Codes) -> Array:
+        return np.hstack([self.study.filled[rows], self.beside[rows]])
 
     def _nuisance(self, model: Any, kept: str, target: Array, train: Codes, x: Array) -> Array:
         """Mean prediction of the estimator's own models, or that of boosting on the same rows."""
@@ -186,13 +206,13 @@ class Work:
         return np.asarray(np.mean(found, axis=0), dtype=np.float64)
 
     def _boosted(self, target: Array, rows: Codes) -> Any:
-        return boosting(self.seed).fit(self.study.filled[rows], target, sample_weight=self.study.weight[rows])
+        return boosting(self.seed).fit(self._both(rows), target, sample_weight=self.study.weight[rows])
 
     def spread(self, dose: Array, folds: Folds) -> Array:
         """Var(T | x) (n,) of a dose: boosting on held-out squared residuals, fold by fold."""
         squared = (self.study.treatment - dose) ** 2
         found = out_of_fold(
-            lambda train, test: self._boosted(squared[train], train).predict(self.study.filled[test]),
+            lambda train, test: self._boosted(squared[train], train).predict(self._both(test)),
             folds,
             self.study.n,
         )

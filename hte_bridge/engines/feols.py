@@ -11,14 +11,13 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from hte_bridge.arrays import Array
 from hte_bridge.engine import HeldOut
 from hte_bridge.engines.linear import Surface, interacted, nuisances
 from hte_bridge.engines.regressed import HETERO, Design, Regression
 from hte_bridge.engines.trends import doubts
 from hte_bridge.errors import InvalidOption, NotIdentified
 from hte_bridge.lost import lost_to_effects
-from hte_bridge.scaling import Line, Standard, power
+from hte_bridge.scaling import Standard, power, slopes
 from hte_bridge.shown import Fitted
 from hte_bridge.study import UNDEFENDED, Folds, Study
 from hte_bridge.sweeping import within
@@ -182,16 +181,18 @@ def _heldout_panel(study: Study, folds: Folds) -> HeldOut:
     both = Standard.of(np.column_stack([study.outcome, study.treatment]), study.weight)
     unit = power(both.scale)
     outcome, treatment = ((np.column_stack([study.outcome, study.treatment]) - both.centre) / unit).T
-    x = Standard.of(study.filled, study.weight)(study.filled)
+    beside = study.adjusted.filled
+    x = Standard.of(beside, study.weight)(beside)
+    along = Standard.of(study.filled, study.weight)(study.filled)
     k = x.shape[1]
-    columns = np.column_stack([outcome, treatment, x, treatment[:, None] * x])
+    columns = np.column_stack([outcome, treatment, x, treatment[:, None] * along])
     for train, test in folds:
         weight = study.weight[train]
         swept = within(columns[train], study.fixed_effects[train], weight)
         y, d, xs, dx = swept[:, :1], swept[:, 1:2], swept[:, 2 : 2 + k], swept[:, 2 + k :]
-        beta = _slopes(np.column_stack([d, xs, dx]), y, weight)
-        first = _slopes(xs, d, weight)
-        tau = beta[0] + x[test] @ beta[k + 1 :]
+        beta = slopes(np.column_stack([d, xs, dx]), y, weight)
+        first = slopes(xs, d, weight)
+        tau = beta[0] + along[test] @ beta[k + 1 :]
         left = outcome[test] - x[test] @ beta[1 : k + 1] - tau * treatment[test]
         dose = treatment[test] - x[test] @ first
         off = within(np.column_stack([left, dose]), study.fixed_effects[test], study.weight[test])
@@ -200,10 +201,3 @@ def _heldout_panel(study: Study, folds: Folds) -> HeldOut:
         mean[test] = study.outcome[test] - unit[0] * (off[:, 0] + off[:, 1] * tau)
         variance[test] = unit[1] ** 2 * np.average((d[:, 0] - xs @ first) ** 2, weights=weight)
     return HeldOut(cate, mean, slope, variance, lost_to_effects(study, folds))
-
-
-def _slopes(columns: Array, target: Array, weight: Array) -> Array:
-    """Slopes (k,) of least squares without an intercept, in the columns' own units."""
-    line = Line.fit(columns, target, weight, intercept=False)
-    live = line.standard.scale > 0
-    return np.where(live, line.slope[:, 0] / np.where(live, line.standard.scale, 1.0), 0.0)

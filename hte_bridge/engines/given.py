@@ -234,7 +234,7 @@ def warnings(study: Study, heldout: HeldOut) -> tuple[str, str]:
 
 def _loss(study: Study, learner: Any) -> float:
     """Held-out mean squared error of a learner for the outcome, given covariates and treatment."""
-    x = np.column_stack([study.filled, study.treatment])
+    x = np.column_stack([study.adjusted.filled, study.treatment])
 
     def fit_predict(train: npt.NDArray[np.int64], test: npt.NDArray[np.int64]) -> Array:
         model = clone(learner).fit(x[train], study.outcome[train], sample_weight=study.weight[train])

@@ -29,25 +29,25 @@ def nuisances(study: Study, folds: Folds) -> HeldOut:
         If the rows outside a fold are no more than the columns, or hold one arm alone.
     """
     cate, mean, propensity, variance = (np.empty(study.n) for _ in range(4))
+    both = study.adjusted.filled
     for train, test in folds:
-        x, weight, treatment = study.filled[train], study.weight[train], study.treatment[train]
-        _learnable(study, x, treatment)
-        model = Interacted.fit(x, treatment, study.outcome[train], weight)
-        new = study.filled[test]
-        tau = model.effect(new)
+        x, weight, treatment = both[train], study.weight[train], study.treatment[train]
+        _learnable(study, x, study.filled.shape[1], treatment)
+        model = Interacted.fit(x, study.filled[train], treatment, study.outcome[train], weight)
+        new = both[test]
         if study.propensity is not None:
             e = study.propensity[test]
         elif study.binary:
             e = _logit(x, treatment, weight, new)
         else:
             e, variance[test] = _dose(x, treatment, weight, new)
-        cate[test], propensity[test] = tau, e
-        mean[test] = model.outcome(new, e)
+        cate[test], propensity[test] = model.effect(study.filled[test]), e
+        mean[test] = model.outcome(new, study.filled[test], e)
     return HeldOut(cate, mean, propensity, None if study.binary else variance)
 
 
-def _learnable(study: Study, x: Array, treatment: Array) -> None:
-    columns = 2 + 2 * x.shape[1]
+def _learnable(study: Study, x: Array, moves: int, treatment: Array) -> None:
+    columns = 2 + x.shape[1] + moves
     if len(x) <= columns:
         raise NotIdentified(
             f"A linear effect must be learned from more rows than it has coefficients. {len(x):,} rows outside a fold meet {columns:,} "
@@ -62,35 +62,38 @@ def _learnable(study: Study, x: Array, treatment: Array) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Interacted:
-    """The line of the outcome on treatment, covariates and their products, all standardised before they are multiplied."""
+    """The line of the outcome on treatment, covariates and controls, and products of treatment and covariates, all standardised before they are
+    multiplied. ``x`` holds covariates and controls, ``along`` the covariates."""
 
     line: Line
     x: Standard
+    along: Standard
     treatment: Standard
 
     @classmethod
-    def fit(cls, x: Array, treatment: Array, outcome: Array, weight: Array) -> Interacted:
+    def fit(cls, x: Array, along: Array, treatment: Array, outcome: Array, weight: Array) -> Interacted:
         """Weighted least squares."""
-        standard, dose = Standard.of(x, weight), Standard.of(treatment[:, None], weight)
-        columns = _columns(standard(x), dose(treatment[:, None]))
-        return cls(Line.fit(columns, outcome[:, None], weight), standard, dose)
+        standard, moves = Standard.of(x, weight), Standard.of(along, weight)
+        dose = Standard.of(treatment[:, None], weight)
+        columns = _columns(standard(x), moves(along), dose(treatment[:, None]))
+        return cls(Line.fit(columns, outcome[:, None], weight), standard, moves, dose)
 
-    def effect(self, x: Array) -> Array:
+    def effect(self, along: Array) -> Array:
         """Slope of the outcome in the treatment (m,)."""
-        step = np.ones((len(x), 1))
+        step, none = np.ones((len(along), 1)), np.zeros((len(along), len(self.x.scale)))
         gone = self.line.standard.scale > 0
         by_unit = np.where(gone, 1 / np.where(gone, self.line.standard.scale, 1.0), 0.0)
-        moved = np.column_stack([step, 0 * self.x(x), self.x(x)]) * by_unit
+        moved = np.column_stack([step, none, self.along(along)]) * by_unit
         return np.asarray((moved @ self.line.slope)[:, 0] / self.treatment.scale[0])
 
-    def outcome(self, x: Array, treatment: Array) -> Array:
+    def outcome(self, x: Array, along: Array, treatment: Array) -> Array:
         """Outcome (m,) at a treatment (m,)."""
-        columns = _columns(self.x(x), self.treatment(treatment[:, None]))
+        columns = _columns(self.x(x), self.along(along), self.treatment(treatment[:, None]))
         return np.asarray(self.line.predict(columns)[:, 0])
 
 
-def _columns(x: Array, treatment: Array) -> Array:
-    return np.column_stack([treatment, x, treatment * x])
+def _columns(x: Array, along: Array, treatment: Array) -> Array:
+    return np.column_stack([treatment, x, treatment * along])
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,10 +124,12 @@ def interacted(study: Study) -> Surface:
     NotIdentified
         If there are no more rows than coefficients: a line through all points tells nothing of its error.
     """
-    x, n, k = study.filled, study.n, study.filled.shape[1]
-    standard, dose = Standard.of(x, study.weight), Standard.of(study.treatment[:, None], study.weight)
-    _spare(study, standard(x))
-    columns = _columns(standard(x), dose(study.treatment[:, None]))
+    both, along, n = study.adjusted.filled, study.filled, study.n
+    q, k = both.shape[1], along.shape[1]
+    standard, dose = Standard.of(along, study.weight), Standard.of(study.treatment[:, None], study.weight)
+    beside = Standard.of(both, study.weight)(both)
+    _spare(study, standard(along), beside)
+    columns = _columns(beside, standard(along), dose(study.treatment[:, None]))
     last = Standard.of(columns, study.weight)
     root = np.sqrt(study.weight / study.weight.mean())
     design = np.column_stack([root, root[:, None] * last(columns)])
@@ -139,7 +144,7 @@ def interacted(study: Study) -> Surface:
     totals = np.column_stack(
         [np.bincount(study.cluster, weights=column, minlength=groups) for column in score.T]
     )
-    own = [0, *range(1 + k, 1 + 2 * k)]  # the treatment and its products
+    own = [0, *range(1 + q, 1 + q + k)]  # the treatment and its products
     scale = np.where(last.scale > 0, last.scale, 1.0)[own, None]
     turn = right[:, 1:][:, own].T / scale
     back = aim.scale[0] / dose.scale[0] * turn[:, kept] / values[kept]
@@ -149,8 +154,8 @@ def interacted(study: Study) -> Surface:
     return Surface(standard, back @ along, factor * moved.T @ moved, float(df), directions(turn[:, ~kept]))
 
 
-def _spare(study: Study, x: Array) -> None:
-    """Each arm has more rows than its line has coefficients: one through all points tells nothing of its error."""
+def _spare(study: Study, x: Array, both: Array) -> None:
+    """Each arm has more rows than its line has coefficients: one through all points tells nothing of its error; so have all rows."""
     arms = [study.treatment == arm for arm in (0, 1)] if study.binary else [np.ones(study.n, dtype=bool)]
     for arm in arms:
         with_one = np.column_stack([np.ones(int(arm.sum())), x[arm]])
@@ -161,6 +166,13 @@ def _spare(study: Study, x: Array) -> None:
                 f"An effect along covariates must be learned from more rows than it has coefficients. {int(arm.sum()):,} rows{which} meet "
                 f"{coefficients:,} coefficients or more. Name fewer covariates, or read another engine."
             )
+    rank = int(independent(np.column_stack([np.ones(study.n), both])).sum())
+    whole = rank + int(independent(np.column_stack([np.ones(study.n), x])).sum())
+    if study.n <= whole:
+        raise NotIdentified(
+            f"An effect along covariates must be learned from more rows than it has coefficients. {study.n:,} rows meet {whole:,} "
+            "coefficients (covariates, controls, and the treatment times each covariate). Name fewer of them, or read another engine."
+        )
 
 
 def _logit(x: Array, treatment: Array, weight: Array, new: Array) -> Array:

@@ -123,8 +123,8 @@ class Meta:
 
         def fit_predict(train: Codes, test: Codes) -> Array:
             nuisance, tau = work.train(train)
-            x = study.filled[test]
-            return np.column_stack([tau.predict(x), nuisance.at(x, study, test)])
+            found = nuisance.at(study.adjusted.filled[test], study, test)
+            return np.column_stack([tau.predict(study.filled[test]), found])
 
         cate, mean, propensity, variance = out_of_fold(fit_predict, folds, study.n).T
         heldout = HeldOut(cate, mean, propensity, None if study.binary else variance)
@@ -250,13 +250,22 @@ class Work:
         kind = self.engine.kind
         if kind in ("S", "T"):
             assert nuisance.arms is not None
-            return nuisance, Sum(*nuisance.arms, None)
+            return nuisance, self._along(rows, Sum(*nuisance.arms, None))
         return nuisance, self._crossed(rows, nuisance) if kind == "X" else self._second(rows)
 
+    def _along(self, rows: Codes, effect: Sum) -> Any:
+        """An effect in covariates and controls as one in the covariates alone: its regression on them; itself without controls."""
+        study = self.study
+        if study.controls is None:
+            return effect
+        return self.regress(
+            study.filled[rows], effect.predict(study.adjusted.filled[rows]), study.weight[rows]
+        )
+
     def nuisance(self, rows: Codes) -> Nuisance:
-        """Regressions of outcome and treatment on the covariates of ``rows``."""
+        """Regressions of outcome and treatment on the covariates and controls of ``rows``."""
         study, kind = self.study, self.engine.kind
-        x, y, t = study.filled[rows], study.outcome[rows], study.treatment[rows]
+        x, y, t = study.adjusted.filled[rows], study.outcome[rows], study.treatment[rows]
         weight = study.weight[rows]
         propensity = self.regress(x, t, weight) if study.propensity is None else None
         if kind == "R":
@@ -287,10 +296,15 @@ class Work:
         x, y, t, weight = (
             each[rows] for each in (study.filled, study.outcome, study.treatment, study.weight)
         )
+        both = study.adjusted.filled[rows]
         treated, control = t == 1, t == 0
-        for_control = nuisance.arms[1].predict(x[control]) - y[control]
-        for_treated = y[treated] - nuisance.arms[0].predict(x[treated])
+        for_control = nuisance.arms[1].predict(both[control]) - y[control]
+        for_treated = y[treated] - nuisance.arms[0].predict(both[treated])
         share = nuisance.propensity
+        if study.controls is not None and study.propensity is None:
+            share = self.regress(
+                x, t, weight
+            )  # the average of two functions of the covariates is one of them too
         if study.propensity is not None:
             share = Known(float(np.average(study.propensity[rows], weights=weight)))
         first = self.regress(x[control], for_control, weight[control])
@@ -302,7 +316,7 @@ class Work:
 
     def _spread(self, rows: Codes) -> tuple[Any, float]:
         """Model of Var(T | x) of a dose, from squared residuals held out within ``rows``, and its least value."""
-        x, t, weight = self.study.filled[rows], self.study.treatment[rows], self.study.weight[rows]
+        x, t, weight = self.study.adjusted.filled[rows], self.study.treatment[rows], self.study.weight[rows]
 
         def fit_predict(train: Codes, test: Codes) -> Array:
             return np.asarray(
@@ -320,8 +334,10 @@ class Work:
             each[rows] for each in (study.filled, study.outcome, study.treatment, study.weight)
         )
 
+        both = study.adjusted.filled[rows]
+
         def fit_predict(train: Codes, test: Codes) -> Array:
-            parts = self.nuisance(rows[train]).parts(x[test], None if known is None else known[test])
+            parts = self.nuisance(rows[train]).parts(both[test], None if known is None else known[test])
             return np.column_stack(parts)
 
         mu0, mu1, e, variance = out_of_fold(fit_predict, self._within(rows), len(rows)).T

@@ -44,7 +44,7 @@ class Design:
     """Columns of a regression net of effects and means, each over its own spread: outcome (n,), own (n, m), controls (n, q).
 
     pyfixest's tolerances, of its sweeps and of its rank, are absolute: they must not see dollars or years. ``own`` holds the treatment, and
-    its products with the standardised covariates where an effect along them is asked for. ``unit`` (m,) takes a coefficient of ``own`` back
+    its products with the standardised covariates where an effect along them is asked for; ``controls`` hold covariates and the study's controls. ``unit`` (m,) takes a coefficient of ``own`` back
     to the study's units; ``covariates`` is the standard of the covariates.
     """
 
@@ -69,7 +69,7 @@ class Design:
         if products:
             own = np.column_stack([own, own * covariates(study.filled)])
         m = 1 + own.shape[1]
-        raw = np.column_stack([study.outcome, own, study.filled])
+        raw = np.column_stack([study.outcome, own, study.adjusted.filled])
         swept = within(raw, study.fixed_effects, study.weight) if study.fixed_effects.shape[1] else raw
         standard = Standard.of(swept, study.weight)
         scale = standard.scale
@@ -119,7 +119,7 @@ class Design:
         back = np.zeros((own.shape[1], len(inverse)))
         back[there[first:]] = inverse[first:]
         back *= self.unit[: own.shape[1], None]
-        gone = [name for name, stays in zip(study.filled_names, kept, strict=False) if not stays]
+        gone = [name for name, stays in zip(study.adjusted.filled_names, kept, strict=False) if not stays]
         note = (
             f"feols left out {', '.join(gone)}: collinear with the effects or other covariates"
             if gone

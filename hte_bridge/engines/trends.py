@@ -52,7 +52,7 @@ def trends_apart(study: Study, unit: int, period: int) -> str:
     that move: an F test of all products at .1 %, errors by the study's clusters or else by unit.
     """
     levels = study.effect_levels[period].astype(np.float64)
-    time, scaled = _scaled(levels[study.fixed_effects[:, period]]), _scaled(study.filled)
+    time, scaled = _scaled(levels[study.fixed_effects[:, period]]), _scaled(study.adjusted.filled)
     if np.abs(scaled.T @ time).max(initial=0.0) > SAME * study.n:  # the period is a covariate
         return ""
     columns = _columns(study, unit, scaled)
@@ -61,7 +61,7 @@ def trends_apart(study: Study, unit: int, period: int) -> str:
     found = _products(pd.DataFrame(columns)[study.treatment == 0], study.weighted)
     if found is None or found.p_value >= LEVEL:
         return ""
-    name, when = study.filled_names[found.most], study.names.fixed_effects[period]
+    name, when = study.adjusted.filled_names[found.most], study.names.fixed_effects[period]
     return (
         f"Trends are not common: untreated outcomes move over `{when}` with `{name}` (F test of all covariates that units keep, p = "
         f"{found.p_value:.2g}), and the effect takes that up. Add `{name}` times `{when}` to the covariates."
@@ -84,7 +84,7 @@ def exposed(study: Study, unit: int, period: int) -> str:
     if not stays or exposure.max() < 1:
         return ""
     scaled = _scaled(study.filled)
-    columns = _columns(study, unit, scaled) | {"xd": study.treatment}
+    columns = _columns(study, unit, _scaled(study.adjusted.filled)) | {"xd": study.treatment}
     columns |= {f"xd{j}": study.treatment * column for j, column in enumerate(scaled.T)}
     found = _products(pd.DataFrame(columns | {"z0": exposure.astype(np.float64)}), study.weighted)
     if found is None or found.p_value >= LEVEL:

@@ -61,7 +61,7 @@ class Partialled:
     @classmethod
     def of(cls, study: Study) -> Partialled:
         """From a study; an intercept is swept out where it has no effects."""
-        swept, absorbed = np.column_stack([study.outcome, study.treatment, study.filled]), 1
+        swept, absorbed = np.column_stack([study.outcome, study.treatment, study.adjusted.filled]), 1
         if study.fixed_effects.shape[1]:
             swept = within(swept, study.fixed_effects, study.weight)
             levels = int(sum(column.max() + 1 for column in study.fixed_effects.T))
@@ -128,7 +128,7 @@ def coefficient_sensitivity(study: Study, *, level: float = 0.95) -> list[Estima
         ("robustness value: interval to 0", robustness_value(t, df, level=level)),
     ]
     rows = [Estimate("sensitivity", value, term=term, **size) for term, value in shown]
-    for j, name in enumerate(study.filled_names):
+    for j, name in enumerate(study.adjusted.filled_names):
         rows += _benchmarks(data, j, name, coefficient, coefficient / t, df, size)
     return rows
 

@@ -85,7 +85,7 @@ def _dose(study: Study, fit: Fit, scores: Scores, folds: Folds, level: float) ->
         raise NotIdentified(
             "A dose curve needs a study without fixed effects. Read `ape`, or give effects as covariates."
         )
-    return dose_curve(scores, study.filled, folds.fold, level=level)
+    return dose_curve(scores, study.adjusted.filled, folds.fold, level=level)
 
 
 MAKERS: dict[str, Maker] = {

@@ -142,14 +142,16 @@ def benchmark(fit: Fit, folds: Folds, *, level: float = 0.95) -> list[Estimate]:
         If the engine cannot be refitted, or there is one covariate only.
     """
     engine, study = engine_of(fit), fit.study
-    names = list(study.encoder.sources)
-    if len(names) < 2 or fit.heldout is None:
+    names = [*study.encoder.sources, *study.control_encoder.sources]
+    if len(study.encoder.sources) < 2:  # the effect needs one to move along
+        names = list(study.control_encoder.sources)
+    if not names or fit.heldout is None:
         raise NotIdentified("A benchmark needs two covariates or more, of which one at a time is left out.")
     whole = scores_of(study, fit.heldout)
     noise, lever = _strengths(whole)
     rows: list[Estimate] = []
     for name in names:
-        short = engine.fit(without(study, name), folds)
+        short = engine.fit(study.without(name), folds)
         if short.heldout is None:
             continue
         less_noise, less_lever = _strengths(scores_of(short.study, short.heldout))
@@ -168,27 +170,6 @@ def _strengths(scores: Scores) -> tuple[float, float]:
     share = scores.weight / scores.weight.sum()
     noise = float(share @ (y_residual - w_residual * held.cate) ** 2)
     return noise, float(share @ (2 / variance - (w_residual / variance) ** 2))
-
-
-def without(study: Study, name: str) -> Study:
-    """The study less one covariate of the frame."""
-    if study.frame is None:
-        raise NotIdentified("A covariate can be left out only of a study made by Study.from_frame.")
-    names = study.names
-    kept = [each for each in study.encoder.sources if each != name]
-    shorter = Study.from_frame(
-        study.frame,
-        outcome=names.outcome,
-        treatment=names.treatment,
-        covariates=kept,
-        fixed_effects=list(names.fixed_effects) or None,
-        cluster=names.cluster,
-        weight=names.weight,
-        propensity=names.propensity,
-        treatment_type="binary" if study.binary else "continuous",
-    )
-    known = study.propensity  # one number for all is not a column of the frame
-    return shorter.with_(outcome=study.outcome, treatment=study.treatment, propensity=known, key=study.keys)
 
 
 def placebo_treatment(fit: Fit, folds: Folds, *, seed: int = 0, level: float = 0.95) -> list[Estimate]:

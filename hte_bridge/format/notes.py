@@ -33,7 +33,11 @@ def _model(names: Mapping[str, Any]) -> str:
     if not names:
         return ""
     parts = [f"outcome {names.get('outcome')}, treatment {names.get('treatment')}"]
-    for role, word in (("covariates", "covariates"), ("fixed_effects", "fixed effects")):
+    for role, word in (
+        ("covariates", "covariates"),
+        ("controls", "controls"),
+        ("fixed_effects", "fixed effects"),
+    ):
         if named := list(names.get(role) or ()):
             parts.append(f"{word} {first_names(named)}")
     parts += [f"{role} {names[role]}" for role in ("weight", "propensity") if names.get(role)]

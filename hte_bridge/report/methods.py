@@ -57,9 +57,10 @@ def _question(names: Mapping[str, Any], meta: Mapping[str, Any]) -> str:
     share = meta.get("treated_share")
     units = f" in {meta['n']:,} units" if meta.get("n") else ""
     treated = f", {share:.1%} of them treated" if share is not None else ""
-    controls = list(names.get("covariates") or ())
+    covariates, controls = (list(names.get(role) or ()) for role in ("covariates", "controls"))
     effects = list(names.get("fixed_effects") or ())
-    given = f", given {listed(_short(controls))}" if controls else ""
+    given = f", given {listed(_short(covariates))}" if covariates else ""
+    given += f", adjusted for {listed(_short(controls, 'controls'))} too" if controls else ""
     absorbed = f", with fixed effects of {listed(effects)}" if effects else ""
     weighted = f", weighted by {names['weight']}" if names.get("weight") else ""
     return f"We estimate the effect of {names['treatment']} on {names['outcome']}{units}{treated}{given}{absorbed}{weighted}"
@@ -95,6 +96,6 @@ def _plain(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _short(names: Sequence[str]) -> list[str]:
+def _short(names: Sequence[str], what: str = "covariates") -> list[str]:
     more = len(names) - LISTED
-    return [*names[:LISTED], f"{more} more covariates"] if more > 1 else list(names)
+    return [*names[:LISTED], f"{more} more {what}"] if more > 1 else list(names)

@@ -1,20 +1,35 @@
 # grf's causal forest: grown, asked and stored. `...` are options of grf::causal_forest under their own names.
 
-forest_grow <- function(X, Y, W, names, ..., mtry = NULL, dose = FALSE) {
+forest_grow <- function(X, Y, W, names, ..., mtry = NULL, dose = FALSE, controls = NULL) {
   colnames(X) <- names
   options <- list(...)
   if (!is.null(mtry)) options$mtry <- mtry # else grf's default, a formula in the number of columns
+  if (!is.null(controls)) options <- adjusted_for(cbind(X, controls), Y, W, options)
   forest <- do.call(grf::causal_forest, c(list(X, Y, W), options))
-  variance <- if (dose) treatment_variance(forest)
+  variance <- if (dose) treatment_variance(forest, cbind(X, controls))
   attr(forest, "treatment_variance") <- variance
   c(list(handle = keep(forest)), forest_heldout(forest))
 }
 
-# Var(W | X) out of bag, as grf::get_scores.causal_forest learns it for a continuous treatment.
-treatment_variance <- function(forest, num.trees = 500) {
+# Y.hat and W.hat out of bag from covariates and controls, by regression forests of as many trees and the same seed; what
+# grf::causal_forest hands on to its own nuisance forests, they get too.
+adjusted_for <- function(both, Y, W, options) {
+  own <- options[intersect(names(options), c(
+    "sample.weights", "clusters", "equalize.cluster.weights", "sample.fraction", "mtry", "honesty.prune.leaves", "alpha",
+    "imbalance.penalty", "tune.parameters", "num.threads", "seed"
+  ))]
+  own$num.trees <- max(50, options$num.trees)
+  mean_of <- function(column) predict(do.call(grf::regression_forest, c(list(both, column), own)))$predictions
+  if (is.null(options$Y.hat)) options$Y.hat <- mean_of(Y)
+  if (is.null(options$W.hat)) options$W.hat <- mean_of(W)
+  options
+}
+
+# Var(W | X) out of bag, as grf::get_scores.causal_forest learns it for a continuous treatment; X with the controls.
+treatment_variance <- function(forest, X, num.trees = 500) {
   clusters <- if (length(forest$clusters) > 0) forest$clusters else seq_along(forest$Y.orig)
   learner <- grf::regression_forest(
-    forest$X.orig, (forest$W.orig - forest$W.hat)^2,
+    X, (forest$W.orig - forest$W.hat)^2,
     clusters = clusters, sample.weights = forest$sample.weights, num.trees = num.trees, ci.group.size = 1,
     seed = forest$seed, num.threads = forest$num.threads
   )
@@ -62,8 +77,9 @@ forest_importance <- function(handle) as.numeric(grf::variable_importance(held(h
 
 # The file is a plain grf forest for R; what Python needs beside it is an attribute. Version 2 of R's format has vectors
 # as they are; version 3 may name a class whose own code unpacks them.
-forest_write <- function(handle, path, about, ...) {
+forest_write <- function(handle, path, about, ..., controls = NULL) {
   forest <- held(handle)
+  attr(forest, "hte_bridge_controls") <- controls
   attr(forest, "hte_bridge") <- about
   attr(forest, "hte_bridge_panel") <- list(...) # columns of a study with fixed effects
   saveRDS(forest, path, version = 2)
@@ -77,7 +93,7 @@ forest_read <- function(path) {
   c(
     list(
       handle = keep(forest), about = about, X = unname(forest$X.orig), Y = forest$Y.orig, W = forest$W.orig,
-      clusters = forest$clusters, sample.weights = forest$sample.weights
+      clusters = forest$clusters, sample.weights = forest$sample.weights, controls = attr(forest, "hte_bridge_controls")
     ),
     if (length(panel)) panel else forest_heldout(forest)
   )

@@ -5,13 +5,27 @@ ONE_COLUMN <- c("outcome", "treatment", "cluster", "weight")
 # Each role as names of columns; formulas with + between names are understood.
 check_roles <- function(options) {
   for (role in intersect(ONE_COLUMN, names(options))) options[[role]] <- one_name(role, options[[role]])
-  for (role in intersect(c("covariates", "fixed_effects"), names(options))) {
+  for (role in intersect(c("covariates", "controls", "fixed_effects"), names(options))) {
     options[[role]] <- as.list(several_names(role, options[[role]]))
   }
   known <- options$propensity
   if (!is.null(known) && !(is.numeric(known) && length(known) == 1L)) {
     options$propensity <- one_name("propensity", known, " or one number")
   }
+  options
+}
+
+# `"all"` as the columns that have no other role.
+all_others <- function(data, options) {
+  every <- Filter(function(role) identical(options[[role]], list("all")), c("covariates", "controls"))
+  if (!length(every)) return(options)
+  if (length(every) > 1L) {
+    abort("InvalidData", "`covariates` and `controls` must be told apart. Both were given as \"all\". Name the columns of one ",
+      "of them.")
+  }
+  roles <- setdiff(names(options), c(every, "treatment_type"))
+  taken <- Filter(is.character, unlist(options[roles], recursive = FALSE, use.names = FALSE))
+  options[[every]] <- as.list(setdiff(names(data), unlist(taken)))
   options
 }
 

@@ -9,8 +9,10 @@
 #'   names them.
 #' @param formula Instead of `outcome`, `covariates` and `fixed_effects`: `y ~ x1 + x2 | effect`, names of columns only.
 #' @param outcome,treatment Names of numeric or logical columns. The treatment is 0/1, or a dose.
-#' @param covariates Names of the columns along which effects may differ.
+#' @param covariates Names of the columns along which effects may differ; `"all"` are those without another role.
 #' @param fixed_effects Names of the effects in the model, such as person and year.
+#' @param controls Names of columns to adjust for along which no effect is asked for, or a one-sided formula of them:
+#'   outcome mean and propensity are learned on covariates and controls, the effect on the covariates alone.
 #' @param cluster Name of the column of clusters; a one-sided formula is understood too. Units of a cluster share a
 #'   fold, and every interval allows for their dependence.
 #' @param weight Name of the column of sampling weights.
@@ -22,9 +24,11 @@
 #' df <- data.frame(y = c(1, 2, 4, 3), d = c(0, 1, 1, 0), x = c(0.1, 0.4, 0.2, 0.9))
 #' hte_study(df, outcome = "y", treatment = "d", covariates = "x")
 #' hte_study(df, y ~ x, treatment = "d")
+#' df$z <- c(3, 1, 4, 1)
+#' hte_study(df, y ~ x, treatment = "d", controls = ~ z)
 #' @export
 hte_study <- function(data, formula = NULL, outcome = NULL, treatment, covariates = NULL, fixed_effects = NULL,
-                      cluster = NULL, weight = NULL, propensity = NULL, treatment_type = NULL) {
+                      cluster = NULL, weight = NULL, propensity = NULL, treatment_type = NULL, controls = NULL) {
   if (missing(treatment)) {
     abort("InvalidOption", "`hte_study()` needs `treatment`. It was not given. Add treatment = ... to the call.")
   }
@@ -39,9 +43,9 @@ hte_study <- function(data, formula = NULL, outcome = NULL, treatment, covariate
   options <- list(
     outcome = outcome, treatment = treatment, covariates = covariates,
     fixed_effects = if (length(fixed_effects)) fixed_effects, cluster = cluster, weight = weight,
-    propensity = propensity, treatment_type = treatment_type
+    propensity = propensity, treatment_type = treatment_type, controls = if (length(controls)) controls
   )
-  options <- check_roles(options[!vapply(options, is.null, NA)])
+  options <- all_others(data, check_roles(options[!vapply(options, is.null, NA)]))
   if (is.null(options$covariates)) options$covariates <- list()
   columns <- named_columns(data, options)
   study <- structure(
@@ -103,6 +107,7 @@ print.hte_study <- function(x, ...) {
   about <- x$about
   cat("Study of", comma(about$n), "units: effect of", about$names$treatment, "on", about$names$outcome, "\n")
   cat("  covariates:", paste(unlist(about$names$covariates), collapse = ", "), "\n")
+  if (length(about$names$controls)) cat("  controls:", paste(unlist(about$names$controls), collapse = ", "), "\n")
   if (length(about$names$fixed_effects)) {
     cat("  fixed effects:", paste(unlist(about$names$fixed_effects), collapse = ", "), "\n")
   }

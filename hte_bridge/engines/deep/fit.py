@@ -100,14 +100,20 @@ class Deep(Options):
         check_size(study)
         folds = folds or Folds.make(study, self.n_folds, self.seed)
         check_folds(folds, study.n)
+        if not study.fixed_effects.shape[1]:
+            check_other_folds(study, folds)
+        if study.controls is not None:
+            from hte_bridge.engines.deep.route_controls import fit_controlled
+
+            with threads(1):
+                order, branch = fit_controlled(study, folds, self)
+            return DeepFit(self, study, folds, replace(branch, heldout=order.back(branch.heldout)))
         if study.fixed_effects.shape[1]:
             from hte_bridge.engines.deep.route_panel import fit_panel as fit
         elif study.n > self.kernel_max_rows:
             from hte_bridge.engines.deep.route_basis import fit_basis as fit
         else:
             from hte_bridge.engines.deep.route_gp import fit_gp as fit
-        if not study.fixed_effects.shape[1]:
-            check_other_folds(study, folds)
         with threads(1):  # more would move last bits; folds side by side (`n_jobs`) do not
             seen = Seen.of(study, folds)
             branch = fit(seen.study, seen.order.folds(folds), self)

@@ -84,7 +84,7 @@ def row_precision(
     return 1.0 / multiple, errors.text, None if units.level is None else units
 
 
-def fit_basis(study: Study, folds: Folds, options: Options) -> Branch:
+def fit_basis(study: Study, folds: Folds, options: Options, centred_on: Treatment | None = None) -> Branch:
     """Fit a large cross-section: Y = mu(X) + (T - e(X)) tau(X) + error, with e cross-fitted.
 
     Robinson (1988), Econometrica 56(4), with the blocks of the panel in place of its kernels.
@@ -95,6 +95,8 @@ def fit_basis(study: Study, folds: Folds, options: Options) -> Branch:
         Without fixed effects.
     folds : Folds
     options : Deep
+    centred_on : Treatment, optional
+        The treatment's mean where it was learned elsewhere, from controls too.
 
     Raises
     ------
@@ -123,7 +125,10 @@ def fit_basis(study: Study, folds: Folds, options: Options) -> Branch:
     )
     kept = checkpoint.under(seen, how)
     twice = study.n <= TWICE_ROWS
-    treatment = centre_treatment(study, folds, *how, smooth_learners, options.n_jobs, twice, kept)
+    if centred_on is None:
+        treatment = centre_treatment(study, folds, *how, smooth_learners, options.n_jobs, twice, kept)
+    else:
+        treatment = centred_on.in_units(shift.dose, shift.unit)
     centred = time.perf_counter() - began
     moved = study.treatment - treatment.mean
     without = study.treatment - treatment.seen_without(folds.n_folds) if twice else None

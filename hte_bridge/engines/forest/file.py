@@ -23,8 +23,8 @@ from hte_bridge.rlink.kept import Kept
 from hte_bridge.sealed import OPEN, seal, sealed, whole_file
 from hte_bridge.study import Names, Study
 
-# since 2 with a checksum, and outcome and treatment may be in units of their own; since 3 also of studies with fixed effects
-VERSION = 3
+# since 2 with a checksum, and outcome and treatment may be in units of their own; since 3 also of studies with fixed effects; 4 has controls
+VERSION = 4
 KIND = "a forest written by `fit.save`"
 
 
@@ -82,9 +82,11 @@ class Stored(Kept):
 
 def save(fit: Grown, path: Path) -> Path:
     """Write a fit; see ``CausalForestFit.save``."""
-    about = json.dumps({"version": VERSION, **_about(fit)}, default=plain)
+    controls = fit.study.controls
+    about = json.dumps({"version": 3 if controls is None else VERSION, **_about(fit)}, default=plain)
     with whole_file(path) as temporary:
-        fit.forest.call("forest_write", _panel(fit), {"path": str(temporary.resolve()), "about": about})
+        held = {**_panel(fit), "controls": controls}
+        fit.forest.call("forest_write", held, {"path": str(temporary.resolve()), "about": about})
         with temporary.open("ab") as file:  # R reads one object, and nothing behind it
             file.write(OPEN)
         seal(temporary)
@@ -140,6 +142,7 @@ def _about(fit: Grown) -> dict[str, Any]:
         "options": options | {"outcome_mean": None, "propensity": None},  # the forest holds what it was given
         "names": asdict(study.names),
         "encoder": study.encoder.to_json(),
+        "control_encoder": study.control_encoder.to_json(),
         "cluster_levels": study.cluster_levels if study.clustered else None,
         "known_propensity": study.propensity is not None,
         "dropped": dict(study.dropped),
@@ -177,6 +180,8 @@ def _study(about: dict[str, Any], made: dict[str, Any], units: Units) -> Study:
         dropped=about["dropped"],
         index=pd.RangeIndex(n) if about["index"] is None else pd.Index(about["index"]),
         binary=about["binary"],
+        controls=made.get("controls"),
+        control_encoder=Encoder.from_json(about.get("control_encoder", [])),
     )
 
 

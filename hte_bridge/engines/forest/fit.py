@@ -41,7 +41,8 @@ EQUALISED = "trees weigh clusters equally (equalize_cluster_weights); the rows a
 class CausalForest(Options):
     """``grf::causal_forest``, option for option, with R's defaults.
 
-    Clusters, weights and a known propensity come from the study. Athey, Tibshirani and Wager (2019), Annals of
+    Clusters, weights and a known propensity come from the study. With ``controls`` in it the forest grows on the covariates alone, its
+    ``Y.hat`` and ``W.hat`` being those of ``regression_forest(cbind(X, controls), ...)`` with as many trees and the same seed. Athey, Tibshirani and Wager (2019), Annals of
     Statistics 47(2).
 
     Parameters
@@ -173,6 +174,7 @@ class CausalForest(Options):
             "sample.weights": study.weight if study.weighted else None,
             "Y.hat": None if mean is None else units.given(mean),
             "W.hat": None if known is None else units.given_treatment(known),
+            "controls": study.controls,
         }
 
     def _options(self, study: Study) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from hte_bridge.engines.forest.units import spread
 from hte_bridge.errors import NotIdentified
 from hte_bridge.keys import deal_clusters, seeded
 from hte_bridge.lost import lost_to_effects, nested
-from hte_bridge.scaling import Line, Standard, power
+from hte_bridge.scaling import Standard, power, slopes
 from hte_bridge.study import Folds, Study
 from hte_bridge.sweeping import ABSORBED, within
 
@@ -106,8 +106,9 @@ class Swept:
 
     @cached_property
     def lines(self) -> tuple[Array, Array]:
-        """Covariates and their squares (n, k), and what is left of them, that the effects do not determine."""
-        x = Standard.of(self.study.filled, self.study.weight)(self.study.filled)
+        """Covariates, controls and their squares (n, k), and what is left of them, that the effects do not determine."""
+        both = self.study.adjusted.filled
+        x = Standard.of(both, self.study.weight)(both)
         columns = np.column_stack([x, x**2])
         left = self.sweep(columns)
         moves = left.any(axis=0)
@@ -126,10 +127,7 @@ class Swept:
         line = np.zeros(self.study.n)
         for train, test in self.folds:
             weight = self.study.weight[train]
-            found = Line.fit(left[train], swept[train, None], weight, intercept=False)
-            live = found.standard.scale > 0
-            slope = np.where(live, found.slope[:, 0] / np.where(live, found.standard.scale, 1.0), 0.0)
-            line[test] = columns[test] @ slope
+            line[test] = columns[test] @ slopes(left[train], swept[train, None], weight)
         return swept - self.sweep(line)
 
     def learned(self, target: Array, learn: Learn) -> Array:

@@ -84,7 +84,8 @@ def grow(study: Study, options: Mapping[str, Any], rounds: Rounds) -> Rounded:
     learning = {"num.trees": trees, "seed": options["seed"], "num.threads": options["num.threads"]}
 
     def learn(target: Array) -> Array:
-        said = client.call("forest_mean", {**_design(swept), "Y": target}, learning)
+        both = {**_design(swept), "X": study.adjusted.covariates}
+        said = client.call("forest_mean", {**both, "Y": target}, learning)
         return _whole(said["mean"], trees)
 
     nuisances = Nuisances.of(swept, learn)

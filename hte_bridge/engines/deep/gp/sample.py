@@ -30,6 +30,8 @@ class Sample:
     treatment, propensity : array (n,)
     leveled : bool
         Whether the outcome is such that its errors may vary with its level: it has two values, or is never negative.
+    residual : bool
+        Whether it is what controls left of one (``route_controls.py``): the centred form alone is true of it.
     """
 
     bare: Data
@@ -37,6 +39,7 @@ class Sample:
     treatment: Array
     propensity: Array
     leveled: bool = False
+    residual: bool = False
 
     @classmethod
     def of(
@@ -67,7 +70,8 @@ class Sample:
         )
         dose = (0.0, 1.0) if study.binary else middle_and_sd(study.treatment[rows], weight)
         units = Standardisation(standard.centre, spread, mean, sd, None, categories.turn, columns, *dose)
-        return cls(bare, units, study.treatment[rows], propensity[rows], has_level(y))
+        residual = study.controls is not None
+        return cls(bare, units, study.treatment[rows], propensity[rows], has_level(y), residual)
 
     @classmethod
     def either(
@@ -100,7 +104,8 @@ class Sample:
         """Forms to choose among."""
         if self.units.level is not None:
             return outcome_models_at_levels(options.effect_rate, self.events)
-        return outcome_models(options.effect_rate, binary and not self.events)
+        found = outcome_models(options.effect_rate, binary and not self.events)
+        return found[:1] if self.residual else found
 
     def thinned(self, most: int, seed: int) -> Sample:
         """An even subset of ``most`` units, where there are more."""

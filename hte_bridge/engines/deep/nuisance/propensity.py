@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -56,6 +56,12 @@ class Treatment:
         return (
             {} if fit is None else {"treatment_losses": dict(fit.loss), "treatment_shares": dict(fit.share)}
         )
+
+    def in_units(self, zero: float, unit: float) -> Treatment:
+        """The same of a treatment moved by ``zero`` and divided by ``unit``."""
+        variance = None if self.variance is None else self.variance / unit**2
+        without = None if self.without is None else (self.without - zero) / unit
+        return replace(self, mean=(self.mean - zero) / unit, variance=variance, without=without)
 
     def seen_without(self, n_folds: int) -> Array:
         """E[T | x] (K, n) as the model sees it that predicts fold k; at the units of the fold the one that did not see it."""

@@ -77,7 +77,9 @@ def losses(study: Study, folds: Folds, held: HeldOut) -> list[Line]:
 
 def linear_loss(study: Study, folds: Folds, ours: float) -> Line:
     """Held-out loss of outcome ~ treatment * covariates by least squares, the model of the feols rows."""
-    design = np.column_stack([study.treatment, study.filled, study.treatment[:, None] * study.filled])
+    design = np.column_stack(
+        [study.treatment, study.adjusted.filled, study.treatment[:, None] * study.filled]
+    )
 
     def line(train: Codes, test: Codes) -> Array:
         return linear(design[train], study.outcome[train], study.weight[train], "mean")(design[test])
