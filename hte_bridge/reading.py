@@ -18,6 +18,7 @@ GAPS = (  # what stands for a missing number; pandas' list, and the point of Sta
 )
 YES_NO = ({"True", "False"}, {"TRUE", "FALSE"}, {"true", "false"})
 PADDED = r"^[+-]?0\d"  # a code: no program writes a number so
+DATE = r"^\d{4}-\d\d-\d\d"  # ISO 8601
 CODE = r"^(\d+[eE]\d+|[+-]?\d{19,})$"  # 1E2, or more digits than integers have
 
 
@@ -25,8 +26,10 @@ def read_csv(path: Path, roles: Mapping[str, Role] | None = None) -> pa.Table:
     """A CSV file as a table of typed columns.
 
     An empty field is missing. A column is of numbers where each of its fields is one, or one of ``GAPS``, and of yes and no
-    where it holds one spelling of true and false. Whole numbers are integers of 64 bits, exact beside gaps. Otherwise a
-    column keeps its text: "NA" (Namibia) and "None" are values there. Yet an unquoted NA is missing in a file whose names
+    where it holds one spelling of true and false. Whole numbers are integers of 64 bits, exact beside gaps. Days and moments in ISO 8601
+    are dates, as in a data frame, except in an identity. Otherwise a column keeps its text: "NA" (Namibia) and "None" are
+    values there. Among numbers they are missing in every role, an identity too: readr writes a missing id so, and rows of unknown cluster
+    are dropped and counted, never one cluster. In text, an unquoted NA is missing in a file whose names
     stand in quotes, or in a column that holds a quoted "NA" too: so R writes.
 
     Numbers that are codes stay text: padded ones ("01"), ones of too many digits, and, where two texts are one number, those
@@ -98,6 +101,8 @@ def typed(text: pa.ChunkedArray, role: Role | None = None) -> pa.ChunkedArray:
     ('int64', 'double', 'string', 'int64', 'string')
     >>> kind("5", "5.0"), kind("5", "5.0", role="identity"), kind("100", "1E2"), kind("TRUE", "FALSE")
     ('double', 'string', 'string', 'bool')
+    >>> kind("2020-01-31", ""), kind("2020-01-31", role="identity"), kind("2020-01-31", "soon"), kind("2020-01-31 10:00:00")
+    ('timestamp[us]', 'string', 'string', 'timestamp[us]')
     """
     trimmed = pc.utf8_trim_whitespace(text)
     blank = pc.equal(trimmed, "")
@@ -113,7 +118,8 @@ def typed(text: pa.ChunkedArray, role: Role | None = None) -> pa.ChunkedArray:
         return whole
     values = _cast(shorn, pa.float64())
     if values is None:
-        return _yes_no(shorn) if _is_yes_no(shorn) else known
+        dates = None if role else _dates(shorn)
+        return dates if dates is not None else _yes_no(shorn) if _is_yes_no(shorn) else known
     if role == "number":
         return values if whole is None else whole
     return pc.if_else(gap, None, text) if _code(shorn, values, role) else values
@@ -136,6 +142,14 @@ def _cast(text: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray | None:
         return text.cast(kind)
     except pa.ArrowInvalid:
         return None
+
+
+def _dates(text: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """Days or moments, the latter of a zone in UTC; none where a field is no date."""
+    if not pc.all(pc.match_substring_regex(text, DATE)).as_py():
+        return None
+    found = _cast(text, pa.timestamp("us"))
+    return _cast(text, pa.timestamp("us", "UTC")) if found is None else found
 
 
 def _is_yes_no(text: pa.ChunkedArray) -> bool:

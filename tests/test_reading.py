@@ -248,3 +248,29 @@ def test_bad_files_get_a_sentence(tmp_path, text, says):
     (tmp_path / "t.csv").write_text(text)
     with pytest.raises((InvalidData, UnreadableFile), match=says):
         study(tmp_path / "t.csv")
+
+
+def test_dates_of_a_file_are_dates_as_a_frames_are(tmp_path):
+    df = frame(day=pd.Timestamp("2020-01-30") + pd.to_timedelta(np.arange(N) % 4, "D"))
+    path = written(df, tmp_path)
+    for data in (df, path):
+        with pytest.raises(
+            InvalidData, match="`day` must be a number, a yes/no or a category. It holds dates"
+        ):
+            study(data, covariates=["x", "day"])
+        assert study(data, cluster="day").n_clusters == 4
+        assert study(data, fixed_effects=["day"]).effect_levels[0].shape == (4,)
+    soon = written(df.assign(day=np.where(np.arange(N) % 2, "2020-01-30", "soon")), tmp_path)
+    assert study(soon, covariates=["x", "day"]).names.covariates == ("x", "day[soon]")
+
+
+def test_a_missing_id_among_numbers_is_no_cluster(tmp_path):
+    """readr writes it as NA, pandas as nothing."""
+    ids = [str(k % 6) if k % 10 else "NA" for k in range(N)]
+    for path in (
+        written(frame(g=ids), tmp_path),
+        written(frame(g=[each.replace("NA", "") for each in ids]), tmp_path),
+    ):
+        made = study(path, cluster="g")
+        assert made.n_clusters == 6
+        assert made.dropped == {"missing cluster g": 12}

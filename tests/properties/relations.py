@@ -215,26 +215,26 @@ RELATIONS: dict[str, Relation] = {
     "rows change places": Relation(
         _permuted,
         "rows in another order, each with its index label",
-        {"feols": "rounding", "grf": "law", "deep": "law"},
+        {"feols": "rounding", "grf": "law", "deep": "rounding"},
     ),
     "sorted by the outcome": Relation(
         _sorted_by_outcome,
         "a file sorted by the outcome, either way",
-        {"feols": "rounding", "grf": "law", "deep": "law"},
+        {"feols": "rounding", "grf": "law", "deep": "rounding"},
     ),
     "index renamed": Relation(_index, "other index labels: folds are drawn anew", _all("law")),
     "columns renamed": Relation(_columns, "other names of all columns", _all("bits")),
     "clusters renamed": Relation(
         _clusters,
         "other labels of clusters and fixed effects, in another order",
-        {"feols": "rounding", "grf": "law", "deep": "law"},
+        {"feols": "rounding", "grf": "law", "deep": "rounding"},
     ),
     "levels renamed": Relation(
         _levels, "other names of a category's levels, in the same order", _all("bits")
     ),
     "outcome scaled": Relation(_outcome, "outcome times 2^-40 to 2^40", _all("rounding")),
     "outcome moved": Relation(
-        _outcome_moved, "outcome plus 64", {"feols": "rounding", "grf": "law", "deep": "law"}
+        _outcome_moved, "outcome plus 64", {"feols": "rounding", "grf": "law", "deep": "rounding"}
     ),
     "covariate scaled": Relation(
         _covariates,
@@ -242,10 +242,10 @@ RELATIONS: dict[str, Relation] = {
         _all("rounding"),
     ),
     "covariate moved": Relation(
-        _covariates_moved, "a covariate plus 2,048", {"feols": "rounding", "grf": "law", "deep": "law"}
+        _covariates_moved, "a covariate plus 2,048", {"feols": "rounding", "grf": "law", "deep": "rounding"}
     ),
     "covariates change places": Relation(
-        _places, "covariates in another order", {"feols": "rounding", "grf": "law", "deep": "law"}
+        _places, "covariates in another order", {"feols": "rounding", "grf": "law", "deep": "rounding"}
     ),
     "arms swapped": Relation(
         _arms, "treatment 1 - T: averages change sign", {"feols": "rounding", "grf": "law", "deep": "law"}

@@ -47,7 +47,7 @@ def test_a_forest_keeps_its_promise(relation, drawn, seed, verbs):
 
 
 @examples(share=0.02)
-@given(relations, sound_frame(), SEEDS, no_refits)
+@given(relations, sound_frame(most=70), SEEDS, no_refits)
 def test_the_deep_engine_keeps_its_promise(relation, drawn, seed, verbs):
     held("deep", relation, drawn, seed, verbs)
 
