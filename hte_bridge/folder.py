@@ -15,6 +15,7 @@ import pandas as pd
 
 from hte_bridge.comparison import Comparison
 from hte_bridge.errors import HteBridgeError, UnwritableFolder
+from hte_bridge.faults import Guard
 from hte_bridge.study import Study
 
 if TYPE_CHECKING:
@@ -114,15 +115,24 @@ def write_files(comparison: Comparison, title: str | None, folder: Path) -> list
     comparison.save(folder / "table.parquet")
     (folder / "table.tex").write_text(comparison.to_latex(), encoding="utf8")
     (folder / "table.md").write_text(comparison.to_markdown(), encoding="utf8")
-    _draw_coefficients(comparison, folder / "coefficients.png")
+    _drawn(partial(_draw_coefficients, comparison), folder / "coefficients.png")
     panels = cate_panels(comparison)
-    _draw_cates(panels, folder / "cate.png")
+    _drawn(partial(_draw_cates, panels), folder / "cate.png")
     more = {
         f"CATE along {name}, for a unit typical in the other covariates": draw
         for name, draw in panels.items()
     }
     report(comparison, folder / "report.html", title=title, more=more)
     return sorted(each.name for each in folder.iterdir())
+
+
+def _drawn(draw: Callable[[Path], None], path: Path) -> None:
+    """A picture in a file; one that cannot be drawn is left out, and the report says why in its place."""
+    try:
+        with Guard()("report", f"The picture {path.name}"):
+            draw(path)
+    except HteBridgeError:
+        path.unlink(missing_ok=True)
 
 
 def _draw_coefficients(comparison: Comparison, path: Path) -> None:

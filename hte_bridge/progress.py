@@ -2,23 +2,45 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 
 
+def on_terminal(stream: Any) -> bool:
+    """Whether a stream shows on a terminal; one that is missing, closed or no whole stream does not.
+
+    Examples
+    --------
+    >>> import io
+    >>> on_terminal(None), on_terminal(io.StringIO())
+    (False, False)
+    """
+    asked = getattr(stream, "isatty", None)
+    return bool(asked is not None and not getattr(stream, "closed", False) and asked())
+
+
+def _open(stream: Any) -> bool:
+    """Whether something written to a stream arrives: not with pythonw, nor in a daemon, whose descriptors are closed."""
+    if stream is None or getattr(stream, "closed", False):
+        return False
+    try:
+        os.fstat(stream.fileno())
+    except (AttributeError, io.UnsupportedOperation):  # a stream that is no file, as in a notebook
+        return True
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def wanted() -> bool:
     """Whether bars are shown: `HTE_BRIDGE_PROGRESS` is 1, or unset with a terminal on stderr."""
-    if sys.stderr is None or getattr(sys.stderr, "closed", False):  # pythonw, a server without a console
-        return False
     setting = os.environ.get("HTE_BRIDGE_PROGRESS")
-    if setting is not None:
-        return setting == "1"
-    asked = getattr(sys.stderr, "isatty", None)  # what stands in for stderr may be no whole stream
-    return bool(asked is not None and asked())
+    return _open(sys.stderr) and (on_terminal(sys.stderr) if setting is None else setting == "1")
 
 
 def steps(items: Iterable[Item], name: str, total: int | None = None) -> Iterator[Item]:

@@ -1,6 +1,7 @@
 """What nobody foresaw in one engine, estimand or pair of engines is a row that says so; the other rows stand."""
 
 import json
+import os
 import sys
 import warnings
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 
 import hte_bridge as hb
-from hte_bridge import cli, progress
+from hte_bridge import cli, folder, progress
 from hte_bridge.between import agreement, differences, race
 from hte_bridge.errors import HteBridgeError, InvalidData, InvalidOption, RUnavailable
 from hte_bridge.faults import Fault, Guard
@@ -339,6 +340,35 @@ def test_a_bar_that_is_asked_for_without_a_console_is_not_drawn(monkeypatch):
     monkeypatch.setattr(sys, "stderr", None)
     monkeypatch.setenv("HTE_BRIDGE_PROGRESS", "1")
     assert list(progress.steps([1, 2], "step")) == [1, 2]
+
+
+def test_closed_streams_neither_draw_bars_nor_cost_a_table(study, tmp_path, monkeypatch):
+    shut = (tmp_path / "stream").open("w")
+    shut.close()
+    gone = (tmp_path / "descriptor").open("w")
+    os.close(gone.fileno())
+    monkeypatch.setenv("HTE_BRIDGE_PROGRESS", "1")
+    table = hb.compare(study, [hb.Feols()])
+    try:
+        for stream in (shut, gone):
+            for name in ("stdout", "stderr"):
+                monkeypatch.setattr(sys, name, stream)
+            assert not progress.wanted()
+            assert list(progress.steps([1, 2], "step")) == [1, 2]
+            assert str(table)
+    finally:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), gone.fileno())  # so that its end closes its own
+        gone.close()
+
+
+def test_a_picture_that_fails_costs_the_folder_nothing_else(study, tmp_path, monkeypatch):
+    def broken(*args, **options):
+        raise ZeroDivisionError("no axes")
+
+    monkeypatch.setattr("hte_bridge.plot.coefficients", broken)
+    made = folder.write_files(hb.compare(study, [hb.Feols()]), None, tmp_path)
+    assert {"table.csv", "cate.png", "report.html"} <= set(made)
+    assert "coefficients.png" not in made
 
 
 def test_a_guard_keeps_each_traceback_once():

@@ -254,9 +254,7 @@ def test_dates_of_a_file_are_dates_as_a_frames_are(tmp_path):
     df = frame(day=pd.Timestamp("2020-01-30") + pd.to_timedelta(np.arange(N) % 4, "D"))
     path = written(df, tmp_path)
     for data in (df, path):
-        with pytest.raises(
-            InvalidData, match="`day` must be a number, a yes/no or a category. It holds dates"
-        ):
+        with pytest.raises(InvalidData, match="It holds dates"):
             study(data, covariates=["x", "day"])
         assert study(data, cluster="day").n_clusters == 4
         assert study(data, fixed_effects=["day"]).effect_levels[0].shape == (4,)

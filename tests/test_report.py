@@ -146,6 +146,18 @@ def test_a_bare_table_can_be_reported(tmp_path):
     assert "Surprise" in text
 
 
+def test_a_picture_that_cannot_be_drawn_costs_no_other_part_of_the_page(tmp_path):
+    def broken(ax):
+        raise ZeroDivisionError("<b>no axes</b>")
+
+    made = Table((Estimate("ate", 2.0, 0.5, engine="grf"),), {"n": 100})
+    page = report(made, tmp_path / "r.html", more={"Mine": broken}).read_text(encoding="utf8")
+    assert "This picture could not be drawn (ZeroDivisionError: &lt;b&gt;no axes&lt;/b&gt;)." in page
+    assert "<summary>Traceback</summary>" in page
+    assert "[1.020, 2.980]" in page
+    assert "Effects by engine" in page
+
+
 def test_a_folder_that_cannot_be_written_is_said_and_stays_clean(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UnwritableFolder, match="must be one that can be written"):

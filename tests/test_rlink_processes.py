@@ -158,3 +158,18 @@ def test_a_killed_parent_leaves_no_worker_even_in_a_long_forest():
         process.kill()
     assert gone(pid)
     assert not Path(folder).exists()
+
+
+def test_a_daemon_without_standard_streams_starts_r(tmp_path):
+    said = tmp_path / "said"
+    script = (
+        HEAD
+        + f"""
+for descriptor in (0, 1, 2):
+    os.close(descriptor)
+open({str(said)!r}, "w").write(client.worker().describe()["r"])
+"""
+    )
+    with subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parents[1]) as process:
+        assert process.wait(PATIENCE) == 0
+    assert said.read_text()

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hte_bridge.format.layout import Block, Layout, layout
+from hte_bridge.progress import on_terminal
 from hte_bridge.shown import shorten
 
 if TYPE_CHECKING:
@@ -29,8 +30,7 @@ GAP = 2
 
 def page_width() -> int:
     """Characters of a line: of the terminal, or of ``COLUMNS``; ``WIDTH`` where the output goes elsewhere."""
-    screen = getattr(sys.stdout, "isatty", None)
-    told = os.environ.get("COLUMNS", "").isdigit() or bool(screen is not None and screen())
+    told = os.environ.get("COLUMNS", "").isdigit() or on_terminal(sys.stdout)
     return max(shutil.get_terminal_size((WIDTH, 24)).columns, NARROWEST) if told else WIDTH
 
 

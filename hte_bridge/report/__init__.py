@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from hte_bridge.errors import HteBridgeError
+from hte_bridge.faults import Fault, Guard
 from hte_bridge.format.layout import layout
 from hte_bridge.format.words import sentence
 from hte_bridge.plot.usual import pictures
@@ -90,11 +93,14 @@ def render(table: Table, *, title: str | None, more: Mapping[str, Any]) -> str:
     environment.filters["code"] = _code
     asked = [*blocks(table), *(block(name, each) for name, each in more.items() if isinstance(each, Table))]
     drawn = [
-        (each.title, svg(each.draw, key=f"p{i}", title=each.title, size=each.size))
+        (
+            each.title,
+            _drawn(each.title, partial(svg, each.draw, key=f"p{i}", title=each.title, size=each.size)),
+        )
         for i, each in enumerate(pictures(table))
     ]
     drawn += [
-        (name, svg(each, key=f"m{i}", title=name))
+        (name, _drawn(name, partial(svg, each, key=f"m{i}", title=name)))
         for i, (name, each) in enumerate(more.items())
         if not isinstance(each, Table)
     ]
@@ -103,7 +109,7 @@ def render(table: Table, *, title: str | None, more: Mapping[str, Any]) -> str:
         style=Markup((files("hte_bridge.report") / "style.css").read_text(encoding="utf8")),
         warnings=[sentence(each) for each in table.meta.get("warnings") or ()],
         blocks=[(each, layout(Table(each.rows, {"notes": table.meta.get("notes") or {}}))) for each in asked],
-        pictures=[(name, Markup(drawing)) for name, drawing in drawn],
+        pictures=drawn,
         intervals=intervals(table.rows, bands=any(name.startswith("CATE ") for name in more)),
         notes=[note for note in layout(table).notes if not note.startswith("Warning")],
         methods=methods(table),
@@ -112,6 +118,20 @@ def render(table: Table, *, title: str | None, more: Mapping[str, Any]) -> str:
         latex=table.to_latex(),
         markdown=table.to_markdown(),
     )
+
+
+def _drawn(title: str, draw: Callable[[], str]) -> Markup:
+    """A picture, or in its place why there is none: the rest of the page does not hang on it."""
+    try:
+        with Guard()("report", f"The picture {title}"):
+            return Markup(draw())
+    except HteBridgeError as error:
+        trace = Markup("<details><summary>Traceback</summary><pre>{}</pre></details>")
+        kept = trace.format(visible(error.traceback, lines=True)) if isinstance(error, Fault) else ""
+        why = (
+            f"{type(error.__cause__).__name__}: {error.__cause__}" if isinstance(error, Fault) else str(error)
+        )
+        return Markup("<p>This picture could not be drawn ({}).</p>{}").format(visible(why), kept)
 
 
 def _finalized(value: Any) -> Any:

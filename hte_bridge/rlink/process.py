@@ -57,7 +57,7 @@ class Worker:
                 "forest from that session (hte_causal_forest), or unset HTE_BRIDGE_NO_R."
             )
         log = _log()
-        ours, theirs = socket.socketpair()
+        ours, theirs = _pair()
         command = [sys.executable, "-P", "-W", "ignore", "-m", "hte_bridge.rlink.worker"]
         with theirs:
             process = subprocess.Popen(
@@ -176,6 +176,18 @@ class Worker:
         self.process.returncode = 0  # not our child: nobody to wait for
         self.channel.close()
         self.log.close()
+
+
+def _pair() -> tuple[socket.socket, socket.socket]:
+    """Two ends of a line, with descriptors above those of the standard streams: where these are closed (a daemon), the first that is
+    free would be one of theirs, and the child's own would take its place."""
+    import fcntl
+
+    ends = []
+    for each in socket.socketpair():
+        with each:
+            ends.append(socket.socket(fileno=fcntl.fcntl(each.fileno(), fcntl.F_DUPFD_CLOEXEC, 3)))
+    return ends[0], ends[1]
 
 
 def _patience() -> float:
