@@ -6,6 +6,7 @@ import json
 import re
 
 RUNS = "<!-- runs"  # how a page says that its python blocks run: website.pages
+R_TAB = re.compile(r'^=== "R"\n(?:\n|    .*\n)*', re.MULTILINE)
 BLOCK = re.compile(
     r"^(?P<indent> *)```(?P<language>\w*)[^\n]*\n(?P<code>.*?)^(?P=indent)```\n", re.MULTILINE | re.DOTALL
 )
@@ -15,6 +16,7 @@ def of(markdown: str) -> str:
     """The notebook of a page that runs; empty for any other page."""
     if RUNS not in markdown:
         return ""
+    markdown = R_TAB.sub("", markdown)
     cells: list[dict[str, object]] = []
     at = 0
     for block in BLOCK.finditer(markdown):

@@ -20,8 +20,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 DOCS = Path(__file__).parent.parent / "docs"
+WIDTH = "88"  # characters that a page shows beside its lists
 PICTURES = DOCS / "pictures"
 RUNS = re.compile(r"^<!-- runs(: slow)? -->$", re.MULTILINE)
 BLOCK = re.compile(
@@ -55,7 +57,7 @@ def run(text: str, folder: Path) -> Iterator[Ran]:
     for found in BLOCK.finditer(text):
         code = textwrap.dedent(found["code"])
         out = io.StringIO()
-        with contextlib.chdir(folder), contextlib.redirect_stdout(out):
+        with contextlib.chdir(folder), contextlib.redirect_stdout(out), patch.dict(os.environ, COLUMNS=WIDTH):
             exec(compile(code, "<page>", "exec"), names)
         said = textwrap.dedent(found["said"] or "").strip().removeprefix("```text\n").removesuffix("```")
         yield Ran(found, code, plain(said), plain(out.getvalue()))

