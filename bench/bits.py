@@ -13,7 +13,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,10 +23,10 @@ import pandas as pd
 import hte_bridge as hb
 import hte_bridge.simulate as sim
 from hte_bridge.digest import fingerprint
-from hte_bridge.engine import HeldOut
 from hte_bridge.progress import steps
 from hte_bridge.simulate.panel import adoption, panel
 
+HELD = ("cate", "outcome_mean", "propensity", "treatment_variance", "lost")
 NEW_ROWS = 40  # at which effects are asked for
 QUICK: dict[str, Any] = {"seed": 1, "epochs": 4, "hidden": (8,), "draws": 8, "n_folds": 3}
 GRAM = {"kernel_max_rows": 0}
@@ -137,7 +136,7 @@ def digests(name: str, engine: str) -> dict[str, str]:
     found: dict[str, Any] = {"rows": [numeric[column].to_numpy() for column in numeric]}
     found["notes"] = table.to_frame()["note"].tolist()
     if fit.heldout is not None:
-        found["heldout"] = [getattr(fit.heldout, each.name) for each in fields(HeldOut)]
+        found["heldout"] = [getattr(fit.heldout, each) for each in HELD]
         found["cate"] = fit.cate(new).to_numpy()
     if engine == "deep":
         found |= asked(fit, new)

@@ -60,7 +60,9 @@ def plain(name):
 
 @pytest.fixture(autouse=True)
 def no_kernel_candidate(monkeypatch):
-    monkeypatch.setattr(regression, "KERNEL_ROWS", 0)  # it takes seconds
+    monkeypatch.setattr(
+        regression, "REGRESSION", replace(regression.REGRESSION, most_rows=0)
+    )  # it takes seconds
 
 
 @pytest.fixture
@@ -275,7 +277,7 @@ def test_the_work_travels_to_another_process(tmp_path):
 @pytest.fixture
 def file(tmp_path, monkeypatch):
     monkeypatch.setattr(route_files, "BATCH", 100)
-    monkeypatch.setattr(route_files, "STORED_EVERY", 0.0)
+    monkeypatch.setattr(route_files, "FILES", replace(route_files.FILES, stored_every=0.0))
     path = tmp_path / "panel.parquet"
     small_panel().to_parquet(path)
     return path

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hte_bridge.engines.deep.gp.covariance import Data
-from hte_bridge.engines.deep.gp.model_average import COARSE, approximate, weigh
+from hte_bridge.engines.deep.gp.model_average import AVERAGE, approximate, weigh
 from hte_bridge.engines.deep.gp.modes import along_an_index, search
 from tests.test_deep_kernel import ARMS, BASELINE, CENTRED, P, tensor
 
@@ -41,7 +41,7 @@ def test_evidence_finds_the_form_that_made_the_outcomes(unrelated, named):
     best = chosen[int(np.argmax(share))][0].model.form
     assert share.sum() == pytest.approx(1.0)
     assert best.name == named
-    evidence = share**COARSE  # shares are its cube root
+    evidence = share**AVERAGE.coarsening  # shares are its cube root
     assert evidence.max() / evidence.sum() > 0.9
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import hte_bridge as hb
 from hte_bridge.engines.deep import route_basis
-from hte_bridge.engines.deep.basis.interactions import PROMINENT_PAIRS, Structure
+from hte_bridge.engines.deep.basis.interactions import INTERACTIONS, Structure
 from hte_bridge.engines.deep.nuisance.crossfit import CrossFitted
 from hte_bridge.engines.deep.nuisance.propensity import Treatment
 from hte_bridge.simulate import grf_table1
@@ -108,7 +108,7 @@ def test_pairs_of_the_few_that_matter_are_asked_for_among_many():
     assert Structure(importance, np.zeros((30, 30))).prominent() == [(0, 1)]
     assert Structure(importance[:24], np.zeros((24, 24))).prominent() == []  # all products are in the model
     alike = Structure(np.ones(30), np.zeros((30, 30))).prominent()
-    assert len(alike) == PROMINENT_PAIRS
+    assert len(alike) == INTERACTIONS.prominent_pairs
 
 
 def test_two_that_act_together_among_many_are_found(monkeypatch):

@@ -10,7 +10,7 @@ from scipy.special import softmax
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, DotProduct, Matern
 
-from hte_bridge.engines.deep.gp.covariance import CONSTANT_VARIANCE, Data, Space, covariance
+from hte_bridge.engines.deep.gp.covariance import COVARIANCE, Data, Space, covariance
 from hte_bridge.engines.deep.gp.hmc import hamiltonian
 from hte_bridge.engines.deep.gp.laplace import Laplace, find_mode, importance_weights
 from hte_bridge.engines.deep.gp.likelihood import LogPosterior, Together
@@ -129,7 +129,7 @@ def test_one_surface_equals_scikit_learns_gaussian_process():
     rows, mu = model.rows, model.scales.surfaces[0]
     linear, matern = np.exp(2 * theta[mu.deviations])
     kernel = (
-        ConstantKernel(CONSTANT_VARIANCE, "fixed")
+        ConstantKernel(COVARIANCE.constant_variance, "fixed")
         + ConstantKernel(linear / P, "fixed") * DotProduct(0.0, "fixed")
         + ConstantKernel(matern, "fixed") * Matern(np.exp(theta[mu.metric]), "fixed", nu=1.5)
     )
@@ -147,7 +147,7 @@ def test_an_index_equals_scikit_learns_process_of_one_covariate():
     rows, mu = model.rows, model.scales.surfaces[0]
     theta[mu.linear] = -40.0
     weights, noise = theta[mu.metric], np.exp(2 * theta[0]) * rows.noise.numpy()
-    kernel = ConstantKernel(CONSTANT_VARIANCE, "fixed") + ConstantKernel(
+    kernel = ConstantKernel(COVARIANCE.constant_variance, "fixed") + ConstantKernel(
         np.exp(2 * theta[mu.matern]), "fixed"
     ) * Matern(1.0, "fixed", nu=1.5)
     twin = GaussianProcessRegressor(kernel, alpha=noise, optimizer=None)
@@ -168,7 +168,7 @@ def test_without_matern_parts_it_is_ridge_regression(form):
     ones = np.column_stack([np.ones(N), x])
     design = np.hstack([load[:, None] * ones for load in model.rows.loads.numpy()])
     slopes = [np.exp(2 * theta[surface.linear]) / P for surface in model.scales.surfaces]
-    prior = np.concatenate([[CONSTANT_VARIANCE, *np.full(P, each)] for each in slopes])
+    prior = np.concatenate([[COVARIANCE.constant_variance, *np.full(P, each)] for each in slopes])
     precision = 1 / (np.exp(2 * theta[0]) * model.rows.noise.numpy())
     spread = np.linalg.inv((design * precision[:, None]).T @ design + np.diag(1 / prior))
     beta = spread @ (design.T @ (precision * y))

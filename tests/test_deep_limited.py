@@ -65,7 +65,7 @@ def test_many_rows_and_a_stored_fit_say_the_same(monkeypatch):
     for ours, theirs in zip(fit.moments(NEW), again.moments(NEW), strict=True):
         assert (ours == theirs).all()
     slow = fit.moments(NEW)
-    monkeypatch.setattr(gp_posterior, "MANY", 1)
+    monkeypatch.setattr(gp_posterior, "PREDICTION", gp_posterior.PredictionRule(single_precision_rows=1))
     quick = fit.moments(NEW)
     np.testing.assert_allclose(quick[0], slow[0], atol=1e-3)
     np.testing.assert_allclose(quick[1], slow[1], rtol=0.05)

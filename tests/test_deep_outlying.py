@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import hte_bridge as hb
-from hte_bridge.engines.deep.gp.outliers import FAR, leave_one_out, multiples, noise_shift, usual_sd
+from hte_bridge.engines.deep.gp.outliers import OUTLIERS, leave_one_out, multiples, noise_shift, usual_sd
 from hte_bridge.engines.deep.gp.posterior import component
 from hte_bridge.engines.deep.gp.sample import Sample
 from hte_bridge.engines.deep.gp.search import model_search
@@ -112,6 +112,6 @@ def test_multiples_bring_far_residuals_to_the_edge():
     residual = np.append(np.random.default_rng(1).normal(size=500), [30.0, -50.0, 4.5])
     found = multiples(residual)
     edge = np.abs(residual[-3:]) / np.sqrt(found[-3:])
-    assert edge == pytest.approx(FAR * usual_sd(residual))
+    assert edge == pytest.approx(OUTLIERS.far * usual_sd(residual))
     assert (found[:500] == 1).all()
     assert multiples(residual[:500]) is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +12,7 @@ from sklearn.preprocessing import PolynomialFeatures
 
 import hte_bridge as hb
 from hte_bridge.engines.deep.nuisance import quadratic_ridge as products
-from hte_bridge.engines.deep.nuisance.quadratic_ridge import NOISE_TO_SIGNAL, QuadraticRidge
+from hte_bridge.engines.deep.nuisance.quadratic_ridge import RIDGE, QuadraticRidge
 
 
 def quadratic(n, q, seed=0):
@@ -30,7 +32,7 @@ def test_predictions_are_those_of_ridge():
     z = (x - x.mean(axis=0)) / x.std(axis=0)
     f = PolynomialFeatures(2).fit_transform(z)  # constant, covariates, then squares and products in our order
     size = np.average(f[train] ** 2, axis=0, weights=weight[train])
-    for k, ratio in enumerate(NOISE_TO_SIGNAL):
+    for k, ratio in enumerate(RIDGE.noise_to_signal):
         penalty = np.r_[1e-9, np.ones(4), np.full(10, ratio * 10)] * size
         ridge = Ridge(alpha=1.0, fit_intercept=False).fit(
             f[train] / np.sqrt(penalty), y[train], weight[train]
@@ -50,14 +52,16 @@ def test_a_unit_is_not_in_its_own_prediction():
 
 def test_too_many_terms_are_left_out(monkeypatch):
     x, _ = quadratic(50, 3)
-    monkeypatch.setattr(products, "MOST_WORK", products.work(50, 3) - 1)
+    monkeypatch.setattr(products, "RIDGE", replace(products.RIDGE, most_work=products.work(50, 3) - 1))
     assert QuadraticRidge.of(x, np.ones(50)) is None
 
 
 @pytest.mark.parametrize("offered", [True, False])
 def test_they_predict_what_no_selected_pair_can(monkeypatch, offered):
     """Forty covariates, 820 small products: the held-out mean of the Gram form needs them, its effect does not."""
-    monkeypatch.setattr(products, "MOST_WORK", products.MOST_WORK if offered else 0)
+    monkeypatch.setattr(
+        products, "RIDGE", replace(products.RIDGE, most_work=products.RIDGE.most_work if offered else 0)
+    )
     x, base = quadratic(3_000, 40)
     rng = np.random.default_rng(1)
     t = rng.binomial(1, 0.5, 3_000)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hte_bridge.engines.deep.gp import posterior as gp_posterior
-from hte_bridge.engines.deep.gp.fast_prediction import DROPPED
+from hte_bridge.engines.deep.gp.fast_prediction import FAST
 from hte_bridge.engines.deep.gp.posterior import cross
 from tests.test_deep_kernel import FORMS, P, example, posterior, tensor
 
@@ -19,14 +19,16 @@ def test_many_rows_are_scored_with_the_same_moments(form, clustered, monkeypatch
     fit = posterior(model, [theta, theta + 0.1], (0.25, 0.75))
     new = 1.5 * np.random.default_rng(1).normal(size=(200, P))  # some beyond the support
     mean, sd = fit.moments(new)
-    monkeypatch.setattr(gp_posterior, "MANY", len(new))
+    monkeypatch.setattr(
+        gp_posterior, "PREDICTION", gp_posterior.PredictionRule(single_precision_rows=len(new))
+    )
     quick_mean, quick_sd = fit.moments(new)
     assert (quick_sd != sd).any()  # so the other road was taken
     np.testing.assert_allclose(quick_mean, mean, atol=1e-4)
     longer = (quick_sd / sd) ** 2 - 1
     assert longer.min() > -1e-4  # directions that are left out only add
-    assert longer.mean() < 2 * DROPPED  # the promise is for the units seen; these are others
-    assert longer.max() < 5 * DROPPED
+    assert longer.mean() < 2 * FAST.dropped  # the promise is for the units seen; these are others
+    assert longer.max() < 5 * FAST.dropped
 
 
 def test_single_precision_alone_would_not_do():

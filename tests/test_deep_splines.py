@@ -13,7 +13,7 @@ from hte_bridge.engines.deep.gp.model_average import approximate, bent, weigh
 from hte_bridge.engines.deep.gp.modes import as_a_sum, search
 from hte_bridge.engines.deep.gp.outcome_models import ALONE
 from hte_bridge.engines.deep.gp.posterior import KernelPosterior, Model, component
-from hte_bridge.engines.deep.gp.splines import KNOTS, PER_COVARIATE, SCALE
+from hte_bridge.engines.deep.gp.splines import PER_COVARIATE, SPLINE
 from hte_bridge.engines.deep.gp.standardise import Standardisation
 from tests.test_deep_forms import rows_of
 from tests.test_deep_kernel import ARMS, BASELINE, CENTRED, P, tensor
@@ -24,7 +24,7 @@ PLAIN = [CENTRED, BASELINE, ARMS]
 def test_an_additive_surface_of_one_covariate_is_the_cubic_smoothing_spline():
     """Wahba (1978): with units at the knots, where nothing of the process is lost."""
     rng = np.random.default_rng(0)
-    x = np.concatenate([-np.array(KNOTS)[::-1], [0.0], KNOTS])
+    x = np.concatenate([-np.array(SPLINE.knots)[::-1], [0.0], SPLINE.knots])
     y, noise_sd, curved_sd = np.sin(x) + 0.1 * rng.normal(size=len(x)), 0.2, 0.7
     scales = Hyperparameters(1, rates=(1.0,), additive=(True,))
     rows = Data(tensor(x[:, None]), tensor(y), torch.ones(len(x)).double(), torch.ones(1, len(x)).double())
@@ -32,8 +32,8 @@ def test_an_additive_surface_of_one_covariate_is_the_cubic_smoothing_spline():
     model = Model(ALONE, rows, scales)
     fit = KernelPosterior(Standardisation(np.zeros(1), np.ones(1), 0.0, 1.0), (component(1.0, theta, model),))
     new = np.linspace(-4.0, 4.0, 33)
-    twin = make_smoothing_spline(x, y, lam=noise_sd**2 / (6.0 / SCALE * curved_sd**2))
-    inside = np.abs(new) <= KNOTS[-1]
+    twin = make_smoothing_spline(x, y, lam=noise_sd**2 / (6.0 / SPLINE.scale * curved_sd**2))
+    inside = np.abs(new) <= SPLINE.knots[-1]
     np.testing.assert_allclose(fit.mean(new[:, None])[inside], twin(new[inside]), atol=2e-4)
     assert np.ptp(np.diff(fit.mean(new[-9:, None]))) > 1e-3  # it bends up to the last knot
     beyond = fit.mean(np.linspace(3.0, 6.0, 7)[:, None])

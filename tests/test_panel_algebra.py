@@ -190,7 +190,7 @@ def test_pivoted_factor_of_large_complements_agrees(monkeypatch):
     gram = sparse.csr_array(design.T @ design)
     right = design.T @ np.random.default_rng(9).normal(size=900)
     dense = effects.Elimination.of(gram, rows.sizes)
-    monkeypatch.setattr(effects, "EIGEN_LEVELS", 0)
+    monkeypatch.setattr(effects, "ELIMINATION", replace(effects.ELIMINATION, eigen_levels=0))
     pivoted = effects.Elimination.of(gram, rows.sizes)
     assert dense.rank == pivoted.rank
     assert np.abs(design @ (dense.solve(right) - pivoted.solve(right))).max() < ROUNDING

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,11 +24,23 @@ from hte_bridge.engines.deep.store.checkpoint import Checkpoint
 from hte_bridge.engines.deep.store.devices import device_of, doubles_on
 from hte_bridge.study import Folds, Study
 
-NUISANCE_EPOCHS = 20
+
+@dataclass(frozen=True)
+class CrossSectionRule:
+    """Nuisances of a large cross-section."""
+
+    # at most: with many rows a nuisance needs fewer passes
+    epochs: int = 20
+    # up to which e-hat of a held-out model's rows has not seen the fold; with 100 parameters it then carries .005 of the effect
+    twice_rows: int = 20_000
+    # of the treatment's sd: an e-hat whose sd is less shrinks no effect by more than its square
+    least_variation: float = 0.02
+
+
+CROSS_SECTION = CrossSectionRule()
+
 CHUNK = 65_536  # rows at a time, so that memory does not grow with them
 RELATIVE = "; the effect is thought to be as large as they are"
-TWICE_ROWS = 20_000  # up to which e-hat of a held-out model's rows has not seen the fold; with 100 parameters it then carries .005 of the effect
-VARIES = 0.02  # of the treatment's sd: an e-hat whose sd is less shrinks no effect by more than its square
 
 
 def beside_constant(study: Study, folds: Folds, treatment: Treatment) -> Array | None:
@@ -41,7 +53,7 @@ def beside_constant(study: Study, folds: Folds, treatment: Treatment) -> Array |
     """
     e, fold = treatment.mean, folds.fold
     within = e - (np.bincount(fold, e) / np.bincount(fold))[fold]
-    if treatment.crossfitted is None or within.std() < VARIES * study.treatment.std():
+    if treatment.crossfitted is None or within.std() < CROSS_SECTION.least_variation * study.treatment.std():
         return None
     return np.asarray((e - e.mean()) / e.std())
 
@@ -110,7 +122,7 @@ def fit_basis(study: Study, folds: Folds, options: Options, centred_on: Treatmen
     shift = Moved.of(study)
     study = shift.study(study)
     nets = NetOptions(
-        hidden=options.hidden, epochs=min(options.epochs, NUISANCE_EPOCHS), n_nets=options.n_nets
+        hidden=options.hidden, epochs=min(options.epochs, CROSS_SECTION.epochs), n_nets=options.n_nets
     )
     how = (nets, options.seed, device_of(options))
     seen = (
@@ -124,7 +136,7 @@ def fit_basis(study: Study, folds: Folds, options: Options, centred_on: Treatmen
         folds.fold,
     )
     kept = checkpoint.under(seen, how)
-    twice = study.n <= TWICE_ROWS
+    twice = study.n <= CROSS_SECTION.twice_rows
     if centred_on is None:
         treatment = centre_treatment(study, folds, *how, smooth_learners, options.n_jobs, twice, kept)
     else:

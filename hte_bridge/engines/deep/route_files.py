@@ -30,9 +30,20 @@ from hte_bridge.frames import from_arrow
 from hte_bridge.progress import steps
 from hte_bridge.study import Folds, Study
 
-SAMPLE = 100_000  # rows for the networks, the knots and the nugget
+
+@dataclass(frozen=True)
+class FileOptions:
+    """How a file larger than memory is read."""
+
+    # rows for the networks, the knots and the nugget
+    sample_rows: int = 100_000
+    # seconds between checkpoints of the sums
+    stored_every: float = 120.0
+
+
+FILES = FileOptions()
+
 BATCH = 100_000  # rows in memory at once
-STORED_EVERY = 120.0  # seconds between checkpoints of the sums
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,7 +214,7 @@ def scan(files: Sequence[Path], roles: Roles, seed: int) -> tuple[tuple[npt.NDAr
     total = sum(pq.read_metadata(file).num_rows for file in files)
     if not total:
         raise InvalidData("The files must hold at least one row. They are empty. Check the path.")
-    share = min(1.0, SAMPLE / total)
+    share = min(1.0, FILES.sample_rows / total)
     found: list[set[Any]] = [set() for _ in roles.fixed_effects]
     kept = []
     for frame in steps(batches(files, roles.all), "deep: scan"):
@@ -260,7 +271,7 @@ def stream_sums(
         frame = frame.dropna(subset=needed)
         part = normal_equations(rows_of_batch(frame, roles, levels, study, made), made.basis, made.drift)
         running = Running(running.total.take(part), running.batches + 1) if running else Running(part, 1)
-        if time.monotonic() - stored >= STORED_EVERY:
+        if time.monotonic() - stored >= FILES.stored_every:
             kept.say(kept.write("sums", RUNNING, running))
             stored = time.monotonic()
     assert running is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -25,7 +25,18 @@ from hte_bridge.engines.deep.store.threads import threads
 from hte_bridge.progress import steps
 from hte_bridge.study import Folds, Study
 
-PROBED, PROBED_ROWS = 6, 100  # draws of the scales, and units, at which the structure of tau is read
+
+@dataclass(frozen=True)
+class ProbeOptions:
+    """Where the structure of tau is read."""
+
+    # draws of the hyperparameters
+    draws: int = 6
+    # units
+    rows: int = 100
+
+
+PROBE = ProbeOptions()
 
 
 def fit_gp(study: Study, folds: Folds, options: Options) -> Branch:
@@ -82,7 +93,7 @@ def fit_full(study: Study, propensity: Array, options: Options) -> FullFit:
 
 def structure_of(posterior: KernelPosterior, n_columns: int, seed: int) -> dict[str, Array]:
     """Importance of each covariate for tau, and strength of pairs, with their spread between the heaviest draws of the scales."""
-    heaviest = sorted(posterior.components, key=lambda each: -each.weight)[:PROBED]
+    heaviest = sorted(posterior.components, key=lambda each: -each.weight)[: PROBE.draws]
     centre, spread = np.zeros_like(posterior.units.centre), np.ones_like(posterior.units.centre)
     plain = replace(posterior.units, centre=centre, spread=spread, outcome_mean=0.0)
     z = posterior.rows.x.cpu().numpy()
@@ -93,4 +104,4 @@ def structure_of(posterior: KernelPosterior, n_columns: int, seed: int) -> dict[
         every[:, plain.columns] = z
         z = every
     alone = (KernelPosterior(plain, (replace(each, weight=1.0),)) for each in heaviest)
-    return average([probe(each.mean, z, seed, PROBED_ROWS) for each in alone]).arrays()
+    return average([probe(each.mean, z, seed, PROBE.rows) for each in alone]).arrays()

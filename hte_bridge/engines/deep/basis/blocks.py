@@ -11,22 +11,33 @@ import numpy as np
 
 from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.basis.features import Block, frequencies, knots
-from hte_bridge.engines.deep.basis.interactions import ALL_PRODUCTS
+from hte_bridge.engines.deep.basis.interactions import INTERACTIONS
 
-POINTS_PER_FEATURE = 16  # of functions of single covariates, all together
-WIDE = (
-    12  # covariates beyond which the block on all of them is stretched, as distances grow with their number
-)
-WALKED = 256  # values of a covariate, at most, that a slope walks along
-POINTS_PER_STEP = 500  # points to such a value, at least, on average
-CLOSEST = 1e-3  # standard deviations from one of these values to the next
-PRODUCT_SCALE = (
-    0.5  # of functions of the product of a clique's covariates, in units of its inverse hyperbolic sine
-)
-CLIQUE_SCALES = (
-    0.7,
-    1.7,
-)  # lengths, in sds: shorter than a pair's, as what three do together bends where all three do
+
+@dataclass(frozen=True)
+class BlockRule:
+    """How fine blocks are."""
+
+    # of functions of single covariates, all together
+    points_per_feature: int = 16
+    # covariates beyond which the block on all of them is stretched, as distances grow with their number
+    wide: int = 12
+    # values of a covariate, at most, that a slope walks along
+    walked_values: int = 256
+    # points to such a value, at least, on average
+    points_per_step: int = 500
+    # standard deviations from one of these values to the next
+    closest: float = 1e-3
+    # of functions of the product of a clique's covariates, in units of its inverse hyperbolic sine
+    product_scale: float = 0.5
+    # lengths, in sds: shorter than a pair's, as what three do together bends where all three do
+    clique_scales: tuple[float, ...] = (
+        0.7,
+        1.7,
+    )
+
+
+BLOCKS = BlockRule()
 
 
 @dataclass(frozen=True)
@@ -64,7 +75,7 @@ class Sizes:
         (24, 12)
         """
         wide = float(np.clip((n_points / 100_000) ** 0.4, 0.25, 1.0))
-        each = n_points // (POINTS_PER_FEATURE * max(n_leading, 1))  # features of one covariate
+        each = n_points // (BLOCKS.points_per_feature * max(n_leading, 1))  # features of one covariate
         return cls(
             bins=int(np.clip(min(n_points // 100, each // 2), 4, 24)),
             single=int(np.clip(min(n_points // 200, each // 4), 2, 12)),
@@ -96,7 +107,7 @@ def main_blocks(
     for columns, label, drift in ((sorted(gone), "linear", False), (free, "linear free", True)):
         if columns:
             blocks.append(Block(label, "linear", tuple(columns), drift=drift))
-    if 2 <= q <= ALL_PRODUCTS:
+    if 2 <= q <= INTERACTIONS.all_products:
         flat = tuple(k for pair in combinations(range(q), 2) for k in pair)
         blocks.append(Block("products", "products", flat, drift=True))
     for j in sorted(set().union(*leading)):
@@ -113,7 +124,7 @@ def main_blocks(
 
 def everything_blocks(q: int, number: int, seed: int, label: str = "") -> list[Block]:
     """Smooth functions of all covariates at two scales, with this many frequencies each."""
-    stretch = max(1.0, (q / WIDE) ** 0.5)
+    stretch = max(1.0, (q / BLOCKS.wide) ** 0.5)
     return [
         Block(
             f"{label}everything ({scale:g})",
@@ -166,7 +177,7 @@ def varying_slope_blocks(z: Array, names: Sequence[str], pair: tuple[int, int], 
             label = f"tilt {names[first]} {names[second]}"
             blocks.append(Block(label, "tilt", (first, second), {"knots": at}))
         every = np.unique(z[:, second])
-        if 2 * len(at) < len(every) <= min(WALKED, len(z) // POINTS_PER_STEP):
+        if 2 * len(at) < len(every) <= min(BLOCKS.walked_values, len(z) // BLOCKS.points_per_step):
             label = f"walk {names[first]} {names[second]}"
             blocks.append(Block(label, "tilt", (first, second), {"knots": steps_of(every, at)}))
     return blocks
@@ -182,7 +193,7 @@ def steps_of(values: Array, at: Array) -> Array:
     """
     inner = values[(values > at[1]) & (values < at[-2])]
     found = np.concatenate([at[:2], inner, at[-2:]])
-    return found[np.diff(found, prepend=-np.inf) > CLOSEST]
+    return found[np.diff(found, prepend=-np.inf) > BLOCKS.closest]
 
 
 def clique_blocks(
@@ -201,11 +212,13 @@ def clique_blocks(
             trio,
             {"omega": frequencies(3, sizes.clique, np.full(3, scale), seed + k)},
         )
-        for k, scale in enumerate(CLIQUE_SCALES)
+        for k, scale in enumerate(BLOCKS.clique_scales)
     ]
     at = knots(z[:, list(trio)].prod(axis=1), sizes.bins)
     if len(at) > 6:
-        omega = frequencies(1, 2 * sizes.single, np.full(1, PRODUCT_SCALE), seed + len(CLIQUE_SCALES))
+        omega = frequencies(
+            1, 2 * sizes.single, np.full(1, BLOCKS.product_scale), seed + len(BLOCKS.clique_scales)
+        )
         blocks.append(Block(f"product ramp {label}", "product ramp", trio, {"knots": at}))
         blocks.append(Block(f"product smooth {label}", "product fourier", trio, {"omega": omega}))
     return blocks

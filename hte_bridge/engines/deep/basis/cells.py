@@ -1,4 +1,4 @@
-"""Held-out predictions from the Gram matrix of the other folds, and the treatment's variance."""
+"""Sums over rows by cells: folds, and the parts of them that are left out in turn where the shares of a stacked mean are learned."""
 
 from __future__ import annotations
 

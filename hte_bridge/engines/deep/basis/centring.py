@@ -11,7 +11,16 @@ from hte_bridge.engine import HeldOut
 from hte_bridge.scaling import power
 from hte_bridge.study import Study
 
-FAR = 32.0  # spreads from zero, beyond which an outcome is moved, and a dose centred: sums of squares would hold little but its place
+
+@dataclass(frozen=True)
+class CentringRule:
+    """When an outcome or dose is moved."""
+
+    # spreads from zero, beyond which an outcome is moved, and a dose centred: sums of squares would hold little but its place
+    far: float = 32.0
+
+
+CENTRING = CentringRule()
 
 
 @dataclass(frozen=True)
@@ -44,7 +53,7 @@ class Moved:
         if study.binary:
             return cls(outcome)
         centre, unit = float(study.treatment.mean()), float(study.treatment.std())
-        return cls(outcome, centre if abs(centre) > FAR * unit else 0.0, unit or 1.0)
+        return cls(outcome, centre if abs(centre) > CENTRING.far * unit else 0.0, unit or 1.0)
 
     def study(self, study: Study) -> Study:
         """The study with both moved."""
@@ -67,5 +76,5 @@ def coarse_step(values: Array) -> float:
     """Multiple of a step much wider than the values' spread (n,) that is near them; zero where they are not far from it."""
     middle = float(np.median(values))
     spread = float(np.median(np.abs(values - middle))) or float(values.std())
-    step = 2 * FAR * float(power(spread))
-    return float(np.round(middle / step) * step) if abs(middle) > FAR * spread > 0 else 0.0
+    step = 2 * CENTRING.far * float(power(spread))
+    return float(np.round(middle / step) * step) if abs(middle) > CENTRING.far * spread > 0 else 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,10 +17,18 @@ from hte_bridge.engines.deep.basis.variance_components import LastLayer, scale_u
 from hte_bridge.engines.deep.store.linear_algebra import eigen
 from hte_bridge.study import Study
 
-RESERVE = 0.5  # degrees of freedom that each block of tau that was set aside may still hold
-DRAWN_RANK = (
-    1e-9  # directions with less than this share of the coefficients' variance are left out of the root
-)
+
+@dataclass(frozen=True)
+class ReserveRule:
+    """What blocks that were set aside may still hold."""
+
+    # degrees of freedom that each block of tau that was set aside may still hold
+    degrees_of_freedom: float = 0.5
+    # directions with less than this share of the coefficients' variance are left out of the root
+    dropped: float = 1e-9
+
+
+RESERVE = ReserveRule()
 
 
 def posterior(
@@ -61,7 +69,7 @@ def reserve(made: Design, solved: Solved) -> float:
         for k in blocks
         if solved.layer.variance[k] == 0 and size[k] > 0 and "network" not in solved.names[k]
     ]
-    return float(sum(RESERVE * solved.layer.noise / size[k] for k in gone))
+    return float(sum(RESERVE.degrees_of_freedom * solved.layer.noise / size[k] for k in gone))
 
 
 def surface_of(
@@ -112,4 +120,4 @@ def _trim(root: Array) -> Array:
     """Leave out the directions that hold almost none of the variance."""
     mass = (root**2).sum(axis=0)
     left = np.cumsum(mass[::-1])[::-1]
-    return np.ascontiguousarray(root[:, left > DRAWN_RANK * mass.sum()])
+    return np.ascontiguousarray(root[:, left > RESERVE.dropped * mass.sum()])

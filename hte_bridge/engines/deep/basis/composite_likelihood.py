@@ -11,16 +11,27 @@ from hte_bridge.engines.deep.basis.cluster import cluster_sandwich, cluster_scor
 from hte_bridge.engines.deep.basis.design import Design
 from hte_bridge.engines.deep.basis.normal_equations import System
 from hte_bridge.engines.deep.basis.residual import CHUNK_POINTS, residuals
-from hte_bridge.engines.deep.basis.variance_components import STEPS, LastLayer, variance_components
+from hte_bridge.engines.deep.basis.variance_components import LastLayer, variance_components
 from hte_bridge.engines.deep.store.linear_algebra import eigen
 
-TEMPERED, GROWN = (
-    8,
-    1.05,
-)  # rounds in which the design effect is asked at most, and growth below which it is found
-CLEARLY = 0.9  # of the squared error that another model makes in clusters left out
-MOST_LEFT_OUT = 5e9  # products, up to which clusters are left out of the model that their residuals are from
-LEVERAGE = 0.99  # of a direction that a cluster alone determines, at most
+
+@dataclass(frozen=True)
+class CompositeOptions:
+    """How the design effect of clusters is found."""
+
+    # in which the design effect is asked, at most
+    rounds: int = 8
+    # growth below which it is found
+    grown: float = 1.05
+    # of the squared error that another model makes in clusters left out
+    clearly_better: float = 0.9
+    # products, up to which clusters are left out of the model that their residuals are from
+    most_work: float = 5e9
+    # of a direction that a cluster alone determines, at most
+    most_leverage: float = 0.99
+
+
+COMPOSITE = CompositeOptions()
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +52,7 @@ def composite_likelihood(
     slopes: bool = False,
     cluster: Codes | None = None,
     temper: float = 1.0,
-    max_steps: int = STEPS,
+    max_steps: int | None = None,
 ) -> tuple[LastLayer, Array]:
     """Variances from the marginal likelihood, and the residuals (n,), scaled up for the degrees of freedom that were spent.
 
@@ -68,7 +79,7 @@ def composite_likelihood(
         Codes; without, the temper stays what it is.
     temper : float
         Where it begins.
-    max_steps : int
+    max_steps : int, optional
     """
 
     def at(power: float) -> Tried:
@@ -78,13 +89,13 @@ def composite_likelihood(
         only = at(temper)
         return only.layer, only.scale * only.residual
     best = at(temper)
-    for _ in range(TEMPERED):
+    for _ in range(COMPOSITE.rounds):
         scale = best.scale * within_clusters(system, best.layer, made.rows.effects, cluster)
         ratio = design_ratio(made, system, best.layer, columns, scale * best.residual, cluster)
-        if ratio < GROWN:
+        if ratio < COMPOSITE.grown:
             break
         best = at(best.layer.temper * ratio)
-    if made.rows.n * len(best.layer.live) ** 2 <= MOST_LEFT_OUT:
+    if made.rows.n * len(best.layer.live) ** 2 <= COMPOSITE.most_work:
         best = unhidden(made, system, columns, owner, cluster, best, max_steps)
     return best.layer, best.scale * best.residual
 
@@ -96,7 +107,7 @@ def unhidden(
     owner: Codes,
     cluster: Codes,
     first: Tried,
-    max_steps: int,
+    max_steps: int | None,
 ) -> Tried:
     """The fit found from below if it predicts clusters left out clearly better than lines, and than the fit found from the lines' design effect."""
     weight = made.rows.weight
@@ -112,15 +123,15 @@ def unhidden(
     simple = one_fit(made, few, columns[lines], numbered, False, 1.0, max_steps)
     of_lines, temper = judged(simple, few, columns[lines])
     loss = judged(first, system, columns)[0]
-    if loss < CLEARLY * of_lines:
+    if loss < COMPOSITE.clearly_better * of_lines:
         return first
-    for _ in range(TEMPERED):
+    for _ in range(COMPOSITE.rounds):
         other = one_fit(made, system, columns, owner, False, temper, max_steps)
         its_loss, found = judged(other, system, columns)
-        if max(found / temper, temper / found) < GROWN:
+        if max(found / temper, temper / found) < COMPOSITE.grown:
             break
         temper = found
-    return first if loss < CLEARLY * its_loss else other
+    return first if loss < COMPOSITE.clearly_better * its_loss else other
 
 
 def one_fit(
@@ -130,7 +141,7 @@ def one_fit(
     owner: Codes,
     slopes: bool,
     temper: float,
-    max_steps: int,
+    max_steps: int | None,
 ) -> Tried:
     """Variances at one temper."""
     target, second = system.target[:, 0], system.second[0, 0]
@@ -161,7 +172,7 @@ def leave_cluster_out(
     """Residuals (n,) of each cluster from a model of the others: a model that follows a cluster hides what its errors have in common.
 
     ``(I - H)^-1 r`` with H the cluster's part of the hat matrix (Bell and McCaffrey, 2002, Survey Methodology 28(2), on the jackknife), the
-    features net of the effects. A direction that a cluster alone determines counts as if ``LEVERAGE`` of it were its own.
+    features net of the effects. A direction that a cluster alone determines counts as if ``COMPOSITE.most_leverage`` of it were its own.
     """
     root = np.sqrt(made.rows.weight)
     net = columns_net_of_effects(made, system, layer, columns) * root[:, None]
@@ -175,7 +186,7 @@ def leave_cluster_out(
         else:
             left, root_of, _ = np.linalg.svd(net[own], full_matrices=False)
             values = root_of**2
-        held = np.clip(values, 0.0, LEVERAGE)
+        held = np.clip(values, 0.0, COMPOSITE.most_leverage)
         out[own] += left @ (held / (1.0 - held) * (left.T @ out[own]))
     return np.asarray(out / root)
 

@@ -1,4 +1,4 @@
-"""From a study to the last layer's columns: points, networks, structure, basis."""
+"""Rows and the distinct covariate points that they share: features are needed once per point."""
 
 from __future__ import annotations
 
@@ -13,7 +13,16 @@ from hte_bridge.arrays import Array, Codes
 from hte_bridge.engines.deep.basis.fixed_effects import Elimination, dummies
 from hte_bridge.study import Folds, Study
 
-MOST_GROUPS = 1_600  # random slopes beyond this number cost more than they explain
+
+@dataclass(frozen=True)
+class SlopeRule:
+    """When effects have random slopes."""
+
+    # random slopes beyond this number cost more than they explain
+    most_groups: int = 1_600
+
+
+SLOPES = SlopeRule()
 
 
 def rows_of(
@@ -29,7 +38,7 @@ def rows_of(
     pair, point = np.unique(place * folds.n_folds + folds.fold, return_inverse=True)
     points = x[first][pair // folds.n_folds]
     slopes, groups = SlopeGroups.of(points, [each for each in fixed if len(each)])
-    if sum(len(key) for key in slopes.keys) > MOST_GROUPS:
+    if sum(len(key) for key in slopes.keys) > SLOPES.most_groups:
         slopes, groups = SlopeGroups((), ()), ()
     rows = Rows(
         study.outcome,

@@ -12,7 +12,7 @@ from hte_bridge.engines.deep.basis.data import Rows, SlopeGroups, rows_of
 from hte_bridge.engines.deep.basis.ensemble import Ensemble, ensemble_columns
 from hte_bridge.engines.deep.basis.features import Basis
 from hte_bridge.engines.deep.basis.interactions import Structure, average, probe
-from hte_bridge.engines.deep.basis.layout import FEW_GROUPS, layout, net_blocks, unheard_blocks
+from hte_bridge.engines.deep.basis.layout import LAYOUT, layout, net_blocks, unheard_blocks
 from hte_bridge.engines.deep.basis.networks import TauNetOptions, crossfit_nets
 from hte_bridge.engines.deep.options import Options
 from hte_bridge.engines.deep.store.checkpoint import NOWHERE, Checkpoint
@@ -140,7 +140,7 @@ def design(
         for own, each in zip((rows, *seen_by), seen, strict=True)
     ]
     blocks = layout(z, names, absorbed, found, overall, worth, options.seed)
-    if any(len(keys) < FEW_GROUPS for keys in slopes.keys):
+    if any(len(keys) < LAYOUT.few_groups for keys in slopes.keys):
         blocks += unheard_blocks(z, names, found, overall, blocks, slopes.columns)
     extra = network_columns(nets, z, rows)
     wide = np.hstack([rows.points, extra])

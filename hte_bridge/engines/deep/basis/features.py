@@ -21,8 +21,19 @@ Single = npt.NDArray[np.float32]
 Kind = Literal[
     "constant", "linear", "products", "ramp", "fourier", "tilt", "mesh", "product ramp", "product fourier"
 ]
-TAIL_DF = 5.0  # Student-t frequencies with 2 nu degrees of freedom are those of a Matern kernel with nu = 5/2
-NORMALISING_POINTS = 4_000
+
+
+@dataclass(frozen=True)
+class FeatureRule:
+    """Frequencies, and points for scaling."""
+
+    # Student-t frequencies with 2 nu degrees of freedom are those of a Matern kernel with nu = 5/2
+    tail_df: float = 5.0
+    # on which blocks are centred and scaled
+    normalising_points: int = 4_000
+
+
+FEATURES = FeatureRule()
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +100,7 @@ class Basis:
     @classmethod
     def fit(cls, blocks: Sequence[Block], points: Array, centre: Array, scale: Array) -> Basis:
         """Centre and scale the blocks on ``points`` (m, c); the constant stays one."""
-        step = max(1, len(points) // NORMALISING_POINTS)
+        step = max(1, len(points) // FEATURES.normalising_points)
         z = ((points[::step] - centre) / scale).astype(np.float32)
         centres, scales = [], []
         for block in blocks:
@@ -183,7 +194,7 @@ def frequencies(dimension: int, number: int, lengths: Array, seed: int) -> Array
     power = int(np.ceil(np.log2(max(number, 2))))
     uniform = qmc.Sobol(dimension + 1, seed=seed).random_base2(power)[:number]
     uniform = np.clip(uniform, 1e-6, 1 - 1e-6)
-    spread = np.sqrt(TAIL_DF / chi2.ppf(uniform[:, -1:], TAIL_DF))
+    spread = np.sqrt(FEATURES.tail_df / chi2.ppf(uniform[:, -1:], FEATURES.tail_df))
     return (ndtri(uniform[:, :-1]) * spread / lengths).T
 
 

@@ -14,9 +14,21 @@ from scipy.sparse.csgraph import connected_components
 from hte_bridge.arrays import Array, Codes
 from hte_bridge.engines.deep.store.linear_algebra import eigen
 
-DENSE_LEVELS = 10_000  # beside the largest effect: two effects of 20,000 levels in all stay dense
-EIGEN_LEVELS = 3_000  # beyond, the rank comes from a pivoted Cholesky factor: an eigenbasis takes minutes
-RANK_TOLERANCE = 1e-9
+
+@dataclass(frozen=True)
+class EliminationOptions:
+    """How effects are eliminated."""
+
+    # beside the largest effect: two effects of 20,000 levels in all stay dense
+    dense_levels: int = 10_000
+    # beyond, the rank comes from a pivoted Cholesky factor: an eigenbasis takes minutes
+    eigen_levels: int = 3_000
+    # of the largest eigenvalue, below which a direction is redundant
+    rank_tolerance: float = 1e-9
+
+
+ELIMINATION = EliminationOptions()
+
 JITTER = 1e-10
 SOLVED_COLUMNS = 256  # right-hand sides at once
 
@@ -36,7 +48,7 @@ def dummies(codes: Codes, sizes: Sequence[int]) -> sparse.csr_array:
 class Elimination:
     """A generalised inverse of D'D: the largest effect is diagonal, the others are its Schur complement.
 
-    Up to ``DENSE_LEVELS`` levels beside the largest effect the complement is dense and its null space, one
+    Up to ``ELIMINATION.dense_levels`` levels beside the largest effect the complement is dense and its null space, one
     direction per redundant level, is left out; beyond, a sparse LU factor of the slightly shifted D'D is used.
     Both solve the same consistent systems.
 
@@ -68,7 +80,7 @@ class Elimination:
 
     @classmethod
     def of(
-        cls, gram: sparse.csr_array, sizes: Sequence[int], dense_levels: int = DENSE_LEVELS
+        cls, gram: sparse.csr_array, sizes: Sequence[int], dense_levels: int = ELIMINATION.dense_levels
     ) -> Elimination:
         """Factor D'D (L, L) of effects with these numbers of levels."""
         levels = gram.shape[0]
@@ -160,11 +172,11 @@ def _inverse_factor(matrix: Array) -> tuple[Array, int]:
     """Factor F with ``F @ F.T`` a generalised inverse of a positive semidefinite matrix, and its rank."""
     if not len(matrix):
         return np.zeros((0, 0)), 0
-    if len(matrix) <= EIGEN_LEVELS:
+    if len(matrix) <= ELIMINATION.eigen_levels:
         values, vectors = eigen(matrix)
-        keep = values > RANK_TOLERANCE * max(values[-1], 1e-300)
+        keep = values > ELIMINATION.rank_tolerance * max(values[-1], 1e-300)
         return vectors[:, keep] / np.sqrt(values[keep]), int(keep.sum())
-    tolerance = RANK_TOLERANCE * matrix.diagonal().max()
+    tolerance = ELIMINATION.rank_tolerance * matrix.diagonal().max()
     factor, pivot, rank, _ = linalg.lapack.dpstrf(matrix, lower=1, tol=tolerance)
     kept = pivot[:rank] - 1
     lower = np.tril(factor[:rank, :rank])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +22,19 @@ from hte_bridge.engines.deep.nuisance.gamma_glm import log_linear
 from hte_bridge.engines.deep.nuisance.quadratic_ridge import QuadraticRidge
 from hte_bridge.progress import steps
 
-FOLD_STEPS = 12
-LEAST_VARIANCE = 0.1  # of its mean: a smaller treatment variance would give a few rows most of the weight
+
+@dataclass(frozen=True)
+class FoldOptions:
+    """Held-out models."""
+
+    # fixed-point steps of a held-out model, which serves a point prediction
+    steps: int = 12
+    # of its mean: a smaller treatment variance would give a few rows most of the weight
+    least_variance: float = 0.1
+
+
+FOLDS = FoldOptions()
+
 CHUNK_POINTS = 8_192
 
 
@@ -118,13 +129,13 @@ def functions(
     if cluster is None:
         of_outcome = system.target[:, 0], system.second[0, 0]
         layer = variance_components(
-            system.gram, *of_outcome, system.freedom, owner, (0,), FOLD_STEPS, made.device
+            system.gram, *of_outcome, system.freedom, owner, (0,), FOLDS.steps, made.device
         )
     else:  # the design effect is asked of the rows that the fold's model sees
         kept = rows.fold != fold
         seen = replace(made, rows=rows.at(kept))
         layer, _ = composite_likelihood(
-            seen, system, columns, owner, cluster=cluster[kept], max_steps=FOLD_STEPS
+            seen, system, columns, owner, cluster=cluster[kept], max_steps=FOLDS.steps
         )
     drifting = columns >= made.basis.size
     dose = np.zeros(int(drifting.sum()))
@@ -134,7 +145,7 @@ def functions(
         own = np.unique(owner[drifting], return_inverse=True)[1].reshape(-1)
         of_dose = system.target[drifting, 1], system.second[1, 1]
         dose = variance_components(
-            system.gram[inner], *of_dose, system.freedom, own, (), FOLD_STEPS, made.device
+            system.gram[inner], *of_dose, system.freedom, own, (), FOLDS.steps, made.device
         ).mean
     simple, linear = _linear(made, system, columns)
     fits = {"deep": layer.mean, "linear": linear, "dose": _padded(dose, drifting)}
@@ -222,7 +233,7 @@ def held_out_variance(
     coefficient = log_linear(shape[train.point], square, train.weight)
     fitted = np.exp(np.clip(shape[points] @ coefficient, -30, 30))[place]
     weight = rows.weight[rows.fold == fold]
-    fitted = np.maximum(fitted, LEAST_VARIANCE * np.average(fitted, weights=weight))
+    fitted = np.maximum(fitted, FOLDS.least_variance * np.average(fitted, weights=weight))
     return np.asarray(fitted * np.average(moved**2 / fitted, weights=weight))
 
 

@@ -11,24 +11,43 @@ import numpy as np
 from hte_bridge.arrays import Array, Codes
 
 Function = Callable[[Array], Array]
-STEP = 0.7  # of a standard deviation, each way
-PROBES = 1_000
-PAIRED_COVARIATES = 16  # pairs are sought among the most important covariates
-PAIR_SHARE = 0.003  # a pair weaker than this share of the strongest is left to the block on all covariates
-PAIR_STANDS_OUT = 2.0  # and so is one that is not this many times the median strength
-AUDIBLE = 0.002  # of the squared importance of a covariate: weaker pairs are what networks make of noise
-LEADING_SHARE = (
-    0.1  # of the largest importance: from here on a covariate may have pairs that the networks do not hear
-)
-ALL_PRODUCTS = 24  # covariates up to which all products of two are in the model
-PROMINENT = (
-    0.5  # of the largest importance: with more covariates, those beyond have pairs that no network heard,
-)
-PROMINENT_PAIRS = 3  # so many at most
-TOGETHER = 0.01  # likewise, from where on covariates act together
-LOUD = 3.0  # rows times the share of Var(Y) that tau's changes explain; networks of a constant effect reach .3 to .4
-SPARSE = 8.0  # the strongest pair is this many times the median where tau has a structure of few pairs
-CLIQUE_SHARE = 0.12
+
+
+@dataclass(frozen=True)
+class InteractionRule:
+    """Which covariates and pairs are the structure."""
+
+    # of a standard deviation, each way
+    step: float = 0.7
+    # points at which sensitivities are read
+    probes: int = 1_000
+    # pairs are sought among the most important covariates
+    paired_covariates: int = 16
+    # a pair weaker than this share of the strongest is left to the block on all covariates
+    pair_share: float = 0.003
+    # and so is one that is not this many times the median strength
+    pair_stands_out: float = 2.0
+    # of the squared importance of a covariate: weaker pairs are what networks make of noise
+    audible: float = 0.002
+    # of the largest importance: from here on a covariate may have pairs that the networks do not hear
+    leading_share: float = 0.1
+    # covariates up to which all products of two are in the model
+    all_products: int = 24
+    # of the largest importance: with more covariates, those beyond have pairs that no network heard
+    prominent: float = 0.5
+    # so many at most
+    prominent_pairs: int = 3
+    # share of the largest importance squared, from where on covariates act together
+    crowded: float = 0.01
+    # rows times the share of Var(Y) that tau's changes explain; networks of a constant effect reach .3 to .4
+    loud: float = 3.0
+    # the strongest pair is this many times the median where tau has a structure of few pairs
+    sparse: float = 8.0
+    # of the strongest pair: all three pairs of a clique are above it
+    clique_share: float = 0.12
+
+
+INTERACTIONS = InteractionRule()
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,16 +78,16 @@ class Structure:
     def sparse(self) -> bool:
         """Whether some pair stands far out, so that a few pairs are the structure."""
         live = self.pairs[self.pairs > 0]
-        return bool(len(live) and live.max() > SPARSE * np.median(live))
+        return bool(len(live) and live.max() > INTERACTIONS.sparse * np.median(live))
 
     @property
     def crowded(self) -> bool:
         """Whether covariates act together, but no few pairs of them are the structure."""
-        return not self.sparse and bool(self.pairs.max() > TOGETHER * self.importance.max() ** 2)
+        return not self.sparse and bool(self.pairs.max() > INTERACTIONS.crowded * self.importance.max() ** 2)
 
     def loud(self, worth: float) -> bool:
         """Whether tau changes with the covariates by more than what networks make of noise; ``worth`` is rows * Var(T) / Var(Y)."""
-        return worth * float(self.importance @ self.importance) > LOUD
+        return worth * float(self.importance @ self.importance) > INTERACTIONS.loud
 
     def strongest(self, most: int) -> list[tuple[int, int]]:
         """Pairs that stand out, strongest first."""
@@ -76,8 +95,8 @@ class Structure:
         live = upper[upper > 0]
         if not len(live):
             return []
-        bar = max(PAIR_SHARE * live.max(), PAIR_STANDS_OUT * float(np.median(live)))
-        bar = max(bar, AUDIBLE * float(self.importance.max()) ** 2)
+        bar = max(INTERACTIONS.pair_share * live.max(), INTERACTIONS.pair_stands_out * float(np.median(live)))
+        bar = max(bar, INTERACTIONS.audible * float(self.importance.max()) ** 2)
         order = np.argsort(-upper, axis=None, kind="stable")[:most]
         found = [(int(k // len(upper)), int(k % len(upper))) for k in order]
         return [(i, j) for i, j in found if upper[i, j] > bar]
@@ -86,7 +105,7 @@ class Structure:
         """Pairs of covariates that matter each alone, but for those fixed ``together`` within one effect; by product of importances."""
         share = self.importance / max(float(self.importance.max()), 1e-300)
         sets = [set(each.tolist()) for each in together]
-        leading = combinations(np.flatnonzero(share > LEADING_SHARE).tolist(), 2)
+        leading = combinations(np.flatnonzero(share > INTERACTIONS.leading_share).tolist(), 2)
         found = [pair for pair in leading if not any(own.issuperset(pair) for own in sets)]
         return sorted(found, key=lambda pair: -share[pair[0]] * share[pair[1]])[:most]
 
@@ -95,27 +114,35 @@ class Structure:
 
         Among many covariates networks stop early, and hear what each does but not what two do together.
         """
-        if len(self.importance) <= ALL_PRODUCTS:
+        if len(self.importance) <= INTERACTIONS.all_products:
             return []
         share = self.importance / max(float(self.importance.max()), 1e-300)
-        found = combinations(np.flatnonzero(share > PROMINENT).tolist(), 2)
-        return sorted(found, key=lambda pair: -share[pair[0]] * share[pair[1]])[:PROMINENT_PAIRS]
+        found = combinations(np.flatnonzero(share > INTERACTIONS.prominent).tolist(), 2)
+        return sorted(found, key=lambda pair: -share[pair[0]] * share[pair[1]])[
+            : INTERACTIONS.prominent_pairs
+        ]
 
     def cliques(self, most: int) -> list[tuple[int, int, int]]:
         """Triples whose three pairs are all strong, strongest weakest pair first."""
-        pairs = {pair for pair in self.strongest(40) if self.pairs[pair] > CLIQUE_SHARE * self.pairs.max()}
+        pairs = {
+            pair
+            for pair in self.strongest(40)
+            if self.pairs[pair] > INTERACTIONS.clique_share * self.pairs.max()
+        }
         nodes = sorted({node for pair in pairs for node in pair})
         found = [trio for trio in combinations(nodes, 3) if set(combinations(trio, 2)) <= pairs]
         weakest = [min(self.pairs[pair] for pair in combinations(trio, 2)) for trio in found]
         return [found[k] for k in np.argsort(-np.asarray(weakest), kind="stable")[:most]] if found else []
 
 
-def probe(surface: Function, z: Array, seed: int, probes: int = PROBES) -> Structure:
+def probe(surface: Function, z: Array, seed: int, probes: int | None = None) -> Structure:
     """Sensitivities and mixed differences of a surface at standardised points (m, q).
 
     Friedman & Popescu (2008), Annals of Applied Statistics 2(3), for finite steps in place of partial dependence.
     """
-    chosen = np.random.default_rng(seed).permutation(len(z))[:probes]
+    chosen = np.random.default_rng(seed).permutation(len(z))[
+        : INTERACTIONS.probes if probes is None else probes
+    ]
     z = z[np.sort(chosen)]
     q = z.shape[1]
 
@@ -123,12 +150,15 @@ def probe(surface: Function, z: Array, seed: int, probes: int = PROBES) -> Struc
         """The surface (moves, points) after each of some moves."""
         return surface(np.concatenate([_moved(z, each) for each in moves])).reshape(len(moves), -1)
 
-    steps = (at({j: STEP}, {j: -STEP}) for j in range(q))
+    steps = (at({j: INTERACTIONS.step}, {j: -INTERACTIONS.step}) for j in range(q))
     importance = np.array([np.sqrt(np.mean((up - down) ** 2)) / 2 for up, down in steps])
     pairs = np.zeros((q, q))
-    leading = np.sort(np.argsort(-importance, kind="stable")[:PAIRED_COVARIATES])
+    leading = np.sort(np.argsort(-importance, kind="stable")[: INTERACTIONS.paired_covariates])
     for i, j in combinations(leading.tolist(), 2):
-        corners = [{i: a * STEP, j: b * STEP} for a, b in ((1, 1), (1, -1), (-1, 1), (-1, -1))]
+        corners = [
+            {i: a * INTERACTIONS.step, j: b * INTERACTIONS.step}
+            for a, b in ((1, 1), (1, -1), (-1, 1), (-1, -1))
+        ]
         mixed = np.array([1.0, -1.0, -1.0, 1.0]) @ at(*corners)
         pairs[i, j] = pairs[j, i] = np.mean((mixed / 4) ** 2)
     return Structure(importance, pairs)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from hte_bridge.arrays import Array, Codes
 from hte_bridge.engines.deep.basis.blocks import (
-    WIDE,
+    BLOCKS,
     Sizes,
     clique_blocks,
     everything_blocks,
@@ -21,20 +21,33 @@ from hte_bridge.engines.deep.basis.blocks import (
 from hte_bridge.engines.deep.basis.features import Block, knots
 from hte_bridge.engines.deep.basis.interactions import Structure
 
-NET_BINS = 16
-FOLD_PAIRS = 4  # of each fold's own networks, for its held-out model
-FEW_GROUPS = 100  # distinct covariates of an effect's levels, below which networks hear few pairs
-UNHEARD = 24  # pairs at most that then get tilts without having been heard
-WIDER = 2.5  # the block on all covariates is this much wider where no pair stands out
-MOST_LEADING, POINTS_PER_LEADING = (
-    60,
-    400,
-)  # covariates that get functions of their own, and points for each; all get a linear term
+
+@dataclass(frozen=True)
+class LayoutRule:
+    """How many blocks there may be."""
+
+    # ramps of a network's column
+    network_bins: int = 16
+    # of each fold's own networks, for its held-out model
+    fold_pairs: int = 4
+    # distinct covariates of an effect's levels, below which networks hear few pairs
+    few_groups: int = 100
+    # pairs at most that then get tilts without having been heard
+    unheard_pairs: int = 24
+    # the block on all covariates is this much wider where no pair stands out
+    wider: float = 2.5
+    # covariates that get functions of their own, at most; all get a linear term
+    most_leading: int = 60
+    # points for each of them, at least
+    points_per_leading: int = 400
+
+
+LAYOUT = LayoutRule()
 
 
 def room(z: Array) -> tuple[int, Sizes]:
     """How many covariates get functions of their own at points (m, q), and how large blocks are."""
-    most = int(np.clip(len(z) // POINTS_PER_LEADING, WIDE, MOST_LEADING))
+    most = int(np.clip(len(z) // LAYOUT.points_per_leading, BLOCKS.wide, LAYOUT.most_leading))
     return most, Sizes.of(len(z), min(most, z.shape[1]))
 
 
@@ -60,13 +73,15 @@ def layout(
     loud = [each.loud(own) for each, own in zip((overall, *found), worth, strict=True)]
     plain = [each.crowded and heard for each, heard in zip((overall, *found), loud, strict=True)]
     if any(plain):  # covariates act together and no pair stands out: more features on all of them
-        more = everything_blocks(z.shape[1], int(WIDER * sizes.everything), seed + 1_500, "more ")
+        more = everything_blocks(z.shape[1], int(LAYOUT.wider * sizes.everything), seed + 1_500, "more ")
         blocks += [replace(block, folds=_folds(plain), main=plain[0]) for block in more]
     main = {*overall.strongest(sizes.pairs), *overall.cliques(sizes.cliques)} if loud[0] else set()
     main |= set(overall.prominent()) if loud[0] else set()
     wanted: dict[Any, list[int]] = {each: [] for each in main}
     for fold, own in enumerate(found):
-        for each in {*own.strongest(FOLD_PAIRS), *own.cliques(1), *own.prominent()} if loud[fold + 1] else []:
+        for each in (
+            {*own.strongest(LAYOUT.fold_pairs), *own.cliques(1), *own.prominent()} if loud[fold + 1] else []
+        ):
             wanted.setdefault(each, []).append(fold)
     for each, holders in sorted(wanted.items()):
         make = pair_blocks if len(each) == 2 else clique_blocks
@@ -94,7 +109,7 @@ def unheard_blocks(
     With 30 users the networks of a fold see 24 values of each of their covariates and miss pairs that count (docs/benchmarks.md, few_users_20k).
     """
     _, sizes = room(z)
-    asked = [set(each.leading_pairs(UNHEARD, together)) for each in (overall, *found)]
+    asked = [set(each.leading_pairs(LAYOUT.unheard_pairs, together)) for each in (overall, *found)]
     blocks = []
     for pair in sorted(set().union(*asked)):
         heard = next((each for each in there if each.kind == "tilt" and set(each.columns) == set(pair)), None)
@@ -118,7 +133,7 @@ def net_blocks(z: Array, first: int) -> list[Block]:
     blocks = []
     for k in range(z.shape[1]):
         drift = k == z.shape[1] - 1
-        at = knots(z[:, k], NET_BINS)
+        at = knots(z[:, k], LAYOUT.network_bins)
         blocks.append(Block(f"network {k}", "linear", (first + k,), folds=(), drift=drift))
         if len(at) > 2:
             blocks.append(Block(f"network {k} ramps", "ramp", (first + k,), {"knots": at}, (), drift))

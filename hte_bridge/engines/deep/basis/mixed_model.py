@@ -24,12 +24,22 @@ from hte_bridge.engines.deep.gp.standardise import Standardisation
 from hte_bridge.engines.deep.store.checkpoint import NOWHERE, Checkpoint
 from hte_bridge.study import Study
 
-TOGETHER = 1.3  # ratio of variances from which errors are said to go together within a level of an effect
-FEWEST_TOGETHER, MOST_TOGETHER = (
-    30,
-    5e7,
-)  # levels of an effect that is asked, and numbers that its scores may be
-LARGE_NUGGET = 0.2  # and from this share on a note says so
+
+@dataclass(frozen=True)
+class NoteRule:
+    """From where on a note speaks."""
+
+    # ratio of variances from which errors are said to go together within a level of an effect
+    together: float = 1.3
+    # levels of an effect that is asked, at least
+    fewest_levels: int = 30
+    # and numbers that its scores may be, at most
+    most_numbers: float = 5e7
+    # and from this share on a note says so
+    large_nugget: float = 0.2
+
+
+NOTES = NoteRule()
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,13 +126,13 @@ def together(study: Study, made: Design, solved: Solved) -> tuple[str, ...]:
     if study.clustered or not sizes:
         return ()
     place = int(np.argmax(sizes))
-    if sizes[place] < FEWEST_TOGETHER or sizes[place] * len(solved.layer.live) > MOST_TOGETHER:
+    if sizes[place] < NOTES.fewest_levels or sizes[place] * len(solved.layer.live) > NOTES.most_numbers:
         return ()
     system, layer, columns, level = solved.system, solved.layer, solved.columns, made.rows.effects[:, place]
     residual = within_clusters(system, layer, made.rows.effects, level) * solved.residual
     scores = cluster_scores(made, system, layer, columns, residual, level, solved.slopes)
     ratio = cluster_sandwich(system, layer, scores, of_effect(made, layer, columns)).ratio
-    if ratio < max(TOGETHER, 1.0 + 4.0 * (2.0 / sizes[place]) ** 0.5):
+    if ratio < max(NOTES.together, 1.0 + 4.0 * (2.0 / sizes[place]) ** 0.5):
         return ()
     name = study.names.fixed_effects[place]
     return (
@@ -157,7 +167,7 @@ def _info(
 def _notes(solved: Solved, loss: dict[str, float], spread: float, unit: float) -> tuple[str, ...]:
     found = []
     share = solved.nugget**0.5 / spread
-    if share > LARGE_NUGGET:
+    if share > NOTES.large_nugget:
         found.append(
             f"The effect varies by a standard deviation of {solved.nugget**0.5 / unit:.3g} that no block explains "
             f"({share:.0%} of that of the fitted effect); intervals contain it."

@@ -20,14 +20,32 @@ from hte_bridge.engines.deep.store.threads import threads
 from hte_bridge.errors import DidNotConverge
 from hte_bridge.progress import steps
 
-ROWS_SEEN = 1_500_000  # rows times epochs that a network is shown, more or less
-FEWEST_EPOCHS, MOST_EPOCHS = 8, 24
-MOST_ROWS = 150_000  # per network; several networks see different rows
-HELD_BACK = 0.1  # of the rows, to stop by
-INPUT_BINS = 12
-SWEEPS = 3
-LEARNING_RATE = 4e-3
-RESTARTS = 3
+
+@dataclass(frozen=True)
+class NetworkTraining:
+    """How networks of tau and mu are trained."""
+
+    # rows times epochs that a network is shown, more or less
+    rows_seen: int = 1_500_000
+    # passes at least
+    fewest_epochs: int = 8
+    # and at most
+    most_epochs: int = 24
+    # per network; several networks see different rows
+    most_rows: int = 150_000
+    # of the rows, to stop by
+    held_back: float = 0.1
+    # ramps of a covariate, as networks are shown it
+    input_bins: int = 12
+    # rounds of means by level in each sweep of the effects
+    sweeps: int = 3
+    # of AdamW at its highest, on one cycle
+    learning_rate: float = 4e-3
+    # seeds tried where a loss is not finite
+    restarts: int = 3
+
+
+NETWORKS = NetworkTraining()
 
 
 @dataclass(frozen=True)
@@ -47,12 +65,15 @@ class TauNetOptions:
     plain: int = 2
     ramps: int = 1
     hidden: tuple[int, ...] = (64, 64)
-    epochs: int = MOST_EPOCHS
+    epochs: int = NETWORKS.most_epochs
     device: str = "cpu"
 
     def epochs_for(self, n: int) -> int:
         """Passes over n rows."""
-        return min(self.epochs, int(np.clip(ROWS_SEEN / max(n, 1), FEWEST_EPOCHS, MOST_EPOCHS)))
+        return min(
+            self.epochs,
+            int(np.clip(NETWORKS.rows_seen / max(n, 1), NETWORKS.fewest_epochs, NETWORKS.most_epochs)),
+        )
 
 
 def crossfit_nets(
@@ -118,18 +139,18 @@ def train(rows: Rows, z: Array, inputs: Inputs, number: int, seed: int, options:
         If three seeds fail.
     """
     rng = np.random.default_rng(seed)
-    if rows.n > MOST_ROWS:
-        rows = rows.at(np.sort(rng.choice(rows.n, MOST_ROWS, replace=False)))
+    if rows.n > NETWORKS.most_rows:
+        rows = rows.at(np.sort(rng.choice(rows.n, NETWORKS.most_rows, replace=False)))
     with threads(1):
         slopes, rest, scale = warm_start(rows, z)
-        at = tuple(knots(column, INPUT_BINS) for column in z.T) if inputs == "ramps" else ()
+        at = tuple(knots(column, NETWORKS.input_bins) for column in z.T) if inputs == "ramps" else ()
         at = tuple(own if len(own) > 1 else np.array([own[0], own[0] + 1]) for own in at)
-        for restart in range(RESTARTS):
+        for restart in range(NETWORKS.restarts):
             layers = _train(rows, z, at, rest / scale, number, seed + 7 * restart, options)
             if layers is not None:
                 return Ensemble(inputs, at, layers, slopes, scale)
     raise DidNotConverge(
-        f"The loss of the networks for tau must stay finite. It was not from {RESTARTS} seeds on {rows.n:,} rows. "
+        f"The loss of the networks for tau must stay finite. It was not from {NETWORKS.restarts} seeds on {rows.n:,} rows. "
         "Rescale covariates or an outcome with extreme values."
     )
 
@@ -214,7 +235,7 @@ class _Race:
         self.codes = torch.as_tensor(rows.effects, device=device).T.contiguous()
         self.sizes = rows.sizes
         held = torch.zeros(rows.n, dtype=torch.bool)
-        held[torch.as_tensor(self.rng.permutation(rows.n)[: int(HELD_BACK * rows.n)])] = True
+        held[torch.as_tensor(self.rng.permutation(rows.n)[: int(NETWORKS.held_back * rows.n)])] = True
         self.held = held.to(device)
         self.kept = np.flatnonzero(~held.numpy())
         self.effects = [torch.zeros((number, size), dtype=single, device=device) for size in rows.sizes]
@@ -226,10 +247,10 @@ class _Race:
         self.fixed = torch.zeros((number, rows.n), dtype=single, device=device)
         self.batch = int(np.clip(len(self.kept) // 40, 64, 1_024))
         per_epoch = -(-len(self.kept) // self.batch)
-        self.optimiser = torch.optim.AdamW(self.layers, lr=LEARNING_RATE, weight_decay=1e-3)
+        self.optimiser = torch.optim.AdamW(self.layers, lr=NETWORKS.learning_rate, weight_decay=1e-3)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimiser,
-            max_lr=LEARNING_RATE,
+            max_lr=NETWORKS.learning_rate,
             total_steps=per_epoch * options.epochs_for(rows.n),
             pct_start=0.2,
         )
@@ -260,7 +281,7 @@ class _Race:
             tau, mu = self._surfaces()
             rest = self.y - mu[:, self.place] - self.t * tau[:, self.place]
             kept = torch.where(self.held, torch.zeros_like(self.weight), self.weight)
-            for _ in range(SWEEPS):
+            for _ in range(NETWORKS.sweeps):
                 for f, size in enumerate(self.sizes):
                     own = rest - self._sum(skip=f)
                     total = torch.stack([by_level(each, self.codes[f], size) for each in own * kept])

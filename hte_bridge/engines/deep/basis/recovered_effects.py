@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
@@ -13,7 +15,16 @@ from hte_bridge.engines.deep.basis.normal_equations import NormalEquations
 from hte_bridge.engines.deep.basis.solve import Solved
 from hte_bridge.engines.deep.store.linear_algebra import product
 
-LASTING = 1.25  # design effect from which errors are said to go on within a level, whose own effect then has no interval
+
+@dataclass(frozen=True)
+class RecoveryRule:
+    """When a recovered effect has no interval."""
+
+    # design effect from which errors are said to go on within a level, whose own effect then has no interval
+    lasting: float = 1.25
+
+
+RECOVERY = RecoveryRule()
 
 
 def recover(
@@ -73,4 +84,4 @@ def design_effect(
     found = max(float(totals @ totals) / max(float(made.rows.weight @ residual**2), 1e-300), 1.0)
     if cluster is None or len(totals) > len(np.unique(level)):
         return found
-    return max(found, inflation) if inflation <= LASTING else float("nan")
+    return max(found, inflation) if inflation <= RECOVERY.lasting else float("nan")

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from hte_bridge.arrays import Array, Codes
 from hte_bridge.engines.deep.basis.design import Design
 from hte_bridge.engines.deep.basis.normal_equations import System
 
-ROUNDS = 4
+
+@dataclass(frozen=True)
+class ResidualRule:
+    """How the variance that no block explains is found."""
+
+    # in which the weights are renewed
+    rounds: int = 4
+    # of the noise: what an unexplained part of the effect adds to the outcome's variance, before the data
+    expected: float = 0.1
+    # variance of T^2 over its mean square, below which all T are alike in size
+    alike: float = 1e-9
+
+
+RESIDUAL = ResidualRule()
+
 CHUNK_POINTS = 8_192
-EXPECTED = 0.1  # of the noise: what an unexplained part of the effect adds to the outcome's variance, before the data
-ALIKE = 1e-9  # variance of T^2 over its mean square, below which all T are alike in size
 
 
 def residuals(made: Design, system: System, mean: Array, columns: Codes, slopes: bool) -> Array:
@@ -35,7 +49,7 @@ def nugget(residual: Array, treatment: Array, weight: Array, arm: Codes | None =
     The square of T is not centred: on the square of T within the effects the same regression sees nothing. Weights
     are 1 / (noise + nugget T^2)^2, renewed four times. What is found, f with standard error s, is shrunk to
     ``f (1 - s^2 / f^2)``, none below s (James & Stein, 1961, one at a time), and by more where it is larger than was to be expected:
-    to ``f - s^2 / v``, the posterior mode under an exponential prior with mean v, ``EXPECTED`` of the noise. s is the larger of that of normal errors and White's
+    to ``f - s^2 / v``, the posterior mode under an exponential prior with mean v, ``RESIDUAL.expected`` of the noise. s is the larger of that of normal errors and White's
     (1980, Econometrica 48(4)), for a few wild errors at large T^2 look like a nugget to the former. Where T^2 hardly varies s is
     large, and there is no nugget; where it does not vary none can be told from noise. Noise whose variance grows with T looks like a nugget,
     and only lengthens the interval.
@@ -66,12 +80,12 @@ def nugget(residual: Array, treatment: Array, weight: Array, arm: Codes | None =
         return 0.0, 0.0
     arm = np.zeros(len(square), dtype=np.int64) if arm is None else arm
     noise, found, error = _means(square, weight, arm), 0.0, np.inf
-    for _ in range(ROUNDS):
+    for _ in range(RESIDUAL.rounds):
         by = weight / np.maximum(noise + found * lever, 1e-150) ** 2
         by = by / by.mean()
         off = lever - _means(lever, by, arm)
         moved = float(by @ off**2)
-        if moved <= ALIKE * float(by @ lever**2):
+        if moved <= RESIDUAL.alike * float(by @ lever**2):
             return 0.0, float(np.average(square, weights=weight))
         slope = float(by @ (off * square)) / moved
         found = max(slope, 0.0)
@@ -81,7 +95,7 @@ def nugget(residual: Array, treatment: Array, weight: Array, arm: Codes | None =
         # of a squared normal residual and, where tails are long, as it is seen (White, 1980)
         error = max(float(pull @ (2 * fitted**2)), float(pull @ (square - fitted) ** 2)) ** 0.5 / moved
     common = float(np.average(noise, weights=weight))
-    expected = EXPECTED * common / float(np.average(lever, weights=weight))
+    expected = RESIDUAL.expected * common / float(np.average(lever, weights=weight))
     shrunk = found - error**2 / min(found, expected) if found > error else 0.0
     return max(shrunk, 0.0), common
 

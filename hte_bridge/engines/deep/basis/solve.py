@@ -14,7 +14,16 @@ from hte_bridge.engines.deep.basis.residual import nugget
 from hte_bridge.engines.deep.basis.variance_components import LastLayer
 from hte_bridge.engines.deep.gp.standardise import Standardisation
 
-UNEXPLAINED = 0.05  # networks and random slopes enter where the nugget's sd is more than this share of tau's
+
+@dataclass(frozen=True)
+class ColumnRule:
+    """When network columns and random slopes are tried."""
+
+    # networks and random slopes enter where the nugget's sd is more than this share of tau's
+    unexplained: float = 0.05
+
+
+COLUMNS = ColumnRule()
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +80,7 @@ def settle(made: Design, whole: NormalEquations, cluster: Codes | None = None, t
     tau .012 to .017 without the columns, .015 to .054 with them). The design effect of ``cluster`` is that which the blocks alone find.
     """
     alone = solve(made, whole, cluster=cluster, temper=temper)
-    if alone.doubt**0.5 <= UNEXPLAINED * max(_spread(made, alone), 1e-300):
+    if alone.doubt**0.5 <= COLUMNS.unexplained * max(_spread(made, alone), 1e-300):
         return alone
     slopes = bool(made.rows.groups)
     wider = solve(made, whole, slopes=slopes, networks=True, temper=alone.layer.temper)

@@ -1,4 +1,4 @@
-"""Held-out predictions from the Gram matrix of the other folds, and the treatment's variance."""
+"""The outcome's mean of a large cross-section, stacked from the blocks and from regressions on squares and products; no fold's shares have seen it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from joblib import Parallel, delayed
 from hte_bridge.arrays import Array, Codes
 from hte_bridge.engines.deep.basis.data import Rows
 from hte_bridge.engines.deep.nuisance.crossfit import stack
-from hte_bridge.engines.deep.nuisance.quadratic_ridge import NOISE_TO_SIGNAL, QuadraticRidge
+from hte_bridge.engines.deep.nuisance.quadratic_ridge import RIDGE, QuadraticRidge
 
 Job = tuple[int, int | None]  # a fold, and the part that is left out beside it
 
@@ -107,7 +107,7 @@ def predictions(
     def predict(left: bytes, own: list[Job]) -> list[Array]:
         rows = np.flatnonzero(np.frombuffer(left, dtype=bool))
         found = products.several(rows, np.column_stack([less[job] for job in own]))
-        every = np.full((len(own), len(fold), len(NOISE_TO_SIGNAL)), np.nan)
+        every = np.full((len(own), len(fold), len(RIDGE.noise_to_signal)), np.nan)
         every[:, rows] = found
         return list(every)
 
@@ -123,7 +123,7 @@ def stacked(
     rows: Rows, part: Codes, found: Functions, fold: int, by_job: dict[Job, tuple[Array, Array]]
 ) -> Functions:
     """One fold's functions at its own points, mu stacked."""
-    columns, target = np.full((rows.n, 1 + len(NOISE_TO_SIGNAL)), np.nan), np.full(rows.n, np.nan)
+    columns, target = np.full((rows.n, 1 + len(RIDGE.noise_to_signal)), np.nan), np.full(rows.n, np.nan)
     for own, inside in found.inside.items():
         here = np.flatnonzero((part == own) & (rows.fold != fold))
         less, said = by_job[fold, own]

@@ -11,11 +11,26 @@ import numpy.typing as npt
 from hte_bridge.arrays import Array, Codes
 from hte_bridge.engines.deep.store.linear_algebra import Factor, HostFactor, factor, product
 
-STEPS, FEWEST_STEPS = 60, 3
-CLOSE = 0.05  # gain in log evidence below which a step is the last: blocks that it cannot tell apart keep a variance
-GONE = 0.02  # a block whose prior allows it fewer degrees of freedom than this is set aside for good
-STRIDE = 1.5  # steps in the logs of the variances are this much longer than the fixed point's own
-LONGEST = 2.5  # and never longer than this
+
+@dataclass(frozen=True)
+class FixedPointOptions:
+    """The fixed-point steps for the variances."""
+
+    # at most
+    steps: int = 60
+    # at least
+    fewest_steps: int = 3
+    # gain in log evidence below which a step is the last: blocks that it cannot tell apart keep a variance
+    close: float = 0.05
+    # a block whose prior allows it fewer degrees of freedom than this is set aside for good
+    gone: float = 0.02
+    # steps in the logs of the variances are this much longer than the fixed point's own
+    stride: float = 1.5
+    # and never longer than this
+    longest: float = 2.5
+
+
+FIXED_POINT = FixedPointOptions()
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +97,7 @@ def variance_components(
     freedom: int,
     owner: Codes,
     free: Codes | tuple[int, ...] = (),
-    max_steps: int = STEPS,
+    max_steps: int | None = None,
     device: str = "cpu",
     temper: float = 1.0,
 ) -> LastLayer:
@@ -102,7 +117,8 @@ def variance_components(
         Block of each column; blocks are numbered without gaps.
     free : sequence of int
         Blocks without a prior.
-    max_steps : int
+    max_steps : int, optional
+        ``FIXED_POINT.steps`` by default.
     device : str
         Where the matrix is factored.
     temper : float
@@ -115,8 +131,8 @@ def variance_components(
     before = -np.inf
     while True:
         state.update(target, second)
-        converged = state.step >= FEWEST_STEPS and abs(state.height - before) < CLOSE
-        if converged or state.step >= max_steps:
+        converged = state.step >= FIXED_POINT.fewest_steps and abs(state.height - before) < FIXED_POINT.close
+        if converged or state.step >= (FIXED_POINT.steps if max_steps is None else max_steps):
             break
         before = state.height
         state.move(target, second)
@@ -228,8 +244,10 @@ class _State:
         used = (self.variance > 0) & ~self.fixed
         ratio = np.maximum(square[used] / self.gamma[used], 1e-300) / self.variance[used]
         self.variance = self.variance.copy()
-        self.variance[used] *= np.exp(np.clip(STRIDE * np.log(ratio), -LONGEST, LONGEST))
-        self.variance[used & (self.variance * self.scale < GONE * self.noise)] = 0.0
+        self.variance[used] *= np.exp(
+            np.clip(FIXED_POINT.stride * np.log(ratio), -FIXED_POINT.longest, FIXED_POINT.longest)
+        )
+        self.variance[used & (self.variance * self.scale < FIXED_POINT.gone * self.noise)] = 0.0
         kept = np.flatnonzero(self.variance[own] > 0)
         if len(kept) < len(live):
             self.live, self.gram = live[kept], self.gram[np.ix_(kept, kept)]

@@ -16,8 +16,19 @@ import torch
 from hte_bridge.engines.deep.gp.hyperparameters import SurfaceLayout
 from hte_bridge.engines.deep.gp.splines import PER_COVARIATE, functions
 
-CONSTANT_VARIANCE = 1e3  # of a surface's constant, in squared units of sd(Y): as good as no prior
-CUDA_ROWS = 400  # below, the CPU evaluates the log posterior as quickly as a CUDA device
+
+@dataclass(frozen=True)
+class CovarianceRule:
+    """Fixed parts of the covariance."""
+
+    # of a surface's constant, in squared units of sd(Y): as good as no prior
+    constant_variance: float = 1e3
+    # below, the CPU evaluates the log posterior as quickly as a CUDA device
+    cuda_rows: int = 400
+
+
+COVARIANCE = CovarianceRule()
+
 ROOT3 = 3.0**0.5
 
 
@@ -64,7 +75,7 @@ class Data:
 
     def moved(self) -> Data:
         """The same with its tensors on ``device``, or as they are where so few rows are as quick on the CPU."""
-        if self.device == "cpu" or self.n < CUDA_ROWS:
+        if self.device == "cpu" or self.n < COVARIANCE.cuda_rows:
             return self
         x, y, noise, loads = (each.to(self.device) for each in (self.x, self.y, self.noise, self.loads))
         cluster = None if self.cluster is None else self.cluster.to(self.device)
@@ -162,7 +173,7 @@ def explicit_columns(
         own = (shapes * additive_sds(theta, surface).to(a.dtype)).flatten(1)
     else:
         own = a * (torch.exp(theta[surface.linear]) * surface.p**-0.5)
-    constant = torch.full((len(a), 1), CONSTANT_VARIANCE**0.5, dtype=a.dtype, device=a.device)
+    constant = torch.full((len(a), 1), COVARIANCE.constant_variance**0.5, dtype=a.dtype, device=a.device)
     return torch.cat([own, constant], 1)
 
 

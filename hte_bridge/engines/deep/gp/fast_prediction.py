@@ -4,7 +4,7 @@ At one draw of the scales the variance of tau at x is c(x) - k(x)' S^-1 k(x), S 
 precision as it stands, and slow. The surfaces' constants, whose variance is as good as infinite, cancel between the two terms: linear parts
 and constants enter k = M + F h through few columns F, and their part of the variance is found in double precision once. And S^-1 costs n^2
 for each row, where the Matern parts M(x) vary in few directions: with S = L L' only those in which L^-1 M moves over the units are kept.
-What is left out can only make an interval longer (``DROPPED``).
+What is left out can only make an interval longer (``FAST.dropped``).
 """
 
 from __future__ import annotations
@@ -17,7 +17,17 @@ import torch
 from hte_bridge.engines.deep.gp.covariance import Data, Pieces, explicit_columns, pieces
 from hte_bridge.engines.deep.gp.hyperparameters import SurfaceLayout
 
-DROPPED = 1e-2  # share of the posterior variance that the directions left out add, on average over the units
+
+@dataclass(frozen=True)
+class FastRule:
+    """What prediction in single precision leaves out."""
+
+    # share of the posterior variance that the directions left out add, on average over the units
+    dropped: float = 1e-2
+
+
+FAST = FastRule()
+
 Part = tuple[SurfaceLayout, torch.Tensor, float]  # a surface, its loads (n,), and its share in the effect
 
 
@@ -107,7 +117,7 @@ class Scorer:
         own = torch.cat(ends, 1)
         posterior = variance - heard.square().sum(0) + ((own @ spread) * own).sum(1)
         posterior -= 2.0 * (own * (bends.T @ weights)).sum(1)
-        kept = torch.cumsum(values.clamp(min=0.0), 0) > DROPPED * posterior.mean()
+        kept = torch.cumsum(values.clamp(min=0.0), 0) > FAST.dropped * posterior.mean()
         # the directions' transpose times L^-1, without the inverse
         onto = torch.linalg.solve_triangular(factor.T, vectors[:, kept], upper=True)
         onto = torch.cat([onto, weights, solved[:, None]], 1).T

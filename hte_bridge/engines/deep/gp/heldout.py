@@ -14,7 +14,7 @@ from hte_bridge.engines.deep.gp.modes import search
 from hte_bridge.engines.deep.gp.outliers import far_out
 from hte_bridge.engines.deep.gp.posterior import KernelPosterior, component
 from hte_bridge.engines.deep.gp.sample import Sample
-from hte_bridge.engines.deep.gp.search import FOLD_TOLERANCE, model_search
+from hte_bridge.engines.deep.gp.search import SEARCH, model_search
 from hte_bridge.engines.deep.nuisance.crossfit import CrossFitted, crossfit, left_out_twice, standard_learners
 from hte_bridge.engines.deep.nuisance.networks import NetOptions
 from hte_bridge.engines.deep.nuisance.propensity import Treatment
@@ -141,7 +141,7 @@ def predict_fold(
         first = model_search(
             Sample.either(study, propensity, train, doubles_on(options)), options, study.binary
         )
-        best = search(first.small.rows, list(first.begin), FOLD_TOLERANCE, first.begin)[0]
+        best = search(first.small.rows, list(first.begin), SEARCH.tolerance, first.begin)[0]
         model = replace(best.model, rows=first.sample.rows(best.model.form))
         at = component(1.0, best.mode.theta + first.shift(best), model)
         units, x = first.sample.units, study.filled[test]

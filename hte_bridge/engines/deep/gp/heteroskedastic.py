@@ -20,16 +20,31 @@ from hte_bridge.engines.deep.gp.outcome_models import OutcomeModel
 from hte_bridge.engines.deep.gp.outliers import leave_one_out
 from hte_bridge.engines.deep.gp.posterior import Model, component
 from hte_bridge.engines.deep.gp.sample import Sample
-from hte_bridge.engines.deep.gp.standardise import FARTHEST, VarianceFunction
+from hte_bridge.engines.deep.gp.standardise import RANGE, VarianceFunction
 from hte_bridge.engines.deep.nuisance.gamma_glm import log_linear
 
-SCREEN = 0.01  # level of the test that comes first, as the evidence takes a second
-LEAST_GAIN = 3.0  # nats, beyond one for each slope, from which the errors are taken to vary
-LEAST_LOSS = 1.0  # nats that the evidence may lose instead, where the errors take over what was an effect on single units:
-TAKEN_OVER = 1.5  # where their mean variance is so many times as large
-LARGEST = 6.0  # log of a variance over the mean one, either way
-TOLERANCE = 1e-5
-MOST_ROWS = 500  # on which the evidence is asked
+
+@dataclass(frozen=True)
+class ErrorVarianceRule:
+    """When errors are taken to vary, and how far."""
+
+    # level of the test that comes first, as the evidence takes a second
+    screen: float = 0.01
+    # nats, beyond one for each slope, from which the errors are taken to vary
+    least_gain: float = 3.0
+    # nats that the evidence may lose instead, where the errors take over what was an effect on single units:
+    most_loss: float = 1.0
+    # where their mean variance is so many times as large
+    taken_over: float = 1.5
+    # log of a variance over the mean one, either way
+    largest: float = 6.0
+    # of the search for the evidence, in shares of the log posterior
+    tolerance: float = 1e-5
+    # on which the evidence is asked
+    most_rows: int = 500
+
+
+RULE = ErrorVarianceRule()
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +92,7 @@ class ErrorVariance:
         line = columns(x, treatment, propensity, self.wide, self.step) @ self.slopes
         if self.constant is not None:
             line = np.log(coin(line + self.constant))
-        return np.asarray(np.exp(np.clip(line - self.middle, -LARGEST, LARGEST)))
+        return np.asarray(np.exp(np.clip(line - self.middle, -RULE.largest, RULE.largest)))
 
     def applied(self, sample: Sample) -> Sample:
         """The sample with each unit's error variance multiplied, and with the line along which it moves with the level of the outcome."""
@@ -127,7 +142,7 @@ def error_variance(
 
     The squares of leave-one-out residuals (Rasmussen and Williams, 2006, eq. 5.12) are regressed on treatment and covariates: first a test
     whose size holds for errors of any shape (Koenker, 1981, Journal of Econometrics 17(1)), then a log-linear variance (Harvey, 1976,
-    Econometrica 44(3)). It is taken if the evidence of the model, at its most probable scales, grows by ``LEAST_GAIN`` nats and one for each
+    Econometrica 44(3)). It is taken if the evidence of the model, at its most probable scales, grows by ``RULE.least_gain`` nats and one for each
     slope (Akaike): with errors of one variance that is once in some hundred samples.
 
     An effect that jumps from unit to unit and errors that vary fit equally well where no two units are alike, and only what is
@@ -147,24 +162,24 @@ def error_variance(
         return None  # none of few events is among these units
     form, theta = next(iter(begin.items()))
     square = left_out_squares(sample.model(form), theta)
-    few = sample.thinned(MOST_ROWS, seed=0)
+    few = sample.thinned(RULE.most_rows, seed=0)
     step = 0.0 if binary else float(np.sqrt(np.mean((sample.treatment - sample.propensity) ** 2)))
     before: Candidate | None = None
     best: tuple[float, ErrorVariance | None] = (-np.inf, None)
     for wide in (False, True):
         x = columns(sample.bare.x.cpu().numpy(), sample.treatment, sample.propensity, wide, step)
-        if 4 * x.shape[1] > len(x) or screened(x, square) > SCREEN:
+        if 4 * x.shape[1] > len(x) or screened(x, square) > RULE.screen:
             continue
         if sample.events:
             event, weight = (sample.bare.y > 0).numpy(), 1.0 / sample.bare.noise.numpy()
             found = ErrorVariance.of_events(x, event, weight, wide, step)
         else:
             found = ErrorVariance.fitted(x, square, wide, step)
-        before = search(few.rows, list(begin), TOLERANCE, begin)[0] if before is None else before
-        after = search(found.applied(few).rows, choices, TOLERANCE)[0]
+        before = search(few.rows, list(begin), RULE.tolerance, begin)[0] if before is None else before
+        after = search(found.applied(few).rows, choices, RULE.tolerance)[0]
         gain = after.value - before.value - x.shape[1]
-        taken_over = mean_variance(after) > TAKEN_OVER * mean_variance(before)
-        if gain > max(best[0], -LEAST_LOSS if taken_over else LEAST_GAIN):
+        taken_over = mean_variance(after) > RULE.taken_over * mean_variance(before)
+        if gain > max(best[0], -RULE.most_loss if taken_over else RULE.least_gain):
             best = (gain, found)
     return best[1]
 
@@ -203,6 +218,6 @@ def columns(x: Array, treatment: Array, propensity: Array, wide: bool, step: flo
     """What the variance may move with (n, k): the treatment and, with ``wide``, the covariates x (n, q)."""
     own = treatment[:, None]
     if step:
-        off = np.clip((treatment - propensity) / step, -FARTHEST, FARTHEST)
+        off = np.clip((treatment - propensity) / step, -RANGE.farthest, RANGE.farthest)
         own = np.column_stack([off, off**2])
-    return np.column_stack([own, np.clip(x, -FARTHEST, FARTHEST)]) if wide else own
+    return np.column_stack([own, np.clip(x, -RANGE.farthest, RANGE.farthest)]) if wide else own

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.gp.covariance import Data
 from hte_bridge.engines.deep.gp.hyperparameters import Hyperparameters
-from hte_bridge.engines.deep.gp.laplace import STEP, Laplace
+from hte_bridge.engines.deep.gp.laplace import MODE, Laplace
 from hte_bridge.engines.deep.gp.likelihood import LogPosterior
 
-LEAP = 0.5  # in standard deviations of the normal approximation
-SHARE_OF_LEAP = (
-    0.4,
-    1.1,
-)  # drawn for each trajectory: where the posterior is narrow a chain with one leap would be stuck
-LEAPS = 7  # of a trajectory: the posterior has directions several times as wide as at its mode
-WARM_UP = 8  # trajectories
-WANTED = 0.8  # share of trajectories taken, towards which the leap is adapted in the warm-up
-OUTLYING = 3.0  # nats per scale below the mode at which a chain does not begin
+
+@dataclass(frozen=True)
+class HmcOptions:
+    """The chain."""
+
+    # in standard deviations of the normal approximation
+    leap: float = 0.5
+    # drawn for each trajectory: where the posterior is narrow a chain with one leap would be stuck
+    share_of_leap: tuple[float, float] = (0.4, 1.1)
+    # of a trajectory: the posterior has directions several times as wide as at its mode
+    leaps: int = 7
+    # trajectories
+    warm_up: int = 8
+    # share of trajectories taken, towards which the leap is adapted in the warm-up
+    wanted_acceptance: float = 0.8
+    # nats per scale below the mode at which a chain does not begin
+    furthest_start: float = 3.0
+
+
+HMC = HmcOptions()
 
 
 def hamiltonian(
@@ -46,27 +59,30 @@ def hamiltonian(
 
     z = rng.normal(size=len(laplace.root))
     value, gradient = at(z)
-    while not value > laplace.mode.value - OUTLYING * len(z) and np.abs(z).max() > STEP:
+    while (
+        not value > laplace.mode.value - HMC.furthest_start * len(z)
+        and np.abs(z).max() > MODE.difference_step
+    ):
         z = 0.7 * z
         value, gradient = at(z)
-    draws, values, accepted, size = [], [], 0, LEAP
-    for k in range(WARM_UP + n_draws):
+    draws, values, accepted, size = [], [], 0, HMC.leap
+    for k in range(HMC.warm_up + n_draws):
         momentum = rng.normal(size=len(z))
-        leap = size * rng.uniform(*SHARE_OF_LEAP)
+        leap = size * rng.uniform(*HMC.share_of_leap)
         new, new_value, new_gradient, speed = z, value, gradient, momentum
-        for _ in range(LEAPS):
+        for _ in range(HMC.leaps):
             speed = speed + 0.5 * leap * new_gradient
             new = new + leap * speed
             new_value, new_gradient = at(new)
             speed = speed + 0.5 * leap * new_gradient
         gain = float(new_value - 0.5 * speed @ speed - value + 0.5 * momentum @ momentum)
         chance = float(np.exp(min(gain, 0.0))) if np.isfinite(gain) else 0.0
-        if k < WARM_UP:
-            size = min(size * float(np.exp(0.5 * (chance - WANTED))), LEAP)
+        if k < HMC.warm_up:
+            size = min(size * float(np.exp(0.5 * (chance - HMC.wanted_acceptance))), HMC.leap)
         if rng.random() < chance:
             z, value, gradient = new, new_value, new_gradient
-            accepted += k >= WARM_UP
-        if k >= WARM_UP:
+            accepted += k >= HMC.warm_up
+        if k >= HMC.warm_up:
             draws.append(laplace.at_normal(z))
             values.append(value)
     return np.array(draws), np.array(values), accepted / n_draws

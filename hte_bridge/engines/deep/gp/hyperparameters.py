@@ -10,12 +10,28 @@ import torch
 
 from hte_bridge.arrays import Array
 
-LENGTH_SD = 0.6**-0.5  # of log lengths, about log(2 sqrt p) for standardised covariates
-LONG_SD = 0.2**-0.5  # of those beyond it for an effect, which most covariates are thought not to bend
-FAINT_SD = LONG_SD  # of log weights of an additive effect below -log(p) / 2: most are thought to be near none
-STRONG_SD = 0.7  # and of those above
-CLUSTER_RATE = 1.0  # of the exponential prior on the sd of a cluster's effect, in units of 1 / sd(Y)
-LOWEST, HIGHEST = -12.0, 12.0  # logs beyond these are the same model to machine precision
+
+@dataclass(frozen=True)
+class Priors:
+    """Priors of the hyperparameters, weak and fixed once for all designs."""
+
+    # of log lengths, about log(2 sqrt p) for standardised covariates
+    length_sd: float = 0.6**-0.5
+    # of those beyond it for an effect, which most covariates are thought not to bend
+    long_sd: float = 0.2**-0.5
+    # of log weights of an additive effect below -log(p) / 2: most are thought to be near none
+    faint_sd: float = long_sd
+    # and of those above
+    strong_sd: float = 0.7
+    # of the exponential prior on the sd of a cluster's effect, in units of 1 / sd(Y)
+    cluster_rate: float = 1.0
+    # logs below this are the same model to machine precision
+    lowest: float = -12.0
+    # and above this
+    highest: float = 12.0
+
+
+PRIORS = Priors()
 
 
 @dataclass(frozen=True)
@@ -99,8 +115,8 @@ class SurfaceLayout:
         if self.index:
             return self.p**-0.5, self.p**-0.5
         if self.additive:
-            return FAINT_SD, STRONG_SD
-        return LENGTH_SD, LONG_SD if self.sparse else LENGTH_SD
+            return PRIORS.faint_sd, PRIORS.strong_sd
+        return PRIORS.length_sd, PRIORS.long_sd if self.sparse else PRIORS.length_sd
 
     def metric_precision(self, off: torch.Tensor) -> torch.Tensor:
         """Prior precision (p,) of the metric's numbers that are ``off`` (p,) their centre."""
@@ -179,7 +195,7 @@ class Hyperparameters:
 
     def bounds(self) -> list[tuple[float, float]]:
         """Box for the search; the noise sd stays above 0.003 of sd(Y)."""
-        box = [(LOWEST, HIGHEST)] * self.size
+        box = [(PRIORS.lowest, PRIORS.highest)] * self.size
         box[0] = (-6.0, 2.0)
         return box
 
@@ -190,7 +206,7 @@ class Hyperparameters:
         deviations = [(s.linear, s.rate, 1.0) for s in self.surfaces]
         deviations += [(s.matern, s.rate, s.shape) for s in self.surfaces]
         if self.clustered:
-            deviations.append((self.cluster, CLUSTER_RATE, 1.0))
+            deviations.append((self.cluster, PRIORS.cluster_rate, 1.0))
         for place, rate, shape in deviations:  # a gamma density of the sd, seen from its logarithm
             sd = float(theta[place].exp())
             value += shape * (log(rate) + float(theta[place])) - rate * sd - lgamma(shape)
@@ -211,5 +227,5 @@ class Hyperparameters:
             off = torch.as_tensor(theta[surface.metric] - surface.metric_centre)
             curved[surface.metric] = surface.metric_precision(off).numpy()
         if self.clustered:
-            curved[self.cluster] = CLUSTER_RATE * np.exp(theta[self.cluster])
+            curved[self.cluster] = PRIORS.cluster_rate * np.exp(theta[self.cluster])
         return curved

@@ -10,15 +10,25 @@ from scipy import optimize
 
 from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.gp.covariance import Data
-from hte_bridge.engines.deep.gp.hyperparameters import HIGHEST, LONG_SD, LOWEST, Hyperparameters
+from hte_bridge.engines.deep.gp.hyperparameters import PRIORS, Hyperparameters
 from hte_bridge.engines.deep.gp.likelihood import LogPosterior
 
-STEP = 1e-3  # of the differences of gradients, in log scales
-FLOOR = LONG_SD**-2  # of the Hessian's eigenvalues: nothing is wider than the widest prior
-MOST_STEPS, CLOSE = (
-    10,
-    0.2,
-)  # from a mode on fewer rows: at most, and gain in log posterior below which it is there
+
+@dataclass(frozen=True)
+class ModeOptions:
+    """How a mode is found and its curvature read."""
+
+    # of the differences of gradients, in log scales
+    difference_step: float = 1e-3
+    # from a mode on fewer rows: at most
+    most_steps: int = 10
+    # and gain in log posterior below which it is there
+    close: float = 0.2
+
+
+MODE = ModeOptions()
+
+FLOOR = PRIORS.long_sd**-2  # of the Hessian's eigenvalues: nothing is wider than the widest prior
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +81,10 @@ def curvature(mode: Array, rows: Data, scales: Hyperparameters) -> Array:
     """Minus the Hessian of the log posterior at ``mode``, by differences of gradients, symmetric."""
     density = LogPosterior(rows, scales)
     here = density(mode)[1]
-    hessian = np.array([here - density(mode + STEP * each)[1] for each in np.eye(len(mode))]) / STEP
+    hessian = (
+        np.array([here - density(mode + MODE.difference_step * each)[1] for each in np.eye(len(mode))])
+        / MODE.difference_step
+    )
     return np.asarray((hessian + hessian.T) / 2)
 
 
@@ -120,8 +133,11 @@ class Laplace:
         density = LogPosterior(rows, scales)
         theta, evaluations, size = self.mode.theta, 1, 1.0
         value, gradient = density(theta)
-        while evaluations < MOST_STEPS and (step := guess.root @ (guess.root @ gradient)) @ gradient > CLOSE:
-            new = np.clip(theta + size * step, LOWEST, HIGHEST)
+        while (
+            evaluations < MODE.most_steps
+            and (step := guess.root @ (guess.root @ gradient)) @ gradient > MODE.close
+        ):
+            new = np.clip(theta + size * step, PRIORS.lowest, PRIORS.highest)
             new_value, new_gradient = density(new)
             evaluations += 1
             if new_value > value:
@@ -133,7 +149,7 @@ class Laplace:
 
     def at_normal(self, z: Array) -> Array:
         """Scales at standard normal coordinates."""
-        return np.asarray(np.clip(self.mode.theta + self.root @ z, LOWEST, HIGHEST))
+        return np.asarray(np.clip(self.mode.theta + self.root @ z, PRIORS.lowest, PRIORS.highest))
 
     def draw(self, n_draws: int, seed: int) -> tuple[Array, Array]:
         """Antithetic draws (n_draws, size) and their log density up to a constant (n_draws,)."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
@@ -10,12 +12,20 @@ from hte_bridge.engines.deep.gp.laplace import find_mode
 from hte_bridge.engines.deep.gp.modes import Candidate
 from hte_bridge.engines.deep.gp.posterior import Component, Model, component, cross
 from hte_bridge.engines.deep.gp.sample import even_subset
-from hte_bridge.engines.deep.gp.search import FOLD_TOLERANCE, ModelSearch
+from hte_bridge.engines.deep.gp.search import SEARCH, ModelSearch
 
-SOUGHT_AGAIN = (
-    1_000  # units up to which scales are found anew without each part: with more a part tells little of them
-)
-MOST_STEPS = 12  # of such a search, from the scales found with the part
+
+@dataclass(frozen=True)
+class PartRule:
+    """When hyperparameters are found anew without a part."""
+
+    # units up to which hyperparameters are found anew without each part: with more a part tells little of them
+    sought_again_rows: int = 1_000
+    # of such a search, from the scales found with the part
+    most_steps: int = 12
+
+
+PARTS = PartRule()
 
 
 def mean_without_part(
@@ -45,7 +55,7 @@ def mean_without_part(
         own = torch.as_tensor(np.flatnonzero(part == each))
         rest = torch.as_tensor(np.flatnonzero(part != each)) if several else own
         few = part[even_subset(len(part), best.model.rows.n, seed)] != each
-        if several and len(part) <= SOUGHT_AGAIN:
+        if several and len(part) <= PARTS.sought_again_rows:
             there = without(first, best, at, rest, torch.as_tensor(np.flatnonzero(few)))
         else:
             there = component(1.0, at.theta.cpu().numpy(), Model.of(at.model.form, at.model.rows.take(rest)))
@@ -59,6 +69,6 @@ def without(
 ) -> Component:
     """The model of some units at scales found on some of the few rows, from those found on all of them."""
     form, sought = best.model.form, best.model.rows.take(few)
-    mode = find_mode(sought, best.model.scales, best.mode.theta, MOST_STEPS, FOLD_TOLERANCE)
+    mode = find_mode(sought, best.model.scales, best.mode.theta, PARTS.most_steps, SEARCH.tolerance)
     theta = mode.theta if mode.converged or np.isfinite(mode.value) else best.mode.theta
     return component(1.0, theta + first.shift(best), Model.of(form, at.model.rows.take(rest)))

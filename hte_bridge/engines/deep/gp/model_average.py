@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,15 +21,34 @@ from hte_bridge.engines.deep.store.devices import doubles_on
 from hte_bridge.progress import steps
 from hte_bridge.study import Study
 
-COARSE = 3.0  # the evidence counts with the power of one over this
-LIGHTEST = 1e-3  # a draw of the scales with less weight is left out
-FEWEST_DRAWS, FEWEST_OF_MANY = 8, 4  # of a form, with up to and with more than ``FULL_DRAWS`` rows
-CHAIN_ROWS = 3_000  # up to which the scales are drawn by a chain; beyond, where it takes many minutes, from the normal approximation
-FULL_DRAWS = 1_000  # rows from which draws are fewer: each is dearer, and the scales are better known
-MOST_FUNCTIONS = 0.5  # of additive effects, as a share of the rows
-COUNTS = 0.05  # a form with a smaller share is left out
-COUNTS_ON_FEWER = 0.005  # and on a subset, where the evidence is weaker, one with less than this
-TOLERANCE = 1e-6  # of the search for the scales, in shares of the log posterior
+
+@dataclass(frozen=True)
+class AverageOptions:
+    """How models and draws are weighed, and how many draws there are."""
+
+    # the evidence counts with the power of one over this
+    coarsening: float = 3.0
+    # a draw of the scales with less weight is left out
+    lightest_draw: float = 1e-3
+    # of a model, with up to ``full_draws_rows`` rows
+    fewest_draws: int = 8
+    # and with more
+    fewest_draws_of_many: int = 4
+    # up to which the scales are drawn by a chain; beyond, where it takes many minutes, from the normal approximation
+    chain_rows: int = 3_000
+    # rows from which draws are fewer: each is dearer, and the scales are better known
+    full_draws_rows: int = 1_000
+    # of additive effects, as a share of the rows
+    most_functions: float = 0.5
+    # a form with a smaller share is left out
+    least_share: float = 0.05
+    # and on a subset, where the evidence is weaker, one with less than this
+    least_share_on_fewer: float = 0.005
+    # of the search for the scales, in shares of the log posterior
+    tolerance: float = 1e-6
+
+
+AVERAGE = AverageOptions()
 
 
 def approximate(candidate: Candidate) -> Laplace:
@@ -54,7 +73,7 @@ def weigh(
     114(527)).
     """
     heights = np.array([height(pair) for pair in pairs])
-    share = np.exp((heights - heights.max()) / COARSE)
+    share = np.exp((heights - heights.max()) / AVERAGE.coarsening)
     kept = np.flatnonzero(share / share.sum() >= least)
     return [pairs[k] for k in kept.tolist()], share[kept] / share[kept].sum()
 
@@ -73,20 +92,26 @@ def mixed_posterior(
     """
     first = model_search(Sample.either(study, propensity, device=doubles_on(options)), options, study.binary)
     small, begin = first.small, first.begin
-    pairs = [(each, approximate(each)) for each in search(small.rows, list(begin), TOLERANCE, begin)]
+    pairs = [(each, approximate(each)) for each in search(small.rows, list(begin), AVERAGE.tolerance, begin)]
     tried = [each for each, _ in sorted(pairs, key=height, reverse=True)]
     pairs += [(each, approximate(each)) for each in bent(tried)]
     whole = small.bare.n == study.n
-    chosen, share = weigh(pairs, COUNTS if whole else COUNTS_ON_FEWER)
+    chosen, share = weigh(pairs, AVERAGE.least_share if whole else AVERAGE.least_share_on_fewer)
     searched = first.everyone()
     if not whole:
-        chosen, share = weigh([on_all(each, laplace, searched) for each, laplace in chosen], COUNTS)
+        chosen, share = weigh(
+            [on_all(each, laplace, searched) for each, laplace in chosen], AVERAGE.least_share
+        )
     parts: list[Component] = []
     weighed = list(zip(chosen, share.tolist(), strict=True))
     for (candidate, laplace), own in steps(weighed, "deep: draws of the scales"):
         parts += mixture_of(candidate, laplace, own, options, first)
     total = sum(each.weight for each in parts)
-    parts = [replace(each, weight=each.weight / total) for each in parts if each.weight >= LIGHTEST * total]
+    parts = [
+        replace(each, weight=each.weight / total)
+        for each in parts
+        if each.weight >= AVERAGE.lightest_draw * total
+    ]
     weights = np.array([each.weight for each in parts])
     noise = weights @ np.array([np.exp(2 * float(each.theta[0])) for each in parts])
     info = {
@@ -119,10 +144,10 @@ def bent(tried: Sequence[Candidate]) -> list[Candidate]:
     flat = sum(
         1 for each in rows.groups if rows.groups.count(each) > 1
     )  # columns of categories: one function each
-    few = PER_COVARIATE * (rows.x.shape[1] - flat) + flat <= MOST_FUNCTIONS * rows.n
+    few = PER_COVARIATE * (rows.x.shape[1] - flat) + flat <= AVERAGE.most_functions * rows.n
     summed = [each for each in plain if few and each.model.form.name != "arms"]
-    return [along_an_index(each, TOLERANCE) for each in plain] + [
-        as_a_sum(each, TOLERANCE) for each in summed
+    return [along_an_index(each, AVERAGE.tolerance) for each in plain] + [
+        as_a_sum(each, AVERAGE.tolerance) for each in summed
     ]
 
 
@@ -141,10 +166,10 @@ def mixture_of(
     By Hamiltonian Monte Carlo or, where that takes minutes, from the normal approximation with importance weights.
     """
     model = candidate.model
-    fewest = FEWEST_DRAWS if model.rows.n <= FULL_DRAWS else FEWEST_OF_MANY
-    number = max(fewest, round(options.draws * share * min(1.0, FULL_DRAWS / model.rows.n)))
+    fewest = AVERAGE.fewest_draws if model.rows.n <= AVERAGE.full_draws_rows else AVERAGE.fewest_draws_of_many
+    number = max(fewest, round(options.draws * share * min(1.0, AVERAGE.full_draws_rows / model.rows.n)))
     number = min(number, options.draws)
-    if model.rows.n > CHAIN_ROWS:
+    if model.rows.n > AVERAGE.chain_rows:
         thetas, density = laplace.draw(2 * number, options.seed)
         parts = [component(share, theta, model) for theta in thetas]
         weights = importance_weights(np.array([each.log_posterior for each in parts]), density)

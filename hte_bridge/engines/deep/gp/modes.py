@@ -16,10 +16,18 @@ from hte_bridge.engines.deep.gp.outcome_models import OutcomeModel
 from hte_bridge.engines.deep.gp.posterior import Model, component, gradients
 from hte_bridge.errors import DidNotConverge
 
-HOPELESS = (
-    15.0  # log posterior at the mode by which a form may trail before its evidence is no longer asked for
-)
-INDEX_SD = 0.2  # at least, of the part along an index where its search begins
+
+@dataclass(frozen=True)
+class ModeRule:
+    """Which outcome models are followed further."""
+
+    # log posterior at the mode by which a model may trail before its evidence is no longer asked for
+    hopeless: float = 15.0
+    # at least, of the part along an index where its search begins
+    index_sd: float = 0.2
+
+
+MODES = ModeRule()
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +70,7 @@ def search(
             f"The covariance of {rows.n:,} rows must be positive definite. It was not at any scales tried. "
             "Look for a covariate or outcome with extreme values, and rescale or trim it."
         )
-    return [each for each in found if each.value > found[0].value - HOPELESS]
+    return [each for each in found if each.value > found[0].value - MODES.hopeless]
 
 
 def along_an_index(best: Candidate, tolerance: float) -> Candidate:
@@ -81,7 +89,7 @@ def along_an_index(best: Candidate, tolerance: float) -> Candidate:
         if surface.index:
             slope = gradients(at, rows.x, alone=k).cpu().numpy()
             start[surface.metric] = np.linalg.eigh(slope.T @ slope)[1][:, -1]
-            start[surface.matern] = max(start[surface.matern], np.log(INDEX_SD))
+            start[surface.matern] = max(start[surface.matern], np.log(MODES.index_sd))
         else:
             start[surface.metric] = theta[before.metric]
     start[scales.cluster :] = theta[was.cluster :]

@@ -16,7 +16,7 @@ tau(x) = sd(x) f(x). In a canonical-link model a shift of the linear predictor m
 is where errors are small, as those rows weigh most.
 
 The last two lean on the prior of mu0 under confounding (Hahn, Murray and Carvalho, 2020, Bayesian Analysis 15(3), section 4), the first does
-not: they count as much only on very strong evidence, which is what ``LOG_ODDS`` says (Kass and Raftery, 1995, JASA 90(430), 2 log B > 10).
+not: they count as much only on very strong evidence, which is what ``MODEL_PRIORS.log_odds`` says (Kass and Raftery, 1995, JASA 90(430), 2 log B > 10).
 """
 
 from __future__ import annotations
@@ -30,10 +30,23 @@ import torch
 from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.gp.hyperparameters import Hyperparameters
 
-OUTCOME_RATE = 1.0  # of the exponential prior on the sds of a surface of outcomes, in units of 1 / sd(Y)
-EFFECT_SHAPE = 2.0  # of the gamma prior on the sd of the effect's Matern part: an effect that bends not at all is not what it begins at
-LOG_ODDS = -5.0  # before the data, of each form but the centred one
-SUM_LOG_ODDS = -3.0  # of an additive effect, which allows no interactions: strong evidence makes up for it
+
+@dataclass(frozen=True)
+class ModelPriors:
+    """Priors on surfaces, and odds of the outcome models before the data."""
+
+    # of the exponential prior on the sds of a surface of outcomes, in units of 1 / sd(Y)
+    outcome_rate: float = 1.0
+    # of the gamma prior on the sd of the effect's Matern part: an effect that bends not at all is not what it begins at
+    effect_shape: float = 2.0
+    # before the data, of each form but the centred one
+    log_odds: float = -5.0
+    # of an additive effect, which allows no interactions: strong evidence makes up for it
+    sum_log_odds: float = -3.0
+
+
+MODEL_PRIORS = ModelPriors()
+
 Name = Literal["centred", "baseline", "arms", "alone"]
 
 
@@ -82,8 +95,8 @@ class OutcomeModel:
     @property
     def log_odds(self) -> float:
         """Log prior odds against the centred form whose effect may bend as it likes."""
-        own = 0.0 if self.name in ("centred", "alone") else LOG_ODDS
-        return own + SUM_LOG_ODDS * self.additive
+        own = 0.0 if self.name in ("centred", "alone") else MODEL_PRIORS.log_odds
+        return own + MODEL_PRIORS.sum_log_odds * self.additive
 
     def loads(
         self, treatment: Array, propensity: Array, error_sd: torch.Tensor | None = None
@@ -127,10 +140,15 @@ class OutcomeModel:
 
 def outcome_models(effect_rate: float, binary: bool) -> list[OutcomeModel]:
     """Forms to choose among, the centred one first; the rate is that of the effect's own surface."""
-    own = (OUTCOME_RATE, effect_rate), (1.0, EFFECT_SHAPE)
+    own = (MODEL_PRIORS.outcome_rate, effect_rate), (1.0, MODEL_PRIORS.effect_shape)
     found = [OutcomeModel("centred", (0.0, 1.0), *own), OutcomeModel("baseline", (0.0, 1.0), *own)]
     return (
-        [*found, OutcomeModel("arms", (-1.0, 1.0), (OUTCOME_RATE, OUTCOME_RATE), (1.0, 1.0))]
+        [
+            *found,
+            OutcomeModel(
+                "arms", (-1.0, 1.0), (MODEL_PRIORS.outcome_rate, MODEL_PRIORS.outcome_rate), (1.0, 1.0)
+            ),
+        ]
         if binary
         else found
     )
@@ -146,4 +164,4 @@ def outcome_models_at_levels(effect_rate: float, two_values: bool) -> list[Outco
     return [replace(plain[0], relative=True), *([] if two_values else plain)]
 
 
-ALONE = OutcomeModel("alone", (1.0,), (OUTCOME_RATE,), (1.0,))
+ALONE = OutcomeModel("alone", (1.0,), (MODEL_PRIORS.outcome_rate,), (1.0,))

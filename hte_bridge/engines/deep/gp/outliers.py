@@ -9,7 +9,7 @@ would pass for their middle.)
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,11 +19,24 @@ from hte_bridge.engines.deep.gp.outcome_models import OutcomeModel
 from hte_bridge.engines.deep.gp.posterior import Component, Model, component
 from hte_bridge.engines.deep.gp.sample import Sample
 
-CENTRAL = 0.95  # share of the residuals whose sd says what is usual
-CENTRAL_SD = 0.8711  # of that share of a standard normal law
-FAR = 4.0  # usual sds, beyond which a unit counts as if it lay there
-OUTLYING = 6.0  # and where one lies beyond this; of normal errors one in 500 million does
-ROUNDS = 2  # the first fit may have followed single units, the second has been kept from it
+
+@dataclass(frozen=True)
+class OutlierRule:
+    """Which outcomes lie far out, and what they are weighed down to."""
+
+    # share of the residuals whose sd says what is usual
+    central_share: float = 0.95
+    # of that share of a standard normal law
+    central_sd: float = 0.8711
+    # usual sds, beyond which a unit counts as if it lay there
+    far: float = 4.0
+    # and where one lies beyond this; of normal errors one in 500 million does
+    outlying: float = 6.0
+    # the first fit may have followed single units, the second has been kept from it
+    rounds: int = 2
+
+
+OUTLIERS = OutlierRule()
 
 
 def usual_sd(residual: Array) -> float:
@@ -35,12 +48,12 @@ def usual_sd(residual: Array) -> float:
     >>> round(usual_sd(rng.normal(size=100_000)), 2)
     1.0
     """
-    low, high = np.quantile(residual, [(1 - CENTRAL) / 2, (1 + CENTRAL) / 2])
-    return float(residual[(residual >= low) & (residual <= high)].std()) / CENTRAL_SD
+    low, high = np.quantile(residual, [(1 - OUTLIERS.central_share) / 2, (1 + OUTLIERS.central_share) / 2])
+    return float(residual[(residual >= low) & (residual <= high)].std()) / OUTLIERS.central_sd
 
 
 def multiples(residual: Array) -> Array | None:
-    """Multiples (n,) of the errors' variance that bring residuals beyond ``FAR`` there; ``None`` where none lies beyond ``OUTLYING``.
+    """Multiples (n,) of the errors' variance that bring residuals beyond ``OUTLIERS.far`` there; ``None`` where none lies beyond ``OUTLIERS.outlying``.
 
     Examples
     --------
@@ -49,13 +62,13 @@ def multiples(residual: Array) -> Array | None:
     (True, 1)
     """
     distance = np.abs(residual) / max(usual_sd(residual), 1e-300)
-    if not distance.max() > OUTLYING:
+    if not distance.max() > OUTLIERS.outlying:
         return None
-    return np.asarray(np.maximum(1.0, (distance / FAR) ** 2))
+    return np.asarray(np.maximum(1.0, (distance / OUTLIERS.far) ** 2))
 
 
 def far_out(residual: Array, outcome: Array) -> int:
-    """How many residuals lie beyond ``FAR`` usual sds where one lies beyond ``OUTLYING``; none of an outcome with two values, which has no tails.
+    """How many residuals lie beyond ``OUTLIERS.far`` usual sds where one lies beyond ``OUTLIERS.outlying``; none of an outcome with two values, which has no tails.
 
     Examples
     --------
@@ -107,7 +120,7 @@ def outlying(
         From a sample to the same.
     """
     weighed = sample
-    for _ in range(ROUNDS):
+    for _ in range(OUTLIERS.rounds):
         form, theta = next(iter(begin.items()))
         fresh = weighed_down(sample, weighed.model(form), theta)
         if fresh is None:

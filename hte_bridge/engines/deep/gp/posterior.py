@@ -29,7 +29,18 @@ from hte_bridge.engines.deep.gp.standardise import Standardisation
 from hte_bridge.errors import DidNotConverge
 
 JITTER = 1e-8  # of the covariance's diagonal, where rounding left it indefinite
-MANY = 50_000  # new rows from which moments are found in single precision
+
+
+@dataclass(frozen=True)
+class PredictionRule:
+    """When prediction goes to single precision."""
+
+    # new rows from which moments are found in single precision
+    single_precision_rows: int = 50_000
+
+
+PREDICTION = PredictionRule()
+
 CHUNK = 528  # new rows at a time, so that memory does not grow with them and a chunk stays in the processor's cache
 TILE = 48  # chunks are filled up to a multiple: products of matrices round the columns of a last, partly filled tile differently
 
@@ -108,9 +119,9 @@ class KernelPosterior:
     def moments(self, covariates: Array) -> tuple[Array, Array]:
         """Mean and standard deviation of tau at the rows of ``covariates`` (m, q).
 
-        From ``MANY`` rows on in single precision (``fast_prediction.py``): intervals are then half a per cent longer at most, on average.
+        From ``PREDICTION.single_precision_rows`` rows on in single precision (``fast_prediction.py``): intervals are then half a per cent longer at most, on average.
         """
-        quick = len(covariates) >= MANY
+        quick = len(covariates) >= PREDICTION.single_precision_rows
         mix, chunks = self._quick() if quick else self._mix, self._chunks(covariates, 1 + quick)
         side_by_side = Parallel(backend="threading")  # by default one thread
         means, variances = zip(*side_by_side(delayed(mix)(x) for x in chunks), strict=True)

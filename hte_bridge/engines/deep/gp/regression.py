@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -21,12 +22,21 @@ from hte_bridge.engines.deep.nuisance.networks import Predict
 from hte_bridge.engines.deep.nuisance.standard import Standard
 from hte_bridge.study import Study
 
-KERNEL_ROWS = 1_500  # from here the kernel candidate costs more than it earns, and curves of one covariate each take its place
+
+@dataclass(frozen=True)
+class RegressionRule:
+    """When a Gaussian process is a candidate."""
+
+    # from here the kernel candidate costs more than it earns, and curves of one covariate each take its place
+    most_rows: int = 1_500
+
+
+REGRESSION = RegressionRule()
 
 
 def smooth_learners(study: Study) -> dict[str, Learner]:
     """With up to 1,500 rows a Gaussian process, with more an additive model."""
-    if study.n > KERNEL_ROWS:
+    if study.n > REGRESSION.most_rows:
         return {"additive": gam}
     return {"kernel": partial(kernel_learner, groups=groups_of(study))}
 

@@ -10,7 +10,7 @@ import torch
 
 from hte_bridge.arrays import Array, Codes
 from hte_bridge.engines.deep.gp.heteroskedastic import ErrorVariance, error_variance
-from hte_bridge.engines.deep.gp.modes import HOPELESS, Candidate, search
+from hte_bridge.engines.deep.gp.modes import MODES, Candidate, search
 from hte_bridge.engines.deep.gp.outcome_models import OutcomeModel
 from hte_bridge.engines.deep.gp.outliers import noise_shift, outlying, weighed_down
 from hte_bridge.engines.deep.gp.posterior import Component, Model, component
@@ -18,9 +18,20 @@ from hte_bridge.engines.deep.gp.sample import Sample
 from hte_bridge.engines.deep.options import Options
 from hte_bridge.study import Study
 
-FIRST_ROWS = 250  # on which the search for forms and scales begins
-ROUNDS = 2  # in which the errors' variances are fitted to what a model that knows of them leaves
-FOLD_TOLERANCE = 1e-5  # of a search that only begins another, or serves a point prediction
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """The model search on few rows."""
+
+    # on which the search for forms and scales begins
+    first_rows: int = 250
+    # in which the errors' variances are fitted to what a model that knows of them leaves
+    variance_rounds: int = 2
+    # of a search that only begins another, or serves a point prediction
+    tolerance: float = 1e-5
+
+
+SEARCH = SearchOptions()
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +107,7 @@ def model_search(samples: Sequence[Sample], options: Options, binary: bool) -> M
             sample, plain, begin, best = each, few, found, value
     errors = error_variance(plain, begin, plain.choices(options, binary), binary)
     if errors is not None:
-        for _ in range(0 if plain.events else ROUNDS):  # of events it follows from their mean
+        for _ in range(0 if plain.events else SEARCH.variance_rounds):  # of events it follows from their mean
             begin = first_search(errors.applied(plain), options, binary)
             errors = errors.again(plain, errors.applied(plain), begin)
         sample, plain = errors.applied(sample), errors.applied(plain)
@@ -115,9 +126,9 @@ def first_search(sample: Sample, options: Options, binary: bool) -> dict[Outcome
 
 def searched(sample: Sample, options: Options, binary: bool) -> tuple[float, dict[OutcomeModel, Array]]:
     """What ``first_search`` finds, and the log posterior of the best form."""
-    few = sample.thinned(FIRST_ROWS, options.seed)
+    few = sample.thinned(SEARCH.first_rows, options.seed)
     choices = sample.choices(options, binary)
-    found = search(few.rows, choices, FOLD_TOLERANCE)
-    trailing = HOPELESS * max(0.5, few.bare.n / sample.bare.n)
+    found = search(few.rows, choices, SEARCH.tolerance)
+    trailing = MODES.hopeless * max(0.5, few.bare.n / sample.bare.n)
     kept = {each.model.form: each.mode.theta for each in found if each.value > found[0].value - trailing}
     return found[0].value, kept

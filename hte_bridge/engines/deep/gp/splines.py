@@ -7,22 +7,35 @@ motion that leaves zero in both directions, with slope zero, beside the line. Of
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
-KNOTS = (0.5, 1.1, 1.9, 2.8)  # on either side of the mean, in standard deviations of the covariate
-PER_COVARIATE = 1 + 2 * len(KNOTS)
-SCALE = 3.2  # makes the spline's variance about one on average over a standard normal covariate: the plain one has E|x|^3 / 3
+
+@dataclass(frozen=True)
+class SplineRule:
+    """Knots and scale of the smoothing spline."""
+
+    # on either side of the mean, in standard deviations of the covariate
+    knots: tuple[float, ...] = (0.5, 1.1, 1.9, 2.8)
+    # makes the spline's variance about one on average over a standard normal covariate: the plain one has E|x|^3 / 3
+    scale: float = 3.2
+
+
+SPLINE = SplineRule()
+
+PER_COVARIATE = 1 + 2 * len(SPLINE.knots)
 
 
 def beyond(x: torch.Tensor, knots: torch.Tensor) -> torch.Tensor:
     """Covariance (..., k) of the process at x (...) with itself at ``knots`` (k,) above zero; none where x is below zero."""
     low, high = torch.minimum(x[..., None], knots).clamp(min=0.0), torch.maximum(x[..., None], knots)
-    return low.square() * (3.0 * high - low) / SCALE
+    return low.square() * (3.0 * high - low) / SPLINE.scale
 
 
 def whitened() -> tuple[torch.Tensor, torch.Tensor]:
     """The knots (k,), and the matrix (k, k) that makes independent functions of the covariances with them."""
-    knots = torch.tensor(KNOTS, dtype=torch.float64)
+    knots = torch.tensor(SPLINE.knots, dtype=torch.float64)
     root = torch.linalg.cholesky(beyond(knots, knots))
     return knots, torch.linalg.inv(root).T
 
@@ -51,5 +64,5 @@ def slopes(x: torch.Tensor) -> torch.Tensor:
     """Derivatives (n, p, ``PER_COVARIATE``) of the functions by their own covariate."""
     at, whiten = AT.to(x), WHITEN.to(x)
     lows = [torch.minimum(side[..., None], at).clamp(min=0.0) for side in (x, -x)]
-    right, left = (3.0 * low * (2.0 * at - low) / SCALE @ whiten for low in lows)
+    right, left = (3.0 * low * (2.0 * at - low) / SPLINE.scale @ whiten for low in lows)
     return torch.cat([torch.ones_like(x)[..., None], right, -left], -1)

@@ -11,7 +11,16 @@ import torch
 
 from hte_bridge.arrays import Array, Codes
 
-FARTHEST = 3.0  # sds of a covariate, beyond which the errors' variance stays as it is there
+
+@dataclass(frozen=True)
+class VarianceRange:
+    """How far the errors' variance follows a covariate."""
+
+    # sds of a covariate, beyond which the errors' variance stays as it is there
+    farthest: float = 3.0
+
+
+RANGE = VarianceRange()
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +44,7 @@ class VarianceFunction:
     def sd(self, x: torch.Tensor) -> torch.Tensor:
         """At standardised covariates x (m, q): (m,)."""
         line = torch.as_tensor(self.line, device=x.device)
-        along = line[0] + x.double().clamp(-FARTHEST, FARTHEST) @ line[1:]
+        along = line[0] + x.double().clamp(-RANGE.farthest, RANGE.farthest) @ line[1:]
         if self.events:
             along = torch.nn.functional.logsigmoid(along) + torch.nn.functional.logsigmoid(-along)
         return self.scale * torch.exp(0.5 * along)

@@ -7,6 +7,7 @@ Each covariate has a variance of its own, so that those that do not matter cost 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,20 +17,31 @@ from hte_bridge.engines.deep.basis.variance_components import variance_component
 from hte_bridge.engines.deep.nuisance.networks import Predict
 from hte_bridge.engines.deep.nuisance.standard import Standard
 
-BINS = 12  # of a covariate with many values
-MOST_WORK = 3e11  # steps of arithmetic above which bins are fewer: some ten seconds on one core
+
+@dataclass(frozen=True)
+class CurveOptions:
+    """How fine curves of one covariate are."""
+
+    # of a covariate with many values
+    bins: int = 12
+    # steps of arithmetic above which bins are fewer: some ten seconds on one core
+    most_work: float = 3e11
+
+
+CURVES = CurveOptions()
+
 CHUNK = 8_192  # rows at a time, so that memory does not grow with them
 
 
 def bins(n: int, p: int) -> int:
-    """Bins of each of p covariates for which n rows take no more than ``MOST_WORK``; two at least, less would be a line.
+    """Bins of each of p covariates for which n rows take no more than ``CURVES.most_work``; two at least, less would be a line.
 
     Examples
     --------
     >>> bins(5_000, 10), bins(1_000_000, 60)
     (12, 8)
     """
-    return int(np.clip(np.sqrt(MOST_WORK / n) / p - 1, 2, BINS))
+    return int(np.clip(np.sqrt(CURVES.most_work / n) / p - 1, 2, CURVES.bins))
 
 
 def gam(x: Array, y: Array, weight: Array, seed: int, before: Mapping[str, Predict]) -> Predict:

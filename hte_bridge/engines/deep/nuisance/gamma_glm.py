@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from hte_bridge.arrays import Array
 
-SCORING_STEPS = 25
+
+@dataclass(frozen=True)
+class ScoringOptions:
+    """Scoring steps of the gamma regression."""
+
+    # at most; it ends sooner where no coefficient moves by 1e-8
+    most_steps: int = 25
+
+
+SCORING = ScoringOptions()
 
 
 def log_linear(x: Array, y: Array, weight: Array) -> Array:
@@ -25,7 +36,7 @@ def log_linear(x: Array, y: Array, weight: Array) -> Array:
     mean = float(np.average(y, weights=weight))
     coefficient = np.zeros(x.shape[1])
     coefficient[0] = np.log(max(mean, 1e-300))
-    for _ in range(SCORING_STEPS):
+    for _ in range(SCORING.most_steps):
         fitted = np.exp(np.clip(x @ coefficient, -30, 30))
         step = np.linalg.solve(gram, x.T @ (weight * (y / fitted - 1)))
         coefficient += step * min(1.0, 2.0 / max(float(np.abs(step).max()), 1e-12))

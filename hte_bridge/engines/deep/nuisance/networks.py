@@ -20,8 +20,19 @@ from hte_bridge.errors import DidNotConverge, InvalidOption
 
 Predict = Callable[[Array], Array]
 Scale = Literal["mean", "probability"]
-LARGE = 20_000  # rows from which one penalty is used for the logistic model instead of a search
-RESTARTS = 3
+
+
+@dataclass(frozen=True)
+class TrainingRule:
+    """What networks and lines share whatever the options."""
+
+    # rows from which one penalty is used for the logistic model instead of a search
+    one_penalty_rows: int = 20_000
+    # seeds tried where a loss is not finite
+    restarts: int = 3
+
+
+TRAINING = TrainingRule()
 
 
 @dataclass(frozen=True)
@@ -93,8 +104,8 @@ def linear_coefficients(x: Array, y: Array, weight: Array, scale: Scale) -> tupl
     if scale == "mean":
         ridge = RidgeCV(alphas=np.logspace(-2, 4, 13)).fit(x, y, sample_weight=weight)
         return np.asarray(ridge.coef_, dtype=np.float64), float(ridge.intercept_)
-    if min(y.sum(), len(y) - y.sum()) < 10 or len(y) > LARGE:
-        logit = LogisticRegression(C=0.1 if len(y) <= LARGE else 1.0, max_iter=500)
+    if min(y.sum(), len(y) - y.sum()) < 10 or len(y) > TRAINING.one_penalty_rows:
+        logit = LogisticRegression(C=0.1 if len(y) <= TRAINING.one_penalty_rows else 1.0, max_iter=500)
     else:
         grid = {"C": np.logspace(-3, 1, 7)}
         logit = GridSearchCV(LogisticRegression(max_iter=500), grid, scoring="neg_brier_score", cv=5)
@@ -184,12 +195,12 @@ def _train(
     options: NetOptions,
     device: str,
 ) -> LinearPlusNet:
-    for restart in range(RESTARTS):
+    for restart in range(TRAINING.restarts):
         model = _train_once(x, y, weight, scale, warm, seed + 104_729 * restart, options, device)
         if model is not None:
             return model
     raise DidNotConverge(
-        f"A network's loss must stay finite. It was not from {RESTARTS} seeds on {len(x):,} rows. "
+        f"A network's loss must stay finite. It was not from {TRAINING.restarts} seeds on {len(x):,} rows. "
         "Lower the learning rate, or rescale covariates with extreme values."
     )
 

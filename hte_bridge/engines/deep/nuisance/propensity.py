@@ -23,8 +23,19 @@ from hte_bridge.engines.deep.store.checkpoint import NOWHERE, Checkpoint, Format
 from hte_bridge.study import Folds, Study
 
 Smooth = Callable[[Study], dict[str, Learner]]
-LOWEST_PROPENSITY = 0.01
-MOST_PARTS = 5  # of the rows, each left out beside a fold: with many folds fits would go with the square of their number
+
+
+@dataclass(frozen=True)
+class PropensityRule:
+    """How far a propensity may go, and how many parts are left out beside a fold."""
+
+    # a propensity is kept within this and one minus it: lower trades variance for bias at thin overlap
+    lowest: float = 0.01
+    # of the rows, each left out beside a fold: with many folds fits would go with the square of their number
+    most_parts: int = 5
+
+
+PROPENSITY = PropensityRule()
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +96,7 @@ def halves(study: Study, folds: Folds) -> Codes:
 
 def parts_of(study: Study, folds: Folds) -> Codes:
     """Code (n,) of the part of each unit that is left out beside a fold: its fold or, of two, a half of it."""
-    return folds.fold % MOST_PARTS if folds.n_folds > 2 else halves(study, folds)
+    return folds.fold % PROPENSITY.most_parts if folds.n_folds > 2 else halves(study, folds)
 
 
 def centre_treatment(
@@ -139,8 +150,8 @@ def centre_treatment(
     notes: tuple[str, ...] = (verdict,) if verdict else ()
     mean = fit.prediction
     if study.binary:
-        mean = np.clip(mean, LOWEST_PROPENSITY, 1 - LOWEST_PROPENSITY)
-        without = None if without is None else np.clip(without, LOWEST_PROPENSITY, 1 - LOWEST_PROPENSITY)
+        mean = np.clip(mean, PROPENSITY.lowest, 1 - PROPENSITY.lowest)
+        without = None if without is None else np.clip(without, PROPENSITY.lowest, 1 - PROPENSITY.lowest)
         outside = int((mean != fit.prediction).sum())
         if outside:
             notes += (

@@ -14,9 +14,21 @@ from scipy import linalg
 
 from hte_bridge.arrays import Array, Codes
 
-NOISE_TO_SIGNAL = (0.1, 0.4, 1.6)  # variance of the error over that of all products together: the candidates
-LIGHT = 1.0  # penalty of a covariate itself, in rows
-MOST_WORK = 1e12  # steps of arithmetic above which they are left out: two minutes on one core, a gigabyte for each fold at a time
+
+@dataclass(frozen=True)
+class RidgeRule:
+    """Penalties of the regression on squares and products, and when it is left out."""
+
+    # variance of the error over that of all products together: the candidates
+    noise_to_signal: tuple[float, ...] = (0.1, 0.4, 1.6)
+    # penalty of a covariate itself, in rows
+    linear_penalty: float = 1.0
+    # steps of arithmetic above which they are left out: two minutes on one core, a gigabyte for each fold at a time
+    most_work: float = 1e12
+
+
+RIDGE = RidgeRule()
+
 CHUNK = 1_000  # rows whose terms are in memory at once
 
 
@@ -57,7 +69,7 @@ class QuadraticRidge:
     def of(cls, x: Array, weight: Array) -> QuadraticRidge | None:
         """From covariates (n, q); ``None`` where there are too many rows and terms for the time it takes."""
         n, q = x.shape
-        if work(n, q) > MOST_WORK:
+        if work(n, q) > RIDGE.most_work:
             return None
         spread = x.std(axis=0)
         z = (x - x.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
@@ -76,11 +88,11 @@ class QuadraticRidge:
             moment += f.T @ (self.weight[rows, None] * targets[rows])
         q, number = self.z.shape[1], len(gram)
         size = np.diagonal(gram) / gram[0, 0]  # penalties in units of each term's mean square
-        found = np.empty((targets.shape[1], len(test), len(NOISE_TO_SIGNAL)))
-        coefficients = np.empty((len(NOISE_TO_SIGNAL), number, targets.shape[1]))
-        for k, ratio in enumerate(NOISE_TO_SIGNAL):
+        found = np.empty((targets.shape[1], len(test), len(RIDGE.noise_to_signal)))
+        coefficients = np.empty((len(RIDGE.noise_to_signal), number, targets.shape[1]))
+        for k, ratio in enumerate(RIDGE.noise_to_signal):
             penalty = np.full(number, ratio * (number - 1 - q))
-            penalty[: 1 + q] = LIGHT
+            penalty[: 1 + q] = RIDGE.linear_penalty
             penalty[0] = 0.0
             penalised = gram.copy()
             penalised[np.diag_indices(number)] += penalty * np.maximum(size, 1e-12)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,19 @@ from hte_bridge.engine import HeldOut
 from hte_bridge.engines.deep.nuisance.networks import linear
 from hte_bridge.study import Folds, Study
 
-THIN_OVERLAP = 0.05  # of propensities nearer to 0 or 1 than this the estimate lives on few comparisons
-FEW_DRAWS = 3.0
+
+@dataclass(frozen=True)
+class ReadingRule:
+    """From where on a reading warns."""
+
+    # of propensities nearer to 0 or 1 than this the estimate lives on few comparisons
+    thin_overlap: float = 0.05
+    # effective draws below which a reading says so
+    few_draws: float = 3.0
+
+
+READING = ReadingRule()
+
 Line = tuple[str, float, str]
 ACCOUNTS = {
     "centred": "outcome mean, and an effect of the centred treatment (Robinson)",
@@ -95,7 +107,7 @@ def overlap(study: Study, heldout: HeldOut) -> list[Line]:
     if not study.binary or study.fixed_effects.shape[1]:
         return []
     nearest = np.minimum(heldout.propensity, 1 - heldout.propensity)
-    share = float((nearest < THIN_OVERLAP).mean())
+    share = float((nearest < READING.thin_overlap).mean())
     reading = (
         "overlap is good"
         if share < 0.02
@@ -111,7 +123,7 @@ def mixture(info: Mapping[str, Any]) -> list[Line]:
         return []
     reading = (
         "enough scales carry the mixture"
-        if draws >= FEW_DRAWS
+        if draws >= READING.few_draws
         else "few scales carry the mixture: raise `draws`"
     )
     noise = float(info["noise_sd"])

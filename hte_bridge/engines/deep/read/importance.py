@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from hte_bridge.arrays import Array
-from hte_bridge.engines.deep.basis.interactions import STEP
+from hte_bridge.engines.deep.basis.interactions import INTERACTIONS
 from hte_bridge.engines.deep.result import Posterior
 from hte_bridge.study import Study
 
-POINTS = 50  # units at which the effect is moved
+
+@dataclass(frozen=True)
+class ImportanceOptions:
+    """Where the effect is moved."""
+
+    # units at which the effect is moved
+    points: int = 50
+
+
+IMPORTANCE = ImportanceOptions()
 
 
 def covariate_importance(posterior: Posterior, study: Study, seed: int) -> tuple[Array, Array]:
@@ -31,14 +42,14 @@ def covariate_importance(posterior: Posterior, study: Study, seed: int) -> tuple
     importance, std_error : array (q,)
         In units of the outcome, for each filled covariate.
     """
-    chosen = np.random.default_rng(seed).permutation(study.n)[:POINTS]
+    chosen = np.random.default_rng(seed).permutation(study.n)[: IMPORTANCE.points]
     x = study.filled[np.sort(chosen)]
     spread = study.filled.std(axis=0)
     half = 0.5 * np.eye(len(x))
     difference = np.hstack([half, -half])
     found = np.zeros((2, x.shape[1]))
     for j in range(x.shape[1]):
-        move = STEP * spread[j] * (np.arange(x.shape[1]) == j)
+        move = INTERACTIONS.step * spread[j] * (np.arange(x.shape[1]) == j)
         mean, covariance = posterior.average(np.vstack([x + move, x - move]), difference)
         found[:, j] = np.sqrt(np.mean(mean**2)), np.sqrt(max(float(np.mean(np.diag(covariance))), 0.0))
     # a covariate that the effect does not see moves its last digits alone
