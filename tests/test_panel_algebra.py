@@ -18,7 +18,8 @@ from hte_bridge.engines.deep.basis.cluster import cluster_sandwich, cluster_scor
 from hte_bridge.engines.deep.basis.data import Rows, SlopeGroups, constant_columns, unique_rows
 from hte_bridge.engines.deep.basis.features import Basis, Block, frequencies, knots, ramps
 from hte_bridge.engines.deep.basis.normal_equations import eliminate, normal_equations, total
-from hte_bridge.engines.deep.basis.variance_components import scale_uncertainty, variance_components
+from hte_bridge.engines.deep.basis.regression import Regression
+from hte_bridge.engines.deep.basis.variance_components import Problem, scale_uncertainty, variance_components
 from hte_bridge.engines.deep.store.linear_algebra import eigen
 from tests.helpers.marginal import log_marginal, solve
 
@@ -136,7 +137,7 @@ def test_fixed_point_is_a_stationary_point_of_the_evidence():
     owner = np.repeat([0, 1, 2], [1, 20, 19])
     truth = np.concatenate([[2.0], 0.5 * rng.normal(size=20), np.zeros(19)])
     y = z @ truth + 0.6 * rng.normal(size=2_000)
-    layer = variance_components(z.T @ z, z.T @ y, float(y @ y), 2_000, owner, (0,), max_steps=400)
+    layer = variance_components(Problem(z.T @ z, z.T @ y, float(y @ y), 2_000, owner, (0,)), max_steps=400)
 
     def height(scale, noise):
         prior = np.where(owner == 0, 1e6, np.where(owner == 1, layer.variance[1] * scale, 1e-9))
@@ -319,9 +320,8 @@ def covered(seed, noise_alone):
     system = eliminate(
         normal_equations(rows, basis, np.zeros(basis.size, dtype=bool)), (20, 20), np.arange(basis.size)
     )
-    layer = variance_components(
-        system.gram, system.target[:, 0], system.second[0, 0], system.freedom, basis.owner, (0,)
-    )
+    made = SimpleNamespace(rows=rows, basis=basis, drift=np.zeros(basis.size, dtype=bool), device="cpu")
+    layer = Regression(made, system, np.arange(basis.size), basis.owner).fit()
     f = basis.features(points).astype(np.float64)[:, layer.live]
     covariance = layer.covariance
     if noise_alone:
@@ -354,14 +354,13 @@ def test_cluster_sums_find_shocks_and_leave_independent_errors():
         blocks = [Block("constant", "constant", ()), Block("linear", "linear", (0, 1))]
         basis = Basis.fit(blocks, points, np.zeros(2), np.ones(2))
         system = eliminate(normal_equations(rows, basis, np.zeros(3, dtype=bool)), (10,), np.arange(3))
-        layer = variance_components(
-            system.gram, system.target[:, 0], system.second[0, 0], system.freedom, basis.owner, (0,)
-        )
+        made = SimpleNamespace(rows=rows, basis=basis, drift=np.zeros(3, dtype=bool), device="cpu")
+        model = Regression(made, system, np.arange(3), basis.owner)
+        layer = model.fit()
         found = system.project_target[:, 0] - system.project @ layer.mean
         beta = basis.features(points).astype(np.float64) @ layer.mean
         residual = y - t * beta[cluster] - found[codes[:, 0]]
-        made = SimpleNamespace(rows=rows, basis=basis, drift=np.zeros(3, dtype=bool))
-        scores = cluster_scores(made, system, layer, np.arange(3), residual, cluster, False)
+        scores = cluster_scores(model, layer, residual, cluster)
         robust = cluster_sandwich(system, layer, scores, np.ones(len(layer.live), dtype=bool))
         assert low - 0.1 <= robust.ratio < high  # 10 rows a cluster: up to 1 + 9 * intra-cluster share of 1/2
         assert np.linalg.eigvalsh(robust.covariance).min() > 0

@@ -14,7 +14,7 @@ from hte_bridge.engines.deep.basis.data import Rows
 from hte_bridge.engines.deep.basis.features import Basis, Block
 from hte_bridge.engines.deep.basis.normal_equations import eliminate, normal_equations
 from hte_bridge.engines.deep.basis.recovered_effects import design_effect
-from hte_bridge.engines.deep.basis.variance_components import variance_components
+from hte_bridge.engines.deep.basis.regression import Regression
 from hte_bridge.simulate.panel import adoption
 
 OPTIONS = {"seed": 1, "n_folds": 3, "epochs": 15}
@@ -128,14 +128,13 @@ def test_residuals_of_a_cluster_are_those_from_a_model_of_the_others():
     drift = np.array([False, True, True])
     columns, owner = np.arange(5), np.array([0, 1, 1, 2, 2])
     system = eliminate(normal_equations(rows, basis, drift), (5,), columns)
-    layer = variance_components(
-        system.gram, system.target[:, 0], system.second[0, 0], system.freedom, owner, (0,)
-    )
-    made = SimpleNamespace(rows=rows, basis=basis, drift=drift)
+    made = SimpleNamespace(rows=rows, basis=basis, drift=drift, device="cpu")
+    model = Regression(made, system, columns, owner)
+    layer = model.fit()
     f = basis.features(points).astype(float)
     net = np.column_stack([f * t[:, None], f[:, drift]]) - rows.dummies() @ system.project
     outcome = y - rows.dummies() @ system.project_target[:, 0]
-    found = leave_cluster_out(made, system, layer, columns, outcome - net @ layer.mean, cluster)
+    found = leave_cluster_out(model, layer, outcome - net @ layer.mean, cluster)
     precision = np.linalg.inv(layer.covariance) - system.gram / layer.noise
     for k in range(8):
         rest = cluster != k

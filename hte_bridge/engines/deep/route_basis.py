@@ -11,7 +11,7 @@ from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.basis.centring import Moved
 from hte_bridge.engines.deep.basis.data import Rows
 from hte_bridge.engines.deep.basis.design import Design, design
-from hte_bridge.engines.deep.basis.mixed_model import fit_mixed_model
+from hte_bridge.engines.deep.basis.mixed_model import Asked, fit_mixed_model
 from hte_bridge.engines.deep.gp.regression import smooth_learners
 from hte_bridge.engines.deep.gp.sample import Sample
 from hte_bridge.engines.deep.gp.search import model_search
@@ -147,11 +147,17 @@ def fit_basis(study: Study, folds: Folds, options: Options, centred_on: Treatmen
     made = design(study, folds, options, moved, checkpoint, beside_constant(study, folds, treatment), without)
     precision, errors, level = row_precision(study, treatment, options)
     trained = time.perf_counter() - began - centred
-    unseen = rows_without(study, folds, made, treatment) if twice else None
-    part = parts_of(study, folds)
-    fitted = fit_mixed_model(
-        study, made, False, options.n_jobs, checkpoint, precision, level, unseen, part, shift.unit
+    asked = Asked(
+        moving=False,
+        n_jobs=options.n_jobs,
+        checkpoint=checkpoint,
+        unit=shift.unit,
+        precision=precision,
+        level=level,
+        unseen=rows_without(study, folds, made, treatment) if twice else None,
+        part=parts_of(study, folds),
     )
+    fitted = fit_mixed_model(study, made, asked)
     heldout = replace(fitted.heldout, propensity=treatment.mean, treatment_variance=treatment.variance)
     seconds = {"treatment": round(centred, 2), "networks": round(trained, 2)} | fitted.info["seconds"]
     errors += RELATIVE * (fitted.surface.level is not None)

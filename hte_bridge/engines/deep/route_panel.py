@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from hte_bridge.engines.deep.basis.centring import Moved
 from hte_bridge.engines.deep.basis.design import design
-from hte_bridge.engines.deep.basis.mixed_model import fit_mixed_model
+from hte_bridge.engines.deep.basis.mixed_model import Asked, fit_mixed_model
 from hte_bridge.engines.deep.options import Options
 from hte_bridge.engines.deep.result import Branch, FullFit
 from hte_bridge.engines.deep.store.checkpoint import Checkpoint
@@ -39,9 +39,8 @@ def fit_panel(study: Study, folds: Folds, options: Options) -> Branch:
     study = moved.study(study)
     made = design(study, folds, options, study.treatment, checkpoint)
     trained = time.perf_counter() - began
-    fitted = fit_mixed_model(
-        study, made, moving=True, n_jobs=options.n_jobs, checkpoint=checkpoint, unit=moved.unit
-    )
+    asked = Asked(moving=True, n_jobs=options.n_jobs, checkpoint=checkpoint, unit=moved.unit)
+    fitted = fit_mixed_model(study, made, asked)
     info = fitted.info | {"seconds": {"networks": round(trained, 2)} | fitted.info["seconds"]}
     heldout = replace(moved.back(fitted.heldout), lost=lost_to_effects(study, folds))
     whole = FullFit(

@@ -9,17 +9,11 @@ import numpy.typing as npt
 from scipy import sparse
 
 from hte_bridge.arrays import Array, Codes
-from hte_bridge.engines.deep.basis.design import Design
 from hte_bridge.engines.deep.basis.normal_equations import System
+from hte_bridge.engines.deep.basis.regression import Regression
 from hte_bridge.engines.deep.basis.residual import CHUNK_POINTS
 from hte_bridge.engines.deep.basis.variance_components import LastLayer
 from hte_bridge.lost import nested
-
-
-def of_effect(made: Design, layer: LastLayer, columns: Codes) -> npt.NDArray[np.bool_]:
-    """Which live columns (live,) belong to tau."""
-    live = layer.live
-    return (live >= len(columns)) | (columns[np.minimum(live, len(columns) - 1)] < made.basis.size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,16 +31,9 @@ class ClusterSandwich:
     ratio: float
 
 
-def cluster_scores(
-    made: Design,
-    system: System,
-    layer: LastLayer,
-    columns: Codes,
-    residual: Array,
-    cluster: Codes,
-    slopes: bool,
-) -> Array:
+def cluster_scores(model: Regression, layer: LastLayer, residual: Array, cluster: Codes) -> Array:
     """Sums (C, live) by cluster of the live columns, net of the effects, times the residual."""
+    made, system, columns = model.made, model.system, model.columns
     rows, width = made.rows, made.basis.size
     count = int(cluster.max()) + 1
     error = rows.weight * residual
@@ -65,7 +52,7 @@ def cluster_scores(
         out[:, tau_at] += by_t[:, here] @ f[:, in_tau]
         out[:, mu_at] += by_one[:, here] @ f[:, drifting]
     pick = sparse.csr_array((error, (cluster, np.arange(rows.n))), shape=(count, rows.n))
-    if slopes:
+    if model.slopes:
         own = pick @ (sparse.diags_array(rows.treatment) @ rows.slopes())
         out[:, len(feature) :] = own[:, layer.live[len(feature) :] - len(columns)].toarray()
     return np.asarray(out - (pick @ rows.dummies()) @ system.project[:, layer.live])

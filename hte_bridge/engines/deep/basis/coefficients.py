@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hte_bridge.arrays import Array, Codes
-from hte_bridge.engines.deep.basis.cluster import cluster_sandwich, cluster_scores, of_effect, within_clusters
+from hte_bridge.arrays import Array
+from hte_bridge.engines.deep.basis.cluster import cluster_sandwich, cluster_scores, within_clusters
 from hte_bridge.engines.deep.basis.design import Design
 from hte_bridge.engines.deep.basis.normal_equations import NormalEquations
 from hte_bridge.engines.deep.basis.posterior import EffectPosterior
 from hte_bridge.engines.deep.basis.recovered_effects import recover
+from hte_bridge.engines.deep.basis.regression import Regression
 from hte_bridge.engines.deep.basis.solve import Solved
 from hte_bridge.engines.deep.basis.variance_components import LastLayer, scale_uncertainty
 from hte_bridge.engines.deep.store.linear_algebra import eigen
@@ -35,21 +36,22 @@ def posterior(
     study: Study, made: Design, whole: NormalEquations, solved: Solved
 ) -> tuple[EffectPosterior, float]:
     """Surface with the nugget, cluster-robust where clusters were named, and the recovered effects."""
-    system, layer, columns = solved.system, solved.layer, solved.columns
+    model, layer = solved.model, solved.layer
+    system = model.system
     covariance, inflation = layer.covariance, 1.0
     live = layer.live
-    is_tau = of_effect(made, layer, columns)
+    is_tau = model.of_effect(layer)
     if study.clustered:
         residual = within_clusters(system, layer, made.rows.effects, study.cluster) * solved.residual
-        scores = cluster_scores(made, system, layer, columns, residual, study.cluster, solved.slopes)
+        scores = cluster_scores(model, layer, residual, study.cluster)
         robust = cluster_sandwich(system, layer, scores, is_tau)
         covariance, inflation = robust.covariance, layer.temper * max(robust.ratio, 1.0)
     elif study.weighted:
         inflation = float((made.rows.weight**2).mean())  # Kish (1965): the design effect of unequal weights
         independent = covariance @ (system.gram[np.ix_(live, live)] / layer.noise) @ covariance
         covariance = covariance + (inflation - 1) * independent
-    covariance = covariance + scale_uncertainty(layer, solved.owner, (0,), made.device)
-    surface = surface_of(made, layer, columns, solved.owner, covariance, solved.slopes)
+    covariance = covariance + scale_uncertainty(layer, model.owner, (0,), made.device)
+    surface = surface_of(model, layer, covariance)
     cluster = study.cluster if study.clustered else None
     recovered = recover(made, whole, solved, covariance, is_tau, cluster, inflation)
     return replace(surface, nugget=solved.nugget + reserve(made, solved), recovered=recovered), inflation
@@ -61,9 +63,10 @@ def reserve(made: Design, solved: Solved) -> float:
     The likelihood of a small variance is flat: it cannot tell none from half a degree of freedom. A block set aside
     has variance zero at the mode, and this much on average.
     """
-    inside = solved.columns < made.basis.size
-    size = np.bincount(solved.owner, weights=solved.system.gram.diagonal())
-    blocks = np.unique(solved.owner[: len(solved.columns)][inside])
+    model = solved.model
+    inside = model.columns < made.basis.size
+    size = np.bincount(model.owner, weights=model.system.gram.diagonal())
+    blocks = np.unique(model.owner[: len(model.columns)][inside])
     gone = [
         k
         for k in blocks
@@ -72,22 +75,9 @@ def reserve(made: Design, solved: Solved) -> float:
     return float(sum(RESERVE.degrees_of_freedom * solved.layer.noise / size[k] for k in gone))
 
 
-def surface_of(
-    made: Design, layer: LastLayer, columns: Codes, owner: Codes, covariance: Array, slopes: bool
-) -> EffectPosterior:
-    """Keep the blocks of tau that are live, their coefficients, and a root of their covariance.
-
-    Parameters
-    ----------
-    made : Design
-    layer : LastLayer
-    columns, owner : array
-        Of ``Design.columns`` and ``Design.owner``.
-    covariance : array (live, live)
-        Of the live coefficients.
-    slopes : bool
-        Whether slopes were in the model.
-    """
+def surface_of(model: Regression, layer: LastLayer, covariance: Array) -> EffectPosterior:
+    """Keep the blocks of tau that are live, their coefficients, and a root of their covariance (live, live)."""
+    made, columns, owner, slopes = model.made, model.columns, model.owner, model.slopes
     width, narrow = made.basis.size, int(made.drift.sum())
     everywhere = np.concatenate([columns, width + narrow + np.arange(len(owner) - len(columns))])
     position = everywhere[layer.live]

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from hte_bridge.arrays import Array, Codes
-from hte_bridge.engines.deep.basis.cluster import cluster_sandwich, cluster_scores, of_effect, within_clusters
-from hte_bridge.engines.deep.basis.design import Design
-from hte_bridge.engines.deep.basis.normal_equations import System
+from hte_bridge.engines.deep.basis.cluster import cluster_sandwich, cluster_scores, within_clusters
+from hte_bridge.engines.deep.basis.regression import Regression
 from hte_bridge.engines.deep.basis.residual import CHUNK_POINTS, residuals
-from hte_bridge.engines.deep.basis.variance_components import LastLayer, variance_components
+from hte_bridge.engines.deep.basis.variance_components import LastLayer
 from hte_bridge.engines.deep.store.linear_algebra import eigen
 
 
@@ -44,12 +43,8 @@ class Tried:
 
 
 def composite_likelihood(
-    made: Design,
-    system: System,
-    columns: Codes,
-    owner: Codes,
+    model: Regression,
     *,
-    slopes: bool = False,
     cluster: Codes | None = None,
     temper: float = 1.0,
     max_steps: int | None = None,
@@ -68,114 +63,82 @@ def composite_likelihood(
 
     Parameters
     ----------
-    made : Design
-        Whose rows are those of ``system``.
-    system : System
-    columns, owner : array
-        Of ``Design.columns`` and ``Design.owner``.
-    slopes : bool
-        Whether slopes are in the model; only without ``cluster``.
+    model : Regression
+        Without slopes, where there are clusters.
     cluster : array (n,), optional
         Codes; without, the temper stays what it is.
     temper : float
         Where it begins.
     max_steps : int, optional
     """
-
-    def at(power: float) -> Tried:
-        return one_fit(made, system, columns, owner, slopes, power, max_steps)
-
     if cluster is None:
-        only = at(temper)
+        only = one_fit(model, temper, max_steps)
         return only.layer, only.scale * only.residual
-    best = at(temper)
+    best = one_fit(model, temper, max_steps)
     for _ in range(COMPOSITE.rounds):
-        scale = best.scale * within_clusters(system, best.layer, made.rows.effects, cluster)
-        ratio = design_ratio(made, system, best.layer, columns, scale * best.residual, cluster)
+        scale = best.scale * within_clusters(model.system, best.layer, model.made.rows.effects, cluster)
+        ratio = design_ratio(model, best.layer, scale * best.residual, cluster)
         if ratio < COMPOSITE.grown:
             break
-        best = at(best.layer.temper * ratio)
-    if made.rows.n * len(best.layer.live) ** 2 <= COMPOSITE.most_work:
-        best = unhidden(made, system, columns, owner, cluster, best, max_steps)
+        best = one_fit(model, best.layer.temper * ratio, max_steps)
+    if model.made.rows.n * len(best.layer.live) ** 2 <= COMPOSITE.most_work:
+        best = unhidden(model, cluster, best, max_steps)
     return best.layer, best.scale * best.residual
 
 
-def unhidden(
-    made: Design,
-    system: System,
-    columns: Codes,
-    owner: Codes,
-    cluster: Codes,
-    first: Tried,
-    max_steps: int | None,
-) -> Tried:
+def unhidden(model: Regression, cluster: Codes, first: Tried, max_steps: int | None) -> Tried:
     """The fit found from below if it predicts clusters left out clearly better than lines, and than the fit found from the lines' design effect."""
-    weight = made.rows.weight
-
-    def judged(fit: Tried, own: System, its: Codes) -> tuple[float, float]:
-        """Squared error in clusters left out, and the design effect that their residuals show."""
-        others = leave_cluster_out(made, own, fit.layer, its, fit.residual, cluster)
-        ratio = design_ratio(made, own, fit.layer, its, others, cluster)
-        return float(weight @ others**2), max(fit.layer.temper * ratio, 1.0)
-
-    lines = simplest(made, columns)
-    few, numbered = narrowed(system, lines), np.unique(owner[lines], return_inverse=True)[1].reshape(-1)
-    simple = one_fit(made, few, columns[lines], numbered, False, 1.0, max_steps)
-    of_lines, temper = judged(simple, few, columns[lines])
-    loss = judged(first, system, columns)[0]
+    lines = model.lines
+    of_lines, temper = judged(lines, one_fit(lines, 1.0, max_steps), cluster)
+    loss, _ = judged(model, first, cluster)
     if loss < COMPOSITE.clearly_better * of_lines:
         return first
+    cautious, its_loss = from_above(model, cluster, temper, max_steps)
+    return first if loss < COMPOSITE.clearly_better * its_loss else cautious
+
+
+def from_above(
+    model: Regression, cluster: Codes, temper: float, max_steps: int | None
+) -> tuple[Tried, float]:
+    """The fit whose design effect is that of clusters left out, sought from a large one; and its squared error in them."""
     for _ in range(COMPOSITE.rounds):
-        other = one_fit(made, system, columns, owner, False, temper, max_steps)
-        its_loss, found = judged(other, system, columns)
-        if max(found / temper, temper / found) < COMPOSITE.grown:
+        found = one_fit(model, temper, max_steps)
+        loss, shown = judged(model, found, cluster)
+        if max(shown / temper, temper / shown) < COMPOSITE.grown:
             break
-        temper = found
-    return first if loss < COMPOSITE.clearly_better * its_loss else other
+        temper = shown
+    return found, loss
 
 
-def one_fit(
-    made: Design,
-    system: System,
-    columns: Codes,
-    owner: Codes,
-    slopes: bool,
-    temper: float,
-    max_steps: int | None,
-) -> Tried:
+def judged(model: Regression, fit: Tried, cluster: Codes) -> tuple[float, float]:
+    """Squared error in clusters left out, and the design effect that their residuals show."""
+    others = leave_cluster_out(model, fit.layer, fit.residual, cluster)
+    ratio = design_ratio(model, fit.layer, others, cluster)
+    return float(model.made.rows.weight @ others**2), max(fit.layer.temper * ratio, 1.0)
+
+
+def one_fit(model: Regression, temper: float, max_steps: int | None) -> Tried:
     """Variances at one temper."""
-    target, second = system.target[:, 0], system.second[0, 0]
-    layer = variance_components(
-        system.gram, target, second, system.freedom, owner, (0,), max_steps, made.device, temper
-    )
+    layer = model.fit(max_steps=max_steps, temper=temper)
     spent = layer.freedom[layer.variance > 0].sum()
-    residual = residuals(made, system, layer.mean, columns, slopes)
-    return Tried(layer, residual, float(np.sqrt(made.rows.n / max(system.freedom - spent, 1))))
+    scale = float(np.sqrt(model.made.rows.n / max(model.system.freedom - spent, 1)))
+    return Tried(layer, residuals(model, layer.mean), scale)
 
 
-def design_ratio(
-    made: Design,
-    system: System,
-    layer: LastLayer,
-    columns: Codes,
-    residual: Array,
-    cluster: Codes,
-) -> float:
-    """How much more the scores of tau vary by clusters than the layer, which has no slopes, thinks."""
-    scores = cluster_scores(made, system, layer, columns, residual, cluster, slopes=False)
-    return cluster_sandwich(system, layer, scores, of_effect(made, layer, columns)).ratio
+def design_ratio(model: Regression, layer: LastLayer, residual: Array, cluster: Codes) -> float:
+    """How much more the scores of tau vary by clusters than the layer thinks."""
+    scores = cluster_scores(model, layer, residual, cluster)
+    return cluster_sandwich(model.system, layer, scores, model.of_effect(layer)).ratio
 
 
-def leave_cluster_out(
-    made: Design, system: System, layer: LastLayer, columns: Codes, residual: Array, cluster: Codes
-) -> Array:
+def leave_cluster_out(model: Regression, layer: LastLayer, residual: Array, cluster: Codes) -> Array:
     """Residuals (n,) of each cluster from a model of the others: a model that follows a cluster hides what its errors have in common.
 
     ``(I - H)^-1 r`` with H the cluster's part of the hat matrix (Bell and McCaffrey, 2002, Survey Methodology 28(2), on the jackknife), the
     features net of the effects. A direction that a cluster alone determines counts as if ``COMPOSITE.most_leverage`` of it were its own.
     """
-    root = np.sqrt(made.rows.weight)
-    net = columns_net_of_effects(made, system, layer, columns) * root[:, None]
+    root = np.sqrt(model.made.rows.weight)
+    net = columns_net_of_effects(model, layer) * root[:, None]
     values, vectors = eigen(layer.covariance / layer.noise)
     net = net @ (vectors * np.sqrt(np.maximum(values, 0.0)))  # H = net net'
     out = root * residual
@@ -191,10 +154,11 @@ def leave_cluster_out(
     return np.asarray(out / root)
 
 
-def columns_net_of_effects(made: Design, system: System, layer: LastLayer, columns: Codes) -> Array:
+def columns_net_of_effects(model: Regression, layer: LastLayer) -> Array:
     """The live columns (n, live), net of the effects."""
+    made, system = model.made, model.system
     rows, width = made.rows, made.basis.size
-    position = columns[layer.live]
+    position = model.columns[layer.live]
     of_tau = position < width
     tau, mu = position[of_tau], np.flatnonzero(made.drift)[position[~of_tau] - width]
     at = np.empty((len(rows.points), len(position)))
@@ -205,20 +169,3 @@ def columns_net_of_effects(made: Design, system: System, layer: LastLayer, colum
     net = at[rows.point]
     net[:, of_tau] *= rows.treatment[:, None]
     return np.asarray(net - rows.dummies() @ system.project[:, layer.live])
-
-
-def simplest(made: Design, columns: Codes) -> Codes:
-    """Places of the columns that make the effect and mu lines."""
-    kinds = np.array([block.kind for block in made.basis.blocks])[made.basis.owner]
-    kinds = np.concatenate([kinds, kinds[made.drift]])[columns]
-    return np.flatnonzero((kinds == "constant") | (kinds == "linear"))
-
-
-def narrowed(system: System, kept: Codes) -> System:
-    """The system of some of its columns."""
-    return replace(
-        system,
-        gram=system.gram[np.ix_(kept, kept)],
-        target=system.target[kept],
-        project=system.project[:, kept],
-    )

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 from joblib import Parallel, delayed
 
 from hte_bridge.arrays import Array, Codes
@@ -15,9 +14,15 @@ from hte_bridge.engines.deep.basis.cells import TrainingFolds
 from hte_bridge.engines.deep.basis.composite_likelihood import composite_likelihood
 from hte_bridge.engines.deep.basis.data import Rows, sweeper
 from hte_bridge.engines.deep.basis.design import Design
-from hte_bridge.engines.deep.basis.normal_equations import ABSORBED, System, eliminate
+from hte_bridge.engines.deep.basis.normal_equations import ABSORBED, NormalEquations, System
+from hte_bridge.engines.deep.basis.regression import Regression
 from hte_bridge.engines.deep.basis.stacked_mean import Functions, Inside, with_products
-from hte_bridge.engines.deep.basis.variance_components import solved_again, variance_components
+from hte_bridge.engines.deep.basis.variance_components import (
+    LastLayer,
+    Problem,
+    solved_again,
+    variance_components,
+)
 from hte_bridge.engines.deep.nuisance.gamma_glm import log_linear
 from hte_bridge.engines.deep.nuisance.quadratic_ridge import QuadraticRidge
 from hte_bridge.progress import steps
@@ -55,7 +60,7 @@ def held_out_effects(
     ----------
     made : Design
     others : sequence of callable
-        For each fold, what makes its ``Others``.
+        For each fold, what makes its ``TrainingFolds``.
     moving : bool
         Whether the treatment is still to be predicted (a panel); otherwise it is already T - e(X).
     n_jobs : int, optional
@@ -63,7 +68,7 @@ def held_out_effects(
     cluster : array (n,), optional
         Codes of the clusters within which errors move together.
     part : array (n,), optional
-        Of a cross-section: codes of the parts of ``Others``.
+        Of a cross-section: codes of the parts of ``TrainingFolds``.
 
     Returns
     -------
@@ -73,35 +78,42 @@ def held_out_effects(
         Mean squared held-out residual of this model, the linear one and a constant effect.
     """
     rows = made.rows
-    cate, mean, dose = np.zeros(rows.n), np.zeros(rows.n), np.zeros(rows.n)
-    variance = np.ones(rows.n)
-    loss = {"deep": 0.0, "linear": 0.0, "constant effect": 0.0}
     products = None if part is None else QuadraticRidge.of(rows.points[rows.point, : made.q], rows.weight)
+    how = HowHeld(moving, cluster, nested=products is not None)
     done = Parallel(n_jobs=n_jobs, backend="threading")(
-        delayed(functions)(each, k, products is not None, moving, cluster)
-        for k, each in enumerate(steps(others, "deep: held-out effect"))
+        delayed(functions)(each, k, how) for k, each in enumerate(steps(others, "deep: held-out effect"))
     )
     fitted, seen = [found for found, _ in done], [own for _, own in done]
     if products is not None and part is not None:
         fitted = with_products(seen, part, fitted, products, n_jobs)
+    held, loss = np.empty((rows.n, 4)), {"deep": 0.0, "linear": 0.0, "constant effect": 0.0}
     for k, (found, every) in enumerate(zip(fitted, seen, strict=True)):
-        held = np.flatnonzero(rows.fold == k)
-        own = every.at(held)
-        points, place = np.unique(own.point, return_inverse=True)
-        within = sweeper(own) if rows.sizes else lambda values: values
-        t, y = own.treatment, own.outcome
-        extra = 0.0 if own.beside is None else own.beside
-        residual = within(y - found.drift[place] - found.beside * extra - found.beta[place] * t)
-        moved = within(t - found.dose[place]) if moving else t
-        cate[held], dose[held] = found.beta[place], t - moved
-        mean[held] = found.drift[place] + found.beside * extra  # without effects: no outcome of the fold
-        if moving:
-            mean[held] = y - moved * found.beta[place] - residual
-            variance[held] = held_out_variance(made, k, found, points, moved, place)
-        left = {"deep": residual} | simpler(found, own, place, within)
-        for name, miss in left.items():
-            loss[name] += float((own.weight * miss**2).sum()) / rows.n
+        here = np.flatnonzero(rows.fold == k)
+        held[here], missed = of_fold(made, k, found, every.at(here), moving)
+        for name, miss in missed.items():
+            loss[name] += miss / rows.n
+    cate, mean, dose, variance = (np.ascontiguousarray(column) for column in held.T)
     return HeldOut(cate, mean, dose, variance if moving else None), loss
+
+
+def of_fold(
+    made: Design, fold: int, found: Functions, own: Rows, moving: bool
+) -> tuple[Array, dict[str, float]]:
+    """Effect, outcome mean, propensity and treatment variance (m, 4) of a fold's rows ``own``; and sums of squares of what models miss."""
+    points, place = np.unique(own.point, return_inverse=True)
+    within = sweeper(own) if made.rows.sizes else lambda values: values
+    t, y = own.treatment, own.outcome
+    extra = 0.0 if own.beside is None else own.beside
+    residual = within(y - found.drift[place] - found.beside * extra - found.beta[place] * t)
+    moved = within(t - found.dose[place]) if moving else t
+    mean = found.drift[place] + found.beside * extra  # without effects: no outcome of the fold
+    variance = np.ones(own.n)
+    if moving:
+        mean = y - moved * found.beta[place] - residual
+        variance = held_out_variance(made, fold, found, points, moved, place)
+    left = {"deep": residual} | simpler(found, own, place, within)
+    missed = {name: float((own.weight * miss**2).sum()) for name, miss in left.items()}
+    return np.column_stack([found.beta[place], mean, t - moved, variance]), missed
 
 
 def simpler(found: Functions, own: Rows, place: Codes, within: Callable[[Array], Array]) -> dict[str, Array]:
@@ -113,67 +125,85 @@ def simpler(found: Functions, own: Rows, place: Codes, within: Callable[[Array],
     return {"linear": within(y - line), "constant effect": within(y - constant)}
 
 
-def functions(
-    others: Callable[[], TrainingFolds], fold: int, nested: bool, moving: bool, cluster: Codes | None
-) -> tuple[Functions, Rows]:
-    """Fit the other folds' sums and evaluate at the points of the fold; with ``nested`` at all, and with models without each part too.
+@dataclass(frozen=True)
+class HowHeld:
+    """What all folds' models have in common.
 
-    Beside them the rows as the models see them.
+    Parameters
+    ----------
+    moving : bool
+        Whether the treatment is still to be predicted (a panel).
+    cluster : array (n,), optional
+        Codes of the clusters within which errors move together.
+    nested : bool
+        Whether models without each part are asked too, and all at every point.
     """
+
+    moving: bool
+    cluster: Codes | None
+    nested: bool
+
+
+def functions(others: Callable[[], TrainingFolds], fold: int, how: HowHeld) -> tuple[Functions, Rows]:
+    """Fit the other folds' sums and evaluate at the points of the fold. Beside them the rows as the models see them."""
     train = others()
     made, rows = train.made, train.rows
-    columns = made.columns(fold)
-    owner, _ = made.owner(columns, slopes=False)
-    whole = train.sums()
-    system = eliminate(whole, rows.sizes, columns, slopes=False, device=made.device)
-    if cluster is None:
-        of_outcome = system.target[:, 0], system.second[0, 0]
-        layer = variance_components(
-            system.gram, *of_outcome, system.freedom, owner, (0,), FOLDS.steps, made.device
-        )
-    else:  # the design effect is asked of the rows that the fold's model sees
-        kept = rows.fold != fold
-        seen = replace(made, rows=rows.at(kept))
-        layer, _ = composite_likelihood(
-            seen, system, columns, owner, cluster=cluster[kept], max_steps=FOLDS.steps
-        )
-    drifting = columns >= made.basis.size
-    dose = np.zeros(int(drifting.sum()))
-    absorbed = system.second[1, 1] <= ABSORBED * max(float(whole.second[1, 1]), 1e-300)
-    if moving and drifting.any() and not absorbed:  # one treated unit, and it is in the fold
-        inner = np.ix_(drifting, drifting)
-        own = np.unique(owner[drifting], return_inverse=True)[1].reshape(-1)
-        of_dose = system.target[drifting, 1], system.second[1, 1]
-        dose = variance_components(
-            system.gram[inner], *of_dose, system.freedom, own, (), FOLDS.steps, made.device
-        ).mean
-    simple, linear = _linear(made, system, columns)
-    fits = {"deep": layer.mean, "linear": linear, "dose": _padded(dose, drifting)}
-    base = {name: _base(system, rows, fits[name]) for name in ("deep", "linear")}
-    for each in train.parts if nested and len(train.parts) > 1 else ():
-        less = eliminate(train.sums(each), rows.sizes, columns, slopes=False, device=made.device)
+    columns, whole = made.columns(fold), train.sums()
+    model = Regression.of(made, whole, columns)
+    layer = fold_layer(model, fold, how.cluster)
+    simple, linear = _linear(made, model.system, columns)
+    dose = dose_coefficients(model, whole) if how.moving else np.zeros(len(columns))
+    fits = {"deep": layer.mean, "linear": linear, "dose": dose}
+    base = {name: _base(model.system, rows, fits[name]) for name in ("deep", "linear")}
+    for each in train.parts if how.nested and len(train.parts) > 1 else ():
+        less = Regression.of(made, train.sums(each), columns).system
         name = f"part {each}"
-        fits[name] = solved_again(layer, less.gram, less.target[:, 0], owner, made.device)
+        fits[name] = solved_again(layer, less.gram, less.target[:, 0], model.owner, made.device)
         base[name] = _base(less, rows, fits[name])
-    points = np.unique(rows.point if nested else rows.point[rows.fold == fold])
+    points = np.unique(rows.point if how.nested else rows.point[rows.fold == fold])
     tau, mu = _evaluate(made, columns, np.column_stack(list(fits.values())), points)
     at = {name: (tau[:, k], mu[:, k]) for k, name in enumerate(fits)}
+    inside = {
+        each: Inside(at[name][0], at[name][1] + base[name][0], base[name][1])
+        for each in train.parts
+        if (name := f"part {each}") in at
+    }
     found = Functions(
-        at["deep"][0],
-        at["deep"][1] + base["deep"][0],
-        at["dose"][1],
-        simple,
-        at["linear"][0],
-        at["linear"][1] + base["linear"][0],
-        base["deep"][1],
-        base["linear"][1],
-        {
-            each: Inside(at[name][0], at[name][1] + base[name][0], base[name][1])
-            for each in train.parts
-            if (name := f"part {each}") in at
-        },
+        beta=at["deep"][0],
+        drift=at["deep"][1] + base["deep"][0],
+        dose=at["dose"][1],
+        constant=simple,
+        linear=at["linear"][0],
+        linear_drift=at["linear"][1] + base["linear"][0],
+        beside=base["deep"][1],
+        linear_beside=base["linear"][1],
+        inside=inside,
     )
     return found, rows
+
+
+def fold_layer(model: Regression, fold: int, cluster: Codes | None) -> LastLayer:
+    """Variances of a held-out model; the design effect of clusters is asked of the rows that it sees."""
+    if cluster is None:
+        return model.fit(max_steps=FOLDS.steps)
+    rows = model.made.rows
+    kept = rows.fold != fold
+    seen = replace(model, made=replace(model.made, rows=rows.at(kept)))
+    return composite_likelihood(seen, cluster=cluster[kept], max_steps=FOLDS.steps)[0]
+
+
+def dose_coefficients(model: Regression, whole: NormalEquations) -> Array:
+    """Coefficients (P,) of E[T | x], of the columns of mu; zero where the effects take all of T up: one treated unit, and it is in the fold."""
+    made, system = model.made, model.system
+    drifting = model.columns >= made.basis.size
+    found = np.zeros(len(drifting))
+    absorbed = system.second[1, 1] <= ABSORBED * max(float(whole.second[1, 1]), 1e-300)
+    if drifting.any() and not absorbed:
+        own = np.unique(model.owner[drifting], return_inverse=True)[1].reshape(-1)
+        gram, target = system.gram[np.ix_(drifting, drifting)], system.target[drifting, 1]
+        problem = Problem(gram, target, system.second[1, 1], system.freedom, own)
+        found[drifting] = variance_components(problem, max_steps=FOLDS.steps, device=made.device).mean
+    return found
 
 
 def _base(system: System, rows: Rows, coefficients: Array) -> tuple[float, float]:
@@ -182,12 +212,6 @@ def _base(system: System, rows: Rows, coefficients: Array) -> tuple[float, float
         return 0.0, 0.0
     free = system.project_target[:, 0] - system.project @ coefficients
     return float(free[0]), float(free[1]) if len(free) > 1 else 0.0
-
-
-def _padded(values: Array, where: npt.NDArray[np.bool_]) -> Array:
-    out = np.zeros(len(where))
-    out[where] = values
-    return out
 
 
 def _linear(made: Design, system: System, columns: Codes) -> tuple[float, Array]:

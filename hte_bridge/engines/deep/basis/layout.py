@@ -43,6 +43,11 @@ class LayoutRule:
 
 
 LAYOUT = LayoutRule()
+SEED_OF_EVERYTHING, SEED_OF_MORE, SEED_OF_PAIRS = (
+    1_000,
+    1_500,
+    2_000,
+)  # added, so that no two blocks share frequencies
 
 
 def room(z: Array) -> tuple[int, Sizes]:
@@ -69,31 +74,45 @@ def layout(
     most, sizes = room(z)
     leading = [np.argsort(-each.importance, kind="stable")[:most] for each in (overall, *found)]
     blocks = main_blocks(z, names, absorbed, sizes, seed, [set(each.tolist()) for each in leading])
-    blocks += everything_blocks(z.shape[1], sizes.everything, seed + 1_000)
+    blocks += everything_blocks(z.shape[1], sizes.everything, seed + SEED_OF_EVERYTHING)
     loud = [each.loud(own) for each, own in zip((overall, *found), worth, strict=True)]
     plain = [each.crowded and heard for each, heard in zip((overall, *found), loud, strict=True)]
     if any(plain):  # covariates act together and no pair stands out: more features on all of them
-        more = everything_blocks(z.shape[1], int(LAYOUT.wider * sizes.everything), seed + 1_500, "more ")
+        number = int(LAYOUT.wider * sizes.everything)
+        more = everything_blocks(z.shape[1], number, seed + SEED_OF_MORE, "more ")
         blocks += [replace(block, folds=_folds(plain), main=plain[0]) for block in more]
-    main = {*overall.strongest(sizes.pairs), *overall.cliques(sizes.cliques)} if loud[0] else set()
-    main |= set(overall.prominent()) if loud[0] else set()
-    wanted: dict[Any, list[int]] = {each: [] for each in main}
-    for fold, own in enumerate(found):
-        for each in (
-            {*own.strongest(LAYOUT.fold_pairs), *own.cliques(1), *own.prominent()} if loud[fold + 1] else []
-        ):
-            wanted.setdefault(each, []).append(fold)
+    main, wanted = asked_for(found, overall, loud, sizes)
     for each, holders in sorted(wanted.items()):
         make = pair_blocks if len(each) == 2 else clique_blocks
-        made = make(
-            z,
-            names,
-            each,
-            sizes,
-            seed + 2_000 + 10 * int(np.ravel_multi_index(each, (z.shape[1],) * len(each))),
-        )
+        made = make(z, names, each, sizes, seed + seed_of(each, z.shape[1]))
         blocks += [replace(block, folds=tuple(holders), main=each in main) for block in made]
     return blocks
+
+
+def asked_for(
+    found: Sequence[Structure], overall: Structure, loud: Sequence[bool], sizes: Sizes
+) -> tuple[set[Any], dict[Any, list[int]]]:
+    """Pairs and cliques of the model of all rows; and for every one that is asked for, the folds whose own networks did."""
+    main: set[Any] = set()
+    if loud[0]:
+        main = {*overall.strongest(sizes.pairs), *overall.cliques(sizes.cliques), *overall.prominent()}
+    wanted: dict[Any, list[int]] = {each: [] for each in main}
+    for fold, own in enumerate(found):
+        if loud[fold + 1]:
+            for each in {*own.strongest(LAYOUT.fold_pairs), *own.cliques(1), *own.prominent()}:
+                wanted.setdefault(each, []).append(fold)
+    return main, wanted
+
+
+def seed_of(columns: tuple[int, ...], q: int) -> int:
+    """A seed for each pair or clique of q covariates, apart from those of its neighbours and of other blocks.
+
+    Examples
+    --------
+    >>> seed_of((0, 1), 5), seed_of((0, 2), 5)
+    (2010, 2020)
+    """
+    return SEED_OF_PAIRS + 10 * int(np.ravel_multi_index(columns, (q,) * len(columns)))
 
 
 def unheard_blocks(

@@ -12,14 +12,14 @@ import numpy as np
 from hte_bridge.arrays import Array, Codes
 from hte_bridge.engine import HeldOut
 from hte_bridge.engines.deep.basis.cells import Cells
-from hte_bridge.engines.deep.basis.cluster import cluster_sandwich, cluster_scores, of_effect, within_clusters
+from hte_bridge.engines.deep.basis.cluster import cluster_sandwich, cluster_scores, within_clusters
 from hte_bridge.engines.deep.basis.coefficients import posterior
 from hte_bridge.engines.deep.basis.data import Rows
 from hte_bridge.engines.deep.basis.design import Design
 from hte_bridge.engines.deep.basis.heldout import held_out_effects
-from hte_bridge.engines.deep.basis.normal_equations import total
+from hte_bridge.engines.deep.basis.normal_equations import NormalEquations, total
 from hte_bridge.engines.deep.basis.posterior import EffectPosterior
-from hte_bridge.engines.deep.basis.solve import Solved, _spread, at_level, likelier
+from hte_bridge.engines.deep.basis.solve import Solved, at_level, likelier, spread_of
 from hte_bridge.engines.deep.gp.standardise import Standardisation
 from hte_bridge.engines.deep.store.checkpoint import NOWHERE, Checkpoint
 from hte_bridge.study import Study
@@ -53,68 +53,92 @@ class Fitted:
     converged: bool
 
 
-def fit_mixed_model(
-    study: Study,
-    made: Design,
-    moving: bool,
-    n_jobs: int | None = None,
-    checkpoint: Checkpoint = NOWHERE,
-    precision: Array | None = None,
-    level: Standardisation | None = None,
-    unseen: Sequence[Rows] | None = None,
-    part: Codes | None = None,
-    unit: float = 1.0,
-) -> Fitted:
-    """One pass of sums by fold, then everything that the Gram matrix can say.
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """How a linear mixed model is to be fitted.
 
     Parameters
     ----------
-    study : Study
-    made : Design
     moving : bool
         Whether the treatment is still to be predicted (a panel).
     n_jobs : int, optional
         Folds side by side.
     checkpoint : Checkpoint
         Where each fold's sums are left.
+    unit : float
+        What a dose was divided by, so that notes speak of one unit of it.
     precision : array (n,), optional
         One over each row's error variance, up to scale, for the posterior. Held-out models leave it aside: it was read off all outcomes.
-    level : Units, optional
+    level : Standardisation, optional
         Where errors vary with the level of the outcome: what says how. The effect is then relative to their standard deviation: of events
         always, else if the evidence is for that.
     unseen : sequence of Rows, optional
         For each fold the rows as its held-out model, which then has sums of its own, is to see them; without, sums are shared.
     part : array (n,), optional
         Of a cross-section: codes of the parts that are left out beside a fold where the shares of a stacked mean are learned.
-    unit : float
-        What a dose was divided by, so that notes speak of one unit of it.
     """
-    began = time.perf_counter()
-    rows, cells = made.rows, Cells.of(made.rows.fold, part, checkpoint, n_jobs)
+
+    moving: bool
+    n_jobs: int | None = None
+    checkpoint: Checkpoint = NOWHERE
+    unit: float = 1.0
+    precision: Array | None = None
+    level: Standardisation | None = None
+    unseen: Sequence[Rows] | None = None
+    part: Codes | None = None
+
+
+def fit_mixed_model(study: Study, made: Design, asked: Asked) -> Fitted:
+    """One pass of sums by fold, then everything that the Gram matrix can say."""
+    clock = Clock()
+    cells = Cells.of(made.rows.fold, asked.part, asked.checkpoint, asked.n_jobs)
     parts = cells.sums(made)
-    whole, even = total(list(parts.values())), made
-    if precision is not None:
-        made = replace(made, rows=replace(rows, weight=precision / precision.mean(), precise=True))
-    weighed = whole if precision is None else total(list(cells.sums(made).values()))
-    summed = time.perf_counter()
-    scaled = None if level is None else at_level(made, level)
-    again = None if scaled is None else (scaled, total(list(cells.sums(scaled).values())))
+    plain = weighed_rows(made, cells, total(list(parts.values())), asked.precision)
+    clock.done("sums")
+    relative = None if asked.level is None else relative_rows(plain[0], cells, asked.level)
     cluster = study.cluster if study.clustered else None
-    made, weighed, solved = likelier(made, weighed, again, cluster)
-    spread = max(_spread(made, solved), 1e-300)
-    surface, inflation = posterior(study, made, weighed, solved)
-    surface = replace(surface, level=level if made is scaled else None)
-    settled = time.perf_counter()
-    others = cells.each_fold(even, parts, unseen)
-    heldout, loss = held_out_effects(even, others, moving, n_jobs, cluster, part)
-    info = _info(made, solved, loss, inflation, unit)
-    info["seconds"] = {
-        "sums": round(summed - began, 2),
-        "variances": round(settled - summed, 2),
-        "held out": round(time.perf_counter() - settled, 2),
-    }
-    notes = (*_notes(solved, loss, spread, unit), *together(study, made, solved))
+    chosen, sums, solved = likelier(*plain, relative, cluster)
+    surface, inflation = posterior(study, chosen, sums, solved)
+    if relative is not None and chosen is relative[0]:
+        surface = replace(surface, level=asked.level)
+    spread = max(spread_of(chosen, solved), 1e-300)
+    clock.done("variances")
+    others = cells.each_fold(made, parts, asked.unseen)
+    heldout, loss = held_out_effects(made, others, asked.moving, asked.n_jobs, cluster, asked.part)
+    clock.done("held out")
+    info = _info(chosen, solved, loss, inflation, asked.unit) | {"seconds": clock.seconds}
+    notes = (*_notes(solved, loss, spread, asked.unit), *together(study, chosen, solved))
     return Fitted(surface, heldout, info, notes, solved.layer.converged)
+
+
+def weighed_rows(
+    made: Design, cells: Cells, whole: NormalEquations, precision: Array | None
+) -> tuple[Design, NormalEquations]:
+    """The design and its sums, rows weighed by their errors' precision (n,) where that is known to vary."""
+    if precision is None:
+        return made, whole
+    weighed = replace(made, rows=replace(made.rows, weight=precision / precision.mean(), precise=True))
+    return weighed, total(list(cells.sums(weighed).values()))
+
+
+def relative_rows(made: Design, cells: Cells, level: Standardisation) -> tuple[Design, NormalEquations]:
+    """The same with an effect proportional to the errors' standard deviation."""
+    scaled = at_level(made, level)
+    return scaled, total(list(cells.sums(scaled).values()))
+
+
+class Clock:
+    """Seconds of each step, as it is done."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.since = time.perf_counter()
+
+    def done(self, step: str) -> None:
+        """A step that ends now."""
+        now = time.perf_counter()
+        self.seconds[step] = round(now - self.since, 2)
+        self.since = now
 
 
 def together(study: Study, made: Design, solved: Solved) -> tuple[str, ...]:
@@ -128,10 +152,11 @@ def together(study: Study, made: Design, solved: Solved) -> tuple[str, ...]:
     place = int(np.argmax(sizes))
     if sizes[place] < NOTES.fewest_levels or sizes[place] * len(solved.layer.live) > NOTES.most_numbers:
         return ()
-    system, layer, columns, level = solved.system, solved.layer, solved.columns, made.rows.effects[:, place]
+    model, layer, level = solved.model, solved.layer, made.rows.effects[:, place]
+    system = model.system
     residual = within_clusters(system, layer, made.rows.effects, level) * solved.residual
-    scores = cluster_scores(made, system, layer, columns, residual, level, solved.slopes)
-    ratio = cluster_sandwich(system, layer, scores, of_effect(made, layer, columns)).ratio
+    scores = cluster_scores(model, layer, residual, level)
+    ratio = cluster_sandwich(system, layer, scores, model.of_effect(layer)).ratio
     if ratio < max(NOTES.together, 1.0 + 4.0 * (2.0 / sizes[place]) ** 0.5):
         return ()
     name = study.names.fixed_effects[place]
@@ -160,7 +185,7 @@ def _info(
             solved.names[k]: float(layer.variance[k]) for k in kept if np.isfinite(layer.variance[k])
         },
         "degrees_of_freedom": {solved.names[k]: float(layer.freedom[k]) for k in kept},
-        "slopes": solved.slopes,
+        "slopes": solved.model.slopes,
     }
 
 

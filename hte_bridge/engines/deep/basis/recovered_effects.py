@@ -44,7 +44,7 @@ def recover(
     sizes, edge = made.rows.sizes, whole.n_levels
     if not sizes:
         return ()
-    system, live = solved.system, solved.layer.live[is_tau]
+    system, live = solved.model.system, solved.layer.live[is_tau]
     gram = sparse.csr_array(whole.levels[:edge][:, :edge])
     project = system.project[:, live]
     values = system.project_target[:, 0] - project @ solved.layer.mean[live]

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hte_bridge.arrays import Array, Codes
-from hte_bridge.engines.deep.basis.design import Design
-from hte_bridge.engines.deep.basis.normal_equations import System
+from hte_bridge.engines.deep.basis.regression import Regression
 
 
 @dataclass(frozen=True)
@@ -28,8 +27,9 @@ RESIDUAL = ResidualRule()
 CHUNK_POINTS = 8_192
 
 
-def residuals(made: Design, system: System, mean: Array, columns: Codes, slopes: bool) -> Array:
+def residuals(model: Regression, mean: Array) -> Array:
     """Outcome (n,) less the fitted features, slopes and effects."""
+    made, columns, system = model.made, model.columns, model.system
     rows, width = made.rows, made.basis.size
     full = np.zeros(width + int(made.drift.sum()))
     full[columns] = mean[: len(columns)]
@@ -38,7 +38,7 @@ def residuals(made: Design, system: System, mean: Array, columns: Codes, slopes:
         here = slice(start, start + CHUNK_POINTS)
         f = made.basis.features(rows.points[here]).astype(np.float64)
         tau[here], mu[here] = f @ full[:width], f[:, made.drift] @ full[width:]
-    effect = tau[rows.point] + (rows.slopes() @ mean[len(columns) :] if slopes else 0.0)
+    effect = tau[rows.point] + (rows.slopes() @ mean[len(columns) :] if model.slopes else 0.0)
     fixed = system.project_target[:, 0] - system.project @ mean
     return np.asarray(rows.outcome - effect * rows.treatment - mu[rows.point] - rows.dummies() @ fixed)
 

@@ -9,7 +9,8 @@ import numpy as np
 from hte_bridge.arrays import Array, Codes
 from hte_bridge.engines.deep.basis.composite_likelihood import composite_likelihood
 from hte_bridge.engines.deep.basis.design import Design
-from hte_bridge.engines.deep.basis.normal_equations import NormalEquations, System, eliminate
+from hte_bridge.engines.deep.basis.normal_equations import NormalEquations
+from hte_bridge.engines.deep.basis.regression import Regression
 from hte_bridge.engines.deep.basis.residual import nugget
 from hte_bridge.engines.deep.basis.variance_components import LastLayer
 from hte_bridge.engines.deep.gp.standardise import Standardisation
@@ -33,16 +34,13 @@ class Solved:
     ``nugget`` is in the intervals. ``doubt`` is reason to try more columns: in a panel also where arms differ in their noise alone.
     """
 
-    system: System
+    model: Regression
     layer: LastLayer
-    columns: Codes
-    owner: Codes
     names: list[str]
     residual: Array
     nugget: float
     doubt: float
     noise: float
-    slopes: bool
 
 
 def at_level(made: Design, level: Standardisation) -> Design:
@@ -80,7 +78,7 @@ def settle(made: Design, whole: NormalEquations, cluster: Codes | None = None, t
     tau .012 to .017 without the columns, .015 to .054 with them). The design effect of ``cluster`` is that which the blocks alone find.
     """
     alone = solve(made, whole, cluster=cluster, temper=temper)
-    if alone.doubt**0.5 <= COLUMNS.unexplained * max(_spread(made, alone), 1e-300):
+    if alone.doubt**0.5 <= COLUMNS.unexplained * max(spread_of(made, alone), 1e-300):
         return alone
     slopes = bool(made.rows.groups)
     wider = solve(made, whole, slopes=slopes, networks=True, temper=alone.layer.temper)
@@ -97,11 +95,8 @@ def solve(
 ) -> Solved:
     """Variances from the marginal likelihood of all rows, residuals and nugget."""
     columns = made.columns(networks=networks)
-    owner, names = made.owner(columns, slopes)
-    system = eliminate(whole, made.rows.sizes, columns, slopes, device=made.device)
-    layer, residual = composite_likelihood(
-        made, system, columns, owner, slopes=slopes, cluster=cluster, temper=temper
-    )
+    model = Regression.of(made, whole, columns, slopes)
+    layer, residual = composite_likelihood(model, cluster=cluster, temper=temper)
     rows = made.rows
     root = np.sqrt(rows.weight) if rows.precise else np.ones(rows.n)  # to errors of one variance
     given = root * residual, root * rows.treatment, rows.weight / root**2
@@ -112,13 +107,14 @@ def solve(
     doubt = spare
     if rows.sizes:
         doubt = found if rows.arm is None else nugget(*given)[0]
-    return Solved(system, layer, columns, owner, names, residual, spare, doubt, noise, slopes)
+    return Solved(model, layer, made.owner(columns, slopes)[1], residual, spare, doubt, noise)
 
 
-def _spread(made: Design, solved: Solved) -> float:
+def spread_of(made: Design, solved: Solved) -> float:
     """Standard deviation of the fitted tau, from the blocks' coefficients and their features' moments."""
     width = made.basis.size
     full = np.zeros(width + int(made.drift.sum()))
-    full[solved.columns] = solved.layer.mean[: len(solved.columns)]
+    columns = solved.model.columns
+    full[columns] = solved.layer.mean[: len(columns)]
     step = max(1, len(made.rows.points) // 4_000)
     return float((made.basis.features(made.rows.points[::step]).astype(np.float64) @ full[:width]).std())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -90,16 +90,33 @@ def solved_again(layer: LastLayer, gram: Array, target: Array, owner: Codes, dev
     return full
 
 
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Normal equations net of the effects, and whose coefficients they hold.
+
+    Parameters
+    ----------
+    gram, target : array (P, P), (P,)
+    second : float
+        Sum of squares of the outcome.
+    freedom : int
+        Rows minus the rank of the effects.
+    owner : array (P,)
+        Block of each column; blocks are numbered without gaps.
+    free : tuple of int
+        Blocks without a prior.
+    """
+
+    gram: Array
+    target: Array
+    second: float
+    freedom: int
+    owner: Codes
+    free: tuple[int, ...] = ()
+
+
 def variance_components(
-    gram: Array,
-    target: Array,
-    second: float,
-    freedom: int,
-    owner: Codes,
-    free: Codes | tuple[int, ...] = (),
-    max_steps: int | None = None,
-    device: str = "cpu",
-    temper: float = 1.0,
+    problem: Problem, *, max_steps: int | None = None, device: str = "cpu", temper: float = 1.0
 ) -> LastLayer:
     """Variances by ``v = |m|^2 / (K - tr(V) / v)``, noise by the residual sum over its degrees of freedom.
 
@@ -107,16 +124,7 @@ def variance_components(
 
     Parameters
     ----------
-    gram, target : array (P, P), (P,)
-        Normal equations net of the effects.
-    second : float
-        Sum of squares of the outcome, net of the effects.
-    freedom : int
-        Rows minus the rank of the effects.
-    owner : array (P,)
-        Block of each column; blocks are numbered without gaps.
-    free : sequence of int
-        Blocks without a prior.
+    problem : Problem
     max_steps : int, optional
         ``FIXED_POINT.steps`` by default.
     device : str
@@ -124,99 +132,77 @@ def variance_components(
     temper : float
         Rows that count as one, where errors move together (``composite_likelihood.py``).
     """
-    second = (
-        second if second > 0 else 1.0
-    )  # of an outcome that the effects explain nothing is left: any scale will do
-    state = _State.begin(gram, second, freedom, owner, free, device, temper)
-    before = -np.inf
+    if not problem.second > 0:  # of an outcome that the effects explain nothing is left: any scale will do
+        problem = replace(problem, second=1.0)
+    most = FIXED_POINT.steps if max_steps is None else max_steps
+    state, before = _State.begin(problem, device, temper), -np.inf
     while True:
-        state.update(target, second)
+        state.update()
         converged = state.step >= FIXED_POINT.fewest_steps and abs(state.height - before) < FIXED_POINT.close
-        if converged or state.step >= (FIXED_POINT.steps if max_steps is None else max_steps):
-            break
+        if converged or state.step >= most:
+            return state.result(converged)
         before = state.height
-        state.move(target, second)
-    full = np.zeros(len(owner))
-    full[state.live] = state.mean
-    return LastLayer(
-        full,
-        state.factor,
-        state.live,
-        state.variance,
-        state.noise,
-        state.gamma,
-        state.step,
-        converged,
-        state.height,
-        temper,
-    )
+        state.move()
 
 
 @dataclass(eq=False)
 class _State:
     """Variances on their way: blocks (B,), live columns and their normal equations, and the posterior given them."""
 
-    owner: Codes
+    problem: Problem
+    device: str
+    temper: float
     fixed: npt.NDArray[np.bool_]
     size: Array
     scale: Array
-    freedom: int
     variance: Array
     noise: float
     live: Codes
     gram: Array
-    mean: Array
-    factor: Factor
-    gamma: Array
-    device: str
-    temper: float
+    mean: Array = field(default_factory=lambda: np.zeros(0))
+    factor: Factor = field(default_factory=lambda: HostFactor(np.zeros((0, 0)), np.zeros(0)))
+    gamma: Array = field(default_factory=lambda: np.zeros(0))
     height: float = -np.inf
     step: int = 0
 
     @classmethod
-    def begin(
-        cls,
-        gram: Array,
-        second: float,
-        freedom: int,
-        owner: Codes,
-        free: Codes | tuple[int, ...],
-        device: str,
-        temper: float,
-    ) -> _State:
+    def begin(cls, problem: Problem, device: str, temper: float) -> _State:
         """Every block alike: a tenth of the outcome's variance, shared by the root of their number."""
+        gram, second, owner = problem.gram, problem.second, problem.owner
         blocks = int(owner.max()) + 1
-        fixed = np.isin(np.arange(blocks), np.asarray(free, dtype=np.int64))
+        fixed = np.isin(np.arange(blocks), np.asarray(problem.free, dtype=np.int64))
         size = np.bincount(owner, minlength=blocks).astype(np.float64)
         scale = np.bincount(
             owner, weights=gram.diagonal(), minlength=blocks
         )  # of a function with variance one
         variance = np.where(fixed, np.inf, second / np.maximum(scale, 1e-300) / (10 * np.sqrt(blocks)))
         variance[scale <= 1e-12 * max(scale.max(), 1e-300)] = 0.0
-        noise, none = temper * max(second / max(freedom, 1), 1e-300), np.zeros(0)
+        noise = temper * max(second / max(problem.freedom, 1), 1e-300)
         live = np.flatnonzero(variance[owner] > 0)
         own = gram if len(live) == len(gram) else gram[np.ix_(live, live)]
-        empty = HostFactor(np.zeros((0, 0)), none)
-        return cls(
-            owner,
-            fixed,
-            size,
-            scale.astype(np.float64),
-            freedom,
-            variance,
-            noise,
-            live,
-            own,
-            none,
-            empty,
-            none,
-            device,
-            temper,
+        return cls(problem, device, temper, fixed, size, scale.astype(np.float64), variance, noise, live, own)
+
+    def result(self, converged: bool) -> LastLayer:
+        """The posterior where the steps ended."""
+        full = np.zeros(len(self.problem.owner))
+        full[self.live] = self.mean
+        return LastLayer(
+            mean=full,
+            factor=self.factor,
+            live=self.live,
+            variance=self.variance,
+            noise=self.noise,
+            freedom=self.gamma,
+            steps=self.step,
+            converged=converged,
+            log_evidence=self.height,
+            temper=self.temper,
         )
 
-    def update(self, target: Array, second: float) -> None:
+    def update(self) -> None:
         """Posterior, degrees of freedom and log evidence (up to a constant) given the variances."""
-        own, live = self.owner[self.live], self.live
+        own, live = self.problem.owner[self.live], self.live
+        target, second = self.problem.target, self.problem.second
         self.factor = factor(self.gram, 1 / self.variance[own], self.noise, self.device)
         self.mean = self.factor.solve(target[live] / self.noise)
         used = (self.variance > 0) & ~self.fixed
@@ -224,7 +210,7 @@ class _State:
         prior = float(self.size[used] @ np.log(self.variance[used]))
         self.height = -0.5 * (
             quadratic
-            + self.freedom / self.temper * np.log(self.noise)
+            + self.problem.freedom / self.temper * np.log(self.noise)
             + self.factor.log_determinant()
             + prior
         )
@@ -233,14 +219,15 @@ class _State:
         gamma[used] -= trace[used] / self.variance[used]
         self.gamma = np.clip(gamma, 1e-12, self.size)
 
-    def move(self, target: Array, second: float) -> None:
+    def move(self) -> None:
         """One long fixed-point step; blocks that are left with next to nothing are set aside."""
-        own, live = self.owner[self.live], self.live
+        own, live = self.problem.owner[self.live], self.live
+        target, second = self.problem.target, self.problem.second
         square = np.bincount(own, weights=self.mean**2, minlength=len(self.size))
         residual = second - 2 * float(self.mean @ target[live])
         residual += float(self.mean @ (self.gram @ self.mean))
         spent = float(self.gamma[self.variance > 0].sum())
-        self.noise = self.temper * max(residual, 1e-12 * second) / max(self.freedom - spent, 1.0)
+        self.noise = self.temper * max(residual, 1e-12 * second) / max(self.problem.freedom - spent, 1.0)
         used = (self.variance > 0) & ~self.fixed
         ratio = np.maximum(square[used] / self.gamma[used], 1e-300) / self.variance[used]
         self.variance = self.variance.copy()

@@ -164,24 +164,36 @@ def error_variance(
     square = left_out_squares(sample.model(form), theta)
     few = sample.thinned(RULE.most_rows, seed=0)
     step = 0.0 if binary else float(np.sqrt(np.mean((sample.treatment - sample.propensity) ** 2)))
-    before: Candidate | None = None
+    offered = [each for wide in (False, True) if (each := heard(sample, square, wide, step)) is not None]
+    if not offered:
+        return None
+    before = search(few.rows, list(begin), RULE.tolerance, begin)[0]
     best: tuple[float, ErrorVariance | None] = (-np.inf, None)
-    for wide in (False, True):
-        x = columns(sample.bare.x.cpu().numpy(), sample.treatment, sample.propensity, wide, step)
-        if 4 * x.shape[1] > len(x) or screened(x, square) > RULE.screen:
-            continue
-        if sample.events:
-            event, weight = (sample.bare.y > 0).numpy(), 1.0 / sample.bare.noise.numpy()
-            found = ErrorVariance.of_events(x, event, weight, wide, step)
-        else:
-            found = ErrorVariance.fitted(x, square, wide, step)
-        before = search(few.rows, list(begin), RULE.tolerance, begin)[0] if before is None else before
-        after = search(found.applied(few).rows, choices, RULE.tolerance)[0]
-        gain = after.value - before.value - x.shape[1]
-        taken_over = mean_variance(after) > RULE.taken_over * mean_variance(before)
-        if gain > max(best[0], -RULE.most_loss if taken_over else RULE.least_gain):
+    for found in offered:
+        gain, least = evidence_for(found, few, choices, before)
+        if gain > max(best[0], least):
             best = (gain, found)
     return best[1]
+
+
+def heard(sample: Sample, square: Array, wide: bool, step: float) -> ErrorVariance | None:
+    """The variance that squared residuals (n,) ask for, where there are rows enough for its slopes and Koenker's test hears them."""
+    x = columns(sample.bare.x.cpu().numpy(), sample.treatment, sample.propensity, wide, step)
+    if 4 * x.shape[1] > len(x) or screened(x, square) > RULE.screen:
+        return None
+    if not sample.events:
+        return ErrorVariance.fitted(x, square, wide, step)
+    event, weight = (sample.bare.y > 0).numpy(), 1.0 / sample.bare.noise.numpy()
+    return ErrorVariance.of_events(x, event, weight, wide, step)
+
+
+def evidence_for(
+    found: ErrorVariance, few: Sample, choices: Sequence[OutcomeModel], before: Candidate
+) -> tuple[float, float]:
+    """Nats that the evidence gains beyond one for each slope, and how many it must: it may lose some where errors take over what was an effect."""
+    after = search(found.applied(few).rows, choices, RULE.tolerance)[0]
+    taken_over = mean_variance(after) > RULE.taken_over * mean_variance(before)
+    return after.value - before.value - len(found.slopes), -RULE.most_loss if taken_over else RULE.least_gain
 
 
 def left_out_squares(model: Model, theta: Array) -> Array:

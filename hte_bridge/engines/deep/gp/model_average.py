@@ -49,6 +49,7 @@ class AverageOptions:
 
 
 AVERAGE = AverageOptions()
+Weighed = tuple[Candidate, Laplace]  # a model at its mode, and the normal approximation there
 
 
 def approximate(candidate: Candidate) -> Laplace:
@@ -56,14 +57,12 @@ def approximate(candidate: Candidate) -> Laplace:
     return Laplace.at(candidate.mode, candidate.model.rows, candidate.model.scales)
 
 
-def height(pair: tuple[Candidate, Laplace]) -> float:
+def height(pair: Weighed) -> float:
     """Log evidence of a candidate, with the form's prior odds."""
     return pair[1].log_evidence + pair[0].model.form.log_odds
 
 
-def weigh(
-    pairs: list[tuple[Candidate, Laplace]], least: float
-) -> tuple[list[tuple[Candidate, Laplace]], Array]:
+def weigh(pairs: list[Weighed], least: float) -> tuple[list[Weighed], Array]:
     """Candidates that count, and the share of each.
 
     Shares are proportional to the cube root of evidence times prior odds; those below ``least`` are set to none. A full power would trust
@@ -86,46 +85,68 @@ def effective_draws(weights: Array) -> float:
 def mixed_posterior(
     study: Study, propensity: Array, options: Options
 ) -> tuple[KernelPosterior, dict[str, Any], bool]:
-    """Posterior mixed over forms by their evidence and, in each, over draws of the scales.
+    """Posterior mixed over outcome models by their evidence and, in each, over draws of the hyperparameters; what it says of itself; whether modes were found.
 
-    With many rows forms and scales are found on an even subset of ``scale_rows``, then moved to the mode on all rows.
+    With many rows models and modes are found on an even subset of ``scale_rows``, then moved to the mode on all rows.
     """
     first = model_search(Sample.either(study, propensity, device=doubles_on(options)), options, study.binary)
-    small, begin = first.small, first.begin
-    pairs = [(each, approximate(each)) for each in search(small.rows, list(begin), AVERAGE.tolerance, begin)]
-    tried = [each for each, _ in sorted(pairs, key=height, reverse=True)]
-    pairs += [(each, approximate(each)) for each in bent(tried)]
-    whole = small.bare.n == study.n
-    chosen, share = weigh(pairs, AVERAGE.least_share if whole else AVERAGE.least_share_on_fewer)
-    searched = first.everyone()
-    if not whole:
-        chosen, share = weigh(
-            [on_all(each, laplace, searched) for each, laplace in chosen], AVERAGE.least_share
-        )
-    parts: list[Component] = []
+    tried = candidates(first)
+    everyone = first.everyone()
+    chosen, share = chosen_of(tried, first, everyone)
     weighed = list(zip(chosen, share.tolist(), strict=True))
+    parts = lighter_left_out(drawn(weighed, options, first))
+    info = said(first, tried, weighed, parts)
+    info["outlying"] = int((everyone.bare.noise != first.sample.bare.noise).sum())
+    converged = all(each.mode.converged for each, _ in chosen)
+    return KernelPosterior(first.sample.units, tuple(parts)), info, converged
+
+
+def candidates(first: ModelSearch) -> list[Weighed]:
+    """Every model that counts at its mode on the searched rows, with the normal approximation there; then those that bend otherwise."""
+    found = search(first.small.rows, list(first.begin), AVERAGE.tolerance, first.begin)
+    pairs = [(each, approximate(each)) for each in found]
+    best_first = [each for each, _ in sorted(pairs, key=height, reverse=True)]
+    return pairs + [(each, approximate(each)) for each in bent(best_first)]
+
+
+def chosen_of(tried: list[Weighed], first: ModelSearch, everyone: Sample) -> tuple[list[Weighed], Array]:
+    """Models that count, at their modes on all rows, and their shares."""
+    if first.small.bare.n == first.sample.bare.n:
+        return weigh(tried, AVERAGE.least_share)
+    few, _ = weigh(tried, AVERAGE.least_share_on_fewer)
+    return weigh([on_all(each, laplace, everyone) for each, laplace in few], AVERAGE.least_share)
+
+
+def drawn(weighed: list[tuple[Weighed, float]], options: Options, first: ModelSearch) -> list[Component]:
+    """Draws of the hyperparameters of every model, each with its weight."""
+    parts: list[Component] = []
     for (candidate, laplace), own in steps(weighed, "deep: draws of the scales"):
         parts += mixture_of(candidate, laplace, own, options, first)
+    return parts
+
+
+def lighter_left_out(parts: list[Component]) -> list[Component]:
+    """Draws that count, with weights that are shares."""
     total = sum(each.weight for each in parts)
-    parts = [
-        replace(each, weight=each.weight / total)
-        for each in parts
-        if each.weight >= AVERAGE.lightest_draw * total
-    ]
+    least = AVERAGE.lightest_draw * total
+    return [replace(each, weight=each.weight / total) for each in parts if each.weight >= least]
+
+
+def said(
+    first: ModelSearch, tried: list[Weighed], weighed: list[tuple[Weighed, float]], parts: list[Component]
+) -> dict[str, Any]:
+    """What the posterior says of itself."""
     weights = np.array([each.weight for each in parts])
     noise = weights @ np.array([np.exp(2 * float(each.theta[0])) for each in parts])
-    info = {
-        "scale_rows": small.bare.n,
-        "evaluations": sum(each.mode.evaluations for each, _ in pairs),
+    return {
+        "scale_rows": first.small.bare.n,
+        "evaluations": sum(each.mode.evaluations for each, _ in tried),
         "forms": {each.model.form.label: round(own, 4) for (each, _), own in weighed},
         "draws": len(parts),
         "effective_draws": round(effective_draws(weights), 2),
         "noise_sd": float(np.sqrt(noise) * first.sample.units.outcome_sd),
         "error_variance": "constant" if first.errors is None else first.errors.text,
-        "outlying": int((searched.bare.noise != first.sample.bare.noise).sum()),
     }
-    converged = all(each.mode.converged for each, _ in chosen)
-    return KernelPosterior(first.sample.units, tuple(parts)), info, converged
 
 
 def bent(tried: Sequence[Candidate]) -> list[Candidate]:

@@ -94,26 +94,41 @@ class ModelSearch:
 
 
 def model_search(samples: Sequence[Sample], options: Options, binary: bool) -> ModelSearch:
-    """Scales of each form found on a few rows, how the errors' variances move, and which units lie far out.
+    """Outcome models and hyperparameters found on few rows, how the errors' variance moves, and which units lie far out.
 
-    Of several samples, the same units by other columns, that with the best form on the few rows is kept.
+    Of several samples, the same units by other columns, that with the best model on the few rows is kept.
     """
-    sample, plain, best = samples[0], samples[0], -np.inf
-    begin: dict[OutcomeModel, Array] = {}
+    bare, few, found = best_columns(samples, options, binary)
+    errors = error_variance(few, found, few.choices(options, binary), binary)
+    if errors is None:
+        sample, plain, begin = bare, few, found
+    else:
+        settled = refitted(errors, few, options, binary)
+        sample, plain = settled.applied(bare), settled.applied(few)
+        begin, errors = first_search(plain, options, binary), settled
+    small, at_small = outlying(plain, begin, lambda each: first_search(each, options, binary))
+    return ModelSearch(sample, plain, small, at_small, errors)
+
+
+def best_columns(
+    samples: Sequence[Sample], options: Options, binary: bool
+) -> tuple[Sample, Sample, dict[OutcomeModel, Array]]:
+    """The sample with the best model, its few rows, and the hyperparameters of each model found on them."""
+    tried = []
     for each in samples:
         few = each.thinned(options.scale_rows, options.seed)
-        value, found = searched(few, options, binary)
-        if not begin or value > best:
-            sample, plain, begin, best = each, few, found, value
-    errors = error_variance(plain, begin, plain.choices(options, binary), binary)
-    if errors is not None:
-        for _ in range(0 if plain.events else SEARCH.variance_rounds):  # of events it follows from their mean
-            begin = first_search(errors.applied(plain), options, binary)
-            errors = errors.again(plain, errors.applied(plain), begin)
-        sample, plain = errors.applied(sample), errors.applied(plain)
-        begin = first_search(plain, options, binary)
-    small, begin = outlying(plain, begin, lambda each: first_search(each, options, binary))
-    return ModelSearch(sample, plain, small, begin, errors)
+        tried.append((each, few, *searched(few, options, binary)))
+    best = max(range(len(tried)), key=lambda k: tried[k][2])  # the first of equals
+    sample, few, _, found = tried[best]
+    return sample, few, found
+
+
+def refitted(errors: ErrorVariance, few: Sample, options: Options, binary: bool) -> ErrorVariance:
+    """The errors' variance, fitted to what models leave that know of it; of events it follows from their mean."""
+    for _ in range(0 if few.events else SEARCH.variance_rounds):
+        begin = first_search(errors.applied(few), options, binary)
+        errors = errors.again(few, errors.applied(few), begin)
+    return errors
 
 
 def first_search(sample: Sample, options: Options, binary: bool) -> dict[OutcomeModel, Array]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import numpy.typing as npt
 from joblib import Parallel, delayed
 from scipy import optimize
 
@@ -226,24 +227,23 @@ def left_out_twice(
            [3.5, nan, 1.5, 3.5, nan, 1.5],
            [2.5, 1.5, nan, 2.5, 1.5, nan]])
     """
-    number, wanted = int(fold.max()) + 1, rows_left(fold, part)
+    number, fits = int(fold.max()) + 1, fits_without(fold, part)
 
-    def predict(fit: int, rows: bytes, asked: list[tuple[int, int]]) -> Array:
-        train = np.frombuffer(rows, dtype=bool)
-        held = np.isin(part, [other for _, other in asked])
+    def predict(place: int, fit: Without) -> Array:
+        held = np.isin(part, [other for _, other in fit.asked])
         found = np.full((len(y), len(learners)), np.nan)
         with threads(1):
-            models = models_of(learners, x[train], y[train], weight[train], seed + fit)
+            models = models_of(learners, x[fit.train], y[fit.train], weight[fit.train], seed + place)
             for each, model in enumerate(models.values()):
                 found[held, each] = model(x[held])
         return found
 
     candidates = np.full((number, len(y), len(learners)), np.nan)
-    fits = Parallel(n_jobs=n_jobs, prefer="threads")(
-        delayed(predict)(fit, *each) for fit, each in enumerate(wanted.items())
+    made = Parallel(n_jobs=n_jobs, prefer="threads")(
+        delayed(predict)(place, fit) for place, fit in enumerate(fits)
     )
-    for asked, found in zip(wanted.values(), fits, strict=True):
-        for k, other in asked:
+    for fit, found in zip(fits, made, strict=True):
+        for k, other in fit.asked:
             here = (part == other) & (fold != k)
             candidates[k, here] = found[here]
     if beside is not None:
@@ -251,16 +251,34 @@ def left_out_twice(
     return Twice(candidates, shares_without(candidates, y, fold, weight))
 
 
-def rows_left(fold: Codes, part: Codes) -> dict[bytes, list[tuple[int, int]]]:
-    """Rows to be fitted, as the bytes of a mask, and the folds and parts for which they are."""
-    wanted: dict[bytes, list[tuple[int, int]]] = {}
+@dataclass(frozen=True, eq=False)
+class Without:
+    """Rows (n,) that a fit is made on, and the pairs of a fold and a part that are left out of it."""
+
+    train: npt.NDArray[np.bool_]
+    asked: list[tuple[int, int]]
+
+
+def fits_without(fold: Codes, part: Codes) -> list[Without]:
+    """The fits that leave out each fold with each part; pairs that leave out the same rows share one.
+
+    Examples
+    --------
+    >>> fold = np.array([0, 1, 2])
+    >>> [fit.asked for fit in fits_without(fold, fold)]
+    [[(0, 1), (1, 0)], [(0, 2), (2, 0)], [(1, 2), (2, 1)]]
+    """
+    found: list[Without] = []
     for k in range(int(fold.max()) + 1):
         for other in np.unique(part[fold != k]).tolist():
             train = (fold != k) & (part != other)
             if not train.any():  # two folds of one cluster each: nothing is left
                 train = fold != k
-            wanted.setdefault(train.tobytes(), []).append((k, other))
-    return wanted
+            same = next((fit for fit in found if np.array_equal(fit.train, train)), None)
+            if same is None:
+                found.append(same := Without(train, []))
+            same.asked.append((k, other))
+    return found
 
 
 def shares_without(candidates: Array, y: Array, fold: Codes, weight: Array) -> Array:

@@ -13,7 +13,7 @@ import numpy as np
 
 from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.basis.features import Basis, Block, knots
-from hte_bridge.engines.deep.basis.variance_components import variance_components
+from hte_bridge.engines.deep.basis.variance_components import Problem, variance_components
 from hte_bridge.engines.deep.nuisance.networks import Predict
 from hte_bridge.engines.deep.nuisance.standard import Standard
 
@@ -75,7 +75,7 @@ def gam(x: Array, y: Array, weight: Array, seed: int, before: Mapping[str, Predi
         gram += f.T @ (w * f)
         target += f.T @ (w[:, 0] * (y[here] - mean))
     second = float(np.sum(weight / weight.mean() * (y - mean) ** 2))
-    slopes = variance_components(gram, target, max(second, 1e-300), len(x) - 1, basis.owner).mean
+    slopes = variance_components(Problem(gram, target, max(second, 1e-300), len(x) - 1, basis.owner)).mean
 
     def predict(new: Array) -> Array:
         found = np.empty(len(new))
