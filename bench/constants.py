@@ -1,6 +1,6 @@
 """What each number that decides in the deep engine is worth: halved and doubled, paired on the same draws.
 
-    python -m bench.constants --out bench/results/constants [--stage 1] [--only hmc.leap,search.first_rows] [--rows 250]
+    python -m bench.constants --out bench/results/constants [--stage 1] [--only gp.hmc.leap,gp.search.first_rows] [--rows 250]
 
 Stage 1: two draws of three designs with 250 rows. Fits are deterministic, so that a number which never acts there leaves every bit as it is, and is seen
 at once. Stage 2: ten draws of six designs for those that moved anything in stage 1. Each cell is one line of a file, written as it is done and not done
@@ -52,7 +52,7 @@ MOVED = ("error", "covered", "length", "seconds")
 class Constant:
     """One field of a record next to the function that it steers."""
 
-    name: str  # module and field, such as "hmc.leap"
+    name: str  # module and field, such as "gp.hmc.leap"
     record: Any
     field: str
 
@@ -97,7 +97,10 @@ def constants() -> list[Constant]:
                     for each in fields(thing)
                     if isinstance(getattr(thing, each.name), int | float | tuple)
                 ]
-                found += [Constant(f"{module.name.rpartition('.')[2]}.{own}", thing, own) for own in numbers]
+                found += [
+                    Constant(f"{module.name.removeprefix(engine.__name__ + '.')}.{own}", thing, own)
+                    for own in numbers
+                ]
     return sorted(found, key=lambda each: each.name)  # fmt: skip
 
 
@@ -163,7 +166,7 @@ def effects(cells: pd.DataFrame) -> pd.DataFrame:
     Examples
     --------
     >>> base = {"constant": "", "change": "as it is", "design": "a", "error": 1.0, "covered": 0.9, "length": 2.0, "seconds": 1.0}
-    >>> other = base | {"constant": "hmc.leap", "change": "halved", "error": 1.5}
+    >>> other = base | {"constant": "gp.hmc.leap", "change": "halved", "error": 1.5}
     >>> cells = [{**each, "draw": draw, "bits": each["change"]} for each in (base, other) for draw in range(2)]
     >>> effects(pd.DataFrame(cells))[["moved", "error", "error_mc"]].to_numpy().tolist()
     [[1.0, 0.5, 0.0]]

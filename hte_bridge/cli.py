@@ -191,7 +191,7 @@ def demo(
             typer.echo(f"Without {name}, whose data ship in {package}: pip install {package}", err=True)
     unknown = next((name for name in wanted if name not in EXAMPLES), None)
     if unknown is not None:
-        offer = nearest(unknown, EXAMPLES).replace("The columns are", "The examples are")
+        offer = nearest(unknown, EXAMPLES, kind="The examples")
         raise InvalidOption(f"`--only` must name examples. `{unknown}` is not one. {offer}")
     run(out, wanted, names(engines, "--engines"), seed)
 

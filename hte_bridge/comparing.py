@@ -19,7 +19,7 @@ from hte_bridge.fitting import NoFit, chosen_engines, fitted, versions_of
 from hte_bridge.progress import steps
 from hte_bridge.rows import distinct, engine_rows, engine_scores, too_few, under
 from hte_bridge.scores import Scores, overlap_warning
-from hte_bridge.study import UNDEFENDED, Folds, Study
+from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate, check_level
 
 
@@ -137,7 +137,7 @@ def _meta(
     held = {name: fit.heldout for name, fit in fits.items() if fit.heldout is not None}
     discrete = study.binary and not study.fixed_effects.shape[1]
     warnings = {name: overlap_warning(each, discrete) for name, each in held.items()}
-    if study.effective_clusters >= UNDEFENDED:
+    if not study.undefended:
         warnings = {"all engines": too_few(study)} | warnings
     return {
         "n": study.n,

@@ -91,14 +91,16 @@ class DidNotConverge(HteBridgeError, RuntimeError):
     """An optimisation ended without a usable answer."""
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
-    """Sentence that offers the names nearest to one that is missing, or lists the first few.
+def nearest(name: str, names: Iterable[str], kind: str = "The columns") -> str:
+    """Sentence that offers the names nearest to one that is missing, or lists the first few; ``kind`` is what they are.
 
     Examples
     --------
     >>> from hte_bridge.errors import nearest
     >>> nearest("ages", ["age", "sex"])
     'The nearest is `age`.'
+    >>> nearest("quantile", ["ate", "gates"], kind="The estimands")
+    'The estimands are `ate`, `gates`.'
     """
     names = [str(each) for each in names]
     close = get_close_matches(name, names, n=3, cutoff=0.5)
@@ -106,4 +108,4 @@ def nearest(name: str, names: Iterable[str]) -> str:
         listed = ", ".join(f"`{each}`" for each in close)
         return f"The nearest {'is' if len(close) == 1 else 'are'} {listed}."
     shown = ", ".join(f"`{each}`" for each in names[:8])
-    return f"The columns are {shown}{', ...' if len(names) > 8 else ''}."
+    return f"{kind} are {shown}{', ...' if len(names) > 8 else ''}."

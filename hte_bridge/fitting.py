@@ -72,7 +72,7 @@ def chosen_engines(engines: Sequence[Engine | str], seed: int) -> list[Engine]:
 
 def _by_name(name: str, seed: int) -> Engine:
     if name not in ENGINES:
-        offer = nearest(name, ENGINES).replace("The columns are", "The engines are")
+        offer = nearest(name, ENGINES, kind="The engines")
         raise InvalidOption(f"`engines` must name known engines. `{name}` is not one. {offer}")
     if name == "feols":
         from hte_bridge.engines.feols import Feols

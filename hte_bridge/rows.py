@@ -16,7 +16,7 @@ from hte_bridge.errors import HteBridgeError, NotIdentified
 from hte_bridge.faults import Fault, Guard
 from hte_bridge.scores import Scores
 from hte_bridge.scores import scores as scores_of
-from hte_bridge.study import SHORT, UNDEFENDED, Study
+from hte_bridge.study import SHORT, Study
 from hte_bridge.table import Estimate, Table
 
 Kind = TypeVar("Kind")
@@ -132,7 +132,7 @@ def _names(row: Estimate, engine: str) -> bool:
 def under(name: str, fit: Fit, row: Estimate) -> Estimate:
     """A row under the engine's name, with the engine's notes added to its own; without an error where its study cannot defend one."""
     notes, changes = [note for note in fit.notes if note], dict[str, Any]()
-    few = fit.study.effective_clusters < UNDEFENDED and "randomisation" not in row.vcov
+    few = fit.study.undefended and "randomisation" not in row.vcov
     if few and (row.std_error > 0 or row.test is not None or row.interval is not None):
         notes.append(too_few(fit.study))
     if few or NO_ERROR in fit.info:
@@ -159,7 +159,7 @@ def few_words(found: float, treatment: str, what: str, total: int, *, panel: boo
         f"the variation of `{treatment}` lies in few {what}, as in {found:.1f} of equal size (of {total:,}), and "
         "errors from their residuals are too small"
     )
-    if found < UNDEFENDED:
+    if study.undefended:
         way = (
             "compare the estimate with placebo treatments of untreated units (Conley and Taber, 2011)"
             if panel

@@ -125,7 +125,7 @@ def needed(packages: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name in packages:
         if name not in versions.BROUGHT:
-            said = nearest(name, versions.BROUGHT).replace("The columns are", "They are")
+            said = nearest(name, versions.BROUGHT, kind="They")
             raise InvalidOption(
                 f"`hte-bridge setup` brings the R packages that engines ask for. `{name}` is not one. {said}"
             )

@@ -230,6 +230,11 @@ class Study:
         held = np.bincount(self.cluster, weights=self.weight * moved**2)
         return float(held.sum() ** 2 / max(held @ held, np.finfo(float).tiny))
 
+    @property
+    def undefended(self) -> bool:
+        """Whether errors from residuals are too small by far to be reported (docs/few_clusters.md)."""
+        return self.effective_clusters < UNDEFENDED
+
     @cached_property
     def filler(self) -> MeanFill:
         """The rule for missing covariates in engines that need numbers."""

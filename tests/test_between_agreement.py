@@ -11,7 +11,7 @@ from hte_bridge.engines.given import Given
 from hte_bridge.engines.meta import Meta
 from hte_bridge.errors import InvalidOption
 from hte_bridge.estimands.ties import without_offsets
-from tests.test_meta import study_of
+from tests.helpers.studies import study_of
 
 STUDY = study_of(n=1_000, cluster="village")
 HELD = Feols().fit(STUDY).heldout

@@ -14,7 +14,7 @@ from hte_bridge.between.world import SHAPES, World, split
 from hte_bridge.engines.given import Given
 from hte_bridge.engines.meta import Meta
 from hte_bridge.errors import InvalidOption, NotIdentified, UnreadableFile
-from tests.test_meta import study_of
+from tests.helpers.studies import study_of
 
 STUDY = study_of(n=400, cluster="village")
 FIT = Feols().fit(STUDY, Folds.make(STUDY, 5, 1))

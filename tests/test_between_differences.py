@@ -12,7 +12,7 @@ from hte_bridge.errors import InvalidOption
 from hte_bridge.estimands.averages import ate
 from hte_bridge.scores import Scores
 from hte_bridge.table import Estimate, Table
-from tests.test_meta import study_of
+from tests.helpers.studies import study_of
 
 DRAWS, LEVEL = 1_000, 0.05
 BAND = 4 * (LEVEL * (1 - LEVEL) / DRAWS) ** 0.5  # rejections are Binomial: 4 standard errors

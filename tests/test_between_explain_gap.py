@@ -12,7 +12,7 @@ from hte_bridge.engines.meta import Meta
 from hte_bridge.errors import InvalidData, InvalidOption, NotIdentified
 from hte_bridge.estimands.averages import ate
 from hte_bridge.scores import scores
-from tests.test_meta import study_of
+from tests.helpers.studies import study_of
 
 EXACT = 1e-10
 PARTS = ["sample", "controls", "effects", "weighting"]

@@ -11,7 +11,7 @@ from hte_bridge.between.race import race
 from hte_bridge.engines.given import Given
 from hte_bridge.engines.meta import Meta
 from hte_bridge.errors import InvalidOption
-from tests.test_meta import study_of
+from tests.helpers.studies import study_of
 
 STUDY = study_of(n=1_500, cluster="village")
 TAU = 1 + STUDY.frame["x1"].to_numpy()

@@ -15,7 +15,7 @@ from hte_bridge import digest
 from hte_bridge.digest import described, fingerprint
 from hte_bridge.engines.forest import CausalForest
 from hte_bridge.rlink import client
-from tests.test_meta import study_of
+from tests.helpers.studies import study_of
 
 OTHER = {  # another value for each option of the forest
     "mtry": 2,

@@ -11,7 +11,7 @@ from hte_bridge.engines.econml import Econml
 from hte_bridge.errors import InvalidOption, NotIdentified, PackageUnavailable
 from hte_bridge.estimands.averages import ape, ate
 from hte_bridge.scores import scores
-from tests.test_meta import study_of
+from tests.helpers.studies import study_of
 
 installed = importlib.util.find_spec("econml") is not None
 needs_econml = pytest.mark.skipif(not installed, reason="EconML is not installed")

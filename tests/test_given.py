@@ -12,7 +12,7 @@ from hte_bridge.engines.given import Given
 from hte_bridge.engines.meta import Meta
 from hte_bridge.engines.stack import Stack
 from hte_bridge.errors import InvalidData, InvalidNewData
-from tests.test_meta import study_of
+from tests.helpers.studies import study_of
 
 N = 400
 STUDY = study_of(n=N)

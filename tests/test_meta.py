@@ -9,31 +9,17 @@ from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures
 
-from hte_bridge import Folds, Study
+from hte_bridge import Folds
 from hte_bridge.crossfit import out_of_fold
 from hte_bridge.engine import Engine, Fit
 from hte_bridge.engines.meta import Meta
 from hte_bridge.errors import InvalidData, InvalidOption, NotIdentified
 from hte_bridge.estimands.averages import ape, ate
 from hte_bridge.scores import scores
+from tests.helpers.studies import study_of
 
 KINDS = ("S", "T", "X", "R", "DR")
 N = 2_000
-
-
-def study_of(seed=1, n=N, dose=False, **roles):
-    """tau = 1 + x1, confounded by x1, of a binary treatment or a dose."""
-    rng = np.random.default_rng(seed)
-    frame = pd.DataFrame(rng.normal(size=(n, 3)), columns=["x1", "x2", "x3"])
-    e = 1 / (1 + np.exp(-0.4 * frame["x1"]))
-    frame["d"] = 0.5 * frame["x1"] + rng.normal(size=n) if dose else (rng.random(n) < e) * 1.0
-    frame["y"] = frame["x1"] + frame["x2"] + (1 + frame["x1"]) * frame["d"] + rng.normal(size=n)
-    frame["village"] = rng.integers(0, 40, n)
-    frame["w"] = rng.uniform(0.5, 2, n)
-    kind = "continuous" if dose else None
-    return Study.from_frame(
-        frame, outcome="y", treatment="d", covariates=["x1", "x2", "x3"], treatment_type=kind, **roles
-    )
 
 
 class Products(LinearRegression):

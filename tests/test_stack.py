@@ -11,7 +11,7 @@ from hte_bridge.engines.given import Given
 from hte_bridge.engines.meta import Meta
 from hte_bridge.engines.stack import Stack, simplex
 from hte_bridge.errors import InvalidOption, NotIdentified
-from tests.test_meta import study_of
+from tests.helpers.studies import study_of
 
 LINE, FLAT = Meta("T", LinearRegression(), label="line"), Meta("T", DummyRegressor(), label="flat")
 

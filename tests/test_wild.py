@@ -8,20 +8,7 @@ from hte_bridge import Feols, Study, compare
 from hte_bridge.estimands.averages import ate
 from hte_bridge.scores import Scores
 from hte_bridge.wild import wild_bootstrap
-
-
-def exact(gamma, weight, cluster, null=0.0):
-    """Bootstrap-t of a weighted mean, null imposed, over all sign vectors: the regression on a constant."""
-    n = cluster.max() + 1
-    signs = 1.0 - 2.0 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
-    share = np.bincount(cluster, weight) / weight.sum()
-    total = np.bincount(cluster, weight * (gamma - null)) / weight.sum()
-
-    def t(totals):
-        mean = totals.sum(axis=-1)
-        return mean / np.sqrt(((totals - share * mean[..., None]) ** 2).sum(axis=-1))
-
-    return np.mean(np.abs(t(signs * total)) >= abs(t(total[None])[0]) * (1 - 1e-12))
+from tests.helpers.enumerated import exact
 
 
 def drawn(seed, clusters=8, n=240):

@@ -19,7 +19,7 @@ from hte_bridge.errors import InvalidOption, NotIdentified
 from hte_bridge.lost import lost_to_effects
 from hte_bridge.scaling import Standard, power, slopes
 from hte_bridge.shown import Fitted
-from hte_bridge.study import UNDEFENDED, Folds, Study
+from hte_bridge.study import Folds, Study
 from hte_bridge.sweeping import within
 from hte_bridge.table import Estimate, interval
 
@@ -147,7 +147,7 @@ class FeolsFit(Fitted):
         """
         frame = self.study.encoder.frame(new)
         estimate, std_error = self._surface(self.study.fill(self.study.encoder.transform(frame)))
-        if self.study.effective_clusters < UNDEFENDED:
+        if self.study.undefended:
             std_error = np.full_like(std_error, np.nan)
         low, high = interval(estimate, std_error, level, self._surface.df)
         values = {"estimate": estimate, "std_error": std_error, "conf_low": low, "conf_high": high}

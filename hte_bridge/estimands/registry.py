@@ -152,6 +152,6 @@ def check_names(names: list[str]) -> tuple[str, ...]:
     """
     for name in names:
         if not isinstance(name, str) or name not in MAKERS:
-            close = nearest(str(name), MAKERS).replace("The columns are", "The estimands are")
+            close = nearest(str(name), MAKERS, kind="The estimands")
             raise InvalidOption(f"`estimands` must name known estimands. `{name}` is not one. {close}")
     return tuple(names)

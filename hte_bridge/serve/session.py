@@ -206,7 +206,7 @@ class Session:
         if verb is None and find_verb(Comparison, name) is not None:
             raise FitsAreGone()
         if verb is None:
-            offer = nearest(name, self.verbs(table)).replace("The columns are", "The verbs are")
+            offer = nearest(name, self.verbs(table), kind="The verbs")
             raise InvalidOption(f"A verb must be one that a table has. `{name}` is not. {offer}")
         check_arguments(verb, options, name)
         return verb(**as_declared(verb, options))
@@ -281,7 +281,7 @@ def make_engine(name: str, options: Mapping[str, Any]) -> Engine:
         For an engine or an option that is not known, with the nearest.
     """
     if name not in ENGINE_HOMES:
-        offer = nearest(name, ENGINE_HOMES).replace("The columns are", "The engines are")
+        offer = nearest(name, ENGINE_HOMES, kind="The engines")
         raise InvalidOption(f"An engine must be one that hte_bridge has. `{name}` is not. {offer}")
     module, kind = ENGINE_HOMES[name]
     made = getattr(import_module(f"hte_bridge.{module}"), kind)
@@ -303,7 +303,7 @@ def check_arguments(function: Callable[..., Any], options: Mapping[str, Any], ca
         return
     for name in options:
         if name not in known:
-            offer = nearest(name, known).replace("The columns are", "They are")
+            offer = nearest(name, known, kind="They")
             raise InvalidOption(
                 f"`{called}()` must be given arguments that it has. `{name}` is not one. {offer}"
             )

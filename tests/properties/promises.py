@@ -21,8 +21,8 @@ from hte_bridge.estimands.averages import ate
 from hte_bridge.estimands.ranking import rate
 from hte_bridge.scores import Scores
 from hte_bridge.wild import wild_bootstrap
+from tests.helpers.enumerated import exact
 from tests.properties.relations import ENGINES
-from tests.test_wild import exact
 
 Drawn = tuple[pd.DataFrame, dict[str, Any]]
 

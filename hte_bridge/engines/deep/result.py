@@ -39,7 +39,7 @@ class FullFit:
     converged : bool
         False: no interval is offered, and a note says so.
     structure : mapping
-        ``importance`` (q,), ``pairs`` (q, q), and further arrays; empty where none was sought.
+        ``pairs`` (q, q) and ``pairs_sd``: strength of each pair, and its spread; empty where none was sought.
     """
 
     posterior: Posterior

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -60,19 +60,17 @@ class Structure:
         Root mean squared change of the surface over a step of .7 sd each way.
     pairs : array (q, q)
         Mean squared mixed difference of the surface over such steps; symmetric, zero diagonal.
-    importance_sd, pairs_sd : array, optional
-        Spread of both between the surfaces that were averaged: networks of different folds, or draws of the scales.
+    pairs_sd : array (q, q), optional
+        Its spread between the surfaces that were averaged: networks of different folds, or draws of the scales.
     """
 
     importance: Array
     pairs: Array
-    importance_sd: Array | None = None
     pairs_sd: Array | None = None
 
     def arrays(self) -> dict[str, Array]:
-        """What is known, by name."""
-        named = ((each.name, getattr(self, each.name)) for each in fields(self))
-        return {name: value for name, value in named if value is not None}
+        """What a reader is shown of it: pairs, and their spread where that is known."""
+        return {"pairs": self.pairs} | ({} if self.pairs_sd is None else {"pairs_sd": self.pairs_sd})
 
     @property
     def sparse(self) -> bool:
@@ -172,7 +170,7 @@ def _moved(z: Array, moves: dict[int, float]) -> Array:
 
 
 def average(parts: Sequence[Structure]) -> Structure:
-    """Mean of several structures, and their spread where there are two or more."""
+    """Mean of several structures, and the spread of pairs where there are two or more."""
     importance, pairs = ([getattr(part, name) for part in parts] for name in ("importance", "pairs"))
-    spread = (np.std(each, axis=0, ddof=1) if len(parts) > 1 else None for each in (importance, pairs))
-    return Structure(np.sqrt(np.mean(np.square(importance), axis=0)), np.mean(pairs, axis=0), *spread)
+    spread = np.std(pairs, axis=0, ddof=1) if len(parts) > 1 else None
+    return Structure(np.sqrt(np.mean(np.square(importance), axis=0)), np.mean(pairs, axis=0), spread)

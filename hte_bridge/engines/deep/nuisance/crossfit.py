@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -33,24 +33,12 @@ class CrossFitted:
         Candidate, and ``"stacked"``, -> weighted mean squared error held out.
     share : mapping
         Candidate -> its share in the stack; shares sum to one.
-    fitted : sequence
-        Per fold, candidate -> prediction function.
     """
 
     prediction: Array
     candidates: Mapping[str, Array]
     loss: Mapping[str, float]
     share: Mapping[str, float]
-    fitted: list[dict[str, Predict]] = field(default_factory=list, repr=False)
-
-    def predict(self, new: Array) -> Array:
-        """Mean over folds of the stacked predictions at new rows (m, p)."""
-        total = np.zeros(len(new))
-        for models in self.fitted:
-            for name, share in self.share.items():
-                if share > 0:
-                    total += share * models[name](new)
-        return np.asarray(total / len(self.fitted))
 
     def restacked(self, y: Array, fold: Codes, weight: Array, share: Array) -> CrossFitted:
         """The same with shares (K, c) for each fold that have not seen it; a candidate's mean share is said."""
@@ -136,19 +124,17 @@ def crossfit(
     """
     weight = np.ones(len(y)) if weight is None else weight
     candidates = {each: np.zeros(len(y)) for each in learners}
-    fitted: list[dict[str, Predict]] = []
     for k in steps(range(int(fold.max()) + 1), f"deep: {name}"):
         train, test = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
         models = models_of(learners, x[train], y[train], weight[train], seed + k)
         for each, model in models.items():
             candidates[each][test] = model(x[test])
-        fitted.append(models)
     share = stack(np.column_stack(list(candidates.values())), y, weight)
     shares = dict(zip(candidates, share.tolist(), strict=True))
     prediction = np.column_stack(list(candidates.values())) @ share
     loss = {each: float(np.average((y - values) ** 2, weights=weight)) for each, values in candidates.items()}
     loss["stacked"] = float(np.average((y - prediction) ** 2, weights=weight))
-    return CrossFitted(prediction, candidates, loss, shares, fitted)
+    return CrossFitted(prediction, candidates, loss, shares)
 
 
 def models_of(

@@ -160,15 +160,11 @@ def accounts(info: Mapping[str, Any]) -> list[Line]:
 
 
 def layer(info: Mapping[str, Any]) -> list[Line]:
-    """Nugget, degrees of freedom and shares of variance by block, where the branch has them."""
+    """The nugget, where the route has one."""
     lines: list[Line] = []
     if isinstance(info.get("nugget"), float | int):
         reading = "variance of the effect that no block explains; it is added to std_error squared"
         lines.append(("nugget", float(info["nugget"]), reading))
-    if isinstance(info.get("effective_df"), float | int):
-        lines.append(("effective degrees of freedom", float(info["effective_df"]), "of the effect's surface"))
-    for name, share in dict(info.get("shares", {})).items():
-        lines.append((f"share of variance: {name}", float(share), "of the effect's variance, by block"))
     return lines
 
 

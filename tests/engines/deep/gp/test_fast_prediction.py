@@ -9,7 +9,7 @@ import torch
 from hte_bridge.engines.deep.gp import posterior as gp_posterior
 from hte_bridge.engines.deep.gp.fast_prediction import FAST
 from hte_bridge.engines.deep.gp.posterior import cross
-from tests.test_deep_kernel import FORMS, P, example, posterior, tensor
+from tests.helpers.gaussian_process import FORMS, P, example, posterior, tensor
 
 
 @pytest.mark.parametrize("clustered", [False, True])

@@ -117,13 +117,6 @@ def test_training_moves_nothing_global():
     assert (torch.random.get_rng_state() == before).all()
 
 
-def test_predictions_at_new_rows_average_the_folds():
-    x, y = sample()
-    fit = crossfit(x, y, np.arange(400) % 2, {"linear": standard_learners("mean", OPTIONS)["linear"]}, seed=1)
-    each = [models["linear"](x[:5]) for models in fit.fitted]
-    np.testing.assert_allclose(fit.predict(x[:5]), np.mean(each, axis=0))
-
-
 def test_line_ignores_units_and_a_covariate_with_one_value():
     x, y = sample()
     x[:, 2] = 7.0

@@ -23,7 +23,7 @@ from hte_bridge.engines.deep.store.linear_algebra import (
     with_room,
 )
 from hte_bridge.simulate.panel import COVARIATES, panel
-from tests.test_deep import study_of
+from tests.helpers.studies import cross_section as study_of
 
 pytestmark = pytest.mark.gpu
 ROUNDING = 1e-8  # relative, of sums of some thousand terms in double precision in another order

@@ -15,38 +15,13 @@ from hte_bridge.engines.deep.gp.hmc import hamiltonian
 from hte_bridge.engines.deep.gp.laplace import Laplace, find_mode, importance_weights
 from hte_bridge.engines.deep.gp.likelihood import LogPosterior, Together
 from hte_bridge.engines.deep.gp.model_average import effective_draws
-from hte_bridge.engines.deep.gp.outcome_models import ALONE, outcome_models
+from hte_bridge.engines.deep.gp.outcome_models import ALONE
 from hte_bridge.engines.deep.gp.posterior import KernelPosterior, Model, component, gradients, restore
 from hte_bridge.engines.deep.gp.standardise import Standardisation
 from hte_bridge.errors import DidNotConverge
+from tests.helpers.gaussian_process import ARMS, BASELINE, CENTRED, FORMS, N, P, example, posterior
 
-N, P = 60, 3
 ROUNDING = 1e-8  # closed forms agree to this; covariances here have condition numbers near 1e6
-CENTRED, BASELINE, ARMS = outcome_models(10.0, binary=True)
-FORMS = [ALONE, CENTRED, BASELINE, ARMS, CENTRED.along_an_index(), ARMS.along_an_index(), BASELINE.as_a_sum()]
-
-
-def tensor(values):
-    return torch.as_tensor(np.asarray(values, dtype=np.float64))
-
-
-def example(form=CENTRED, seed=0, clustered=False, n=N):
-    rng = np.random.default_rng(seed)
-    x, t = rng.normal(size=(n, P)), rng.integers(0, 2, size=n) * 1.0
-    y = np.sin(x[:, 0]) + (t - 0.5) * (1 + x[:, 1]) + 0.3 * rng.normal(size=n)
-    cluster = torch.as_tensor(np.arange(n) % 10) if clustered else None
-    rows = Data(
-        tensor(x), tensor(y), tensor(rng.uniform(0.5, 2.0, size=n)), form.loads(t, np.full(n, 0.5)), cluster
-    )
-    scales = form.scales(P, clustered)
-    theta = scales.start() + 0.2 * rng.normal(size=scales.size)
-    return Model(form, rows, scales), theta
-
-
-def posterior(model, thetas, weights=(1.0,)):
-    units = Standardisation(np.zeros(P), np.ones(P), 0.0, 1.0)
-    parts = tuple(component(w, theta, model) for w, theta in zip(weights, thetas, strict=True))
-    return KernelPosterior(units, parts)
 
 
 def test_marginal_likelihood_is_the_normal_density():

@@ -13,7 +13,7 @@ from hte_bridge.engines.deep.gp.outcome_models import outcome_models
 from hte_bridge.engines.deep.gp.posterior import KernelPosterior, component, cross, prior, restore
 from hte_bridge.engines.deep.gp.standardise import Standardisation, VarianceFunction
 from hte_bridge.simulate import dense, limited
-from tests.test_deep_kernel import CENTRED, P, example, tensor
+from tests.helpers.gaussian_process import CENTRED, P, example, tensor
 
 OPTIONS = hb.Deep(seed=1, draws=8, n_folds=2, epochs=5, hidden=(16,))
 LINE = np.append(0.1, np.linspace(-0.8, 0.8, P))

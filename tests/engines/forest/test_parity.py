@@ -14,7 +14,7 @@ from hte_bridge.rlink import client
 from hte_bridge.scores import scores
 
 pytestmark = pytest.mark.r
-ORACLES = Path(__file__).parent / "oracles"
+ORACLES = Path(__file__).parents[2] / "oracles"
 ROWS = pd.read_csv(ORACLES / "rows.csv", float_precision="round_trip")
 COVARIATES = [f"x{j}" for j in range(1, 7)]
 EXACT = 1e-12  # the oracle's 17 digits hold a double; what is left is compilers' order of sums

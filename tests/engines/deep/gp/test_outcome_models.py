@@ -8,20 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from hte_bridge.engines.deep.gp.covariance import Data
 from hte_bridge.engines.deep.gp.model_average import AVERAGE, approximate, weigh
 from hte_bridge.engines.deep.gp.modes import along_an_index, search
-from tests.test_deep_kernel import ARMS, BASELINE, CENTRED, P, tensor
-
-
-def rows_of(x, t, y):
-    """The rows under a form, of an experiment with halves treated."""
-
-    def under(form):
-        loads = form.loads(t, np.full(len(y), 0.5))
-        return Data(tensor(x), tensor((y - y.mean()) / y.std()), torch.ones(len(y)).double(), loads)
-
-    return under
+from tests.helpers.gaussian_process import ARMS, BASELINE, CENTRED, P, rows_of
 
 
 def worlds(unrelated, n=160):

@@ -12,7 +12,9 @@ from hte_bridge.engines.deep.gp.posterior import component
 from hte_bridge.engines.deep.gp.sample import Sample
 from hte_bridge.engines.deep.gp.search import model_search
 from hte_bridge.simulate import long_tails
-from tests.test_deep_error_variance import OPTIONS, study_of
+from tests.helpers.studies import cross_section as study_of
+
+OPTIONS = hb.Deep(seed=1, draws=8, n_folds=2, epochs=5, hidden=(16,))
 
 
 def fitted(draw, test):

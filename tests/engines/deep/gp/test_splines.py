@@ -15,8 +15,7 @@ from hte_bridge.engines.deep.gp.outcome_models import ALONE
 from hte_bridge.engines.deep.gp.posterior import KernelPosterior, Model, component
 from hte_bridge.engines.deep.gp.splines import PER_COVARIATE, SPLINE
 from hte_bridge.engines.deep.gp.standardise import Standardisation
-from tests.test_deep_forms import rows_of
-from tests.test_deep_kernel import ARMS, BASELINE, CENTRED, P, tensor
+from tests.helpers.gaussian_process import ARMS, BASELINE, CENTRED, P, rows_of, tensor
 
 PLAIN = [CENTRED, BASELINE, ARMS]
 
