@@ -16,7 +16,7 @@ from hte_bridge.errors import HteBridgeError, NotIdentified
 from hte_bridge.faults import Fault, Guard
 from hte_bridge.scores import Scores
 from hte_bridge.scores import scores as scores_of
-from hte_bridge.study import SHORT, Study
+from hte_bridge.study import SHORT, UNDEFENDED, Study
 from hte_bridge.table import Estimate, Table
 
 Kind = TypeVar("Kind")
@@ -159,7 +159,7 @@ def few_words(found: float, treatment: str, what: str, total: int, *, panel: boo
         f"the variation of `{treatment}` lies in few {what}, as in {found:.1f} of equal size (of {total:,}), and "
         "errors from their residuals are too small"
     )
-    if study.undefended:
+    if found < UNDEFENDED:
         way = (
             "compare the estimate with placebo treatments of untreated units (Conley and Taber, 2011)"
             if panel

@@ -10,7 +10,7 @@ import hte_bridge as hb
 from hte_bridge.errors import RError
 from hte_bridge.rlink import client, serial
 from hte_bridge.rlink.transport import Column
-from tests.test_rlink import NUMBERS
+from tests.helpers.numbers import NUMBERS
 
 N = 120
 

@@ -70,7 +70,7 @@ def compare_adoption(
 def _checked(names: list[str]) -> list[str]:
     for name in names:
         if name not in FAMILIES:
-            offer = nearest(name, FAMILIES).replace("The columns are", "They are")
+            offer = nearest(name, FAMILIES, kind="They")
             raise InvalidOption(
                 f"`estimands` of an adoption must be among {', '.join(FAMILIES)}. `{name}` is not. {offer}"
             )

@@ -68,7 +68,7 @@ class AdoptionComparison(Table):
             If no engine of that name ran.
         """
         if engine not in self.fits:
-            offer = nearest(engine, self.fits).replace("The columns are", "The engines are")
+            offer = nearest(engine, self.fits, kind="The engines")
             raise InvalidOption(f"`engine` must name an engine that ran. `{engine}` did not. {offer}")
         return self.fits[engine]
 

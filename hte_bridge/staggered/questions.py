@@ -68,7 +68,7 @@ def row_labels(study: Adoption, by: Any, bins: int | Sequence[float] | None) -> 
 def family_of(name: str) -> str:
     """The name of an aggregation, checked."""
     if name not in FAMILIES:
-        offer = nearest(name, FAMILIES).replace("The columns are", "They are")
+        offer = nearest(name, FAMILIES, kind="They")
         raise InvalidOption(f"`of` must be one of {', '.join(FAMILIES)}. `{name}` is not. {offer}")
     return name
 
