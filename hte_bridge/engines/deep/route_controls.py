@@ -24,7 +24,7 @@ from hte_bridge.engines.deep.nuisance.networks import NetOptions
 from hte_bridge.engines.deep.nuisance.propensity import Treatment, centre_treatment, parts_of
 from hte_bridge.engines.deep.options import Options
 from hte_bridge.engines.deep.result import Branch
-from hte_bridge.engines.deep.route_basis import fit_basis
+from hte_bridge.engines.deep.route_basis import CROSS_SECTION, fit_basis
 from hte_bridge.engines.deep.route_gp import fit_full
 from hte_bridge.engines.deep.route_panel import fit_panel
 from hte_bridge.engines.deep.store.devices import device_of
@@ -33,9 +33,16 @@ from hte_bridge.scaling import Standard, slopes
 from hte_bridge.study import Folds, Study
 from hte_bridge.sweeping import within
 
-NUISANCE_EPOCHS = 20  # of large samples
-MANY = 3_000  # rows, from which they are large
-TWICE_ROWS = 20_000  # up to which nuisances of a held-out model's rows have not seen the fold
+
+@dataclass(frozen=True)
+class ControlRule:
+    """When a sample with controls is large."""
+
+    # rows, from which nuisances have the epochs of a large cross-section
+    many_rows: int = 3_000
+
+
+CONTROLS = ControlRule()
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,10 +66,10 @@ class TakenOff:
         """Cross-fit outcome and treatment on covariates and controls; ``study`` is as the user made it, and so are the rows found."""
         wide = Seen.of(study.adjusted, folds)
         own, dealt = wide.study, wide.order.folds(folds)
-        many = study.n > MANY
-        epochs = min(options.epochs, NUISANCE_EPOCHS) if many else options.epochs
+        many = study.n > CONTROLS.many_rows
+        epochs = min(options.epochs, CROSS_SECTION.epochs) if many else options.epochs
         nets = NetOptions(hidden=options.hidden, epochs=epochs, n_nets=options.n_nets)
-        twice = study.n <= TWICE_ROWS
+        twice = study.n <= CROSS_SECTION.twice_rows
         treatment = centre_treatment(
             own, dealt, nets, options.seed, "cpu", smooth_learners, options.n_jobs, twice
         )
