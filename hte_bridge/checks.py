@@ -76,7 +76,8 @@ def measurable(study: Checked) -> None:
 
 
 def identified(study: Checked) -> None:
-    """The treatment varies within the effects, and no covariate decides it alone."""
+    """The treatment varies within the effects, and neither a covariate nor its gaps decide it alone."""
+    _gaps_that_decide(study)
     if study.fixed_effects.shape[1]:
         left = within(study.treatment, study.fixed_effects, study.weight, tolerance=1e-7)
         if np.std(left) < 1e-5 * np.std(study.treatment):
@@ -99,6 +100,21 @@ def identified(study: Checked) -> None:
                     f"{np.nanmin(zero):g} to {np.nanmax(zero):g}). Leave it out if it is the assignment itself; "
                     "no effect can be learned across such a gap."
                 )
+
+
+def _gaps_that_decide(study: Checked) -> None:
+    """No covariate is missing for one arm alone, and for all of it: its indicator would be the treatment."""
+    if not study.binary or study.propensity is not None:
+        return
+    treated = study.treatment == 1
+    for values, name in zip(study.covariates.T, study.names.covariates, strict=True):
+        gaps = np.isnan(values)
+        if (gaps == treated).all() or (gaps != treated).all():
+            arm = "treated" if gaps[treated].all() else "control"
+            raise NotIdentified(
+                f"Covariates must be known, or missing, in both arms. `{name}` is missing for every {arm} unit and for no other, so "
+                "that its gaps are the treatment. Leave it out, or find out why it was asked of one arm alone."
+            )
 
 
 def enough_for_folds(study: Checked, n_folds: int) -> None:

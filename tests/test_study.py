@@ -112,6 +112,21 @@ def test_a_covariate_that_decides_the_treatment_leaves_no_overlap():
         study(df.assign(x=df["d"] * 10 + df["x"] / 10))
 
 
+@pytest.mark.parametrize("arm", [0, 1])
+@pytest.mark.parametrize("effects", [None, ["g"]])
+def test_gaps_that_are_the_treatment_are_refused(arm, effects):
+    rng = np.random.default_rng(0)
+    data = pd.DataFrame(
+        {"y": rng.normal(size=60), "d": np.arange(60) % 2, "x": rng.normal(size=60), "g": np.arange(60) // 6}
+    )
+    data["z"] = np.where(data["d"] == arm, np.nan, rng.normal(size=60))
+    roles = {"outcome": "y", "treatment": "d", "covariates": ["x", "z"], "fixed_effects": effects}
+    with pytest.raises(NotIdentified, match=f"`z` is missing for every {['control', 'treated'][arm]} unit"):
+        Study.from_frame(data, **roles)
+    data.loc[data.index[data["d"] == arm][0], "z"] = 0.0
+    assert Study.from_frame(data, **roles).n == 60
+
+
 def test_effects_that_absorb_the_treatment_are_said():
     df = frame()
     df["d"] = (df["unit"] % 2).astype(int)

@@ -30,6 +30,10 @@ TOP_NOTE = (
     "share of the one's top fifth that is in the other's; 0.2 by chance; a description, without an interval"
 )
 SHARED_NOTE = "tied units are in a top fifth in part"
+CORRELATION_NOTE = (
+    "tests that the two predictions do not move together over units like these, models as they are; it is no test that effects differ: "
+    "two models of one outcome can share its noise"
+)
 GROUP_NOTE = "doubly robust effect, mean of both engines' scores; groups by held-out CATE"
 
 
@@ -112,9 +116,9 @@ def correlation(one: Array, two: Array, units: Scores, level: float) -> Estimate
     if 1 - abs(estimate) <= ROUNDING:
         note = "the one effect is the other in another unit: no error"
         return Estimate("correlation", float(np.sign(estimate)), note=note, n_obs=units.n, level=level)
-    return row_from_influence(
-        "correlation", estimate, share * (z * w - estimate * (z**2 + w**2) / 2), units, level=level
-    )
+    influence = share * (z * w - estimate * (z**2 + w**2) / 2)
+    row = row_from_influence("correlation", estimate, influence, units, level=level)
+    return row.with_(note="; ".join(filter(None, [row.note, CORRELATION_NOTE])))
 
 
 def _same_sign(one: Array, two: Array, units: Scores, level: float) -> Estimate:
