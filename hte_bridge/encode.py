@@ -14,6 +14,8 @@ from hte_bridge.arrays import Array
 from hte_bridge.errors import InvalidData, InvalidNewData, nearest
 from hte_bridge.frames import to_pandas
 from hte_bridge.kinds import Kind, is_blank, kind_of, to_float
+from hte_bridge.language.recipes import Recipe
+from hte_bridge.language.values import Unfit
 from hte_bridge.levels import from_plain, to_plain
 from hte_bridge.normal_score import NormalScore
 from hte_bridge.reading import Role
@@ -151,6 +153,7 @@ class Encoder:
     """
 
     columns: tuple[ColumnCode, ...]
+    recipes: tuple[Recipe, ...] = ()
 
     @classmethod
     def of(cls, frame: pd.DataFrame, covariates: Sequence[str], role: str = "A covariate") -> Encoder:
@@ -158,7 +161,7 @@ class Encoder:
         return cls(tuple(ColumnCode.of(frame[name], name, role) for name in covariates))
 
     def __add__(self, other: Encoder) -> Encoder:
-        return Encoder(self.columns + other.columns)
+        return Encoder(self.columns + other.columns, self.recipes + other.recipes)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -188,7 +191,30 @@ class Encoder:
                 roles[code.name] = "number"
             elif all(isinstance(each, str) for each in code.levels):
                 roles[code.name] = "text"
-        return to_pandas(new, roles)
+        for recipe in self.recipes:
+            roles |= {name: "number" if kind == "number" else "text" for name, kind in recipe.needs.items()}
+        return self._computed(to_pandas(new, roles))
+
+    def _computed(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """New rows with the columns that a formula computes; those that have them, and not what they are made of, keep them."""
+        further: dict[str, Any] = {}
+        for recipe in self.recipes:
+            missing = [name for name in recipe.needs if name not in frame.columns]
+            if missing and all(name in frame.columns for name in recipe.makes):
+                continue
+            if missing:
+                raise InvalidNewData(
+                    f"New data must have each column that the formula names. `{missing[0]}` is missing. "
+                    f"{nearest(missing[0], frame.columns)} Add it, or rename."
+                )
+            try:
+                further |= recipe.columns(frame)
+            except Unfit as error:
+                raise InvalidNewData(
+                    f"New data must be such that the formula can be computed. {error.sentence(recipe.makes[0])} Recode them, or leave "
+                    "those rows out."
+                ) from error
+        return frame.assign(**further) if further else frame
 
     def scored(self, covariates: Array) -> tuple[Encoder, Array]:
         """Each number with long tails with its normal score behind it: the map, and the encoded covariates (n, p) so widened.
@@ -207,7 +233,7 @@ class Encoder:
             score = NormalScore.of(own[:, 0]) if code.kind == "number" else None
             codes.append(replace(code, score=score))
             columns.append(codes[-1].with_score(own))
-        return Encoder(tuple(codes)), np.asfortranarray(np.hstack(columns))
+        return Encoder(tuple(codes), self.recipes), np.asfortranarray(np.hstack(columns))
 
     def transform(self, new: Any) -> Array:
         """Covariates (m, p) of new rows, Fortran order, missing as NaN; further columns are left alone.
@@ -233,16 +259,19 @@ class Encoder:
         return [
             {"name": c.name, "kind": c.kind, "levels": [to_plain(each) for each in c.levels]}
             for c in self.columns
-        ]
+        ] + [{"recipe": recipe.to_json()} for recipe in self.recipes]
 
     @classmethod
     def from_json(cls, state: list[dict[str, Any]]) -> Encoder:
         """Rebuild what ``to_json`` wrote."""
+        recipes = tuple(Recipe.from_json(c["recipe"]) for c in state if "recipe" in c)
         return cls(
             tuple(
                 ColumnCode(c["name"], c["kind"], tuple(from_plain(each) for each in c["levels"]))
                 for c in state
-            )
+                if "recipe" not in c
+            ),
+            recipes,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -112,13 +113,9 @@ class Roles:
         InvalidData
             If the frame has no rows, a column is not there, or has two roles that exclude each other.
         """
-        of_file: dict[str, Role] = {
-            name: "number"
-            for name in (self.outcome, self.treatment, self.weight, self.propensity)
-            if name is not None
-        }
-        of_file |= {name: "identity" for name in (*self.fixed_effects, self.cluster) if name is not None}
-        frame = to_pandas(data, of_file)
+        single = {"weight": self.weight, "propensity": self.propensity, "cluster": self.cluster}
+        kinds = of_file(self.treatment, self.fixed_effects, single) | {self.outcome: "number"}
+        frame = to_pandas(data, kinds)
         found = self
         if self.everything is not None:
             taken = {name for _, name in self.named}
@@ -151,3 +148,13 @@ class Roles:
                 "`covariates` must name at least one column, along which effects may differ. None was given. "
                 "Name what was known before treatment."
             )
+
+
+def of_file(treatment: str, effects: Sequence[str], roles: Mapping[str, Any]) -> dict[str, Role]:
+    """What columns of a file are read as: numbers, or labels that are not to be rounded."""
+    kinds: dict[str, Role] = {
+        name: "number"
+        for name in (treatment, roles.get("weight"), roles.get("propensity"))
+        if isinstance(name, str)
+    }
+    return kinds | dict.fromkeys((*effects, *names_of(roles.get("cluster"))), "identity")

@@ -11,13 +11,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hte_bridge import checks, columns
+from hte_bridge import checks, columns, parts
 from hte_bridge.alignment import positions_of
 from hte_bridge.arrays import Array, Codes
 from hte_bridge.encode import Encoder, MeanFill
 from hte_bridge.errors import InvalidData
 from hte_bridge.folds import Folds
 from hte_bridge.keys import row_keys
+from hte_bridge.language.written import read_formula
 from hte_bridge.roles import Names, Roles
 from hte_bridge.shown import study_text
 from hte_bridge.sweeping import within
@@ -177,6 +178,53 @@ class Study:
         checks.identified(study)
         return study
 
+    @classmethod
+    def from_formula(
+        cls,
+        formula: str,
+        df: Any,
+        *,
+        treatment: str,
+        controls: Sequence[str] | str | None = None,
+        **roles: Any,
+    ) -> Study:
+        """A study by one formula: outcome, covariates, and fixed effects behind a bar.
+
+        Parameters
+        ----------
+        formula : str
+            ``"got ~ age + C(region) + log(dist) | village"``. Terms are joined by ``+ : *``; a term is a column, ``C(x)`` or
+            ``i(x, ref=)``, ``poly bs cr cc scale center`` of one, or what conditions may hold (``I(age**2)``, ``log log1p sqrt exp`` and the
+            like). It is read by a grammar of our own: nothing of it runs as code. New rows are computed as the study's were.
+        df : frame or path
+        treatment : str
+        controls : str or sequence of str, optional
+            ``"~ income + log(size)"``, or names.
+        **roles
+            ``cluster``, ``weight``, ``propensity``, ``treatment_type`` as in ``from_frame``.
+
+        Raises
+        ------
+        InvalidOption
+            If the formula cannot be read, with the part that is to blame.
+        InvalidData
+            As ``from_frame`` does.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from hte_bridge import Study
+        >>> frame = pd.DataFrame({"y": [1.0, 2.0, 4.0, 3.0], "d": [0, 1, 1, 0], "x": [0.1, 0.4, 0.2, 0.9]})
+        >>> Study.from_formula("y ~ x + log(x)", frame, treatment="d").names.covariates
+        ('x', 'log(x)')
+        """
+        frame, named, recipes, further = read_formula(formula, df, treatment, controls, roles)
+        made = cls.from_frame(frame, treatment=treatment, **named, **roles)
+        return made.with_(
+            encoder=replace(made.encoder, recipes=recipes),
+            control_encoder=replace(made.control_encoder, recipes=further),
+        )
+
     def __repr__(self) -> str:
         return study_text(self)
 
@@ -301,34 +349,11 @@ class Study:
         >>> study.names.covariates, study.adjusted.names.covariates
         (('x',), ('x', 'z'))
         """
-        if self.controls is None:
-            return self
-        both = self.encoder + self.control_encoder
-        return self.with_(
-            covariates=np.asfortranarray(np.hstack([self.covariates, self.controls])),
-            encoder=both,
-            names=replace(self.names, covariates=both.names, controls=()),
-            controls=None,
-            control_encoder=Encoder(()),
-        )
+        return self if self.controls is None else parts.adjusted(self)
 
     def without(self, name: str) -> Study:
         """The study less one covariate or control, by its name in the frame."""
-
-        def kept(encoder: Encoder, values: Array) -> tuple[Encoder, Array]:
-            place = np.array([code.name != name for code in encoder.columns], dtype=bool)
-            fewer = Encoder(tuple(code for code in encoder.columns if code.name != name))
-            return fewer, np.asfortranarray(values[:, place[encoder.owner]])
-
-        encoder, covariates = kept(self.encoder, self.covariates)
-        found = self.with_(
-            encoder=encoder, covariates=covariates, names=replace(self.names, covariates=encoder.names)
-        )
-        if self.controls is None:
-            return found
-        beside, controls = kept(self.control_encoder, self.controls)
-        names = replace(found.names, controls=beside.names)
-        return found.with_(controls=controls if beside.columns else None, control_encoder=beside, names=names)
+        return parts.without(self, name)
 
     def _source(self, column: int) -> str:
         """Name of the covariate that an encoded column belongs to."""
@@ -363,27 +388,4 @@ class Study:
         Integer positions, or a mask of yes and no: a Series is matched by the labels of ``index``, an array goes by position. Rows of
         which a mask says nothing (missing) are left out.
         """
-        chosen = positions_of(self, rows)
-        if not len(chosen):
-            raise InvalidData("A subset must keep at least one row. None is left. Widen the condition.")
-        group, cluster = np.unique(self.cluster[chosen], return_inverse=True)
-        parts = [np.unique(column[chosen], return_inverse=True) for column in self.fixed_effects.T]
-        codes = np.column_stack([code for _, code in parts]) if parts else np.empty((len(chosen), 0))
-        return replace(
-            self,
-            outcome=self.outcome[chosen],
-            treatment=self.treatment[chosen],
-            covariates=np.asfortranarray(self.covariates[chosen]),
-            controls=None if self.controls is None else np.asfortranarray(self.controls[chosen]),
-            fixed_effects=codes.astype(np.int64),
-            cluster=cluster,
-            cluster_levels=self.cluster_levels[group],
-            weight=self.weight[chosen],
-            propensity=None if self.propensity is None else self.propensity[chosen],
-            effect_levels=tuple(
-                levels[kept] for levels, (kept, _) in zip(self.effect_levels, parts, strict=True)
-            ),
-            index=self.index[chosen],
-            frame=None if self.frame is None else self.frame.iloc[chosen],
-            key=self.keys[chosen],
-        )
+        return parts.subset(self, positions_of(self, rows))

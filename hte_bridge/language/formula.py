@@ -6,9 +6,8 @@ factors are coded, sees names of computed columns alone: nothing that a user wri
 
 from __future__ import annotations
 
-import ast
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,24 +19,23 @@ from hte_bridge.arrays import Array
 from hte_bridge.errors import InvalidOption
 from hte_bridge.language.expression import column_called, condition, evaluate
 from hte_bridge.language.grammar import Token, read, text_of, tokens_of
-from hte_bridge.language.kleene import numbers
+from hte_bridge.language.pieces import (
+    CURVES,
+    LARGEST,
+    SCALES,
+    ask,
+    floats,
+    levels_of,
+    named,
+    transform,
+    written_out,
+)
 from hte_bridge.language.terms import Factor, Term, split, terms_of
-from hte_bridge.language.values import Dates, Levels, Number, Text, Truth, Unfit, Value, value_of
+from hte_bridge.language.values import Levels, Text, Unfit, Value, value_of
 from hte_bridge.study import Study
 
 EXAMPLE = "such as 'age + i(town) + log(income)'"
 MOST_COLUMNS = 5_000
-LARGEST = 1_000  # columns of one spline or polynomial
-CURVES = (
-    "poly",
-    "bs",
-    "cr",
-    "cs",
-    "cc",
-    "scale",
-    "center",
-    "standardize",
-)  # formulaic's, of one column of numbers
 CONTRASTS = {  # as formulaic and patsy name them -> formulaic's class
     "contr.treatment": "TreatmentContrasts",
     "contr.SAS": "SASContrasts",
@@ -167,31 +165,9 @@ def _known(value: Value) -> Value:
 def _plain(name: str, value: Value) -> Computed:
     """Numbers as they are, yes and no as 1 and 0, text and levels as a category."""
     if isinstance(value, Text | Levels):
-        levels = _levels(value)
+        levels = levels_of(value)
         return Computed(name, levels, max(len(levels.cat.categories) - 1, 1))
-    return Computed(name, _floats(value))
-
-
-def _floats(value: Value) -> Array:
-    return numbers(value).values
-
-
-def _levels(value: Value) -> pd.Series:
-    """A category of the levels that occur, in their order."""
-    if isinstance(value, Levels):
-        codes = pd.Categorical.from_codes(value.codes, value.levels, ordered=value.ordered)
-        found = codes.remove_unused_categories()
-    elif isinstance(value, Truth):
-        found = pd.Categorical(value.yes)
-    elif isinstance(value, Number):
-        whole = (value.values == np.round(value.values)) & (np.abs(value.values) < 2**53)
-        plain = value.values.astype(np.int64) if bool(np.all(whole)) else value.values
-        found = pd.Categorical(plain if value.exact is None else value.exact)
-    elif isinstance(value, Dates):
-        raise Unfit("holds dates; turn them into a number or a category")
-    else:
-        found = pd.Categorical(value.values)
-    return pd.Series(found)
+    return Computed(name, floats(value))
 
 
 def _identity(factor: Factor, frame: pd.DataFrame) -> Computed:
@@ -206,14 +182,14 @@ def _category(factor: Factor, frame: pd.DataFrame) -> Computed:
     from formulaic.transforms import C
 
     found = read(factor.arguments[0])
-    levels = _levels(_known(evaluate(found, frame, SCALES)))
+    levels = levels_of(_known(evaluate(found, frame, SCALES)))
     options: dict[str, Any] = {}
     shown = [found.shown()]
-    for name, pieces in (_named(each) for each in factor.arguments[1:]):
+    for name, pieces in (named(each) for each in factor.arguments[1:]):
         if name == "ref":
             name, pieces = "contrasts", (*tokens_of("contr.treatment(base="), *pieces, *tokens_of(")"))
         contrasts = name in ("", "contrasts")
-        options[name or "contrasts"] = _contrasts(pieces) if contrasts else _literal(pieces)
+        options[name or "contrasts"] = _contrasts(pieces) if contrasts else written_out(pieces)
         written = "".join(piece.written for piece in pieces)
         shown.append(written if contrasts else f"{name}={options[name]!r}")
     if set(options) - {"contrasts", "levels", "spans_intercept"}:
@@ -227,8 +203,8 @@ def _category(factor: Factor, frame: pd.DataFrame) -> Computed:
 def _curve(factor: Factor, frame: pd.DataFrame) -> Computed:
     """A polynomial, a spline or a scaled column, by formulaic from numbers that we computed."""
     found = read(factor.arguments[0])
-    values = _floats(_known(evaluate(found, frame, SCALES)))
-    given = [(name, _literal(pieces)) for name, pieces in (_named(each) for each in factor.arguments[1:])]
+    values = floats(_known(evaluate(found, frame, SCALES)))
+    given = [(name, written_out(pieces)) for name, pieces in (named(each) for each in factor.arguments[1:])]
     for name, value in given:
         if name in ("", "df", "degree") and isinstance(value, int) and value > LARGEST:
             raise Unfit(f"asks for {value:,} columns or more; at most {LARGEST:,} are made")
@@ -239,64 +215,9 @@ def _curve(factor: Factor, frame: pd.DataFrame) -> Computed:
         *(repr(value) for value in places),
         *(f"{name}={value!r}" for name, value in options.items()),
     ]
-    made = _ask(_transform(factor.call), values, *places, **options)
+    made = ask(transform(factor.call), values, *places, **options)
     width = np.shape(made)[1] if np.ndim(made) == 2 else len(made) if isinstance(made, Mapping) else 1
     return Computed(f"{factor.call}({', '.join(shown)})", made, width)
-
-
-def _transform(name: str) -> Callable[..., Any]:
-    from formulaic.transforms import TRANSFORMS
-
-    found: Callable[..., Any] = TRANSFORMS[name]
-    return found
-
-
-def _scaled(name: str) -> Callable[[Array], Array]:
-    return lambda values: np.asarray(_ask(_transform(name), values), dtype=np.float64)
-
-
-SCALES = {
-    name: _scaled(name) for name in ("scale", "center", "standardize")
-}  # may stand inside an expression
-
-
-def _ask(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """What formulaic answers; its complaints end our sentence."""
-    from formulaic.errors import FormulaicError
-
-    try:
-        return function(*arguments, **options)
-    except (FormulaicError, ValueError, TypeError, ArithmeticError, LookupError) as error:
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise Unfit(f"cannot be made: {said.rstrip('.')}") from error
-
-
-def _named(pieces: tuple[Token, ...]) -> tuple[str, tuple[Token, ...]]:
-    """The name, or an empty string, and the tokens of an argument."""
-    if len(pieces) > 2 and pieces[0].kind == "name" and pieces[1].said == "=":
-        return pieces[0].said, pieces[2:]
-    return "", pieces
-
-
-def _literal(pieces: tuple[Token, ...]) -> Any:
-    """A number, text, yes or no, or a list of them, written out."""
-    words = []
-    for piece in pieces:
-        fixed = (
-            piece.said in ("True", "False", "None")
-            if piece.kind == "name"
-            else piece.said in ("-", "[", "]", "(", ")", ",")
-        )
-        if piece.kind not in ("number", "text") and not (piece.kind in ("name", "sign") and fixed):
-            raise Unfit(
-                f"has an argument `{piece.written}`; beside the column only numbers and text, written out, may stand"
-            )
-        words.append(repr(text_of(piece)) if piece.kind == "text" else piece.said)
-    try:
-        found = ast.literal_eval(" ".join(words))
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise Unfit("has an argument that cannot be read") from error
-    return found
 
 
 def _contrasts(pieces: tuple[Token, ...]) -> Any:
@@ -310,12 +231,12 @@ def _contrasts(pieces: tuple[Token, ...]) -> Any:
             f"has contrasts that are none of {', '.join(CONTRASTS)}; a product with another column is written C(town):x"
         )
     given = [
-        (name, _literal(each)) for name, each in (_named(part) for part in split(pieces[place + 1 : -1]))
+        (name, written_out(each)) for name, each in (named(part) for part in split(pieces[place + 1 : -1]))
     ]
     made = getattr(contrasts, CONTRASTS[name])
     if name == "Treatment":
         given = [("base" if each in ("", "reference") else each, value) for each, value in given]
-    return _ask(
+    return ask(
         made, *(value for each, value in given if not each), **{each: value for each, value in given if each}
     )
 
@@ -342,7 +263,7 @@ def _coded(terms: list[Term], computed: Mapping[Factor, Computed], n: int) -> tu
     intercept = CodedTerm([Coded("1", eval_method="literal")])
     formula = Formula([intercept, *map(CodedTerm, looked_up)])
     values = {mark[each]: found.values for each, found in computed.items()}
-    matrix = _ask(model_matrix, formula, pd.DataFrame(index=range(n)), context=values, na_action="ignore")
+    matrix = ask(model_matrix, formula, pd.DataFrame(index=range(n)), context=values, na_action="ignore")
     own = {mark[each]: found.name for each, found in computed.items()}
     names = [
         re.sub("\ue000[0-9]+\ue001", lambda place: own[place[0]], str(each)) for each in matrix.columns[1:]

@@ -15,7 +15,7 @@ import pandas as pd
 from pandas.api import types
 
 from hte_bridge.arrays import Array
-from hte_bridge.encode import to_float
+from hte_bridge.kinds import to_float
 
 Mask = npt.NDArray[np.bool_]
 SHOWN = 100  # characters of the user's text in a sentence

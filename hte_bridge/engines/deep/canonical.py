@@ -68,7 +68,7 @@ class Order:
     def study(self, study: Study) -> Study:
         """The study so sorted."""
         codes = tuple(study.encoder.columns[place] for place in self.covariates)
-        encoder = Encoder(codes)
+        encoder = Encoder(codes, study.encoder.recipes)
         names = replace(study.names, covariates=encoder.names)
         covariates = np.asfortranarray(study.covariates[:, self.columns])
         own = study.with_(covariates=covariates, encoder=encoder, names=names, frame=None)

@@ -1,0 +1,80 @@
+"""Other studies made of one: with its controls among its covariates, less a column, or of some of its rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from hte_bridge.arrays import Array, Codes
+from hte_bridge.encode import Encoder
+from hte_bridge.errors import InvalidData
+
+Study = Any  # it lies above
+
+
+def adjusted(study: Study) -> Study:
+    """A study with its controls among its covariates."""
+    both = study.encoder + study.control_encoder
+    return study.with_(
+        covariates=np.asfortranarray(np.hstack([study.covariates, study.controls])),
+        encoder=both,
+        names=replace(study.names, covariates=both.names, controls=()),
+        controls=None,
+        control_encoder=Encoder(()),
+    )
+
+
+def without(study: Study, name: str) -> Study:
+    """A study less one covariate or control, by its name in the frame."""
+    encoder, covariates = _kept(study.encoder, study.covariates, name)
+    names = replace(study.names, covariates=encoder.names)
+    found = study.with_(encoder=encoder, covariates=covariates, names=names)
+    if study.controls is None:
+        return found
+    further, controls = _kept(study.control_encoder, study.controls, name)
+    return found.with_(
+        controls=controls if further.columns else None,
+        control_encoder=further,
+        names=replace(names, controls=further.names),
+    )
+
+
+def _kept(encoder: Encoder, values: Array, name: str) -> tuple[Encoder, Array]:
+    place = np.array([code.name != name for code in encoder.columns], dtype=bool)
+    fewer = Encoder(tuple(code for code in encoder.columns if code.name != name), encoder.recipes)
+    return fewer, np.asfortranarray(values[:, place[encoder.owner]])
+
+
+def subset(study: Study, chosen: Codes) -> Study:
+    """Some rows of a study, by position; codes are renumbered.
+
+    Raises
+    ------
+    InvalidData
+        If none is left.
+    """
+    if not len(chosen):
+        raise InvalidData("A subset must keep at least one row. None is left. Widen the condition.")
+    group, cluster = np.unique(study.cluster[chosen], return_inverse=True)
+    parts = [np.unique(column[chosen], return_inverse=True) for column in study.fixed_effects.T]
+    codes = np.column_stack([code for _, code in parts]) if parts else np.empty((len(chosen), 0))
+    return replace(
+        study,
+        outcome=study.outcome[chosen],
+        treatment=study.treatment[chosen],
+        covariates=np.asfortranarray(study.covariates[chosen]),
+        controls=None if study.controls is None else np.asfortranarray(study.controls[chosen]),
+        fixed_effects=codes.astype(np.int64),
+        cluster=cluster,
+        cluster_levels=study.cluster_levels[group],
+        weight=study.weight[chosen],
+        propensity=None if study.propensity is None else study.propensity[chosen],
+        effect_levels=tuple(
+            levels[kept] for levels, (kept, _) in zip(study.effect_levels, parts, strict=True)
+        ),
+        index=study.index[chosen],
+        frame=None if study.frame is None else study.frame.iloc[chosen],
+        key=study.keys[chosen],
+    )
