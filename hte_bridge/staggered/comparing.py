@@ -24,6 +24,8 @@ from hte_bridge.staggered.saturated import coefficients
 from hte_bridge.staggered.stack import stack_of
 from hte_bridge.study import Folds, Study
 
+COEFFICIENT = "coefficient"  # feols' own rows
+
 
 def compare_adoption(
     study: Adoption,
@@ -47,7 +49,7 @@ def compare_adoption(
     """
     check_level(level)
     chosen, guard = chosen_engines(engines, seed), Guard(on_error)
-    wanted = list(FAMILIES) if estimands is None else _checked(list(estimands))
+    wanted = [COEFFICIENT, *FAMILIES] if estimands is None else _checked(list(estimands))
     learning = bool(study.names.covariates) and any(
         getattr(each, "adoption", None) is None for each in chosen
     )
@@ -68,11 +70,12 @@ def compare_adoption(
 
 
 def _checked(names: list[str]) -> list[str]:
+    known = (COEFFICIENT, *FAMILIES)
     for name in names:
-        if name not in FAMILIES:
-            offer = nearest(name, FAMILIES, kind="They")
+        if name not in known:
+            offer = nearest(name, known, kind="They")
             raise InvalidOption(
-                f"`estimands` of an adoption must be among {', '.join(FAMILIES)}. `{name}` is not. {offer}"
+                f"`estimands` of an adoption must be among {', '.join(known)}. `{name}` is not. {offer}"
             )
     return names
 
@@ -119,10 +122,13 @@ def fit_of(study: Adoption, engine: Engine, learned: Learned, guard: Guard) -> A
 
 def _rows(fit: AdoptionFit, wanted: Sequence[str], level: float, guard: Guard) -> list[Estimate]:
     rows: list[Estimate] = []
-    if fit.saturated:
-        rows += guarded(fit.engine, fit, "coefficient", lambda: coefficients(fit.study, level), level, guard)
     for estimand in wanted:
-        rows += guarded(fit.engine, fit, estimand, partial(fit.family, estimand, level), level, guard)
+        make = partial(fit.family, estimand, level)
+        if estimand == COEFFICIENT:
+            if not fit.saturated:
+                continue
+            make = partial(coefficients, fit.study, level)
+        rows += guarded(fit.engine, fit, estimand, make, level, guard)
     return rows
 
 

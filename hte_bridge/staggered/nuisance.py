@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.linear_model import LogisticRegression
+from scipy.special import expit, log_expit
 
 from hte_bridge.arrays import Array
 from hte_bridge.errors import NotIdentified
@@ -15,6 +15,7 @@ from hte_bridge.scaling import White, independent
 
 Mask = npt.NDArray[np.bool_]
 Method = Literal["dr", "reg", "ipw"]
+RANK, CLOSE, STEPS = 1e-12, 1e-13, 60  # of Newton's method: worst conditioning, last step, most steps
 CERTAIN = 0.999  # a fitted propensity from which on R's did gives no effect
 
 
@@ -126,25 +127,31 @@ def _regression(change: Array, treated: Mask, x: Array) -> tuple[Array, Learned]
 
 
 def _logit(treated: Mask, x: Array) -> tuple[Array, Learned]:
-    if x.shape[1] == 1:
-        e = np.full(len(x), treated.mean())
-    else:
-        model = LogisticRegression(C=np.inf, tol=1e-12, max_iter=200, solver="newton-cholesky")
-        e = _certain_of(model, treated, x)
-    score = (treated - e)[:, None] * x
+    """Odds (m,) of adoption by maximum likelihood, and what fitting them adds."""
+    slope = np.zeros(x.shape[1])
+    slope[0] = np.log(treated.mean() / (1 - treated.mean()))
+    likelihood = -np.inf
+    for _ in range(STEPS):
+        e = np.asarray(expit(x @ slope))
+        hessian = (x * (e * (1 - e))[:, None]).T @ x
+        if e.max() >= CERTAIN or np.linalg.cond(hessian) > 1 / RANK:
+            break
+        step = np.linalg.solve(hessian, x.T @ (treated - e))
+        before, likelihood = likelihood, _likelihood(treated, x, slope)
+        while _likelihood(treated, x, slope + step) < likelihood - CLOSE * abs(likelihood):
+            step = step / 2
+        slope = slope + step
+        if np.abs(step).max() < CLOSE * (1 + np.abs(slope).max()) or likelihood == before:
+            break
+    e = np.asarray(expit(x @ slope))
     hessian = (x * (e * (1 - e))[:, None]).T @ x
-    return e / (1 - e), Learned(score @ np.linalg.inv(hessian), x)
-
-
-def _certain_of(model: LogisticRegression, treated: Mask, x: Array) -> Array:
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what a search without end leaves is looked at below
-        e = np.asarray(model.fit(x[:, 1:], treated).predict_proba(x[:, 1:])[:, 1])
-    if not e.max() < CERTAIN or not e.min() > 0:
+    if e.max() >= CERTAIN or np.linalg.cond(hessian) > 1 / RANK:
         raise NotIdentified(
-            f"covariates tell adopters from comparison units (a propensity of {e.max():.3f}): no unit like some adopters is left to compare with; "
-            "name fewer covariates"
+            f"covariates tell adopters from comparison units (a propensity of {e.max():.3f}): no unit like some adopters is left to compare "
+            "with; name fewer covariates"
         )
-    return e
+    return np.exp(x @ slope), Learned((treated - e)[:, None] * x @ np.linalg.inv(hessian), x)
+
+
+def _likelihood(treated: Mask, x: Array, slope: Array) -> float:
+    return float(log_expit(np.where(treated, 1, -1) * (x @ slope)).sum())

@@ -214,7 +214,7 @@ def pretrend_rows(
     NotIdentified
         If no cohort is seen twice before treatment.
     """
-    study, effects = fit.study, fit.effects_of(member)
+    study, effects = fit.study, fit.effects if member is None else fit.effects_of(member)
     early = [not cell.post and cell.event_time < -study.design.anticipation for cell in study.cells]
     if not any(early):
         raise NotIdentified(
