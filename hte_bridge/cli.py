@@ -105,12 +105,17 @@ def compare(
         Path, typer.Argument(help="Parquet, CSV or Stata file, one row per unit.", show_default=False)
     ],
     outcome: Annotated[str, typer.Option(help="Column of the outcome.")],
-    treatment: Annotated[str, typer.Option(help="Column of the treatment: 0 and 1, or a dose.")],
+    treatment: Annotated[
+        str | None, typer.Option(help="Column of the treatment: 0 and 1, or a dose.")
+    ] = None,
     covariates: Annotated[
-        str, typer.Option(help="Columns along which effects may differ: a,b,c, or all that are left.")
-    ],
+        str | None, typer.Option(help="Columns along which effects may differ: a,b,c, or all that are left.")
+    ] = None,
     controls: Annotated[
-        str | None, typer.Option(help="Columns to adjust for along which no effect is asked: a,b,c, or all.")
+        str | None,
+        typer.Option(
+            help="Columns to adjust for along which no effect is asked: a,b,c, or all; of an adoption not_yet or never."
+        ),
     ] = None,
     fixed_effects: Annotated[str | None, typer.Option(help="Columns of fixed effects: a,b.")] = None,
     cluster: Annotated[str | None, typer.Option(help="Column of the clusters.")] = None,
@@ -119,6 +124,19 @@ def compare(
     dose: Annotated[
         bool, typer.Option("--dose", help="The treatment's few whole values are a dose.")
     ] = False,
+    unit: Annotated[str | None, typer.Option(help="Of a staggered adoption: column of the units.")] = None,
+    period: Annotated[
+        str | None, typer.Option(help="Of a staggered adoption: column of the periods.")
+    ] = None,
+    first_treated: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a staggered adoption: period in which a unit is first treated; 0 or empty: never."
+        ),
+    ] = None,
+    anticipation: Annotated[
+        float, typer.Option(help="Of a staggered adoption: periods before treatment that may react to it.")
+    ] = 0,
     engines: Annotated[str, typer.Option(help="Of feols, grf, deep.")] = "feols,grf,deep",
     level: Annotated[float, typer.Option(help="Coverage of the intervals.")] = 0.95,
     seed: Annotated[int, typer.Option(help="For folds and engines.")] = 0,
@@ -138,12 +156,16 @@ def compare(
             outcome=outcome,
             treatment=treatment,
             covariates=several(covariates, "--covariates"),
-            controls=several(controls, "--controls"),
+            controls=several(controls, "--controls") if first_treated is None else controls,
             fixed_effects=names(fixed_effects, "--fixed-effects"),
             cluster=cluster,
             weight=weight,
             propensity=number_or_name(propensity),
             treatment_type="continuous" if dose else None,
+            unit=unit,
+            period=period,
+            first_treated=first_treated,
+            anticipation=anticipation,
         )
         write = stack.enter_context(write_folder(out)) if out is not None else None
         table = compare_engines(study, names(engines, "--engines"), level=level, seed=seed, n_folds=folds)

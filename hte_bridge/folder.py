@@ -16,6 +16,7 @@ import pandas as pd
 from hte_bridge.comparison import Comparison
 from hte_bridge.errors import HteBridgeError, UnwritableFolder
 from hte_bridge.faults import Guard
+from hte_bridge.staggered.comparison import AdoptionComparison
 from hte_bridge.study import Study
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def write_files(comparison: Comparison, title: str | None, folder: Path) -> list
     -------
     list of str
         Names of the files: ``table.csv``, ``table.parquet``, ``table.tex``, ``table.md``, ``report.html``, and where
-        an engine gave numbers ``coefficients.png`` and ``cate.png``.
+        an engine gave numbers ``coefficients.png`` and ``cate.png``; of an adoption ``event_times.png``.
     """
     from hte_bridge.report import report
 
@@ -115,6 +116,10 @@ def write_files(comparison: Comparison, title: str | None, folder: Path) -> list
     comparison.save(folder / "table.parquet")
     (folder / "table.tex").write_text(comparison.to_latex(), encoding="utf8")
     (folder / "table.md").write_text(comparison.to_markdown(), encoding="utf8")
+    if isinstance(comparison, AdoptionComparison):
+        _drawn(partial(_draw_adoption, comparison), folder / "event_times.png")
+        comparison.report(folder / "report.html", title=title)
+        return sorted(each.name for each in folder.iterdir())
     _drawn(partial(_draw_coefficients, comparison), folder / "coefficients.png")
     panels = cate_panels(comparison)
     _drawn(partial(_draw_cates, panels), folder / "cate.png")
@@ -133,6 +138,18 @@ def _drawn(draw: Callable[[Path], None], path: Path) -> None:
             draw(path)
     except HteBridgeError:
         path.unlink(missing_ok=True)
+
+
+def _draw_adoption(comparison: AdoptionComparison, path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    from hte_bridge.plot.style import quiet
+
+    if any(np.isfinite(row.estimate) for row in comparison.rows):
+        figure = Figure(figsize=(4.8, 2.8), layout="constrained", dpi=DPI)
+        comparison.plot(ax=figure.subplots())
+        with quiet():
+            figure.savefig(path)
 
 
 def _draw_coefficients(comparison: Comparison, path: Path) -> None:

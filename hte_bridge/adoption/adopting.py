@@ -43,10 +43,12 @@ def adopt(
         With the sentence of the first rule that the data break.
     """
     design = checked.design_of(controls, anticipation, base_period)
-    chosen = names_of(covariates)
     of_file: dict[str, Role] = {outcome: "number", unit: "identity"}
     frame = to_pandas(df, of_file if cluster is None else of_file | {cluster: "identity"})
     roles = {"outcome": outcome, "unit": unit, "period": period, "first_treated": first_treated}
+    taken = {*roles.values(), cluster, treatment}
+    everything = covariates == "all" and "all" not in frame.columns
+    chosen = [each for each in frame.columns if each not in taken] if everything else names_of(covariates)
     checked.named_columns(frame, {**roles, "cluster": cluster, "treatment": treatment}, chosen)
     clock, times, adopted = read_clock(frame[period], frame[first_treated], (period, first_treated))
     if kind_of(frame[outcome], outcome) not in ("number", "boolean"):

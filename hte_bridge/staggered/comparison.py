@@ -236,10 +236,13 @@ class AdoptionComparison(Table):
         return event_times(series, ax, title=name if len(self.fits) > 1 else "")
 
     def report(self, path: str | Path, **options: Any) -> Path:
-        """One self-contained HTML page of the table."""
+        """One self-contained HTML page: the table, the picture of event times, readings; options as of ``report.report``."""
         from hte_bridge.report import report
 
-        return report(self, path, **options)
+        more = dict(options.pop("more", None) or {})
+        if any(np.isfinite(row.estimate) for row in self.rows):
+            more = {"Effects by periods since treatment began": lambda ax: self.plot(ax=ax), **more}
+        return report(Table(self.rows, self.meta), path, more=more, **options)
 
 
 def _scored(fit: AdoptionFit) -> Any:
