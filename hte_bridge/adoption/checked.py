@@ -98,7 +98,8 @@ def once_a_period(unit: Codes, period: Array, frame: pd.DataFrame, names: tuple[
     """
     twice = pd.DataFrame({"u": unit, "t": period}).duplicated().to_numpy()
     if twice.any():
-        first = frame.iloc[int(np.flatnonzero(twice)[0])]
+        row = int(np.flatnonzero(twice)[0])
+        first = {name: frame[name].iloc[row] for name in names}
         raise InvalidData(
             f"A unit must have one row a period. {int(twice.sum()):,} rows repeat one; the first is `{names[0]}` "
             f"{first[names[0]]} in `{names[1]}` {first[names[1]]}. Drop or average them."
@@ -117,7 +118,7 @@ def kept_by_unit(values: Array, unit: Codes, frame: pd.DataFrame, names: tuple[s
     own = values[first]
     differs = values != own[unit]
     if differs.any():
-        row = frame.iloc[int(np.flatnonzero(differs)[0])]
+        label = frame[names[1]].iloc[int(np.flatnonzero(differs)[0])]
         dummy = set(np.unique(values).tolist()) <= {1.0, np.inf}  # 0 is never by now
         advice = (
             " It looks like the treatment itself: name the period in which a unit is first treated."
@@ -126,7 +127,7 @@ def kept_by_unit(values: Array, unit: Codes, frame: pd.DataFrame, names: tuple[s
         )
         raise InvalidData(
             f"`first_treated` must be the same in all rows of a unit. `{names[0]}` varies within {len(np.unique(unit[differs])):,} units; "
-            f"the first is `{names[1]}` {row[names[1]]}.{advice}"
+            f"the first is `{names[1]}` {label}.{advice}"
         )
     return own
 

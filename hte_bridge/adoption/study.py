@@ -55,6 +55,8 @@ class Adoption:
         Labels of the units.
     dropped : mapping
         Reason -> rows dropped.
+    key : array (r,), optional
+        Key of each row of ``frame``, by which folds are dealt; of its label by default.
 
     See Also
     --------
@@ -74,6 +76,7 @@ class Adoption:
     frame: pd.DataFrame
     dropped: Mapping[str, int]
     said: tuple[str, ...] = field(default=())
+    key: npt.NDArray[np.uint64] | None = field(default=None)
 
     def __repr__(self) -> str:
         return adoption_text(self)
@@ -92,6 +95,16 @@ class Adoption:
     def clustered(self) -> bool:
         """Whether a cluster coarser than the unit was named."""
         return self.names.cluster not in (None, self.names.unit)
+
+    @property
+    def binary(self) -> bool:
+        """Whether units are treated or not: always."""
+        return True
+
+    @property
+    def index(self) -> pd.Index:
+        """Labels of the rows (r,) that are used, in the frame handed in."""
+        return self.frame.index
 
     @property
     def weight(self) -> Array:
@@ -129,10 +142,15 @@ class Adoption:
         return np.concatenate([cell.units for cell in self.cells])
 
     @cached_property
+    def base_rows(self) -> Codes:
+        """Row (N,) of ``frame`` at the base period of each row of the stack."""
+        return np.concatenate([cell.rows for cell in self.cells])
+
+    @cached_property
     def stacked(self) -> pd.DataFrame:
         """The user's columns at the base period of each row of the stack (N rows), with change, treatment, cohort and event time."""
         cells = self.cells
-        frame = self.frame.iloc[np.concatenate([cell.rows for cell in cells])]
+        frame = self.frame.iloc[self.base_rows]
         sizes = [len(cell.units) for cell in cells]
         own = self.stack_names
         return frame.assign(

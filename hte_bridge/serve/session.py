@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hte_bridge import __version__
+from hte_bridge.adoption import Adoption
 from hte_bridge.comparison import Comparison
 from hte_bridge.engine import Engine, Fit
 from hte_bridge.engines.given import Lookup
@@ -24,6 +25,7 @@ from hte_bridge.errors import HteBridgeError, InvalidNewData, InvalidOption, nea
 from hte_bridge.keys import row_keys
 from hte_bridge.serve.files import new_file, taken
 from hte_bridge.serve.values import Rows, decode, encode
+from hte_bridge.staggered.comparison import AdoptionComparison
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate, Table
 
@@ -43,6 +45,7 @@ BETWEEN = {  # verbs that are functions of a table
     "explain_gap": "between.explain_gap",
     "report": "report",
 }
+LIVE = (Comparison, AdoptionComparison)  # tables that keep their fits
 HOUSEKEEPING = ("fit", "scores", "per_engine")  # methods that return what R cannot hold
 
 
@@ -88,7 +91,7 @@ class Session:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.held: dict[str, Study | Table] = {}
+        self.held: dict[str, Study | Adoption | Table] = {}
         self._numbers = itertools.count(1)
         self.requests: Mapping[str, Callable[..., Any]] = {
             "study": self.study,
@@ -122,7 +125,7 @@ class Session:
         check_arguments(self.requests[do], arguments, do)
         return encode(self.requests[do](**arguments), self.folder, self._to_r)
 
-    def hold(self, value: Study | Table) -> str:
+    def hold(self, value: Study | Adoption | Table) -> str:
         """Keep a value; its handle."""
         handle = f"{type(value).__name__.lower()}{next(self._numbers)}"
         self.held[handle] = value
@@ -152,7 +155,7 @@ class Session:
         """A table: its Parquet file, its printed text, and a handle for further questions."""
         file = new_file(self.folder)
         table.save(file)
-        if not isinstance(table, Comparison):
+        if not isinstance(table, LIVE):
             return {"$table": file, "text": str(table), "live": False}
         return {"$table": file, "text": str(table), "live": True, "handle": self.hold(table)}
 
@@ -196,11 +199,11 @@ class Session:
 
     def verb(self, table: Table, name: str, options: dict[str, Any], columns: Rows | None = None) -> Any:
         """Any public method of a table; ``columns`` are further ones of the study's data that the options name."""
-        if isinstance(table, Comparison):
-            table = with_columns(table, columns)
+        if isinstance(table, Comparison | AdoptionComparison):
             at = table.study.index
             if name == "cate" and isinstance(options.get("engine"), str):
                 refuse_given(table, options["engine"])
+            table = with_columns(table, columns)
             options = {key: each.on(at) if isinstance(each, Rows) else each for key, each in options.items()}
         verb = find_verb(table, name)
         if verb is None and find_verb(Comparison, name) is not None:
@@ -238,7 +241,7 @@ def python_keys(index: pd.RangeIndex, labels: Rows | None) -> npt.NDArray[np.uin
     return row_keys(known - 1 if pd.api.types.is_integer_dtype(known.dtype) else known)
 
 
-def with_columns(table: Comparison, columns: Rows | None) -> Comparison:
+def with_columns(table: Any, columns: Rows | None) -> Any:
     """The same table and fits, with further columns in the frame of its study."""
     if columns is None or table.study.frame is None:
         return table
@@ -246,7 +249,7 @@ def with_columns(table: Comparison, columns: Rows | None) -> Comparison:
     return replace(table, study=replace(table.study, frame=frame))
 
 
-def refuse_given(table: Comparison, engine: str) -> None:
+def refuse_given(table: Comparison | AdoptionComparison, engine: str) -> None:
     """Columns predicted elsewhere say nothing of new rows, and rows of a data frame of R's are always new.
 
     Raises
@@ -263,7 +266,7 @@ def refuse_given(table: Comparison, engine: str) -> None:
 
 def find_verb(table: Table | type[Table], name: str) -> Callable[..., Any] | None:
     """A verb of a table: its public method, or a function of ``between`` or ``report`` on it; None if there is none."""
-    live = isinstance(table, Comparison) or table is Comparison
+    live = isinstance(table, LIVE) or table is Comparison
     method = None if name.startswith("_") or name in HOUSEKEEPING else getattr(table, name, None)
     if callable(method):
         return cast(Callable[..., Any], method)

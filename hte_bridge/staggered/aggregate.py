@@ -10,9 +10,9 @@ from hte_bridge.adoption import Adoption
 from hte_bridge.adoption.cells import Cell
 from hte_bridge.adoption.clock import number
 from hte_bridge.staggered.effects import Effect, by_size, evenly
+from hte_bridge.staggered.lines import OVERALL
 
 Terms = dict[str, Effect]
-OVERALL = "overall"
 
 
 def att_gt(study: Adoption, effects: Sequence[Effect]) -> Terms:

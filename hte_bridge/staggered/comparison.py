@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from hte_bridge.adoption import Adoption
+from hte_bridge.alignment import columns_of
 from hte_bridge.errors import HteBridgeError, InvalidOption, nearest
 from hte_bridge.estimate import Estimate
 from hte_bridge.faults import Guard, OnError
@@ -85,12 +86,11 @@ class AdoptionComparison(Table):
         """``estimate std_error conf_low conf_high`` of one engine at the rows of ``new``, pointwise; see ``AdoptionFit.cate``."""
         return self.fit(engine).cate(new, self.level if level is None else level, event_time)
 
-    def bands(self, *estimands: str) -> Table:
-        """The rows of aggregations, by default ``att_event``, with intervals that hold jointly: multiplier bootstrap by cluster."""
-        chosen = [family_of(each) for each in estimands or ("att_event",)]
+    def bands(self, of: str | Sequence[str] = "att_event") -> Table:
+        """The rows of aggregations with intervals that hold jointly: multiplier bootstrap of influence values, by cluster."""
         rows: list[Estimate] = []
-        for of in chosen:
-            rows += self.per_engine(of, partial(self._banded, of)).rows
+        for each in [of] if isinstance(of, str) else of:
+            rows += self.per_engine(each, partial(self._banded, family_of(each))).rows
         return Table(tuple(rows), self.meta)
 
     def _banded(self, of: str, fit: AdoptionFit) -> list[Estimate]:
@@ -117,18 +117,19 @@ class AdoptionComparison(Table):
         joint : bool
             Whether intervals hold for all groups and terms at once.
         """
-        labels, name = row_labels(self.study, by, bins)
-        make = lambda fit: gate_rows(fit, labels, name, family_of(of), self.level, joint)
+        (labels, name), of = row_labels(self.study, by, bins), family_of(of)
+        make = lambda fit: gate_rows(fit, labels, name, of, self.level, joint)
         return self.per_engine("gate", make)
 
     def gates(self, groups: int = 5, *, of: str = "att_simple", joint: bool = True) -> Table:
         """An aggregation in groups sorted by the held-out effect, fold by fold: those predicted to gain least and most."""
         if isinstance(groups, bool) or not isinstance(groups, int) or groups < 2:
             raise InvalidOption(f"`groups` must be a whole number, 2 or more. {groups!r} was given.")
+        of = family_of(of)
 
         def make(fit: AdoptionFit) -> list[Estimate]:
             cate, fold = self._sorting(fit)
-            return sorted_rows(fit, cate, fold, groups, family_of(of), self.level, joint)
+            return sorted_rows(fit, cate, fold, groups, of, self.level, joint)
 
         return self.per_engine("gates", make)
 
@@ -149,16 +150,19 @@ class AdoptionComparison(Table):
             raise InvalidOption(learned.reasons.get("*", "This engine has no held-out predictions."))
         return learned.heldout.cate, folds.fold
 
-    def projection(self, formula: str | None = None, *, event_time: float | None = None) -> Table:
+    def projection(self, formula: Any = None, *, event_time: float | None = None) -> Table:
         """Best linear projection of the effect on adopters on a right-hand side such as ``"lpop + i(region)"``; by default the covariates.
 
-        Over all treated cells, or those of one ``event_time``.
+        Over all treated cells, or those of one ``event_time``. In place of a formula: the columns themselves, along the study's rows.
         """
         study = self.study
         if formula is None:
             design, names = study.filled, list(study.filled_names)
-        else:
+        elif isinstance(formula, str):
             design, names = right_hand_side(formula, study.stacked)
+        else:
+            given, names = columns_of(study, formula, "formula")
+            design = given[study.base_rows]
         return self.per_engine(
             "projection",
             lambda fit: projection_rows(study, _scored(fit), design, names, event_time, self.level),

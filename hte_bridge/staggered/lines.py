@@ -20,6 +20,7 @@ from hte_bridge.study import SHORT, UNDEFENDED
 
 DRAWS = 10_000  # of the multiplier bootstrap: Monte-Carlo error of a 95 % critical value is 1 % of it
 SEED = 20_101  # the band of a row does not depend on what was drawn before
+OVERALL = "overall"  # term of an aggregation's average
 SAME = 1e-9  # a difference whose influence values are below this share of its parts' is rounding
 
 
@@ -74,9 +75,13 @@ def joint(rows: Sequence[Estimate], study: Adoption) -> list[Estimate]:
     """The rows with intervals that hold all at once, by the multiplier bootstrap; those without an error stay as they are.
 
     Signs by cluster are drawn for the influence values; the largest deviation in units of its error, taken to the pointwise coverage that it
-    stands for, gives each row's own t quantile.
+    stands for, gives each row's own t quantile. Rows ``overall`` are averages of the family, not of it, and stay pointwise.
     """
-    kept = [k for k, row in enumerate(rows) if row.std_error > 0 and row.influence is not None]
+    kept = [
+        k
+        for k, row in enumerate(rows)
+        if row.std_error > 0 and row.influence is not None and not row.term.endswith(OVERALL)
+    ]
     if len(kept) < 2:
         return list(rows)
     chosen = [rows[k] for k in kept]

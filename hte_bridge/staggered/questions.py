@@ -37,7 +37,7 @@ class StackRows:
 
 
 def row_labels(study: Adoption, by: Any, bins: int | Sequence[float] | None) -> tuple[Any, str]:
-    """Group (N,) of each row of the stack, and the column's name: its value at the base period, or of a Series by unit.
+    """Group (N,) of each row of the stack, and the column's name: its value at the base period, or of a Series by row or by unit.
 
     Raises
     ------
@@ -53,6 +53,8 @@ def row_labels(study: Adoption, by: Any, bins: int | Sequence[float] | None) -> 
             f"`by` must be a column's name, or a Series or mapping with one label for each unit. A {type(by).__name__} was given. "
             f"Label it by `{study.names.unit}`."
         )
+    if by.index.equals(study.index):
+        return labels_of(by.to_numpy()[study.base_rows], bins), str(by.name or "")
     if not by.index.is_unique:
         raise InvalidData(
             f"`by` must have one label for each unit. {by.index[by.index.duplicated()][0]} stands twice. Keep one."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hte_bridge.adoption import Adoption
+from hte_bridge.keys import row_keys
 from hte_bridge.study import Study
 
 
@@ -17,10 +18,12 @@ def stack_of(study: Adoption) -> Study:
     """
     own, frame = study.stack_names, study.stacked
     varying = [name for name in (own.cohort, own.event_time) if frame[name].nunique() > 1]
-    return Study.from_frame(
+    stack = Study.from_frame(
         frame.assign(**{own.outcome: study.change}),
         outcome=own.outcome,
         treatment=own.treatment,
         covariates=[*study.names.covariates, *varying],
         cluster=own.unit,
     )
+    keys = row_keys(study.index) if study.key is None else study.key
+    return stack.with_(key=keys[study.base_rows])

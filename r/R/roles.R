@@ -1,6 +1,6 @@
 # Which columns a study names, and whether they can travel.
 
-ONE_COLUMN <- c("outcome", "treatment", "cluster", "weight")
+ONE_COLUMN <- c("outcome", "treatment", "cluster", "weight", "unit", "period", "first_treated")
 
 # Each role as names of columns; formulas with + between names are understood.
 check_roles <- function(options) {
@@ -31,7 +31,7 @@ all_others <- function(data, options) {
 
 one_name <- function(role, value, also = "") {
   example <- paste0(role, " = \"", c(outcome = "y", treatment = "d", cluster = "village", weight = "w",
-    propensity = "p")[[role]], "\"")
+    propensity = "p", unit = "id", period = "year", first_treated = "first")[[role]], "\"")
   if (inherits(value, "formula")) {
     names <- one_sided(role, value)
     if (length(names) == 1L) return(names)

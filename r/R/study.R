@@ -48,10 +48,14 @@ hte_study <- function(data, formula = NULL, outcome = NULL, treatment, covariate
   options <- all_others(data, check_roles(options[!vapply(options, is.null, NA)]))
   if (is.null(options$covariates)) options$covariates <- list()
   columns <- named_columns(data, options)
+  new_study(data, options, names(columns))
+}
+
+# A study of options that were checked; `kind` is a class before that of all studies.
+new_study <- function(data, options, sent, kind = NULL) {
   study <- structure(
-    list(data = own_copy(data), rows = row_labels(data), options = options, sent = names(columns),
-      ref = new.env(parent = emptyenv())),
-    class = "hte_study"
+    list(data = own_copy(data), rows = row_labels(data), options = options, sent = sent, ref = new.env(parent = emptyenv())),
+    class = c(kind, "hte_study")
   )
   study$about <- send_study(study)
   study

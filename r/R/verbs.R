@@ -75,7 +75,7 @@ hte_verbs <- function(table) {
 
 #' @rdname hte_verb
 #' @export
-cate <- function(table, engine, newdata, level = NULL) {
+cate <- function(table, engine, newdata, level = NULL, ...) {
   check_table(table)
   if (!is.data.frame(newdata)) {
     abort("InvalidNewData", "New data must be a data frame. A ", class(newdata)[1L],
@@ -83,7 +83,7 @@ cate <- function(table, engine, newdata, level = NULL) {
   }
   study <- study_of(table)
   needed <- intersect(unlist(study$options$covariates), names(newdata))
-  options <- list(new = labelled(newdata, needed), engine = engine)
+  options <- c(list(new = labelled(newdata, needed), engine = engine), snake(list(...)))
   if (!is.null(level)) options$level <- level
   frame <- ask("verb", table = table, name = "cate", options = options)
   attr(frame, "row.names") <- attr(newdata, "row.names")
