@@ -37,7 +37,7 @@ site: setup
 
 site-test: site
 	@bash scripts/setup.sh browser
-	@$(ONE_THREAD) $(BIN)/python -m pytest -q tests/test_site.py
+	@$(ONE_THREAD) SITE_TEST=all $(BIN)/python -m pytest -q tests/test_site.py tests/test_site_pages.py tests/test_site_built.py
 
 pages: setup
 	@$(ONE_THREAD) $(BIN)/python -m website.pages

@@ -1,4 +1,4 @@
-"""Writes the table, the differences and the picture in README.md anew: the three engines on thornton_hiv.
+"""Writes the table and the picture in README.md anew: the three engines on thornton_hiv.
 
 python bench/readme.py
 """
@@ -25,21 +25,8 @@ def comparison(num_trees: int = 2000) -> hb.Comparison:
 
 
 def block(made: hb.Comparison) -> str:
-    """The printed table, the differences between engines, and the picture."""
-    averages = made.differences().where(estimand="ate")
-    return (
-        f"{BEGIN}\n```text\n{made}\n```\n\n"
-        "Is the forest's or the deep average different from the other's, or from feols'? `table.differences()`, paired, with "
-        f"its own standard error:\n\n```text\n{rows_only(str(averages))}\n```\n\n"
-        f"![Effects by engine, with 95 % intervals](docs/{PICTURE.name})\n{END}"
-    )
-
-
-def rows_only(text: str) -> str:
-    """A printed table without the notes below it."""
-    lines = text.splitlines()
-    end = next((k for k, line in enumerate(lines) if line.startswith("Outcome ")), len(lines))
-    return "\n".join(lines[:end]).rstrip()
+    """The printed table and the picture."""
+    return f"{BEGIN}\n```text\n{made}\n```\n\n![Effects by engine, with 95 % intervals](docs/{PICTURE.name})\n{END}"
 
 
 def replaced(text: str, new: str) -> str:

@@ -1,6 +1,6 @@
 """Turn the results under bench/results into docs/benchmarks.md, losses included.
 
-python -m bench.render [--cross bench/results/cross] [--panel bench/results] [--to docs/benchmarks.md] [--readme README.md]
+python -m bench.render [--cross bench/results/cross] [--panel bench/results] [--to docs/benchmarks.md] [--single docs/single_units.md]
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ BEGIN, END = "<!-- intervals: made by bench/render.py -->", "<!-- end of interva
 
 
 def front(rows: pd.DataFrame) -> str:
-    """The first page's block: squared error, and coverage of 95 % intervals, of each engine on each design."""
+    """The block of docs/single_units.md: squared error, and coverage of 95 % intervals, of each engine on each design."""
     lines = ["| design | " + " | ".join(BESIDE.values()) + " |", "|---" * (len(BESIDE) + 1) + "|"]
     for design, words in FRONT.items():
         own = rows[rows["design"] == design].set_index("engine")
@@ -267,12 +267,12 @@ def main() -> None:
     parser.add_argument("--panel", type=Path, default=Path("bench/results"))
     parser.add_argument("--to", type=Path, default=Path("docs/benchmarks.md"))
     parser.add_argument(
-        "--readme", type=Path, default=Path("README.md"), help="page whose block is written anew"
+        "--single", type=Path, default=Path("docs/single_units.md"), help="page whose block is written anew"
     )
     asked = parser.parse_args()
     asked.to.write_text(render(asked.cross, asked.panel))
-    before, rest = asked.readme.read_text().split(BEGIN)
-    asked.readme.write_text(before + front(table(shared(merge(asked.cross)))) + rest.split(END)[1])
+    before, rest = asked.single.read_text().split(BEGIN)
+    asked.single.write_text(before + front(table(shared(merge(asked.cross)))) + rest.split(END)[1])
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import hte_bridge
 from hte_bridge.cli import app
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf8"), re.MULTILINE))
 
 SHELL = ("", "bash", "sh", "shell", "console")
@@ -41,13 +41,13 @@ def check_shell(line: str) -> None:
         commands[words[1]].make_context(words[1], words[2:])
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_shell_commands_exist(page):
     for line in typed(blocks(page, *SHELL)):
         check_shell(line.removeprefix("$ "))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_names_of_the_package_exist(page):
     for name in re.findall(r"\bhb\.([A-Za-z_]+)", blocks(page, "python")):
         assert hasattr(hte_bridge, name), f"hb.{name} is in {page.name} but not in the package"

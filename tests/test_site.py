@@ -5,6 +5,11 @@ import builtins
 import doctest
 import importlib
 import inspect
+import re
+import textwrap
+import types
+from functools import cached_property
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +17,13 @@ import hte_bridge
 from website import reference
 
 EXPLAINED = ("arms", "Meta", "Stack", "Given", "Econml", "coverage")
+README = Path(__file__).parent.parent / "README.md"
+TOLD = sorted(
+    path
+    for path in (README.parent / "docs").rglob("*.md")
+    if path.name != "architecture.md" and "```python" in path.read_text(encoding="utf8")
+)
+MEMBERS = (types.FunctionType, classmethod, staticmethod, property, cached_property)
 VERBS = ("what_if", "with_vcov", "wild_bootstrap")
 
 
@@ -34,8 +46,8 @@ def docstrings(path, each):
     """Docstrings of an object and, of a class, of its public members, by path."""
     yield path, inspect.getdoc(each)
     for name, member in vars(each).items() if inspect.isclass(each) else ():
-        if not name.startswith("_"):
-            yield f"{path}.{name}", inspect.getdoc(getattr(each, name, member))
+        if not name.startswith("_") and isinstance(member, MEMBERS):
+            yield f"{path}.{name}", inspect.getdoc(getattr(each, name))
 
 
 def examples(doc):
@@ -84,3 +96,18 @@ def test_verbs_have_an_example(name):
 
 def test_a_name_that_is_not_defined_would_be_caught():
     assert undefined("x = np.ones(3)\nprint(x, y)") == ["np", "y"]
+
+
+def code_of(page):
+    return "\n".join(
+        re.findall(r"^ *```python\n(.*?)^ *```", page.read_text(encoding="utf8"), re.MULTILINE | re.DOTALL)
+    )
+
+
+@pytest.mark.parametrize("page", [README, *TOLD], ids=lambda page: page.name)
+def test_snippets_of_a_page_define_every_name_that_they_use(page):
+    assert undefined(textwrap.dedent(code_of(page))) == []
+
+
+def test_the_readme_fits_on_two_screens():
+    assert len(README.read_text(encoding="utf8").splitlines()) <= 130

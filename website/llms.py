@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 SUMMARY = (
@@ -12,6 +13,13 @@ SUMMARY = (
     "honest confidence intervals: hb.Study.from_frame(df, outcome=, treatment=, covariates=), hb.compare(study, engines), then verbs "
     "of the table such as gate, projection, policy, differences. A row that cannot be defended has no interval and a note that says why."
 )
+
+INCLUDED = re.compile(r'^( *)--8<-- "([^"]+)"$', re.MULTILINE)
+
+
+def included(found: re.Match[str]) -> str:
+    """The text of a file that a page takes in."""
+    return indent(Path(found[2]).read_text(encoding="utf8").rstrip(), found[1])
 
 
 def entries(nav: Any, heading: str = "") -> Iterator[tuple[str, str, str]]:
@@ -47,7 +55,7 @@ def write(site: Path, docs: Path, nav: Any) -> None:
             last = heading
         text = source.read_text(encoding="utf8")
         lines.append(f"- [{title}]({file.removesuffix('.md')}.html): {about(text)}")
-        full.append(f"<!-- {file} -->\n\n{text}")
+        full.append(f"<!-- {file} -->\n\n{INCLUDED.sub(included, text)}")
     lines.append(
         "\n## Reference\n\n- [Every public name](reference/index.html)\n- [All pages in one file](llms-full.txt)\n"
     )

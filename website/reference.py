@@ -29,6 +29,7 @@ class Chapter:
 CHAPTERS = (
     Chapter("study", "A study and its folds", "What is studied: checked columns, and who is held out with whom.", ("Study", "Folds")),
     Chapter("compare", "compare and what it returns", "One study, several engines, one table; and the questions that the table answers next.", ("compare", "Comparison")),
+    Chapter("adoption", "Treatments that come at different times", "Who was treated first when, and effects by group and time.", ("Adoption", "AdoptionComparison")),
     Chapter("engines", "Engines", "Where predictions come from. Each is one value with its options.", ("Feols", "CausalForest", "Deep", "Meta", "Stack", "Econml", "Given")),
     Chapter("fits", "Fits", "What an engine returns: held-out predictions, and effects of new rows.", ("CausalForestFit", "DeepFit", "HeldOut")),
     Chapter("table", "Tables and rows", "Rows that are printed, saved, turned into LaTeX.", ("Table", "Estimate")),
