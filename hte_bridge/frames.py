@@ -19,7 +19,7 @@ NULLABLE = {
     **{getattr(pa, f"uint{bits}")(): getattr(pd, f"UInt{bits}Dtype")() for bits in (8, 16, 32, 64)},
     pa.bool_(): pd.BooleanDtype(),
 }
-WHAT = "a pandas, polars, DuckDB or pyarrow table, or the path of a Parquet, CSV or Stata file"
+WHAT = "a pandas, polars, DuckDB or pyarrow table, any other with an Arrow stream, or the path of a Parquet, CSV or Stata file"
 
 
 def to_pandas(data: Any, roles: Mapping[str, Role] | None = None) -> pd.DataFrame:
@@ -31,7 +31,8 @@ def to_pandas(data: Any, roles: Mapping[str, Role] | None = None) -> pd.DataFram
     Parameters
     ----------
     data : frame or path
-        pandas frame; anything that exports an Arrow stream (polars, pyarrow, DuckDB, Ibis); Modin; or path of a ``.parquet``,
+        pandas frame; anything that exports an Arrow stream (polars, pyarrow, DuckDB, Ibis) or that narwhals knows (lazy frames,
+        Modin, Dask, Spark); or path of a ``.parquet``,
         ``.csv``, ``.csv.gz`` or ``.dta`` file or of a folder of Parquet files.
     roles : mapping, optional
         For CSV files, where all is text: name of a column -> "number", "identity" or "text". See ``reading.read_csv``.
@@ -59,19 +60,29 @@ def to_pandas(data: Any, roles: Mapping[str, Role] | None = None) -> pd.DataFram
         frame = _read(Path(data), roles)
     elif isinstance(data, pd.DataFrame):
         frame = _plain_types(data)
-    elif hasattr(data, "collect"):  # polars.LazyFrame
-        frame = from_arrow(pa.table(data.collect()))
-    elif type(data).__module__.startswith("modin"):  # it keeps its index so
-        frame = _plain_types(data._to_pandas())
-    elif hasattr(data, "__arrow_c_stream__"):
+    elif hasattr(data, "__arrow_c_stream__") and not hasattr(data, "index"):
         frame = from_arrow(pa.table(data))
-    elif hasattr(data, "to_pandas"):
-        frame = _plain_types(data.to_pandas())
     else:
-        raise InvalidData(
-            f"The data must be {WHAT}. A {type(data).__name__} was found. Put it into a data frame with named columns."
-        )
+        frame = _by_narwhals(data)
     return _named(frame)
+
+
+def _by_narwhals(data: Any) -> pd.DataFrame:
+    """What keeps its rows elsewhere (a lazy frame, Dask, Spark) is collected; what has an index of its own (Modin, cuDF) brings it."""
+    if hasattr(data, "compute"):  # Dask's own word, with its index
+        return to_pandas(data.compute())
+    import narwhals
+
+    known = narwhals.from_native(data, pass_through=True)
+    if isinstance(known, narwhals.LazyFrame):
+        return to_pandas(known.collect().to_native())
+    if isinstance(known, narwhals.DataFrame):
+        return _plain_types(known.to_pandas())
+    if hasattr(data, "to_pandas"):
+        return _plain_types(data.to_pandas())
+    raise InvalidData(
+        f"The data must be {WHAT}. A {type(data).__name__} was found. Put it into a data frame with named columns."
+    )
 
 
 def from_arrow(table: pa.Table) -> pd.DataFrame:

@@ -203,6 +203,39 @@ def test_anything_with_an_arrow_stream_comes_in():
     assert study(Peer()).n == N
 
 
+def test_an_arrow_stream_keeps_types_whatever_it_is_called_and_wherever_it_comes_from():
+    class Peer:
+        def __init__(self, table):
+            self.table = table
+
+        def __arrow_c_stream__(self, requested_schema=None):
+            return self.table.__arrow_c_stream__(requested_schema)
+
+    ids = [None, *(2**53 + i % 40 for i in range(1, N))]
+    table = pa.table(
+        {
+            "y": pa.array(frame()["y"]).cast(pa.float32()),
+            "d": pa.array(frame()["d"] == 1),
+            "x": pa.array(range(N), pa.uint8()),
+            "id": pa.array(ids, pa.int64()),
+            "town": pa.array(labels("b", "a", "c").astype(object)).dictionary_encode(),
+            "day": pa.array([0] * N, pa.date32()),
+        }
+    )
+    read = to_pandas(Peer(table))
+    assert read["id"].tolist() == to_pandas(table)["id"].tolist() == [pd.NA, *ids[1:]]
+    assert read["town"].cat.categories.tolist() == ["a", "b", "c"]
+    assert [read[name].dtype.kind for name in ("y", "d", "x")] == ["f", "b", "u"]
+    assert study(Peer(table), covariates=["x", "town"], cluster="id").n_clusters == 40
+
+
+def test_a_frame_with_an_index_of_its_own_brings_it():
+    dask = pytest.importorskip("dask.dataframe")
+    df = frame().set_axis([f"unit {k}" for k in range(N)])
+    made = study(dask.from_pandas(df, npartitions=2, sort=False))
+    assert made.index.tolist() == df.index.tolist()
+
+
 def test_levels_of_a_dictionary_are_sorted_not_in_order_of_appearance():
     df = frame(town=labels("c", "a", "b"))
     table = pa.Table.from_pandas(df)
