@@ -1,4 +1,4 @@
-"""How many examples: 200 in the suite, 20,000 under ``--hypothesis-profile long``; dear tests take a share.
+"""How many examples: 200 in the suite, 20,000 under ``--hypothesis-profile long``; dear tests take a share, and have a bound of their own.
 
 With ``HTE_BRIDGE_COUNTS=folder`` each process writes what it tried and how it ended there; ``bench.reliability`` reads it.
 """
@@ -26,9 +26,9 @@ settings.load_profile("suite")
 COUNTS: Counter[tuple[str, str]] = Counter()
 
 
-def examples(share: float = 1.0) -> Callable[[Any], Any]:
-    """A test's part of the examples of the profile that pytest has chosen by the time it imports the test."""
-    return lambda test: settings(max_examples=max(2, round(share * settings().max_examples)))(test)
+def examples(share: float = 1.0, most: int = 20_000) -> Callable[[Any], Any]:
+    """A test's part of the examples of the profile that pytest has chosen by the time it imports the test; ``most`` under any profile."""
+    return lambda test: settings(max_examples=min(most, max(2, round(share * settings().max_examples))))(test)
 
 
 def count(what: str, ended: str) -> None:

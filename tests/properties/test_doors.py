@@ -82,7 +82,7 @@ def same_rows(frame, roles, door, folder):
 
 
 @pytest.mark.parametrize("door", DOORS)
-@examples(share=0.02)
+@examples(share=0.02, most=20)
 @given(sound_frame(), st.sampled_from(sorted(IDS)))
 def test_every_door_gives_the_same_rows(door, tmp_path_factory, drawn, ids):
     frame, roles = drawn

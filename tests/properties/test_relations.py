@@ -33,27 +33,27 @@ no_refits = st.lists(st.sampled_from(sorted(set(VERBS) - set(REFITTED))), max_si
 
 
 @pytest.mark.parametrize("relation", RELATIONS)
-@examples(share=0.07)
+@examples(share=0.05, most=40)
 @given(sound_frame(), SEEDS, some_verbs)
 def test_feols_keeps_its_promise(relation, drawn, seed, verbs):
     held("feols", relation, drawn, seed, verbs)
 
 
 @pytest.mark.r
-@examples(share=0.2)
+@examples(share=0.2, most=300)
 @given(relations, sound_frame(panel=False), SEEDS, some_verbs)
 def test_a_forest_keeps_its_promise(relation, drawn, seed, verbs):
     held("grf", relation, drawn, seed, verbs)
 
 
-@examples(share=0.02)
+@examples(share=0.02, most=40)
 @given(relations, sound_frame(most=70), SEEDS, no_refits)
 def test_the_deep_engine_keeps_its_promise(relation, drawn, seed, verbs):
     held("deep", relation, drawn, seed, verbs)
 
 
 @pytest.mark.parametrize("relation", ["columns renamed", "unused columns", "levels renamed"])
-@examples(share=0.02)
+@examples(share=0.01, most=10)
 @given(sound_frame(), SEEDS)
 def test_lotteries_do_not_see_names(relation, drawn, seed):
     held("feols", relation, drawn, seed, LOTTERIES)

@@ -23,7 +23,7 @@ def level_kept(drawn, verb):
             assert np.allclose(*ends, rtol=1e-9, atol=0, equal_nan=True), (row, other)
 
 
-@examples(share=0.15)
+@examples(share=0.15, most=100)
 @given(sound_frame(), st.sampled_from(BANDS))
 def test_a_table_at_its_own_level_is_itself(drawn, verb):
     level_kept(drawn, verb)
@@ -31,7 +31,7 @@ def test_a_table_at_its_own_level_is_itself(drawn, verb):
 
 
 @pytest.mark.parametrize("promise", PROMISES)
-@examples(share=0.05)
+@examples(share=0.05, most=40)
 @given(sound_frame())
 def test_what_any_study_is_promised(promise, drawn):
     PROMISES[promise](drawn)
@@ -55,10 +55,12 @@ def unseen(drawn, engine, seed):
     count(f"outcomes of a fold changed: {engine}", "held")
 
 
-@pytest.mark.parametrize(("engine", "share", "most"), [("feols", 0.15, 160), ("deep", 0.005, 60)])
-def test_predictions_do_not_see_the_outcomes_of_their_fold(engine, share, most):
-    @examples(share=share)
-    @given(sound_frame(panel=False, most=most), SEEDS)
+@pytest.mark.parametrize(
+    ("engine", "share", "most", "rows"), [("feols", 0.1, 100, 160), ("deep", 0.005, 8, 60)]
+)
+def test_predictions_do_not_see_the_outcomes_of_their_fold(engine, share, most, rows):
+    @examples(share=share, most=most)
+    @given(sound_frame(panel=False, most=rows), SEEDS)
     def holds(drawn, seed):
         unseen(drawn, engine, seed)
 
