@@ -20,6 +20,7 @@ from hte_bridge.arrays import Array
 from hte_bridge.errors import InvalidData, InvalidOption, nearest
 from hte_bridge.frames import to_pandas
 from hte_bridge.kinds import to_float
+from hte_bridge.shown import spelled
 
 Mask = npt.NDArray[np.bool_]
 
@@ -212,7 +213,7 @@ def known_numbers_of(study: Rows, given: Any, what: str) -> Any:
     if len(bad):
         raise InvalidData(
             f"`{what}` must be known of each unit. {len(bad):,} of {len(numbers):,} values are missing or infinite; the first is of row "
-            f"{study.index[bad[0]]}. Fill them, or make the study without those rows."
+            f"{spelled(study.index[bad[0]])}. Fill them, or make the study without those rows."
         )
     return numbers
 
@@ -284,7 +285,7 @@ def mask_of(study: Rows, given: Any, what: str = "where") -> Chosen:
     if len(other):
         raise InvalidData(
             f"`{what}` must hold yes or no (1 or 0) for each unit. {len(other):,} of {len(numbers):,} values are neither; the first is "
-            f"{numbers[other[0]]:g}, of row {study.index[other[0]]}. Compare them with something."
+            f"{numbers[other[0]]:g}, of row {spelled(study.index[other[0]])}. Compare them with something."
         )
     return some(Chosen(known & (numbers == 1), int((~known).sum())), what)
 

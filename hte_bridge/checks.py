@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from hte_bridge.arrays import Array
 from hte_bridge.errors import InvalidData, NotIdentified
+from hte_bridge.shown import spelled
 from hte_bridge.sweeping import within
 
 LARGEST, LEAST = 1e50, 1e-50  # sizes whose squares, quotients and their squares are numbers still
@@ -66,12 +67,12 @@ def measurable(study: Checked) -> None:
         if known[row] > LARGEST:
             raise InvalidData(
                 f"`{role} {name}` must be below {LARGEST:g} in size, so that sums of squares can be formed. The largest value is "
-                f"{values[row]:.3g}, in row {study.index[row]}. Give it in another unit."
+                f"{values[row]:.3g}, in row {spelled(study.index[row])}. Give it in another unit."
             )
         if known[row] < LEAST:
             raise InvalidData(
                 f"`{role} {name}` must have values above {LEAST:g} in size, so that sums of squares can be formed. The largest is "
-                f"{values[row]:.3g}, in row {study.index[row]}. Give it in another unit."
+                f"{values[row]:.3g}, in row {spelled(study.index[row])}. Give it in another unit."
             )
 
 

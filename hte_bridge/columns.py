@@ -15,6 +15,7 @@ from hte_bridge.checks import Checked
 from hte_bridge.encode import Encoder
 from hte_bridge.errors import InvalidData, TooFewClusters
 from hte_bridge.kinds import kind_of, renumbered, to_float
+from hte_bridge.shown import spelled
 
 Coded = tuple[Codes, npt.NDArray[Any]]
 ARMS_AT_MOST = 10
@@ -76,7 +77,11 @@ def _numbers(rows: pd.DataFrame, role: str, name: str, gaps: bool = False) -> Ar
     column = rows[name]
     if kind_of(column, name) not in ("number", "boolean"):
         seen = column.dropna()
-        first = f"; the first is `{seen.iloc[0]}`, in row {seen.index[0]}" if len(seen) else ", all missing"
+        first = (
+            f"; the first is `{seen.iloc[0]}`, in row {spelled(seen.index[0])}"
+            if len(seen)
+            else ", all missing"
+        )
         raise InvalidData(
             f"`{role}` must be numeric. `{name}` holds text or categories{first}. Recode it to numbers."
         )
@@ -85,7 +90,7 @@ def _numbers(rows: pd.DataFrame, role: str, name: str, gaps: bool = False) -> Ar
     if len(infinite):
         raise InvalidData(
             f"`{role}` must be finite. {len(infinite):,} of {len(values):,} values of `{name}` are not; the first "
-            f"is in row {rows.index[infinite[0]]}. Recode them, or drop those rows."
+            f"is in row {spelled(rows.index[infinite[0]])}. Recode them, or drop those rows."
         )
     return values
 
@@ -129,7 +134,7 @@ def treatment_values(rows: pd.DataFrame, treatment: str, treatment_type: str | N
     )
     raise InvalidData(
         f"`treatment` must hold only 0 (control) and 1 (treated). {len(odd):,} of {len(values):,} values do not; "
-        f"the first is {values[odd[0]]:g}, in row {rows.index[odd[0]]}. {advice}"
+        f"the first is {values[odd[0]]:g}, in row {spelled(rows.index[odd[0]])}. {advice}"
     )
 
 
@@ -196,14 +201,14 @@ def weight_values(rows: pd.DataFrame, weight: str | None) -> Array:
     if len(missing):
         raise InvalidData(
             f"`weight` must be known in every row. {len(missing):,} of {len(rows):,} values of `{weight}` are "
-            f"missing; the first is in row {rows.index[missing[0]]}. Fill them, or drop those rows."
+            f"missing; the first is in row {spelled(rows.index[missing[0]])}. Fill them, or drop those rows."
         )
     values = _numbers(rows, "weight", weight)
     negative = np.flatnonzero(values < 0)
     if len(negative):
         raise InvalidData(
             f"`weight` must not be negative. {len(negative):,} of {len(values):,} values of `{weight}` are; the first "
-            f"is {values[negative[0]]:g}, in row {rows.index[negative[0]]}. Correct them, or drop those rows."
+            f"is {values[negative[0]]:g}, in row {spelled(rows.index[negative[0]])}. Correct them, or drop those rows."
         )
     return _of_mean_one(values, weight)
 
@@ -244,6 +249,6 @@ def propensity_values(
     if len(bad):
         raise InvalidData(
             f"`propensity` must lie strictly between 0 and 1. {len(bad):,} of {len(values):,} values do not; the "
-            f"first is {values[bad[0]]:g}, in row {rows.index[bad[0]]}. Correct them, or drop those rows."
+            f"first is {values[bad[0]]:g}, in row {spelled(rows.index[bad[0]])}. Correct them, or drop those rows."
         )
     return values

@@ -17,7 +17,7 @@ from hte_bridge.estimands.registry import MAKERS, check_names, usual
 from hte_bridge.faults import Guard, OnError, silent
 from hte_bridge.fitting import NoFit, chosen_engines, fitted, versions_of
 from hte_bridge.progress import steps
-from hte_bridge.rows import distinct, engine_rows, engine_scores, too_few, under
+from hte_bridge.rows import distinct, engine_rows, engine_scores, few_in_folds, too_few, under
 from hte_bridge.scores import Scores, overlap_warning
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate, check_level
@@ -137,6 +137,8 @@ def _meta(
     held = {name: fit.heldout for name, fit in fits.items() if fit.heldout is not None}
     discrete = study.binary and not study.fixed_effects.shape[1]
     warnings = {name: overlap_warning(each, discrete) for name, each in held.items()}
+    by_fold = [name for name in held if not getattr(fits[name], "out_of_bag", False)]
+    warnings = {f"{', '.join(by_fold)} by fold": few_in_folds(study, folds) if by_fold else ""} | warnings
     if not study.undefended:
         warnings = {"all engines": too_few(study)} | warnings
     return {

@@ -19,7 +19,7 @@ from hte_bridge.language.values import Unfit
 from hte_bridge.levels import from_plain, to_plain
 from hte_bridge.normal_score import NormalScore
 from hte_bridge.reading import Role
-from hte_bridge.shown import first_names
+from hte_bridge.shown import first_names, spelled
 
 MOST_LEVELS = 100
 
@@ -81,7 +81,7 @@ class ColumnCode:
                 row = column.index[int(np.flatnonzero(np.isinf(values[:, 0]))[0])]
                 raise InvalidData(
                     f"`{self.name}` must be finite or missing. {int(np.isinf(values).sum()):,} of {len(values):,} "
-                    f"values are infinite; the first is in row {row}. Recode them as missing, or drop those rows."
+                    f"values are infinite; the first is in row {spelled(row)}. Recode them as missing, or drop those rows."
                 )
             return self.with_score(values)
         place = {level: float(code) for code, level in enumerate(self.levels)}

@@ -14,6 +14,7 @@ from hte_bridge.arrays import Array, Codes
 from hte_bridge.errors import InvalidData, InvalidOption, NotIdentified, TooFewClusters, nearest
 from hte_bridge.lost import inflation
 from hte_bridge.scores import Scores, variance_of_treatment
+from hte_bridge.shown import spelled
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate
 from hte_bridge.wild import UNFIT
@@ -120,7 +121,7 @@ def _known(column: pd.Series, name: str) -> Codes:
     if len(missing):
         raise InvalidData(
             f"A cluster must be known in every row. {len(missing):,} of {len(column):,} values of `{name}` are missing; the first is in row "
-            f"{column.index[missing[0]]}. Fill them, drop those rows from the data before `Study.from_frame`, or name `{name}` as the study's "
+            f"{spelled(column.index[missing[0]])}. Fill them, drop those rows from the data before `Study.from_frame`, or name `{name}` as the study's "
             "`cluster`, which drops them and says so."
         )
     return pd.factorize(column)[0]

@@ -16,12 +16,15 @@ from hte_bridge.errors import HteBridgeError, NotIdentified
 from hte_bridge.faults import Fault, Guard
 from hte_bridge.scores import Scores
 from hte_bridge.scores import scores as scores_of
-from hte_bridge.study import SHORT, UNDEFENDED, Study
+from hte_bridge.study import SHORT, UNDEFENDED, Folds, Study
 from hte_bridge.table import Estimate, Table
 
 Kind = TypeVar("Kind")
 JOINTS = (" - ", " & ")  # between the names of two engines
 BARE: dict[str, Any] = {"std_error": np.nan, "test": None, "interval": None, "influence": None}
+PER_FOLD = (
+    10  # units of a panel in each fold below which intervals from scores are too short (docs/few_clusters.md)
+)
 INNER = ("fit", "scores", "per_engine", "save")  # no questions: what they raise says enough
 
 
@@ -150,6 +153,21 @@ def too_few(study: Study) -> str:
     what = f"clusters of `{study.names.cluster}`" if study.clustered else "units"
     return few_words(
         found, study.names.treatment, what, study.n_clusters, panel=bool(study.fixed_effects.shape[1])
+    )
+
+
+def few_in_folds(study: Study, folds: Folds) -> str:
+    """Why a panel's rows from held-out scores have errors that are too small; empty with enough units in each fold."""
+    effects = study.fixed_effects
+    if not effects.shape[1] or study.undefended:  # which have no intervals
+        return ""
+    units = study.n_clusters if study.clustered else int(effects.max()) + 1
+    if units >= PER_FOLD * folds.n_folds:
+        return ""
+    what = f"clusters of `{study.names.cluster}`" if study.clustered else "units"
+    return (
+        f"intervals from held-out scores are too short: {units:,} {what} in {folds.n_folds} folds leave {units / folds.n_folds:.3g} in each, in "
+        "which effects are swept out; read `coefficient`, or use n_folds=2"
     )
 
 

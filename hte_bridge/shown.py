@@ -146,6 +146,18 @@ def first_names(names: Sequence[str]) -> str:
     return ", ".join(map(_name, names[:NAMED])) + more
 
 
+def spelled(label: object) -> str:
+    """A row's label in a sentence: the parts of one of several levels without their types.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> spelled((np.int64(3), "a")), spelled(np.float64(2.0))
+    ('(3, a)', '2.0')
+    """
+    return f"({', '.join(map(spelled, label))})" if isinstance(label, tuple) else str(label)
+
+
 def visible(text: object, *, lines: bool = False) -> str:
     r"""Text whose hidden characters are written out: a name may hold a line end, a terminal's command, a mark that turns the order.
 

@@ -19,6 +19,7 @@ from hte_bridge.crossfit import PredictedFit, out_of_fold
 from hte_bridge.engine import NO_ERROR, HeldOut
 from hte_bridge.errors import InvalidData, InvalidNewData, nearest
 from hte_bridge.frames import to_pandas
+from hte_bridge.shown import spelled
 from hte_bridge.study import Folds, Study
 
 COLUMNS = ("cate", "outcome_mean", "propensity", "treatment_variance", "std_error")
@@ -139,7 +140,7 @@ class Lookup:
         if len(unknown):
             raise InvalidNewData(
                 f"Predictions made elsewhere are known for the study's own rows alone. {len(unknown):,} of "
-                f"{len(frame):,} rows are not among them; the first is `{frame.index[unknown[0]]}`. Give columns for "
+                f"{len(frame):,} rows are not among them; the first is `{spelled(frame.index[unknown[0]])}`. Give columns for "
                 "these rows too, or ask an engine that can predict."
             )
         return self.cate[place], self.std_error[place]
@@ -171,7 +172,7 @@ def _checked(values: Any, name: str, study: Study) -> Array:
     if len(bad):
         raise InvalidData(
             f"Given `{name}` must be finite. {len(bad):,} of {study.n:,} values are not; the first is in row "
-            f"{study.index[bad[0]]}. Predict those rows too, or drop them from the study."
+            f"{spelled(study.index[bad[0]])}. Predict those rows too, or drop them from the study."
         )
     return array
 
@@ -183,7 +184,7 @@ def _unidentified(study: Study, columns: Mapping[str, Array]) -> str:
         if len(outside):
             raise InvalidData(
                 f"A propensity must lie between 0 and 1. {len(outside):,} of {study.n:,} values do not; the first is "
-                f"{columns['propensity'][outside[0]]:g}, in row {study.index[outside[0]]}. Clip or drop those rows."
+                f"{columns['propensity'][outside[0]]:g}, in row {spelled(study.index[outside[0]])}. Clip or drop those rows."
             )
         return ""
     if "treatment_variance" in columns:

@@ -18,6 +18,7 @@ from hte_bridge.engines.given import Given
 from hte_bridge.errors import InvalidData, InvalidNewData
 from hte_bridge.rlink import client
 from hte_bridge.serve.matching import Matched, match
+from hte_bridge.shown import spelled
 from hte_bridge.study import Folds, Study
 
 ON_ROWS = "A forest must be grown on the study's rows, in their order."
@@ -111,7 +112,7 @@ class GrownForest:
             if len(other):
                 raise InvalidData(
                     f"{ON_ROWS} Its {role} differs from the study's in {len(other):,} of {study.n:,} rows; the first is "
-                    f"row {study.index[other[0]]}. Grow it on those rows, {INSTEAD}."
+                    f"row {spelled(study.index[other[0]])}. Grow it on those rows, {INSTEAD}."
                 )
 
     def _check_clusters(self, study: Study) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from hte_bridge.arrays import Array
+from hte_bridge.shown import spelled
 from hte_bridge.study import Study
 
 
@@ -79,7 +80,7 @@ def _other_values(study: Study, theirs: Array, j: int) -> str:
     other = np.flatnonzero((theirs != ours) & ~(np.isnan(theirs) & np.isnan(ours)))
     return (
         f"Its covariate `{study.names.covariates[j]}` differs from the study's in {len(other):,} of {study.n:,} rows; the "
-        f"first is row {study.index[other[0]]}."
+        f"first is row {spelled(study.index[other[0]])}."
     )
 
 
