@@ -55,7 +55,7 @@ def names(text: str | None, option: str) -> list[str]:
     Raises
     ------
     InvalidOption
-        If a name between two commas is empty.
+        If a name between two commas is empty, or holds a line break and stands in no quotes.
 
     Examples
     --------
@@ -64,7 +64,12 @@ def names(text: str | None, option: str) -> list[str]:
     """
     if text is None:
         return []
-    found = [each.strip() for each in next(csv.reader([text], skipinitialspace=True), [])]
+    try:
+        found = [each.strip() for each in next(csv.reader([text], skipinitialspace=True), [])]
+    except csv.Error as error:
+        raise InvalidOption(
+            f"`{option}` must be names between commas. {text!r} has a line break outside of quotes. Put the name that holds it in double quotes."
+        ) from error
     if not all(found):
         raise InvalidOption(
             f"`{option}` must be names between commas. {text!r} has an empty one. Write them as a,b,c."

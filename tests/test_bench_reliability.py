@@ -21,7 +21,7 @@ def test_a_killed_writer_leaves_a_whole_table():
 
 def test_the_page_names_every_relation_and_every_trial():
     found = Counter({("rows change places: feols", "held"): 14, ("a file cut short: table", OURS): 3})
-    text = page(found, "suite")
+    text = page(found, "a test")
     assert all(relation.says in text for relation in RELATIONS.values())
     assert "| a file cut short: table | refused with a sentence | 3 |" in text
     assert "rounding (14)" in text

@@ -14,7 +14,7 @@ from test_study import BAD, frame
 
 from hte_bridge import __version__, cli, demo, folder
 from hte_bridge.comparing import compare
-from hte_bridge.errors import UnwritableFolder
+from hte_bridge.errors import InvalidOption, UnwritableFolder
 from hte_bridge.shell import OPTIONS, in_shell
 from hte_bridge.study import Study
 from hte_bridge.table import Table
@@ -81,6 +81,12 @@ def test_compare_writes_the_table_that_python_makes(shell, data, tmp_path):
     pd.testing.assert_frame_equal(Table.load(out / "table.parquet").to_frame(), table.to_frame())
     assert sorted(path.name for path in out.iterdir()) == FILES
     assert all((out / name).stat().st_size > 100 for name in FILES)
+
+
+def test_a_line_break_in_a_name_wants_quotes():
+    assert cli.names('a,"b\nc"', "--covariates") == ["a", "b\nc"]
+    with pytest.raises(InvalidOption, match="line break outside of quotes"):
+        cli.names("a,b\nc", "--covariates")
 
 
 def test_names_may_hold_commas_spaces_and_accents(shell, tmp_path):
