@@ -1,4 +1,4 @@
-"""The one out-of-fold loop, and the record of a fit that consists of what the loop predicted."""
+"""The out-of-fold loop of engines that predict fold by fold, and the record of a fit that consists of what the loop predicted."""
 
 from __future__ import annotations
 

@@ -24,8 +24,8 @@ from hte_bridge.sealed import read_arrays, write_arrays
 from hte_bridge.study import Folds, Names, Study
 
 # since 4 with a checksum, and a posterior that speaks of sorted, standardised covariates; since 5 what the posterior says of itself stands apart
-FORMAT_VERSION = 5
-STUDY = ("outcome", "treatment", "covariates", "fixed_effects", "cluster", "weight", "propensity")
+FORMAT_VERSION, OLDEST = 5, 4
+STUDY = ("outcome", "treatment", "covariates", "fixed_effects", "cluster", "weight", "propensity", "controls")
 HELDOUT = ("cate", "outcome_mean", "propensity", "treatment_variance", "lost")
 
 
@@ -61,6 +61,7 @@ def write(fit: Parts, path: Path) -> Path:
     study = {
         "names": asdict(fit.study.names),
         "encoder": fit.study.encoder.to_json(),
+        "control_encoder": fit.study.control_encoder.to_json(),
         "effect_levels": [levels.tolist() for levels in fit.study.effect_levels],
         "cluster_levels": np.asarray(fit.study.cluster_levels).tolist(),
         "dropped": dict(fit.study.dropped),
@@ -89,7 +90,7 @@ def read(path: Path) -> Parts:
     with threads(1):
         posterior = restored(state["branch"]["kind"], under(arrays, "posterior"), state["posterior"])
     said = state["branch"]
-    full = FullFit(posterior, said["posterior"], said["converged"], under(arrays, "structure"))
+    full = FullFit(posterior, said.get("posterior", {}), said["converged"], under(arrays, "structure"))
     branch = Branch(said["kind"], held, full, tuple(said["notes"]), said["info"])
     folds = Folds(arrays["folds/fold"], **state["folds"])
     return Parts(state["options"], study_of(under(arrays, "study"), state["study"]), folds, branch)
@@ -100,7 +101,7 @@ def checked(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     if not path.exists():
         raise UnreadableFile(f"The fit's file must exist. There is no `{path}`. Check the path.")
     arrays, state = read_arrays(path, "a whole file written by `fit.save`")
-    if state["version"] != FORMAT_VERSION:
+    if not OLDEST <= state["version"] <= FORMAT_VERSION:
         age = "a newer" if state["version"] > FORMAT_VERSION else "an older"
         raise UnreadableFile(
             f"`{path.name}` must be of format {FORMAT_VERSION}. It is of format {state['version']}, written by {age} "
@@ -124,6 +125,7 @@ def study_of(arrays: dict[str, Any], values: dict[str, Any]) -> Study:
         **columns,
         names=Names(**names),
         encoder=Encoder.from_json(values["encoder"]),
+        control_encoder=Encoder.from_json(values.get("control_encoder", [])),
         effect_levels=tuple(np.asarray(levels) for levels in values["effect_levels"]),
         cluster_levels=np.asarray(values["cluster_levels"]),
         dropped=values["dropped"],

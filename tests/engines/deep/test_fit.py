@@ -22,6 +22,7 @@ from hte_bridge.engines.deep.gp import posterior
 from hte_bridge.engines.deep.store.threads import threads
 from hte_bridge.errors import InvalidData, InvalidNewData, InvalidOption, NotIdentified, UnreadableFile
 from hte_bridge.simulate import clustered, dense, nie_wager
+from tests.helpers.posterior import covered, errors_below, posterior_alone
 
 QUICK = {
     "seed": 1,
@@ -39,7 +40,7 @@ def study_of(draw, **roles):
 
 @pytest.fixture(scope="module")
 def draw():
-    return dense(220, seed=5, p=3)
+    return dense(120, seed=5, p=3)
 
 
 @pytest.fixture(scope="module")
@@ -47,22 +48,22 @@ def fit(draw):
     return hb.Deep(**QUICK).fit(study_of(draw))
 
 
-def covered(surface, truth):
-    return float(((surface["conf_low"] <= truth) & (truth <= surface["conf_high"])).mean())
+N_DRAWS, MONTE_CARLO = 8, 3.0  # Monte-Carlo errors of the mean of so many draws
 
 
 def test_effect_is_recovered_and_covered():
     hits, noise_only = [], []
     test = nie_wager(300, seed=99, setup="B", d=5)
-    for seed in range(4):
-        fit = hb.Deep(**QUICK).fit(study_of(nie_wager(250, seed=seed, setup="B", d=5)))
+    for seed in range(N_DRAWS):
+        drawn = nie_wager(120, seed=seed, setup="B", d=5)
+        fit = posterior_alone(hb.Deep(**QUICK), study_of(drawn), drawn.propensity)
         surface = fit.cate(test.frame())
         hits.append(covered(surface, test.cate))
         # what is left of the interval when the misfit of the surface is left out: the error of the mean alone
         narrow = NORMAL * fit.average(test.frame())["std_error"].iloc[0]
         noise_only.append(float((np.abs(surface["estimate"] - test.cate) <= narrow).mean()))
-    assert np.mean(hits) > 0.85
-    assert np.mean(noise_only) < 0.80  # so the bound above is able to fail
+    assert errors_below(hits) < MONTE_CARLO
+    assert errors_below(noise_only) > MONTE_CARLO  # so the bound above is able to fail
 
 
 def test_permuted_treatment_finds_nothing(draw):
@@ -70,7 +71,7 @@ def test_permuted_treatment_finds_nothing(draw):
     frame["t"] = np.random.default_rng(0).permutation(frame["t"].to_numpy())
     frame["y"] = draw.outcome - (draw.treatment - draw.propensity) * draw.cate
     study = hb.Study.from_frame(frame, outcome="y", treatment="t", covariates=draw.columns)
-    surface = hb.Deep(**QUICK).fit(study).cate(frame)
+    surface = posterior_alone(hb.Deep(**QUICK), study).cate(frame)
     assert covered(surface, np.zeros(len(frame))) > 0.95
     assert surface["estimate"].std() < 0.35  # of an outcome with sd 1.7
 
@@ -94,7 +95,7 @@ def test_chunks_of_new_rows_side_by_side_change_no_bit(fit, draw, monkeypatch):
 def test_a_row_has_the_same_bits_whatever_its_company(fit, draw):
     frame = draw.frame()
     together = fit.cate(frame)
-    for rows in (slice(0, 1), slice(17, 60), slice(150, None)):
+    for rows in (slice(0, 1), slice(17, 60), slice(90, None)):
         assert (fit.cate(frame[rows]).to_numpy() == together[rows].to_numpy()).all()
 
 
@@ -106,7 +107,7 @@ def test_units_of_outcome_and_covariates_only_rescale(fit, draw):
     plain = hb.Study.from_frame(
         draw.frame(), outcome="y", treatment="t", covariates=draw.columns, propensity=0.5
     )
-    ours, theirs = (hb.Deep(**QUICK).fit(each) for each in (study, plain))
+    ours, theirs = (posterior_alone(hb.Deep(**QUICK), each) for each in (study, plain))
     np.testing.assert_allclose(
         ours.cate(frame) / 10, theirs.cate(draw.frame()), atol=2e-3
     )  # of a search's tolerance
@@ -134,6 +135,17 @@ def test_saved_fit_predicts_the_same_bits(fit, draw, tmp_path):
     assert again.notes == fit.notes
     assert again.options == fit.options
     assert (again.info, again.posterior_info) == (fit.info, fit.posterior_info)
+
+
+def test_a_saved_fit_keeps_the_controls_of_its_study(fit, draw, tmp_path):
+    frame = draw.frame().assign(town=np.where(draw.covariates[:, 0] > 0, "a", "b"), age=draw.covariates[:, 1])
+    made = hb.Study.from_frame(
+        frame, outcome="y", treatment="t", covariates=draw.columns, controls=["town", "age"]
+    )
+    again = type(fit).load(replace(fit, study=made).save(tmp_path / "fit.npz")).study
+    assert (again.controls == made.controls).all()
+    assert again.names == made.names
+    assert (again.adjusted.covariates == made.adjusted.covariates).all()
 
 
 TRAINERS = (
@@ -196,7 +208,8 @@ def test_average_over_groups_has_a_covariance(fit, draw):
     assert (found["std_error"] < fit.cate(draw.frame())["std_error"].mean()).all()
 
 
-def test_posterior_is_made_when_it_is_first_asked_for(draw):
+def test_posterior_is_made_when_it_is_first_asked_for():
+    draw = dense(60, seed=5, p=2)
     study = study_of(draw)
     table = hb.compare(study, [hb.Deep(**QUICK)], estimands=["ate"], seed=1)
     fit = table.fits["deep"]
@@ -231,9 +244,9 @@ def test_diagnostics_and_structure_read_in_words(fit):
 
 def test_structure_finds_the_pair_that_acts_together_and_says_how_sure_it_is():
     rng = np.random.default_rng(3)
-    x, t = rng.normal(size=(400, 4)), rng.integers(0, 2, 400)
+    x, t = rng.normal(size=(250, 4)), rng.integers(0, 2, 250)
     frame = pd.DataFrame(x, columns=list("abcd")).assign(
-        t=t, y=(t - 0.5) * (1 + 2 * x[:, 0] * x[:, 1]) + 0.5 * rng.normal(size=400)
+        t=t, y=(t - 0.5) * (1 + 2 * x[:, 0] * x[:, 1]) + 0.5 * rng.normal(size=250)
     )
     for most in (3_000, 0):
         study = hb.Study.from_frame(
@@ -308,8 +321,10 @@ def test_values_whose_squares_overflow_are_refused(draw, column):
 
 
 def test_clusters_widen_the_average():
-    draw = clustered(200, seed=3, n_clusters=20, intra=0.6, p=3)
-    plain, grouped = (hb.Deep(**QUICK).fit(study_of(draw, **roles)) for roles in ({}, {"cluster": "cluster"}))
+    draw = clustered(120, seed=3, n_clusters=20, intra=0.6, p=3)
+    plain, grouped = (
+        posterior_alone(hb.Deep(**QUICK), study_of(draw, **roles)) for roles in ({}, {"cluster": "cluster"})
+    )
     assert grouped.branch.posterior.rows.cluster is not None
     assert plain.branch.posterior.rows.cluster is None
     shared = [np.exp(2 * float(p.theta[-1])) * p.weight for p in grouped.branch.posterior.components]
@@ -321,7 +336,7 @@ def test_weight_of_two_equals_half_the_noise(draw):
     study = hb.Study.from_frame(
         frame, outcome="y", treatment="t", covariates=draw.columns, weight="w", propensity=0.5
     )
-    fit = hb.Deep(**QUICK).fit(study)
+    fit = posterior_alone(hb.Deep(**QUICK), study)
     noise, weight = fit.branch.posterior.rows.noise.numpy(), fit.seen.weight
     heavy = weight == weight.max()
     np.testing.assert_allclose(noise[~heavy] / noise[heavy][0], 3.0)

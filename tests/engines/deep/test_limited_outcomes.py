@@ -14,6 +14,7 @@ from hte_bridge.engines.deep.gp.posterior import KernelPosterior, component, cro
 from hte_bridge.engines.deep.gp.standardise import Standardisation, VarianceFunction
 from hte_bridge.simulate import dense, limited
 from tests.helpers.gaussian_process import CENTRED, P, example, tensor
+from tests.helpers.posterior import posterior_alone
 
 OPTIONS = hb.Deep(seed=1, draws=8, n_folds=2, epochs=5, hidden=(16,))
 LINE = np.append(0.1, np.linspace(-0.8, 0.8, P))
@@ -77,8 +78,8 @@ def test_counts_have_intervals_that_hold_where_effects_are_large(monkeypatch):
         monkeypatch.setattr(sampling, "has_level", has_level)
         judged = []
         for seed in (3,):
-            draw, test = (limited(n, seed=k, outcome="count") for n, k in ((500, seed), (500, 100)))
-            surface = OPTIONS.fit(study_of(draw)).cate(test.frame())
+            draw, test = (limited(n, seed=k, outcome="count") for n, k in ((300, seed), (500, 100)))
+            surface = posterior_alone(OPTIONS, study_of(draw), draw.propensity).cate(test.frame())
             judged.append(judge(surface["estimate"].to_numpy(), surface["std_error"].to_numpy(), test.cate))
         found.append(
             [np.mean([each["mse"] for each in judged]), np.mean([min(each["by_decile"]) for each in judged])]
@@ -89,23 +90,25 @@ def test_counts_have_intervals_that_hold_where_effects_are_large(monkeypatch):
 
 
 def test_which_of_two_values_counts_as_the_event_does_not_matter():
-    draw = limited(250, seed=2)
-    one, other = (OPTIONS.fit(study_of(draw, y)).cate(draw.frame()) for y in (draw.outcome, -draw.outcome))
+    draw = limited(150, seed=2)
+    one, other = (
+        posterior_alone(OPTIONS, study_of(draw, y), draw.propensity).cate(draw.frame())
+        for y in (draw.outcome, -draw.outcome)
+    )
     np.testing.assert_allclose(one["estimate"], -other["estimate"], atol=1e-4)
     np.testing.assert_allclose(one["std_error"], other["std_error"], rtol=1e-2)
 
 
 def test_outcomes_that_may_be_negative_keep_their_forms():
-    fit = OPTIONS.fit(study_of(dense(200, seed=1, p=4)))
-    fit.cate(dense(5, seed=2, p=4).frame())
+    fit = posterior_alone(OPTIONS, study_of(dense(100, seed=1, p=4)))
     assert not any("relative" in form for form in fit.posterior_info["forms"])
     assert [each.label for each in outcome_models(8.0, binary=True)] == ["centred", "baseline", "arms"]
 
 
 @pytest.mark.parametrize("outcome", ["rare", "count", "amount"])
 def test_the_fit_says_which_effects_are_relative(outcome):
-    fit = OPTIONS.fit(study_of(limited(400, seed=1, outcome=outcome)))
-    fit.cate(limited(5, seed=2).frame())
+    draw = limited(400, seed=1, outcome=outcome)
+    fit = posterior_alone(OPTIONS, study_of(draw), draw.propensity)
     assert any("relative" in form for form in fit.posterior_info["forms"])
     assert "covariates" in (fit.info | fit.posterior_info)["error_variance"]
     assert fit.diagnostics()["reading"].str.contains("as large as the errors").any()
@@ -113,7 +116,7 @@ def test_the_fit_says_which_effects_are_relative(outcome):
 
 def test_of_events_in_large_samples_nothing_is_called_unexplained():
     """The variance of an event follows from its mean: what it varies with beyond that is no effect."""
-    draw, test = limited(3_000, seed=1, outcome="common"), limited(1_000, seed=2, outcome="common")
+    draw, test = limited(2_000, seed=1, outcome="common"), limited(1_000, seed=2, outcome="common")
     fit = replace(OPTIONS, kernel_max_rows=0, draws=32).fit(study_of(draw))
     surface = fit.cate(test.frame())
     assert fit.info["nugget"] == 0.0
@@ -124,7 +127,7 @@ def test_of_events_in_large_samples_nothing_is_called_unexplained():
 
 
 def test_large_samples_have_relative_effects_too(tmp_path):
-    draw, new = limited(3_000, seed=1), limited(40, seed=2).frame()
+    draw, new = limited(2_000, seed=1), limited(40, seed=2).frame()
     fit = replace(OPTIONS, kernel_max_rows=0).fit(study_of(draw))
     level, surface = fit.branch.posterior.level, fit.cate(new)
     assert level is not None

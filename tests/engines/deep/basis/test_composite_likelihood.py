@@ -17,7 +17,7 @@ from hte_bridge.engines.deep.basis.recovered_effects import design_effect
 from hte_bridge.engines.deep.basis.regression import Regression
 from hte_bridge.simulate.panel import adoption
 
-OPTIONS = {"seed": 1, "n_folds": 3, "epochs": 15}
+OPTIONS = {"seed": 1, "n_folds": 2, "epochs": 8, "hidden": (16,)}
 
 
 def study(draw, cluster="user"):
@@ -36,7 +36,7 @@ def fits():
     """Correlated and independent errors, each with and without the units as clusters."""
     made = {}
     for correlation in (0.0, 0.6):
-        draw = adoption("once", n_units=200, correlation=correlation, seed=2)
+        draw = adoption("once", n_units=150, correlation=correlation, seed=2)
         for cluster in ("user", None):
             made[correlation, cluster] = draw, hb.Deep(**OPTIONS).fit(study(draw, cluster))
     return made

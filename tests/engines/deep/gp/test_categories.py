@@ -14,6 +14,7 @@ from hte_bridge.engines.deep.gp.outcome_models import ALONE, outcome_models
 from hte_bridge.engines.deep.gp.posterior import KernelPosterior, component, gradients, restore
 from hte_bridge.engines.deep.gp.sample import Sample
 from hte_bridge.engines.deep.gp.standardise import Standardisation
+from tests.helpers.posterior import posterior_alone
 
 N = 70
 CENTRED, BASELINE, ARMS = outcome_models(10.0, binary=True)
@@ -120,16 +121,17 @@ def test_a_level_that_some_rows_lack_is_far_from_all_others_too():
 
 
 def test_effects_of_levels_are_found_and_covered():
-    made = study(n=400, seed=3)
+    made = study(n=200, seed=3)
     new = made.frame.drop(columns="y")
-    found = hb.Deep(seed=1).fit(made).cate(new)
+    found = posterior_alone(hb.Deep(seed=1, draws=8), made).cate(new)
     truth = np.array([0.0, 1.0, 2.0, -1.0])[new["town"].cat.codes]
-    assert np.mean((found["estimate"] - truth) ** 2) < 0.03
-    assert np.mean((found["conf_low"] <= truth) & (truth <= found["conf_high"])) > 0.8
+    off = found["estimate"] - truth
+    assert np.mean(off**2) < 0.06  # four means of 25 a side with errors of .5: .04
+    assert np.abs(off / found["std_error"]).max() < 4.0
 
 
 def test_a_fit_with_a_category_is_saved_and_loaded_bit_for_bit(tmp_path):
-    fit = hb.Deep(seed=1, draws=8).fit(study())
+    fit = posterior_alone(hb.Deep(seed=1, draws=8), study())
     path = fit.save(tmp_path / "fit.npz")
     new = frame(seed=5)
     pd.testing.assert_frame_equal(fit.cate(new), hb.DeepFit.load(path).cate(new))

@@ -13,6 +13,7 @@ from hte_bridge.engines.deep.gp.outcome_models import outcome_models
 from hte_bridge.engines.deep.gp.posterior import Model, component
 from hte_bridge.engines.deep.gp.sample import Sample
 from hte_bridge.simulate import dense, uneven_errors
+from tests.helpers.posterior import posterior_alone
 
 OPTIONS = hb.Deep(seed=1, draws=8, n_folds=2, epochs=5, hidden=(16,))
 
@@ -31,7 +32,7 @@ def begun(draw, binary=True):
 
 
 def judged(draw, test):
-    found = OPTIONS.fit(study_of(draw)).cate(test.frame())
+    found = posterior_alone(OPTIONS, study_of(draw), draw.propensity).cate(test.frame())
     hit = (found["conf_low"] <= test.cate) & (test.cate <= found["conf_high"])
     length = float((found["conf_high"] - found["conf_low"]).mean())
     return hit.mean(), length, float(np.mean((found["estimate"] - test.cate) ** 2))
@@ -39,7 +40,7 @@ def judged(draw, test):
 
 @pytest.mark.parametrize("by", ["treatment", "covariate"])
 def test_intervals_are_for_the_mean_effect_not_for_single_units(by, monkeypatch):
-    draw, test = uneven_errors(400, seed=2, by=by), uneven_errors(500, seed=3, by=by)
+    draw, test = uneven_errors(300, seed=2, by=by), uneven_errors(500, seed=3, by=by)
     covered, length, error = judged(draw, test)
     monkeypatch.setattr(search, "error_variance", lambda *given: None)
     _, before, worse = judged(draw, test)
@@ -64,7 +65,8 @@ def test_units_that_were_fitted_one_by_one_are_not():
     draw = dense(200, seed=1, p=3)
     frame = draw.frame()
     frame["y"] = frame["x1"] + frame["t"] * (1 + 3 * rng.normal(size=200)) + 0.3 * rng.normal(size=200)
-    fit = OPTIONS.fit(hb.Study.from_frame(frame, outcome="y", treatment="t", covariates=draw.columns))
+    made = hb.Study.from_frame(frame, outcome="y", treatment="t", covariates=draw.columns)
+    fit = posterior_alone(OPTIONS, made, draw.propensity)
     found = fit.cate(frame)
     assert (fit.info | fit.posterior_info)["error_variance"] != "constant"
     assert ((found["conf_low"] <= 1) & (found["conf_high"] >= 1)).mean() > 0.8

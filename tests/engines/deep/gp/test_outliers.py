@@ -12,13 +12,14 @@ from hte_bridge.engines.deep.gp.posterior import component
 from hte_bridge.engines.deep.gp.sample import Sample
 from hte_bridge.engines.deep.gp.search import model_search
 from hte_bridge.simulate import long_tails
+from tests.helpers.posterior import posterior_alone
 from tests.helpers.studies import cross_section as study_of
 
 OPTIONS = hb.Deep(seed=1, draws=8, n_folds=2, epochs=5, hidden=(16,))
 
 
 def fitted(draw, test):
-    fit = OPTIONS.fit(study_of(draw))
+    fit = posterior_alone(OPTIONS, study_of(draw), draw.propensity)
     found = fit.cate(test.frame())
     miss = found["estimate"].to_numpy() - test.cate
     return fit, np.mean(miss**2), np.mean(np.abs(miss) <= 1.96 * found["std_error"])
@@ -34,7 +35,7 @@ def ordinary(draw, test):
 
 @pytest.mark.parametrize("seed", [4, 7])
 def test_a_few_wild_outcomes_make_no_spikes(seed):
-    draw, test = long_tails(300, seed=seed), long_tails(500, seed=99)
+    draw, test = long_tails(200, seed=seed), long_tails(500, seed=99)
     fit, error, covered = fitted(draw, test)
     assert fit.posterior_info["outlying"] >= 1
     assert error < ordinary(
@@ -42,7 +43,6 @@ def test_a_few_wild_outcomes_make_no_spikes(seed):
     )  # 8.6 and 20 without the search's weights, where least squares has .54 and .64
     assert covered > 0.85
     assert "outlying units" in set(fit.diagnostics()["diagnostic"])
-    assert any("far from what the other units predict" in note for note in fit.notes)
 
 
 def test_normal_errors_and_rare_outcomes_have_no_outlying_units():

@@ -58,19 +58,19 @@ def test_too_many_terms_are_left_out(monkeypatch):
 
 @pytest.mark.parametrize("offered", [True, False])
 def test_they_predict_what_no_selected_pair_can(monkeypatch, offered):
-    """Forty covariates, 820 small products: the held-out mean of the Gram form needs them, its effect does not."""
+    """Thirty covariates, 465 small products: the held-out mean of the Gram form needs them, its effect does not."""
     monkeypatch.setattr(
         products, "RIDGE", replace(products.RIDGE, most_work=products.RIDGE.most_work if offered else 0)
     )
-    x, base = quadratic(3_000, 40)
+    x, base = quadratic(2_000, 30)
     rng = np.random.default_rng(1)
-    t = rng.binomial(1, 0.5, 3_000)
-    frame = pd.DataFrame(x, columns=[f"x{j}" for j in range(40)])
+    t = rng.binomial(1, 0.5, 2_000)
+    frame = pd.DataFrame(x, columns=[f"x{j}" for j in range(30)])
     frame = frame.assign(t=t, y=base + (1 + 0.5 * x[:, 0]) * t)
     study = hb.Study.from_frame(
-        frame, outcome="y", treatment="t", covariates=list(frame.columns[:40]), propensity=0.5
+        frame, outcome="y", treatment="t", covariates=list(frame.columns[:30]), propensity=0.5
     )
-    fit = hb.Deep(seed=1, kernel_max_rows=0, n_folds=2, hidden=(16,), n_nets=1, epochs=3).fit(study)
+    fit = hb.Deep(seed=1, kernel_max_rows=0, n_folds=2, hidden=(8,), n_nets=1, epochs=2).fit(study)
     truth = base + 0.5 * (1 + 0.5 * x[:, 0])
     left = np.mean((truth - fit.heldout.outcome_mean) ** 2) / truth.var()
     assert (left < 0.5) == offered

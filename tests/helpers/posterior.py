@@ -1,0 +1,31 @@
+"""A deep fit whose posterior alone is of interest: no fold is held out, which is most of the time of a fit, and the propensity is known."""
+
+import numpy as np
+
+import hte_bridge as hb
+from hte_bridge.engine import HeldOut
+from hte_bridge.engines.deep.canonical import Seen
+from hte_bridge.engines.deep.result import Branch
+from hte_bridge.engines.deep.route_gp import fit_full
+from hte_bridge.engines.deep.store.threads import threads
+
+
+def posterior_alone(engine, study, propensity=0.5):
+    """The fit of an exact Gaussian process to all rows, its held-out columns empty."""
+    folds = hb.Folds.make(study, engine.n_folds, engine.seed)
+    e = np.broadcast_to(propensity, study.n)
+    seen = Seen.of(study, folds)
+    with threads(1):
+        full = fit_full(seen.study, np.ascontiguousarray(e[seen.order.rows]), engine)
+    held = HeldOut(np.zeros(study.n), np.zeros(study.n), e)
+    return hb.DeepFit(engine, study, folds, Branch("kernel", held, full))
+
+
+def covered(surface, truth):
+    """Share of rows whose interval holds the truth."""
+    return float(((surface["conf_low"] <= truth) & (truth <= surface["conf_high"])).mean())
+
+
+def errors_below(shares, level=0.95):
+    """By how many Monte-Carlo errors the mean of coverages, one a draw, lies below the level."""
+    return (level - np.mean(shares)) / (np.std(shares, ddof=1) / len(shares) ** 0.5)
