@@ -35,7 +35,7 @@ def ordinary(draw, test):
 
 @pytest.mark.parametrize("seed", [4, 7])
 def test_a_few_wild_outcomes_make_no_spikes(seed):
-    draw, test = long_tails(200, seed=seed), long_tails(500, seed=99)
+    draw, test = long_tails(300, seed=seed), long_tails(500, seed=99)
     fit, error, covered = fitted(draw, test)
     assert fit.posterior_info["outlying"] >= 1
     assert error < ordinary(
