@@ -134,7 +134,9 @@ def test_saved_fit_predicts_the_same_bits(fit, draw, tmp_path):
 
 
 def test_a_saved_fit_keeps_the_controls_of_its_study(fit, draw, tmp_path):
-    frame = draw.frame().assign(town=np.where(draw.covariates[:, 0] > 0, "a", "b"), age=draw.covariates[:, 1] ** 2)
+    frame = draw.frame().assign(
+        town=np.where(draw.covariates[:, 0] > 0, "a", "b"), age=draw.covariates[:, 1] ** 2
+    )
     made = hb.Study.from_frame(
         frame, outcome="y", treatment="t", covariates=draw.columns, controls=["town", "age"]
     )

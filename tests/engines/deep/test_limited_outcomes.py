@@ -78,8 +78,8 @@ def test_counts_have_intervals_that_hold_where_effects_are_large(monkeypatch):
         monkeypatch.setattr(sampling, "has_level", has_level)
         judged = []
         for seed in (3,):
-            draw, test = (limited(n, seed=k, outcome="count") for n, k in ((300, seed), (500, 100)))
-            surface = posterior_alone(OPTIONS, study_of(draw), draw.propensity).cate(test.frame())
+            draw, test = (limited(n, seed=k, outcome="count") for n, k in ((500, seed), (500, 100)))
+            surface = OPTIONS.fit(study_of(draw)).cate(test.frame())
             judged.append(judge(surface["estimate"].to_numpy(), surface["std_error"].to_numpy(), test.cate))
         found.append(
             [np.mean([each["mse"] for each in judged]), np.mean([min(each["by_decile"]) for each in judged])]
