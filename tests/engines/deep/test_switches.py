@@ -69,7 +69,7 @@ def test_held_out_means_with_and_without_hyperparameters_of_their_own_agree(monk
 
 
 def test_a_process_and_curves_give_like_propensities(monkeypatch):
-    draw = nie_wager(300, seed=1, setup="A", d=3)
+    draw = nie_wager(300, seed=1, setup="A", d=5)
     made = cross_section(draw)
     found = []
     for most in (regression.REGRESSION.most_rows, 0):
@@ -84,7 +84,7 @@ def test_a_process_and_curves_give_like_propensities(monkeypatch):
 
 
 def test_held_out_effects_with_and_without_a_propensity_that_saw_the_fold_agree(monkeypatch):
-    made = cross_section(nie_wager(400, seed=1, setup="A", d=3))
+    made = cross_section(nie_wager(400, seed=1, setup="A", d=5))
     large = replace(QUICK, kernel_max_rows=0)
     before = large.fit(made)
     monkeypatch.setattr(route_basis, "CROSS_SECTION", replace(route_basis.CROSS_SECTION, twice_rows=0))

@@ -19,7 +19,7 @@ HALF = 0.5  # of the squared error of a constant
 
 @pytest.fixture(scope="module", params=["kernel", "gram"])
 def fitted(request):
-    draw = nie_wager(250, seed=2, setup="C", d=2)
+    draw = nie_wager(400, seed=2, setup="C", d=5)
     engine = hb.Deep(
         seed=1, n_folds=2, epochs=10, hidden=(16,), kernel_max_rows=3_000 * (request.param == "kernel")
     )
@@ -44,7 +44,7 @@ def centred(study, folds=2):
 
 
 def test_a_known_propensity_is_taken_as_it_is():
-    draw = nie_wager(60, seed=1, setup="A", d=2)
+    draw = nie_wager(60, seed=1, setup="A", d=5)
     found = centred(cross_section(draw, propensity=0.3))
     assert (found.mean == 0.3).all()
     assert found.info == {}
@@ -53,7 +53,9 @@ def test_a_known_propensity_is_taken_as_it_is():
 def test_propensities_at_the_edge_are_set_to_its_ends_and_counted():
     rng = np.random.default_rng(1)
     x = rng.normal(size=200)
-    frame = pd.DataFrame({"x": x, "d": ((x + 0.05 * rng.normal(size=200)) > 0) * 1, "y": x})
+    frame = pd.DataFrame(
+        {"x": x, "d": ((x + 0.05 * rng.normal(size=200)) > 0) * 1, "y": x + rng.normal(size=200)}
+    )
     found = centred(hb.Study.from_frame(frame, outcome="y", treatment="d", covariates=["x"]))
     low = PROPENSITY.lowest
     assert (found.mean.min(), found.mean.max()) == (low, 1 - low)
