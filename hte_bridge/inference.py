@@ -256,6 +256,40 @@ def adjusted(
     return out
 
 
+def joint_covariance(rows: Sequence[Estimate], cluster: Codes | None) -> Array:
+    """Covariance (k, k) of rows: their own variances, with correlations from influence values summed by cluster.
+
+    Parameters
+    ----------
+    rows : sequence of Estimate
+    cluster : array (n,) or None
+        Codes of the study's clusters; rows then covary through units that share one. ``None`` where the study is not at hand.
+
+    Returns
+    -------
+    array
+        NaN where a row has no error, and between rows of which one has no influence values.
+
+    Examples
+    --------
+    >>> psi = np.array([0.5, -0.5, 0.1, -0.1])
+    >>> row = Estimate("ate", 1.0, std_error=2.0, influence=psi)
+    >>> joint_covariance([row, row.with_(std_error=1.0), row.with_(influence=None)], np.arange(4)).tolist()
+    [[4.0, 2.0, nan], [2.0, 1.0, nan], [nan, nan, 4.0]]
+    """
+    error = np.array([row.std_error for row in rows], dtype=np.float64)
+    shape = np.full((len(rows), len(rows)), np.nan)
+    known = [j for j, row in enumerate(rows) if row.influence is not None and cluster is not None]
+    known = [j for j in known if len(rows[j].influence) == len(cluster)]  # type: ignore[arg-type]
+    if known:
+        totals = np.column_stack([np.bincount(cluster, weights=rows[j].influence) for j in known])  # type: ignore[arg-type]
+        unit = np.sqrt((totals**2).sum(axis=0))
+        scaled = totals / np.where(unit > 0, unit, 1.0)
+        shape[np.ix_(known, known)] = np.clip(scaled.T @ scaled, -1.0, 1.0)
+    np.fill_diagonal(shape, 1.0)
+    return np.asarray(error[:, None] * shape * error)
+
+
 def _holm(rows: Sequence[Estimate]) -> Array:
     p = np.array([row.p_value for row in rows])
     order = np.argsort(p)

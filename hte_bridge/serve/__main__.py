@@ -18,8 +18,9 @@ from hte_bridge.serve.channel import (
     line_of,
     take_standard_streams,
 )
+from hte_bridge.serve.words import for_r
 
-PROTOCOL = 2
+PROTOCOL = 3
 
 
 def main() -> None:
@@ -67,7 +68,7 @@ def reply(channel: Channel, session: Any, interrupts: Interrupts) -> bytes:
 def described(error: BaseException) -> dict[str, str]:
     """Kind and sentence of an error; what is no sentence of ours with its trace."""
     if isinstance(error, HteBridgeError):
-        return {"kind": error.kind, "message": str(error)}
+        return {"kind": error.kind, "message": for_r(str(error))}
     trace = "".join(traceback.format_exception(error, limit=-50))  # a recursion's would fill the line
     return {"kind": "PythonError", "message": f"{type(error).__name__}: {error}", "trace": trace}
 

@@ -18,14 +18,17 @@ import pandas as pd
 
 from hte_bridge import __version__
 from hte_bridge.adoption import Adoption
+from hte_bridge.arrays import Codes
 from hte_bridge.comparison import Comparison
 from hte_bridge.engine import Engine, Fit
 from hte_bridge.engines.given import Lookup
 from hte_bridge.errors import HteBridgeError, InvalidNewData, InvalidOption, nearest
+from hte_bridge.inference import joint_covariance
 from hte_bridge.keys import row_keys
 from hte_bridge.serve.files import new_file, taken
 from hte_bridge.serve.values import Rows, decode, encode
 from hte_bridge.staggered.comparison import AdoptionComparison
+from hte_bridge.serve.words import for_r
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate, Table
 
@@ -99,6 +102,7 @@ class Session:
             "verb": self.verb,
             "verbs": self.verbs,
             "add": self.add,
+            "heldout": self.heldout,
             "load": self.load,
             "doctor": self.doctor,
             "versions": self.versions,
@@ -123,7 +127,8 @@ class Session:
             self.held.pop(str(handle), None)
         arguments = decode(named, self.folder, self._from_r)
         check_arguments(self.requests[do], arguments, do)
-        return encode(self.requests[do](**arguments), self.folder, self._to_r)
+        cluster = cluster_of(arguments)
+        return encode(self.requests[do](**arguments), self.folder, partial(self._to_r, cluster=cluster))
 
     def hold(self, value: Study | Adoption | Table) -> str:
         """Keep a value; its handle."""
@@ -144,20 +149,23 @@ class Session:
             return make_engine(mark["$engine"], decode(mark["options"], self.folder, self._from_r))
         return None
 
-    def _to_r(self, value: Any) -> Any:
+    def _to_r(self, value: Any, cluster: Codes | None) -> Any:
         if isinstance(value, Estimate):
             value = Table((value,))
         if isinstance(value, list) and value and all(isinstance(each, Estimate) for each in value):
             value = Table(tuple(value))
-        return self._table(value) if isinstance(value, Table) else None
+        return self._table(value, cluster) if isinstance(value, Table) else None
 
-    def _table(self, table: Table) -> dict[str, Any]:
-        """A table: its Parquet file, its printed text, and a handle for further questions."""
+    def _table(self, table: Table, cluster: Codes | None) -> dict[str, Any]:
+        """A table: its Parquet file, its printed text, a handle for further questions, and its rows' joint covariance."""
         file = new_file(self.folder)
         table.save(file)
-        if not isinstance(table, LIVE):
-            return {"$table": file, "text": str(table), "live": False}
-        return {"$table": file, "text": str(table), "live": True, "handle": self.hold(table)}
+        joint = encode(joint_covariance(table.rows, cluster), self.folder, lambda _: None)
+        live = {"live": isinstance(table, LIVE), "handle": self.hold(table)}
+        notes = [for_r(row.note) for row in table.rows]
+        warnings = [for_r(str(each)) for each in table.meta.get("warnings", ())]
+        said = {"text": for_r(str(table)), "notes": notes, "warnings": warnings}
+        return {"$table": file, **said, "joint": joint, **live}
 
     def study(self, data: Any, options: dict[str, Any], labels: Rows | None = None) -> dict[str, Any]:
         """``Study.from_frame``, and what R prints of it; ``labels`` are the data's row names where they are not 1 to n.
@@ -214,6 +222,12 @@ class Session:
         check_arguments(verb, options, name)
         return verb(**as_declared(verb, options))
 
+    def heldout(self, table: Comparison, engine: str) -> npt.NDArray[np.float64]:
+        """Held-out CATE (n,) of an engine, comparable across folds."""
+        if not isinstance(table, Comparison):
+            raise FitsAreGone()
+        return table.heldout_cate(engine)[0]
+
     def verbs(self, table: Table) -> dict[str, str]:
         """Every verb of a table and its arguments."""
         found = {name: find_verb(table, name) for name in sorted({*dir(table), *BETWEEN})}
@@ -233,6 +247,13 @@ class Session:
     def versions(self) -> dict[str, str]:
         """Versions of this side."""
         return {"hte_bridge": __version__, "python": platform.python_version()}
+
+
+def cluster_of(arguments: Mapping[str, Any]) -> Codes | None:
+    """Cluster codes (n,) of the study that a request is about."""
+    asked = arguments.get("table")
+    study = asked.study if isinstance(asked, Comparison) else arguments.get("study")
+    return study.cluster if isinstance(study, Study) else None
 
 
 def python_keys(index: pd.RangeIndex, labels: Rows | None) -> npt.NDArray[np.uint64]:

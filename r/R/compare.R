@@ -9,6 +9,8 @@
 #' @param level Coverage of the intervals, in (0, 1).
 #' @param seed Whole number, for the folds and for engines given by name.
 #' @param n_folds Number of folds.
+#' @param on_error `"row"`: where an engine stops by a fault of its own, its rows say so and the others' stay; `"raise"`: that fault
+#'   is an error.
 #' @return An object of class `hte_table`: see [tidy.hte_table()], [hte_verb()]. A row that cannot be defended has no
 #'   interval and a note that says why.
 #' @examplesIf nzchar(htebridge::hte_python())
@@ -20,13 +22,13 @@
 #' tidy(table)
 #' @export
 hte_compare <- function(study, engines = list(hte_feols(), hte_causal_forest(), hte_deep()), estimands = NULL,
-                        level = 0.95, seed = 0, n_folds = 5) {
+                        level = 0.95, seed = 0, n_folds = 5, on_error = "row") {
   if (!inherits(study, "hte_study")) {
     abort("InvalidOption", "`study` must be made by hte_study(). A ", class(study)[1L],
       " was given. Write hte_compare(hte_study(data, ...), ...).")
   }
   engines <- check_engines(engines)
-  options <- list(level = level, seed = seed, n_folds = n_folds)
+  options <- list(level = level, seed = seed, n_folds = n_folds, on_error = on_error)
   if (!is.null(estimands)) options$estimands <- as.list(estimands)
   table <- ask("compare", study = study, engines = engines, options = options)
   remember(table, study)

@@ -5,7 +5,7 @@ state$requests <- 0L
 state$drop <- character()
 state$gone <- new.env() # handles that were dropped
 state$studies <- new.env() # the study of each table whose fits live, by the table's handle
-PROTOCOL <- 2L
+PROTOCOL <- 3L
 START_SECONDS <- 120
 QUIET_SECONDS <- 20 # how long an interrupted request may take to stop before its process is ended
 

@@ -68,6 +68,17 @@ check_formula_alone <- function(outcome, covariates, fixed_effects) {
   }
 }
 
+# A treatment in two groups by name as 0 and 1: the first level is the control, as in R's own contrasts.
+with_numeric_arms <- function(data, treatment) {
+  arms <- if (treatment %in% names(data)) unclass(data)[[treatment]]
+  if (!is.factor(arms) || nlevels(droplevels(arms)) != 2L) return(data)
+  arms <- droplevels(arms)
+  message("`", treatment, "`: ", quoted(levels(arms)[1L]), " is the control (0), ", quoted(levels(arms)[2L]), " is treated (1).")
+  data <- as.data.frame(data)
+  data[[treatment]] <- as.integer(arms) - 1L
+  data
+}
+
 formula_parts <- function(formula) {
   if (!inherits(formula, "formula") || length(formula) != 3L) {
     abort("InvalidOption", "`formula` must be two-sided, such as y ~ x1 + x2 | effect. `",
@@ -79,7 +90,10 @@ formula_parts <- function(formula) {
     effects <- column_names(right[[3L]])
     right <- right[[2L]]
   }
-  list(outcome = column_names(formula[[2L]]), covariates = column_names(right), fixed_effects = effects)
+  outcome <- column_names(formula[[2L]])
+  covariates <- column_names(right)
+  if ("." %in% covariates) covariates <- "all"
+  list(outcome = outcome, covariates = covariates, fixed_effects = effects)
 }
 
 # Names between plus signs.

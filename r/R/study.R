@@ -7,8 +7,10 @@
 #'   columns are understood. What `is.na()` calls missing is missing, user-missing values of SPSS (haven's `na_values`
 #'   and `na_range`) too. Only the columns that are named travel to Python; the others stay here and are sent when a verb
 #'   names them.
-#' @param formula Instead of `outcome`, `covariates` and `fixed_effects`: `y ~ x1 + x2 | effect`, names of columns only.
-#' @param outcome,treatment Names of numeric or logical columns. The treatment is 0/1, or a dose.
+#' @param formula Instead of `outcome`, `covariates` and `fixed_effects`: `y ~ x1 + x2 | effect`, names of columns only; `y ~ .` takes
+#'   all columns that have no other role.
+#' @param outcome,treatment Names of numeric or logical columns. The treatment is 0/1, a dose, or a factor of two levels, of which the
+#'   first is the control (a message says so).
 #' @param covariates Names of the columns along which effects may differ; `"all"` are those without another role.
 #' @param fixed_effects Names of the effects in the model, such as person and year.
 #' @param controls Names of columns to adjust for along which no effect is asked for, or a one-sided formula of them:
@@ -46,6 +48,7 @@ hte_study <- function(data, formula = NULL, outcome = NULL, treatment, covariate
     propensity = propensity, treatment_type = treatment_type, controls = if (length(controls)) controls
   )
   options <- all_others(data, check_roles(options[!vapply(options, is.null, NA)]))
+  data <- with_numeric_arms(data, options$treatment)
   if (is.null(options$covariates)) options$covariates <- list()
   columns <- named_columns(data, options)
   new_study(data, options, names(columns))

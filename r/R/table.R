@@ -5,13 +5,17 @@ new_table <- function(mark) {
   check_ours(file)
   on.exit(unlink(file))
   ref <- new.env(parent = emptyenv())
-  if (isTRUE(mark$live)) {
+  if (!is.null(mark$handle)) {
+    ref$live <- isTRUE(mark$live)
     ref$token <- state$token
     ref$handle <- mark$handle
     reg.finalizer(ref, function(ref) forget(ref))
   }
   table <- read_table(file)
-  structure(c(table, list(text = mark$text, ref = ref)), class = "hte_table")
+  if (length(mark$notes)) table$rows$note <- as.character(unlist(mark$notes)) # the same sentences, in R's words
+  table$meta$warnings <- mark$warnings
+  joint <- from_wire(mark$joint)
+  structure(c(table, list(text = mark$text, joint = joint, ref = ref)), class = "hte_table")
 }
 
 read_table <- function(file) {
@@ -29,7 +33,8 @@ read_table <- function(file) {
   list(rows = rows, meta = plain(state$meta), file = readBin(file, "raw", file.size(file)))
 }
 
-fits_live <- function(table) lives(table$ref)
+# Whether fits answer further questions; a verb's table has none of its own, but lives.
+fits_live <- function(table) lives(table$ref) && isTRUE(table$ref$live)
 
 # Whether what a reference names is held by the process at hand. A copy that readRDS() made shares the handle of its
 # original, which is let go of when the original is removed.
@@ -37,7 +42,7 @@ lives <- function(ref) alive() && identical(ref$token, state$token) && !exists(r
 
 # A table whose fits live is named by its handle; any other travels as its file.
 table_mark <- function(table) {
-  if (fits_live(table)) return(list(`$held` = table$ref$handle))
+  if (lives(table$ref)) return(list(`$held` = table$ref$handle))
   file <- tempfile(FROM_R, state$folder, ".parquet")
   writeBin(table$file, file)
   list(`$file` = file)
@@ -84,8 +89,9 @@ generics::glance
 #'
 #' @param x Made by [hte_compare()] or one of its verbs.
 #' @param conf.level Coverage of the intervals, in (0, 1); that of the table where left out. Intervals by Student's t are
-#'   formed anew from estimate, standard error and degrees of freedom; a table with joint bands or bootstrap intervals of
-#'   another level is refused.
+#'   formed anew from estimate, standard error and degrees of freedom; joint bands and bootstrap intervals by the process that
+#'   made them, and where that has ended they are refused.
+#' @param engine Name in the column `engine`: the rows of that engine alone.
 #' @param conf.int `FALSE` leaves out `conf.low` and `conf.high`.
 #' @param ... Not used.
 #' @return `tidy()`: one row per estimate with broom's columns `term`, `estimate`, `std.error`, `statistic`, `p.value`,
@@ -98,10 +104,12 @@ generics::glance
 #' table <- hte_compare(hte_study(df, y ~ x, treatment = "d"), list(hte_feols()))
 #' tidy(table)
 #' tidy(table, conf.level = 0.9)
+#' tidy(table, engine = "feols")
 #' glance(table)
 #' @export
-tidy.hte_table <- function(x, conf.level = NULL, conf.int = TRUE, ...) {
-  rows <- if (is.null(conf.level)) x$rows else at_level(x$rows, conf.level)
+tidy.hte_table <- function(x, conf.level = NULL, conf.int = TRUE, engine = NULL, ...) {
+  rows <- if (is.null(conf.level)) x$rows else at_level(x, conf.level)
+  rows <- rows[of_engine(x, engine), , drop = FALSE]
   several <- length(unique(rows$engine)) > 1L
   label <- ifelse(nzchar(rows$term), paste0(rows$estimand, " (", rows$term, ")"), rows$estimand)
   rows$term <- make.unique(if (several) paste0(rows$engine, ": ", label) else label)
@@ -109,10 +117,19 @@ tidy.hte_table <- function(x, conf.level = NULL, conf.int = TRUE, ...) {
   rows[c(first, setdiff(names(rows), c(first, "conf.low", "conf.high")))]
 }
 
+# Which rows are of an engine; all where none is named.
+of_engine <- function(table, engine) {
+  if (is.null(engine)) return(rep(TRUE, nrow(table$rows)))
+  if (is.character(engine) && all(engine %in% table$rows$engine)) return(table$rows$engine %in% engine)
+  abort("InvalidOption", "`engine` must name an engine of the table. ", deparse1(engine), " was given. They are ",
+    quoted(unique(table$rows$engine)), ".")
+}
+
 ROUNDING <- 1e-6 # of standard errors, between an interval and the same one from Student's t
 
 # Intervals of another level, where those of the table are Student's t; others are not functions of error and df alone.
-at_level <- function(rows, level) {
+at_level <- function(table, level) {
+  rows <- table$rows
   if (!is.numeric(level) || length(level) != 1L || is.na(level) || level <= 0 || level >= 1) {
     abort("InvalidOption", "`conf.level` must be one number between 0 and 1, such as 0.95. ", deparse1(level),
       " was given.", if (is.numeric(level) && length(level) == 1L && isTRUE(level > 1 & level < 100))
@@ -122,6 +139,9 @@ at_level <- function(rows, level) {
   told <- which(!is.na(rows$conf.low) & abs(rows$level - level) > 1e-12)
   off <- pmax(abs(rows$estimate + reach(rows$level) - rows$conf.high), abs(rows$estimate - reach(rows$level) - rows$conf.low))
   other <- told[is.na(off[told]) | off[told] > ROUNDING * rows$std.error[told]]
+  if (length(other) && lives(table$ref)) {
+    return(ask("verb", table = table, name = "at_level", options = list(level = level))$rows)
+  }
   if (length(other)) {
     first <- rows[other[1L], ]
     abort("InvalidOption", "`conf.level` can change intervals by Student's t alone. ", comma(length(other)), " of ",
@@ -154,12 +174,7 @@ glance.hte_table <- function(x, ...) {
 #' @return The rows drawn, invisibly.
 #' @export
 plot.hte_table <- function(x, estimand = setdiff(unique(x$rows$estimand), "projection"), ...) {
-  rows <- tidy(x)
-  rows <- rows[rows$estimand %in% estimand & is.finite(rows$estimate), ]
-  if (!nrow(rows)) {
-    abort("InvalidOption", "A plot needs rows with estimates. None has an estimand among ", quoted(estimand),
-      ". Name others in `estimand`.")
-  }
+  rows <- drawable(x, estimand)
   engines <- unique(rows$engine)
   place <- rev(seq_len(nrow(rows)))
   colour <- grDevices::hcl.colors(max(2L, length(engines)), "Dark 3")[match(rows$engine, engines)]

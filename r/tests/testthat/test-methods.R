@@ -1,0 +1,118 @@
+shared <- local({
+  made <- NULL
+  function() {
+    if (is.null(made)) {
+      made <<- suppressWarnings(hte_compare(hte_study(experiment(11), y ~ x + z, treatment = "d", cluster = "village"),
+        list(hte_feols(), hte_causal_forest(num.trees = 50, seed = 1)), seed = 1))
+    }
+    made
+  }
+})
+
+test_that("R's generics read a table as they read a fit", {
+  skip_without_python()
+  table <- shared()
+  rows <- tidy(table)
+  told <- is.finite(rows$estimate)
+  expect_identical(coef(table), stats::setNames(rows$estimate[told], rows$term[told]))
+  expect_identical(nobs(table), 400L)
+  ends <- confint(table, "feols: ate")
+  expect_identical(unname(ends[1L, ]), unlist(rows[rows$term == "feols: ate", c("conf.low", "conf.high")], use.names = FALSE))
+  expect_identical(colnames(ends), c("2.5 %", "97.5 %"))
+  expect_lt(ends[1L, 1L], confint(table, "feols: ate", level = 0.5)[1L, 1L])
+  expect_sentence(confint(table, "atee"), "InvalidOption", "`parm` must name rows.")
+  expect_identical(table$estimate, rows$estimate)
+  expect_identical(head(table, 2), head(rows, 2))
+  expect_identical(table[["term"]], rows$term)
+  expect_identical(table[table$engine == "grf", "estimand"], rows$estimand[rows$engine == "grf"])
+  expect_output(print(summary(table)), "Effect of d on y")
+  expect_setequal(tidy(table, engine = "grf")$engine, "grf")
+  expect_sentence(tidy(table, engine = "forest"), "InvalidOption", "They are `feols`")
+})
+
+test_that("the covariance has the errors on its diagonal, and a difference of rows is that of differences()", {
+  skip_without_python()
+  table <- shared()
+  joint <- vcov(table)
+  rows <- tidy(table)[is.finite(tidy(table)$estimate), ]
+  expect_equal(sqrt(diag(joint)), stats::setNames(rows$std.error, rows$term))
+  pair <- c("feols: ate", "grf: ate")
+  found <- sqrt(sum(c(1, -1) %*% joint[pair, pair] * c(1, -1)))
+  told <- tidy(differences(table))
+  expect_equal(found, told$std.error[told$estimand == "ate" & !grepl("coefficient", told$term)][1L], tolerance = 1e-6)
+  groups <- gate(table, ~ x > 0, joint = FALSE)
+  expect_identical(dim(vcov(groups, engine = "feols"))[1L], sum(is.finite(tidy(groups, engine = "feols")$estimate)))
+  file <- tempfile(fileext = ".rds")
+  saveRDS(table, file)
+  expect_identical(vcov(readRDS(file)), joint)
+})
+
+test_that("effects at new rows and held-out ones come by predict() and augment()", {
+  skip_without_python()
+  table <- shared()
+  new <- data.frame(x = c(-1, 1), z = 0, row.names = c("low", "high"))
+  expect_sentence(predict(table, newdata = new), "InvalidOption", "It was left out. They are `feols`")
+  found <- cate(table, "feols", new)
+  expect_equal(predict(table, new, "feols"), c(low = found$estimate[1L], high = found$estimate[2L]))
+  both <- predict(table, new, "feols", se.fit = TRUE, interval = "confidence")
+  expect_identical(unname(both$fit[, "upr"]), found$conf.high)
+  expect_identical(unname(both$se.fit), found$std.error)
+  data <- experiment(11)
+  data$y[3] <- NA
+  one <- hte_compare(hte_study(data, y ~ x, treatment = "d"), list(hte_feols()), seed = 1)
+  own <- predict(one)
+  expect_identical(which(is.na(own)), 3L)
+  expect_identical(augment(one)$.cate, own)
+  expect_named(augment(table, newdata = new), c("x", "z", paste0(rep(c(".cate", ".std.error", ".conf.low", ".conf.high"), 2), ".",
+    rep(c("feols", "grf"), each = 4))))
+  expect_sentence(predict(one, se.fit = TRUE), "InvalidOption", "`newdata` must be given where errors are wanted.")
+})
+
+test_that("bands of another level are made anew, and other errors are for a verb's own rows", {
+  skip_without_python()
+  table <- shared()
+  bands <- gate(table, ~ x > 0)
+  wide <- tidy(bands)
+  narrow <- tidy(bands, conf.level = 0.5)
+  told <- is.finite(wide$conf.low)
+  expect_true(all((narrow$conf.high - narrow$conf.low)[told] < (wide$conf.high - wide$conf.low)[told]))
+  family <- tidy(adjusted(table, bands))
+  expect_identical(family$term, wide$term)
+  expect_true(all(family$p.value >= wide$p.value - 1e-9, na.rm = TRUE))
+  expect_false(identical(tidy(with_vcov(table, list(CRV3 = "village"), rows = bands))$std.error, wide$std.error))
+})
+
+test_that("a dot takes the columns without another role, and a factor's first level is the control", {
+  skip_without_python()
+  data <- experiment(12)[c("y", "d", "x", "z", "village")]
+  dotted <- hte_study(data, y ~ ., treatment = "d", cluster = ~ village)
+  expect_setequal(unlist(dotted$options$covariates), c("x", "z"))
+  named <- data
+  named$d <- factor(ifelse(data$d == 1, "voucher", "control"), c("control", "voucher"))
+  expect_message(again <- hte_study(named, y ~ x + z, treatment = "d", cluster = "village"), "`control` is the control (0)", fixed = TRUE)
+  row <- function(study) tidy(hte_compare(study, list(hte_feols()), seed = 1))$estimate
+  expect_identical(row(again), row(dotted))
+})
+
+test_that("sentences speak R", {
+  skip_without_python()
+  found <- tryCatch(hte_compare(hte_study(experiment(13), y ~ x, treatment = "d"), list(), seed = 1), htebridge_error = conditionMessage)
+  expect_match(found, "hte_feols()", fixed = TRUE)
+  found <- tryCatch(hte_verb(shared(), "at_level", level = 95), htebridge_error = conditionMessage)
+  expect_no_match(found, "hb[.]|True|None")
+})
+
+test_that("autoplot() draws every row with an estimate", {
+  skip_without_python()
+  skip_if_not_installed("ggplot2")
+  drawn <- ggplot2::autoplot(shared(), c("ate", "att"))
+  expect_s3_class(drawn, "ggplot")
+  expect_identical(nrow(drawn$data), 4L)
+})
+
+test_that("modelsummary prints a table", {
+  skip_without_python()
+  skip_if_not_installed("modelsummary")
+  text <- modelsummary::modelsummary(shared(), output = "markdown", gof_map = "nobs")
+  expect_match(paste(format(text), collapse = "\n"), "feols: ate", fixed = TRUE)
+})
