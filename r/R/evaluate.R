@@ -14,11 +14,11 @@ evaluated <- function(study, options) {
     value <- options[[name]]
     if (inherits(value, "formula")) {
       options[[name]] <- deparse1(right_side(name, value))
-      columns[[options[[name]]]] <- row_values(study, data, name, value[[2L]], environment(value))
+      columns[[options[[name]]]] <- in_words(row_values(study, data, name, value[[2L]], environment(value)))
     } else if (is.character(value) && length(value) == 1L) {
       check_column(data, name, value)
     } else if (length(value) > 1L) {
-      options[[name]] <- along(on_kept_rows(study, name, value))
+      options[[name]] <- along(if (name == "by") in_words(on_kept_rows(study, name, value)) else on_kept_rows(study, name, value))
     }
   }
   if (!is.null(options$where)) options <- with_condition(study, data, options)
@@ -27,6 +27,9 @@ evaluated <- function(study, options) {
   columns <- c(unclass(sendable(data, unsent, only = TRUE)), columns)
   list(options = options, columns = if (length(columns)) along(as_frame(columns), vector = FALSE))
 }
+
+# Groups TRUE and FALSE are called so.
+in_words <- function(values) if (is.logical(values)) as.character(values) else values
 
 # New rows are known by their names, and never taken for rows of the study.
 labelled <- function(frame, named = character()) {

@@ -108,8 +108,12 @@ test_that("tidy() forms intervals of the level that is asked for, or says that i
   expect_identical(tidy(table, conf.level = 0.95), tidy(table))
   expect_false("conf.low" %in% names(tidy(table, conf.int = FALSE)))
   bands <- gate(table, by = "town")
-  expect_sentence(tidy(bands, conf.level = 0.9), "InvalidOption", "`conf.level` can change intervals by Student's t alone.")
+  expect_lt(max(tidy(bands, conf.level = 0.9)$conf.high - tidy(bands)$conf.high, na.rm = TRUE), 0) # bands anew
   expect_identical(tidy(bands, conf.level = 0.95), tidy(bands))
+  file <- tempfile(fileext = ".rds")
+  saveRDS(bands, file)
+  hte_stop() # those who made the bands are gone
+  expect_sentence(tidy(readRDS(file), conf.level = 0.9), "InvalidOption", "`conf.level` can change intervals by Student's t alone.")
   for (level in list(90, 0, NA_real_, c(0.9, 0.95), "0.9")) {
     expect_sentence(tidy(table, conf.level = level), "InvalidOption", "`conf.level` must be one number between 0 and 1")
   }
