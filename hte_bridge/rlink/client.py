@@ -173,7 +173,7 @@ def record(package: str) -> dict[str, str]:
         "R": worker().hello["r"],
         "compiler": versions.compiler(file) if file else "",
     }
-    inside = worker().hello["bridge"] == "rpy2"
+    inside = worker().hello.get("bridge") == "rpy2"  # an R session that asks is its own bridge
     return found | ({"rpy2": importlib.metadata.version("rpy2")} if inside else {})
 
 

@@ -220,7 +220,8 @@ class Session:
             offer = nearest(name, self.verbs(table), kind="The verbs")
             raise InvalidOption(f"A verb must be one that a table has. `{name}` is not. {offer}")
         check_arguments(verb, options, name)
-        return verb(**as_declared(verb, options))
+        answer = verb(**as_declared(verb, options))
+        return for_r(answer) if name == "to_text" else answer
 
     def heldout(self, table: Comparison, engine: str) -> npt.NDArray[np.float64]:
         """Held-out CATE (n,) of an engine, comparable across folds."""

@@ -14,7 +14,8 @@ evaluated <- function(study, options) {
     value <- options[[name]]
     if (inherits(value, "formula")) {
       options[[name]] <- deparse1(right_side(name, value))
-      columns[[options[[name]]]] <- in_words(row_values(study, data, name, value[[2L]], environment(value)))
+      found <- row_values(study, data, name, value[[2L]], environment(value))
+      columns[[options[[name]]]] <- if (name == "by") in_words(found) else found
     } else if (is.character(value) && length(value) == 1L) {
       check_column(data, name, value)
     } else if (length(value) > 1L) {

@@ -241,3 +241,50 @@ drawable <- function(table, estimand) {
 }
 
 utils::globalVariables(".data") # ggplot2's word for the data at hand
+
+#' A model for each engine, for tables of several columns
+#'
+#' What `modelsummary()` and its like make columns of: `modelsummary(hte_models(table))` has a column for each engine, with rows of the
+#' same name beside each other.
+#'
+#' @param table,object,x An `hte_table`; a model of it.
+#' @param conf.level,... As of [tidy.hte_table()].
+#' @return A list, named by engine, of models with `tidy()`, `glance()`, `coef()`, `vcov()` and `nobs()`.
+#' @examplesIf nzchar(htebridge::hte_python())
+#' df <- data.frame(x = sin(1:80), d = rep(0:1, 40), y = cos(1:80))
+#' table <- hte_compare(hte_study(df, y ~ x, treatment = "d"), list(hte_feols()))
+#' coef(hte_models(table)$feols)
+#' @export
+hte_models <- function(table) {
+  check_table(table)
+  engines <- engines_of(table)
+  stats::setNames(lapply(engines, function(each) structure(list(table = table, engine = each), class = "hte_model")), engines)
+}
+
+#' @rdname hte_models
+#' @export
+tidy.hte_model <- function(x, conf.level = NULL, ...) tidy(x$table, conf.level = conf.level, engine = x$engine, ...)
+
+#' @rdname hte_models
+#' @export
+glance.hte_model <- function(x, ...) glance(x$table)
+
+#' @rdname hte_models
+#' @export
+coef.hte_model <- function(object, ...) coef.hte_table(object$table, engine = object$engine)
+
+#' @rdname hte_models
+#' @export
+vcov.hte_model <- function(object, ...) vcov.hte_table(object$table, engine = object$engine)
+
+#' @rdname hte_models
+#' @method nobs hte_model
+#' @export
+nobs.hte_model <- function(object, ...) glance(object$table)$nobs
+
+#' @export
+print.hte_model <- function(x, ...) {
+  cat("Rows of ", x$engine, ":\n", sep = "")
+  print(tidy(x)[c("term", "estimate", "std.error", "conf.low", "conf.high", "p.value")])
+  invisible(x)
+}
