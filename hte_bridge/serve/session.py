@@ -27,8 +27,8 @@ from hte_bridge.inference import joint_covariance
 from hte_bridge.keys import row_keys
 from hte_bridge.serve.files import new_file, taken
 from hte_bridge.serve.values import Rows, decode, encode
-from hte_bridge.staggered.comparison import AdoptionComparison
 from hte_bridge.serve.words import for_r
+from hte_bridge.staggered.comparison import AdoptionComparison
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate, Table
 

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import re
 
-ENGINES = {"Feols": "hte_feols", "CausalForest": "hte_causal_forest", "Deep": "hte_deep", "Given": "hte_given"}
+ENGINES = {
+    "Feols": "hte_feols",
+    "CausalForest": "hte_causal_forest",
+    "Deep": "hte_deep",
+    "Given": "hte_given",
+}
 SHORT = (  # verbs that the R package exports under their own names
     "agreement average calibration cate clan counterfactual differences dose explain_gap gate gates placebo policy projection race "
     "randomisation rate sensitivity toc trimmed what_if wild_bootstrap with_vcov adjusted"
