@@ -10,10 +10,32 @@ ENGINES = {
     "Deep": "hte_deep",
     "Given": "hte_given",
 }
-SHORT = (  # verbs that the R package exports under their own names
-    "agreement average calibration cate clan counterfactual differences dose explain_gap gate gates placebo policy projection race "
-    "randomisation rate sensitivity toc trimmed what_if wild_bootstrap with_vcov adjusted"
-).split()
+SHORT = [
+    "agreement",
+    "average",
+    "calibration",
+    "cate",
+    "clan",
+    "counterfactual",
+    "differences",
+    "dose",
+    "explain_gap",
+    "gate",
+    "gates",
+    "placebo",
+    "policy",
+    "projection",
+    "race",
+    "randomisation",
+    "rate",
+    "sensitivity",
+    "toc",
+    "trimmed",
+    "what_if",
+    "wild_bootstrap",
+    "with_vcov",
+    "adjusted",
+]
 CONSTANTS = {"True": "TRUE", "False": "FALSE", "None": "NULL"}
 _ENGINE = re.compile(rf"\b(?:hb\.)?({'|'.join(ENGINES)})\(")
 _VERB = re.compile(r"\b(?:table|Comparison)\.([a-z_]+)\((\)?)")
