@@ -8,7 +8,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 CODE := hte_bridge tests bench examples website
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test site site-test pages lint format pytest testthat rcheck parity doctor bench-import lock clean
+.PHONY: help setup demo test site site-test pages lint format pytest testthat rcheck parity doctor bench-import lock wheel test-old test-new clean
 
 help:
 	@echo "make demo     the main job on two real data sets; writes tables, plots and a report each to out/"
@@ -17,6 +17,8 @@ help:
 	@echo "make pages    runs the code of the site's pages again and writes what it prints into them"
 	@echo "make rcheck   R CMD check of the R package"
 	@echo "make parity   fixest beside grf in the project's R library, for the benches of parity"
+	@echo "make wheel    wheel and source archive in dist/, tried where there is no R"
+	@echo "make test-old the suite at the floors of pyproject; make test-new: with the newest, in a Debian 13"
 	@echo "make doctor   what is installed, and how to mend what is not"
 
 setup:
@@ -68,6 +70,15 @@ doctor: setup
 
 bench-import: setup
 	@$(BIN)/python bench/imports.py
+
+wheel: setup
+	@bash scripts/wheel.sh
+
+test-old:
+	@bash scripts/generation.sh old
+
+test-new:
+	@bash scripts/generation.sh debian13
 
 lock:
 	@bash scripts/lock.sh

@@ -32,6 +32,19 @@ def test_no_name_but_deep_starts_torch_or_r(name):
     assert modules_after(f"import hte_bridge; hte_bridge.{name}").isdisjoint({"torch", "rpy2"})
 
 
+FEOLS = """
+import numpy as np, pandas as pd, hte_bridge as hb
+frame = pd.DataFrame({'y': np.arange(40.0) ** .5, 't': np.arange(40) % 2, 'x': np.arange(40) % 7})
+print(hb.compare(hb.Study.from_frame(frame, outcome='y', treatment='t', covariates=['x']), ['feols'], seed=1), file=__import__('io').StringIO())
+"""
+
+
+def test_a_table_of_feols_loads_no_torch_and_starts_no_r():
+    loaded = modules_after(FEOLS.strip().replace("\n", "; "))
+    assert "pyfixest" in loaded
+    assert loaded.isdisjoint({"torch", "rpy2"})
+
+
 def test_every_public_name_is_there():
     import hte_bridge
 

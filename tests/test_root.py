@@ -1,5 +1,6 @@
 """What a stranger finds at the root: licence, citation, versions that agree, dependencies that need no R."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -54,3 +55,38 @@ def test_the_citation_has_what_the_format_demands():
     cited = yaml.safe_load(read("CITATION.cff"))
     assert {"cff-version", "message", "title", "authors", "version", "date-released", "license"} <= set(cited)
     assert f"## {cited['version']} ({cited['date-released']})" in read("CHANGELOG.md")
+
+
+def test_workflows_use_standard_actions_and_commands_that_exist():
+    jobs = yaml.safe_load(read(".github/workflows/tests.yml"))["jobs"]
+    steps = [step for job in jobs.values() for step in job["steps"]]
+    assert {each["uses"].split("/")[0] for each in steps if "uses" in each} == {"actions"}
+    runs = " ".join(each["run"] for each in steps if "run" in each)
+    targets = re.findall(r"^([a-z-]+):", read("Makefile"), re.MULTILINE)
+    assert set(re.findall(r"make ([a-z-]+)", runs)) <= set(targets)
+    assert all((ROOT / script).is_file() for script in re.findall(r"bash (\S+\.sh)", runs))
+    assert {"ubuntu-latest", "macos-latest"} <= set(jobs["suite"]["strategy"]["matrix"]["os"])
+
+
+def test_the_container_copies_what_is_there_and_ends_in_the_demo():
+    dockerfile = read("Dockerfile")
+    copied = [
+        name for line in re.findall(r"^COPY (.*) \S+$", dockerfile, re.MULTILINE) for name in line.split()
+    ]
+    assert all(list(ROOT.glob(name)) for name in copied if name != ".")
+    assert 'CMD ["make", "demo"]' in dockerfile
+    built = json.loads(read(".devcontainer/devcontainer.json"))
+    assert (ROOT / ".devcontainer" / built["build"]["dockerfile"]).is_file()
+    assert built["postCreateCommand"] == "make demo"
+
+
+def test_the_floors_are_those_that_are_tried():
+    floors = dict(
+        re.findall(r'"([a-z0-9-]+)>=([\d.]+)"', "\n".join(f'"{each}"' for each in PROJECT["dependencies"]))
+    )
+    tried = dict(re.findall(r"^([a-z0-9-]+)==([\d.]+)", read("requirements-old.lock"), re.MULTILINE))
+    parts = lambda version: [int(part) for part in re.sub(r"(\.0)+$", "", version).split(".")]
+    apart = {"torch"}  # has a lock of its own
+    assert {
+        name for name, floor in floors.items() if name not in apart and parts(tried[name]) != parts(floor)
+    } == set()

@@ -1,10 +1,14 @@
 #' Make the Python environment that htebridge needs
 #'
 #' Makes an environment of its own under [tools::R_user_dir()] and installs the Python package into it; nothing else on
-#' the machine is changed. Where it is there already, nothing is done unless `upgrade`.
+#' the machine is changed, and a checkout that is installed from is copied first. What it takes is said before it begins, and
+#' each package as it comes. Where it is there already, nothing is done unless `upgrade`.
+#'
+#' On Linux the plain build of PyTorch brings CUDA, 6 GB; the build for processors is 0.2 GB to download. To have it, name the
+#' index that PyTorch's own installation page gives for "CPU": `pip_args = "--extra-index-url=..."`.
 #'
 #' @param from What pip installs: a folder or wheel of the Python package, or its name and version on an index. By
-#'   default the checkout that the working directory lies in, else `"hte-bridge"`.
+#'   default the checkout that the working directory lies in, else `"hte-bridge"` of this package's version.
 #' @param python A Python of 3.11 or newer to make the environment with.
 #' @param upgrade Install again into the environment that is there.
 #' @param pip_args Further arguments of `pip install`, such as `"--index-url=..."`.
@@ -19,19 +23,51 @@ hte_install <- function(from = NULL, python = NULL, upgrade = FALSE, pip_args = 
   interpreter <- in_environment(environment)
   if (has_package(interpreter) && !upgrade) {
     message("hte_bridge is installed in ", environment, ". hte_install(upgrade = TRUE) installs it again.")
+    say_other_python(interpreter)
     return(invisible(interpreter))
   }
-  if (!file.exists(interpreter)) make_environment(environment, python)
   what <- if (is.null(from)) default_source() else from
-  message("Installing ", what, " into ", environment, " ...")
-  arguments <- c("-m", "pip", "install", if (upgrade) "--upgrade", pip_args, what)
-  run_or_abort(interpreter, arguments, "pip could not install hte_bridge")
+  message("Installing ", what, " into ", environment, ". ", COST)
+  if (!file.exists(interpreter)) make_environment(environment, python)
+  arguments <- c("-m", "pip", "install", if (upgrade) "--upgrade", pip_args, source_copy(what))
+  run_or_abort(interpreter, arguments, "pip could not install hte_bridge", said = say_step)
   hte_stop()
   if (!has_package(interpreter)) {
     abort("PythonUnavailable", "After the installation hte_bridge must load. It does not. Run htebridge::hte_doctor().")
   }
   message("Done: ", interpreter)
+  say_other_python(interpreter)
   invisible(interpreter)
+}
+
+COST <- paste0(
+  "It takes 2 to 10 minutes and 1.5 GB of disk",
+  if (Sys.info()[["sysname"]] == "Linux") " (8 GB with PyTorch for CUDA, which is what a plain index has: see ?hte_install)", "."
+)
+
+# What pip does, a line for each package.
+say_step <- function(line, process) {
+  if (grepl("^(Collecting|Processing|Installing collected)", line)) message("  ", substr(line, 1L, 100L))
+  else if (grepl("Downloading .*\\([0-9.]+ [MG]B\\)", line)) message("    ", trimws(sub(".*/", "", line)))
+}
+
+# A variable that names another Python wins over what was installed; who set it should know.
+say_other_python <- function(interpreter) {
+  chosen <- Sys.getenv("HTE_BRIDGE_PYTHON")
+  if (nzchar(chosen) && normalizePath(chosen, mustWork = FALSE) != normalizePath(interpreter, mustWork = FALSE)) {
+    message("But HTE_BRIDGE_PYTHON is set, and wins: htebridge uses ", chosen, ", not this environment. ",
+      "To use it: Sys.unsetenv(\"HTE_BRIDGE_PYTHON\"); look for the variable in .Renviron too.")
+  }
+}
+
+# pip builds inside a folder that it installs from: a copy, so that the user's own is left as it was.
+source_copy <- function(what) {
+  if (!dir.exists(what)) return(what)
+  copy <- tempfile("hte_bridge_source")
+  dir.create(copy)
+  parts <- file.path(what, c("pyproject.toml", "README.md", "LICENSE", "hte_bridge"))
+  file.copy(parts[file.exists(parts)], copy, recursive = TRUE)
+  copy
 }
 
 make_environment <- function(environment, python) {
@@ -57,26 +93,28 @@ python_version <- function(python) {
 default_source <- function() {
   folder <- getwd()
   while (!file.exists(file.path(folder, "pyproject.toml")) && dirname(folder) != folder) folder <- dirname(folder)
-  if (dir.exists(file.path(folder, "hte_bridge"))) folder else "hte-bridge"
+  if (dir.exists(file.path(folder, "hte_bridge"))) folder else paste0("hte-bridge==", utils::packageVersion("htebridge"))
 }
 
 has_package <- function(python) {
   file.exists(python) && run(python, c("-c", "import hte_bridge.serve.session, hte_bridge.serve.remote"))$status == 0L
 }
 
-run <- function(command, arguments) {
+run <- function(command, arguments, said = NULL) {
   tryCatch(
-    processx::run(command, arguments, error_on_status = FALSE, env = python_environment()),
+    processx::run(
+      command, arguments, error_on_status = FALSE, env = python_environment(), stdout_line_callback = said
+    ),
     error = function(e) list(status = 127L, stdout = "", stderr = conditionMessage(e))
   )
 }
 
-run_or_abort <- function(command, arguments, what) {
-  said <- run(command, arguments)
-  if (!identical(said$status, 0L)) {
-    last <- utils::tail(strsplit(trimws(said$stderr), "\n")[[1L]], 1L)
+run_or_abort <- function(command, arguments, what, said = NULL) {
+  done <- run(command, arguments, said)
+  if (!identical(done$status, 0L)) {
+    last <- utils::tail(strsplit(trimws(done$stderr), "\n")[[1L]], 1L)
     abort("PythonUnavailable", what, " (", paste(c(command, arguments), collapse = " "), "). It said: ",
       if (length(last)) last else "nothing", ". Mend that and run hte_install() again.")
   }
-  invisible(said)
+  invisible(done)
 }
