@@ -39,9 +39,13 @@ class Fault(HteBridgeError, RuntimeError):
 
 @contextmanager
 def silent() -> Iterator[None]:
-    """Without numpy's and scipy's warnings of overflow, ill-conditioning and empty means: what they end in is looked at."""
+    """Without numpy's and scipy's warnings of overflow, ill-conditioning and empty means: what they end in is looked at.
+
+    Nor what pandas tells pyfixest that it will drop some day: which pandas is newer than a pyfixest is not ours to mend.
+    """
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module="pyfixest")
         yield
 
 

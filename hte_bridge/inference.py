@@ -12,6 +12,7 @@ from scipy import stats
 from hte_bridge.alignment import labels_for
 from hte_bridge.arrays import Array, Codes
 from hte_bridge.errors import InvalidData, InvalidOption, NotIdentified, TooFewClusters, nearest
+from hte_bridge.faults import silent
 from hte_bridge.lost import inflation
 from hte_bridge.scores import Scores, variance_of_treatment
 from hte_bridge.shown import spelled
@@ -135,8 +136,8 @@ def _refitted(row: Estimate, frame: pd.DataFrame, kind: str, names: Sequence[str
     used = row.influence != 0 if row.n_obs < len(row.influence) else np.ones(len(row.influence), dtype=bool)
     data = frame[used].assign(pseudo=row.estimate + used.sum() * row.influence[used])
     vcov: Any = {kind: " + ".join(frame.columns)} if names else kind
-    model = pyfixest.feols("pseudo ~ 1", data=data, vcov=vcov, fixef_rm="none")
-    line = model.tidy().iloc[0]
+    with silent():
+        line = pyfixest.feols("pseudo ~ 1", data=data, vcov=vcov, fixef_rm="none").tidy().iloc[0]
     clusters = min((data[name].nunique() for name in frame.columns), default=len(data))
     label = f"{kind} ({' + '.join(map(_label, names))})" if names else kind
     return row.with_(

@@ -14,7 +14,7 @@ import hte_bridge as hb
 from hte_bridge import cli, folder, progress
 from hte_bridge.between import agreement, differences, race
 from hte_bridge.errors import HteBridgeError, InvalidData, InvalidOption, RUnavailable
-from hte_bridge.faults import Fault, Guard
+from hte_bridge.faults import Fault, Guard, silent
 from hte_bridge.rows import distinct
 from hte_bridge.table import Estimate, Table
 
@@ -379,3 +379,19 @@ def test_a_guard_keeps_each_traceback_once():
     assert guard.tracebacks["grf"].count("Traceback") == 1
     assert guard.noted({"engines": {"grf": {"trees": 5}}})["engines"]["grf"]["trees"] == 5
     assert guard.noted({"n": 3})["n"] == 3
+
+
+def test_what_pandas_tells_pyfixest_stops_nothing():
+    def told(module):
+        warnings.warn_explicit(
+            "inplace will go", DeprecationWarning, "file.py", 1, module=module, registry={}
+        )
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with silent():
+            told("pyfixest.estimation.models")
+            with pytest.raises(DeprecationWarning):
+                told("hte_bridge.engines.feols")
+        with pytest.raises(DeprecationWarning):
+            told("pyfixest.estimation.models")

@@ -11,6 +11,7 @@ import pandas as pd
 
 from hte_bridge.arrays import Array
 from hte_bridge.errors import NotIdentified
+from hte_bridge.faults import silent
 from hte_bridge.scaling import EPS, Standard, directions, independent, tolerance
 from hte_bridge.study import Study
 from hte_bridge.sweeping import within
@@ -199,12 +200,13 @@ def pyfixest_model(
     columns: dict[str, Any] = {"y": outcome} | dict(zip(names, basis.T, strict=True))
     columns |= dict(zip(swept, effects.T, strict=True))
     columns |= {"c": cluster, "w": weight}
-    return pyfixest.feols(
-        f"y ~ {' + '.join(names)}" + (f" | {' + '.join(swept)}" if swept else ""),
-        data=pd.DataFrame({name: column for name, column in columns.items() if column is not None}),
-        vcov=vcov if cluster is None else {"CRV1": "c"},
-        weights=None if weight is None else "w",
-        copy_data=False,
-        store_data=False,
-        fixef_rm="none",
-    )
+    with silent():
+        return pyfixest.feols(
+            f"y ~ {' + '.join(names)}" + (f" | {' + '.join(swept)}" if swept else ""),
+            data=pd.DataFrame({name: column for name, column in columns.items() if column is not None}),
+            vcov=vcov if cluster is None else {"CRV1": "c"},
+            weights=None if weight is None else "w",
+            copy_data=False,
+            store_data=False,
+            fixef_rm="none",
+        )
