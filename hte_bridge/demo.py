@@ -14,6 +14,7 @@ import pandas as pd
 from hte_bridge.comparing import compare
 from hte_bridge.errors import UnreadableFile
 from hte_bridge.folder import write_folder
+from hte_bridge.frames import to_pandas
 from hte_bridge.study import Study
 
 
@@ -64,7 +65,7 @@ def thornton_hiv() -> pd.DataFrame:
     (2825, 6)
     """
     with as_file(files("hte_bridge") / "data" / "thornton_hiv.csv") as path:
-        return pd.read_csv(path, float_precision="round_trip")
+        return to_pandas(path)
 
 
 def wagepan() -> pd.DataFrame:

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 import hte_bridge as hb
+from hte_bridge.frames import to_pandas
 
 ROOT = Path(__file__).parent.parent
 TOLERANCE = 1e-8  # what the page promises; sums in another order differ by 1e-15
@@ -113,7 +114,7 @@ def test_differences_of_engines_are_the_same(from_r, from_python):
 
 
 def test_effects_at_new_rows_are_the_same(from_r, from_python):
-    theirs = pd.read_csv(from_r / "cate.csv", float_precision="round_trip")
+    theirs = to_pandas(from_r / "cate.csv")
     assert list(theirs.columns) == ["estimate", "std.error", "conf.low", "conf.high"]
     ours = from_python[1].cate(from_python[0].head(20), "grf")
     np.testing.assert_allclose(theirs.to_numpy(), ours.to_numpy(), rtol=0, atol=TOLERANCE)

@@ -12,6 +12,7 @@ from scipy import stats
 from hte_bridge.errors import InvalidOption, TooFewClusters, UnreadableFile, UnwritableFolder
 from hte_bridge.estimands.averages import ate
 from hte_bridge.files import KEY, whole_file
+from hte_bridge.frames import to_pandas
 from hte_bridge.scores import Scores
 from hte_bridge.table import COLUMNS, Estimate, Table
 
@@ -97,7 +98,7 @@ def test_a_saved_table_comes_back_to_the_last_bit(tmp_path):
 
 
 def test_a_csv_holds_every_digit(tmp_path):
-    read = pd.read_csv(TABLE.save(tmp_path / "t.csv"), float_precision="round_trip")
+    read = to_pandas(TABLE.save(tmp_path / "t.csv"))
     assert read["estimate"].iloc[0] == 0.1 + 0.2
 
 

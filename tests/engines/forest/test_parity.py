@@ -5,17 +5,17 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 import hte_bridge as hb
 from hte_bridge.engines.forest import CausalForest
+from hte_bridge.frames import to_pandas
 from hte_bridge.rlink import client
 from hte_bridge.scores import scores
 
 pytestmark = pytest.mark.r
 ORACLES = Path(__file__).parents[2] / "oracles"
-ROWS = pd.read_csv(ORACLES / "rows.csv", float_precision="round_trip")
+ROWS = to_pandas(ORACLES / "rows.csv")
 COVARIATES = [f"x{j}" for j in range(1, 7)]
 EXACT = 1e-12  # the oracle's 17 digits hold a double; what is left is compilers' order of sums
 COLUMNS = ("cate", "cate_variance", "outcome_mean", "propensity")
