@@ -88,6 +88,7 @@ def _by_narwhals(data: Any) -> pd.DataFrame:
 def from_arrow(table: pa.Table) -> pd.DataFrame:
     """An Arrow table as a pandas frame: integers exact beside gaps, levels of categories sorted unless pandas wrote them."""
     _once(table.column_names)
+    table = _signed(table)
     nullable = {
         column.type: NULLABLE[column.type]
         for column in table.columns
@@ -102,6 +103,17 @@ def from_arrow(table: pa.Table) -> pd.DataFrame:
     known = (table.schema.pandas_metadata or {}).get("columns", ())
     kept = {each["name"] for each in known if each["pandas_type"] == "categorical"}
     return _sorted_levels(frame.assign(**whole) if whole else frame, kept)
+
+
+def _signed(table: pa.Table) -> pa.Table:
+    """Categories whose codes are unsigned (DuckDB's) with signed ones: pyarrow 18 hands no others to pandas."""
+    fields = [
+        field.with_type(pa.dictionary(pa.int32(), field.type.value_type, field.type.ordered))
+        if pa.types.is_dictionary(field.type) and pa.types.is_unsigned_integer(field.type.index_type)
+        else field
+        for field in table.schema
+    ]
+    return table.cast(pa.schema(fields, metadata=table.schema.metadata))
 
 
 def names_of(given: Any) -> list[str]:
