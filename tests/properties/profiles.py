@@ -28,7 +28,7 @@ COUNTS: Counter[tuple[str, str]] = Counter()
 
 def examples(share: float = 1.0, most: int = 20_000) -> Callable[[Any], Any]:
     """A test's part of the examples of the profile that pytest has chosen by the time it imports the test; ``most`` under any profile."""
-    return lambda test: settings(max_examples=min(most, max(2, round(share * settings().max_examples))))(test)
+    return lambda test: settings(max_examples=min(most, max(1, round(share * settings().max_examples))))(test)
 
 
 def count(what: str, ended: str) -> None:

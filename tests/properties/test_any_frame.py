@@ -85,7 +85,7 @@ def test_a_table_or_a_sentence(drawn):
     assert frame.equals(before) or frame.isna().to_numpy().any()
 
 
-@examples(share=0.2, most=1000)
+@examples(share=0.12, most=1000)
 @given(frames)
 def test_every_verb_answers_or_says_why(drawn):
     frame, roles = drawn
@@ -120,7 +120,7 @@ def test_a_forest_too(drawn):
         count("frames: grf", "a sentence")
 
 
-@examples(share=0.03, most=40)
+@examples(share=0.02, most=40)
 @given(frames)
 def test_the_deep_engine_too(drawn):
     frame, roles = drawn

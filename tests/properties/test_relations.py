@@ -33,7 +33,7 @@ no_refits = st.lists(st.sampled_from(sorted(set(VERBS) - set(REFITTED))), max_si
 
 
 @pytest.mark.parametrize("relation", RELATIONS)
-@examples(share=0.05, most=40)
+@examples(share=0.04, most=40)
 @given(sound_frame(), SEEDS, some_verbs)
 def test_feols_keeps_its_promise(relation, drawn, seed, verbs):
     held("feols", relation, drawn, seed, verbs)
@@ -46,7 +46,7 @@ def test_a_forest_keeps_its_promise(relation, drawn, seed, verbs):
     held("grf", relation, drawn, seed, verbs)
 
 
-@examples(share=0.02, most=40)
+@examples(share=0.01, most=40)
 @given(relations, sound_frame(most=70), SEEDS, no_refits)
 def test_the_deep_engine_keeps_its_promise(relation, drawn, seed, verbs):
     held("deep", relation, drawn, seed, verbs)

@@ -23,7 +23,7 @@ def level_kept(drawn, verb):
             assert np.allclose(*ends, rtol=1e-9, atol=0, equal_nan=True), (row, other)
 
 
-@examples(share=0.15, most=100)
+@examples(share=0.1, most=100)
 @given(sound_frame(), st.sampled_from(BANDS))
 def test_a_table_at_its_own_level_is_itself(drawn, verb):
     level_kept(drawn, verb)
@@ -31,7 +31,7 @@ def test_a_table_at_its_own_level_is_itself(drawn, verb):
 
 
 @pytest.mark.parametrize("promise", PROMISES)
-@examples(share=0.05, most=40)
+@examples(share=0.04, most=40)
 @given(sound_frame())
 def test_what_any_study_is_promised(promise, drawn):
     PROMISES[promise](drawn)
