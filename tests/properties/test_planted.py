@@ -127,7 +127,7 @@ def no_guard(self, engine, what):
 
 
 PLANTED = {
-    "folds by the place of rows": ("hte_bridge.study.row_keys", by_place, relation("rows change places")),
+    "folds by the place of rows": ("hte_bridge.taking.row_keys", by_place, relation("rows change places")),
     "ties by the order of rows, groups": (
         "hte_bridge.estimands.ties.steps",
         in_order,
