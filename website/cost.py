@@ -78,6 +78,11 @@ def text() -> str:
     return "window.hteCost = [\n" + ",\n".join(json.dumps(each) for each in points()) + "\n];\n"
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Write the file."""
     TARGET.write_text(text(), encoding="utf8")
-    print(f"wrote {TARGET.relative_to(ROOT)}: {len(points())} sizes")
+    print(f"wrote {TARGET.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

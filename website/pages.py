@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from website import cost
+
 DOCS = Path(__file__).parent.parent / "docs"
 WIDTH = "88"  # characters that a page shows beside its lists
 PICTURES = DOCS / "pictures"
@@ -99,6 +101,8 @@ def main(names: list[str]) -> None:
                 PICTURES.mkdir(exist_ok=True)
                 shutil.copy(picture, PICTURES / picture.name)
         print(f"ran {path.relative_to(DOCS)} in {time.perf_counter() - began:.0f} s", flush=True)
+    if not names:
+        cost.main()
 
 
 if __name__ == "__main__":
