@@ -273,6 +273,9 @@ def joint_covariance(rows: Sequence[Estimate], cluster: Codes | None) -> Array:
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from hte_bridge import Estimate
+    >>> from hte_bridge.inference import joint_covariance
     >>> psi = np.array([0.5, -0.5, 0.1, -0.1])
     >>> row = Estimate("ate", 1.0, std_error=2.0, influence=psi)
     >>> joint_covariance([row, row.with_(std_error=1.0), row.with_(influence=None)], np.arange(4)).tolist()
