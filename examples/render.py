@@ -13,7 +13,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 PAGES = FOLDER.parent / "docs" / "examples"
-NAMES = ("experiment", "clustered_experiment", "observational", "panel", "dose", "advertising")
+NAMES = ("experiment", "clustered_experiment", "observational", "panel", "dose", "advertising", "adoption")
 
 
 def page(name: str, printed: str) -> str:

@@ -151,9 +151,9 @@ def too_few(study: Study) -> str:
     if found >= SHORT:
         return ""
     what = f"clusters of `{study.names.cluster}`" if study.clustered else "units"
-    return few_words(
-        found, study.names.treatment, what, study.n_clusters, panel=bool(study.fixed_effects.shape[1])
-    )
+    lies_in = f"few {what}, as in {found:.1f} of equal size (of {study.n_clusters:,})"
+    panel = bool(study.fixed_effects.shape[1])
+    return few_words(lies_in, study.names.treatment, found >= UNDEFENDED, panel=panel)
 
 
 def few_in_folds(study: Study, folds: Folds) -> str:
@@ -171,13 +171,10 @@ def few_in_folds(study: Study, folds: Folds) -> str:
     )
 
 
-def few_words(found: float, treatment: str, what: str, total: int, *, panel: bool) -> str:
-    """The sentence for a treatment whose variation lies in few clusters: in ``found`` of equal size, of ``total``."""
-    lies = (
-        f"the variation of `{treatment}` lies in few {what}, as in {found:.1f} of equal size (of {total:,}), and "
-        "errors from their residuals are too small"
-    )
-    if found < UNDEFENDED:
+def few_words(lies_in: str, treatment: str, defended: bool, *, panel: bool) -> str:
+    """The sentence for a treatment whose variation lies in few clusters; ``lies_in`` says in how many."""
+    lies = f"the variation of `{treatment}` lies in {lies_in}, and errors from their residuals are too small"
+    if not defended:
         way = (
             "compare the estimate with placebo treatments of untreated units (Conley and Taber, 2011)"
             if panel

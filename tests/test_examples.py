@@ -22,6 +22,7 @@ KNOWN = {
     "observational": [],
     "dose": [],
     "advertising": [],
+    "adoption": [],
 }
 SIGNS = {"observational": ("qsmk", 1), "dose": ("share", -1), "advertising": ("t", 1)}
 

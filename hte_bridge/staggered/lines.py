@@ -51,7 +51,7 @@ def line(estimand: str, term: str, effect: Effect, study: Adoption, level: float
     live = effect.lever > 0
     size |= {"n_obs": int(live.sum()), "n_clusters": len(np.unique(study.cluster[live]))}
     found = effective(effect.lever, study)
-    note = _few(found, study, size["n_clusters"])
+    note = _few(found, study)
     if found < UNDEFENDED:
         return Estimate(estimand, effect.estimate, note=note, **size)
     error = float(np.linalg.norm(cluster_totals(effect.influence, study.cluster)))
@@ -59,11 +59,14 @@ def line(estimand: str, term: str, effect: Effect, study: Adoption, level: float
     return Estimate(estimand, effect.estimate, error, df=df, note=note, influence=effect.influence, **size)
 
 
-def _few(found: float, study: Adoption, total: int) -> str:
+def _few(found: float, study: Adoption) -> str:
+    """Why a row has no error, or that its own is too small: one sentence for all rows of a kind, so that they share a footnote."""
     if found >= SHORT:
         return ""
     what = f"clusters of `{study.names.cluster}`" if study.clustered else "units"
-    return few_words(found, study.names.first_treated, what, total, panel=True)
+    bound = UNDEFENDED if found < UNDEFENDED else SHORT
+    lies_in = f"few {what}, as in fewer than {bound:g} of equal size"
+    return few_words(lies_in, study.names.first_treated, found >= UNDEFENDED, panel=True)
 
 
 def lines(estimand: str, terms: Mapping[str, Effect], study: Adoption, level: float) -> list[Estimate]:
