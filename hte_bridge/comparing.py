@@ -55,7 +55,7 @@ def compare(
     Returns
     -------
     Comparison
-        Of an adoption an ``AdoptionComparison`` (docs/adoption.md). A ``Table``; its ``fits`` predict, and its methods answer further questions from the same scores. An engine
+        Of an adoption an ``AdoptionComparison`` (docs/howto/adoption.md). A ``Table``; its ``fits`` predict, and its methods answer further questions from the same scores. An engine
         that cannot run, or an estimand that it cannot defend, has a row without numbers that says why.
 
     Raises

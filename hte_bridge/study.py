@@ -126,7 +126,7 @@ class Study:
         treatment_type : {"binary", "continuous"}, optional
             Needed only where a numeric treatment has three to ten whole values.
         unit, period, first_treated : str, optional
-            Of a panel in which units adopt a treatment at different times, for good: an ``Adoption`` (docs/adoption.md). Missing, infinite
+            Of a panel in which units adopt a treatment at different times, for good: an ``Adoption`` (docs/howto/adoption.md). Missing, infinite
             or 0 in ``first_treated`` is never treated. ``covariates`` may be empty and count at the period before treatment, and
             ``treatment`` may be left out.
         anticipation : float, default 0
