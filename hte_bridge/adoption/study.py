@@ -61,6 +61,15 @@ class Adoption:
     See Also
     --------
     Study.from_frame : the way to make one, with ``first_treated``.
+
+    Examples
+    --------
+    >>> import hte_bridge as hb
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({"id": [1, 1, 2, 2, 3, 3], "t": [1, 2] * 3, "first": [2, 2, 0, 0, 0, 0], "y": [1.0, 3, 1, 2, 0, 2]})
+    >>> study = hb.Study.from_frame(frame, outcome="y", unit="id", period="t", first_treated="first")
+    >>> study.n, len(study.cells), study.cells[0].treated.sum()
+    (3, 1, np.int64(1))
     """
 
     outcome: Array

@@ -52,6 +52,22 @@ class AdoptionComparison(Table):
         Coverage of the intervals of further rows.
     folds : Folds, optional
         Of the rows of the stack; none where no engine learns from it.
+
+    Examples
+    --------
+    >>> import hte_bridge as hb
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> rng = np.random.default_rng(1)
+    >>> unit, period = np.repeat(np.arange(60), 4), np.tile(np.arange(1, 5), 60)
+    >>> frame = pd.DataFrame({"id": unit, "t": period, "first": np.array([0, 3, 4])[unit % 3], "old": unit % 2})
+    >>> frame["y"] = (period >= frame["first"]) * (frame["first"] > 0) * (1 + frame["old"]) + rng.normal(size=240)
+    >>> study = hb.Study.from_frame(frame, outcome="y", unit="id", period="t", first_treated="first")
+    >>> table = hb.compare(study, [hb.Feols()], estimands=["att_event"])
+    >>> [row.term for row in table.rows]
+    ['-2', '-1', '0', '1', 'overall']
+    >>> [row.term for row in table.gate("old").rows]
+    ['old = 0', 'old = 1', 'old = 1 - old = 0', 'equal']
     """
 
     study: Adoption = field(default=None)  # type: ignore[assignment]
