@@ -87,7 +87,7 @@ def truths(design: str) -> dict[str, float]:
     """Effects of the population: by event time, by group and of all treated cells."""
     x, z, first = units(design, 1_000_000, np.random.default_rng(0))
     periods, out, parts = int(design.split("_")[1]), {}, []
-    for wave in cohorts_of(design):
+    for wave in sorted(set(cohorts_of(design))):
         own = first == wave
         for exposure in range(int(periods - wave) + 1):
             gain = effect(design, exposure, x[own], z[own])
