@@ -123,7 +123,7 @@ def compare(
         ),
     ] = None,
     fixed_effects: Annotated[str | None, typer.Option(help="Columns of fixed effects: a,b.")] = None,
-    cluster: Annotated[str | None, typer.Option(help="Column of the clusters.")] = None,
+    cluster: Annotated[str | None, typer.Option(help="Column of the clusters; a,b for two ways.")] = None,
     weight: Annotated[str | None, typer.Option(help="Column of sampling weights.")] = None,
     propensity: Annotated[str | None, typer.Option(help="Known propensity: a column, or one number.")] = None,
     dose: Annotated[
@@ -163,7 +163,7 @@ def compare(
             covariates=several(covariates, "--covariates"),
             controls=several(controls, "--controls") if first_treated is None else controls,
             fixed_effects=names(fixed_effects, "--fixed-effects"),
-            cluster=cluster,
+            cluster=names(cluster, "--cluster") or None,
             weight=weight,
             propensity=number_or_name(propensity),
             treatment_type="continuous" if dose else None,

@@ -11,11 +11,13 @@ import numpy as np
 
 from hte_bridge.adoption import Adoption
 from hte_bridge.comparison import Comparison
+from hte_bridge.crossed import crossed
 from hte_bridge.engine import Engine, Fit
 from hte_bridge.errors import HteBridgeError
 from hte_bridge.estimands.registry import MAKERS, check_names, usual
 from hte_bridge.faults import Guard, OnError, silent
 from hte_bridge.fitting import NoFit, chosen_engines, fitted, versions_of
+from hte_bridge.folds import folds_by
 from hte_bridge.progress import steps
 from hte_bridge.rows import distinct, engine_rows, engine_scores, few_in_folds, too_few, under
 from hte_bridge.scores import Scores, overlap_warning
@@ -100,6 +102,7 @@ def compare(
             fits[engine.name] = fit
         rows += _rows(engine.name, fit, scores, wanted, folds, level, guard)
         seconds[engine.name] = round(time.perf_counter() - began, 2)
+    rows = crossed(rows, study, folds)
     with silent():
         meta = guard.noted(_meta(study, folds, fits, level, seconds))
     return Comparison(distinct(rows), meta, study, folds, fits, level, scores, on_error)
@@ -144,6 +147,7 @@ def _meta(
     return {
         "n": study.n,
         "n_clusters": study.n_clusters if study.clustered else None,
+        "n_second_clusters": None if study.second_cluster is None else int(study.second_cluster.max()) + 1,
         "cluster": names.cluster,
         "treated_share": float(np.average(study.treatment, weights=study.weight)) if study.binary else None,
         "treatment": "binary" if study.binary else "continuous",
@@ -153,6 +157,7 @@ def _meta(
             if discrete
         },
         "folds": folds.n_folds,
+        "folds_by": folds_by(study, folds.n_folds),
         "seed": folds.seed,
         "level": level,
         "names": {
@@ -162,6 +167,7 @@ def _meta(
             "controls": list(names.controls),
             "fixed_effects": list(names.fixed_effects),
             "cluster": names.cluster,
+            "second_cluster": names.second_cluster,
             "weight": names.weight,
             "propensity": names.propensity,
         },

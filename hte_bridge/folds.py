@@ -6,12 +6,37 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
 from hte_bridge import checks
 from hte_bridge.arrays import Codes
 from hte_bridge.keys import deal_clusters, deal_rows, seeded
 from hte_bridge.options import whole
 from hte_bridge.shown import Arrays
+
+
+def held_together(study: checks.Checked, n_folds: int) -> Codes:
+    """Codes (n,) of what a fold holds whole: clusters; of two, what hangs together by either, or the first where that is in fewer than ``n_folds``.
+
+    All villages meet in one year: villages and years are one such part.
+    """
+    first, second = study.cluster, study.second_cluster
+    if second is None:
+        return first
+    size = int(first.max()) + 1
+    nodes = size + int(second.max()) + 1
+    ties = sparse.coo_matrix((np.ones(len(first)), (first, size + second)), shape=(nodes, nodes))
+    number, label = sparse.csgraph.connected_components(ties, directed=False)
+    return np.asarray(label[first], dtype=np.int64) if number >= n_folds else first
+
+
+def folds_by(study: checks.Checked, n_folds: int) -> str:
+    """What folds hold out of a study with two clusters, for the table's notes; empty elsewhere."""
+    if study.second_cluster is None:
+        return ""
+    whole = held_together(study, n_folds) is study.cluster
+    first, second = study.names.cluster, study.names.second_cluster
+    return f" by {first}" if whole else f" by what hangs together by {first} or {second}"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -52,7 +77,7 @@ class Folds(Arrays):
         checks.enough_for_folds(study, n_folds)
         chance = seeded(study.keys, seed)
         if study.clustered:
-            return cls(deal_clusters(study.cluster, chance, n_folds), n_folds, seed)
+            return cls(deal_clusters(held_together(study, n_folds), chance, n_folds), n_folds, seed)
         if study.fixed_effects.shape[1]:
             widest = study.fixed_effects[:, int(study.fixed_effects.max(axis=0).argmax())]
             n_folds = min(n_folds, int(widest.max()) + 1)

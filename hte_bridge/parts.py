@@ -57,6 +57,7 @@ def subset(study: Study, chosen: Codes) -> Study:
     """
     if not len(chosen):
         raise InvalidData("A subset must keep at least one row. None is left. Widen the condition.")
+    second = study.second_cluster
     group, cluster = np.unique(study.cluster[chosen], return_inverse=True)
     parts = [np.unique(column[chosen], return_inverse=True) for column in study.fixed_effects.T]
     codes = np.column_stack([code for _, code in parts]) if parts else np.empty((len(chosen), 0))
@@ -69,6 +70,7 @@ def subset(study: Study, chosen: Codes) -> Study:
         fixed_effects=codes.astype(np.int64),
         cluster=cluster,
         cluster_levels=study.cluster_levels[group],
+        second_cluster=None if second is None else np.unique(second[chosen], return_inverse=True)[1],
         weight=study.weight[chosen],
         propensity=None if study.propensity is None else study.propensity[chosen],
         effect_levels=tuple(

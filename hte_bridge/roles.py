@@ -28,6 +28,7 @@ class Names:
     weight: str | None = None
     propensity: str | None = None
     controls: tuple[str, ...] = ()
+    second_cluster: str | None = None
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,9 @@ class Roles:
     outcome, treatment : str
     covariates, controls, fixed_effects : tuple of str
         Of the first two one may be ``("all",)`` that was given as text: see ``everything``.
-    cluster, weight, propensity : str, optional
+    clusters : tuple of str
+        One or, for errors clustered two ways, two.
+    weight, propensity : str, optional
         A propensity that is one number for all is no column.
     """
 
@@ -48,7 +51,7 @@ class Roles:
     covariates: tuple[str, ...]
     controls: tuple[str, ...]
     fixed_effects: tuple[str, ...]
-    cluster: str | None
+    clusters: tuple[str, ...]
     weight: str | None
     propensity: str | None
     everything: str | None = None
@@ -87,7 +90,7 @@ class Roles:
             covariates=plain["covariates"],
             controls=plain["controls"],
             fixed_effects=tuple(names_of(fixed_effects)),
-            cluster=None if cluster is None else str(cluster),
+            clusters=_one_or_two(cluster),
             weight=None if weight is None else str(weight),
             propensity=propensity if isinstance(propensity, str) else None,
             everything=every[0] if every else None,
@@ -101,7 +104,8 @@ class Roles:
             for role in ("covariates", "controls", "fixed_effects")
             for name in getattr(self, role)
         ]
-        single = [(role, getattr(self, role)) for role in ("cluster", "weight", "propensity")]
+        several += [("cluster", name) for name in self.clusters]
+        single = [(role, getattr(self, role)) for role in ("weight", "propensity")]
         own = [("outcome", self.outcome), ("treatment", self.treatment)]
         return own + several + [(role, name) for role, name in single if name is not None]
 
@@ -113,7 +117,7 @@ class Roles:
         InvalidData
             If the frame has no rows, a column is not there, or has two roles that exclude each other.
         """
-        single = {"weight": self.weight, "propensity": self.propensity, "cluster": self.cluster}
+        single = {"weight": self.weight, "propensity": self.propensity, "cluster": self.clusters}
         kinds = of_file(self.treatment, self.fixed_effects, single) | {self.outcome: "number"}
         frame = to_pandas(data, kinds)
         found = self
@@ -158,3 +162,12 @@ def of_file(treatment: str, effects: Sequence[str], roles: Mapping[str, Any]) ->
         if isinstance(name, str)
     }
     return kinds | dict.fromkeys((*effects, *names_of(roles.get("cluster"))), "identity")
+
+
+def _one_or_two(cluster: Any) -> tuple[str, ...]:
+    found = names_of(cluster)
+    if len(found) > 2:
+        raise InvalidData(
+            f"`cluster` must name one column, or two for errors clustered two ways. {len(found)} were given. Name the coarsest two."
+        )
+    return tuple(found)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from hte_bridge.crossed import crossed
 from hte_bridge.engine import NO_ERROR, Fit
 from hte_bridge.errors import HteBridgeError, NotIdentified
 from hte_bridge.faults import Fault, Guard
@@ -25,6 +26,7 @@ BARE: dict[str, Any] = {"std_error": np.nan, "test": None, "interval": None, "in
 PER_FOLD = (
     10  # units of a panel in each fold below which intervals from scores are too short (docs/few_clusters.md)
 )
+OTHER_ERRORS = ("with_vcov", "wild_bootstrap", "randomisation", "adjusted")  # as they were asked for
 INNER = ("fit", "scores", "per_engine", "save")  # no questions: what they raise says enough
 
 
@@ -106,7 +108,12 @@ def _asked(method: Callable[..., Any]) -> Callable[..., Any]:
         takes.bind(self, *args, **options)  # an argument that there is not is the caller's fault
         with Guard(self.on_error)(method.__name__, f"`{method.__name__}`"):
             answer = method(self, *args, **options)
-            return without_errors(answer, self.fits) if isinstance(answer, Table) else answer
+            if not isinstance(answer, Table):
+                return answer
+            answer = without_errors(answer, self.fits)
+            if method.__name__ in OTHER_ERRORS or getattr(self.study, "second_cluster", None) is None:
+                return answer
+            return replace(answer, rows=tuple(crossed(answer.rows, self.study, self.folds)))
 
     return asked
 

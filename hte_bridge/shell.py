@@ -12,6 +12,7 @@ OPTIONS = {
         "outcome",
         "treatment",
         "covariates",
+        "controls",
         "fixed_effects",
         "cluster",
         "weight",

@@ -53,6 +53,9 @@ def study_text(study: Any) -> str:
         lines += [f"  fixed effects: {first_names(sizes)}"]
     if study.clustered:
         lines += [f"  {study.n_clusters:,} clusters of {_name(names.cluster)}"]
+    if study.second_cluster is not None:
+        second = int(study.second_cluster.max()) + 1
+        lines += [f"  {second:,} clusters of {_name(names.second_cluster)}, the other way"]
     if study.binary:
         lines += [f"  treated: {np.average(study.treatment, weights=study.weight):.1%}"]
     if study.weighted:

@@ -76,6 +76,7 @@ class Study:
     key: npt.NDArray[np.uint64] | None = field(default=None, repr=False)
     controls: Array | None = field(default=None, repr=False)
     control_encoder: Encoder = field(default=Encoder(()), repr=False)
+    second_cluster: Codes | None = field(default=None, repr=False)
 
     @classmethod
     def from_frame(
@@ -87,7 +88,7 @@ class Study:
         covariates: Sequence[str] | str = (),
         controls: Sequence[str] | str | None = None,
         fixed_effects: Sequence[str] | str | None = None,
-        cluster: str | None = None,
+        cluster: str | Sequence[str] | None = None,
         weight: str | None = None,
         propensity: str | float | None = None,
         treatment_type: TreatmentType | None = None,
@@ -117,8 +118,9 @@ class Study:
             ``"never"``: the units that adopters are compared with.
         fixed_effects : sequence of str, optional
             Effects in the model, such as person and year.
-        cluster : str, optional
-            Units of a cluster share a fold, and every interval allows for their dependence.
+        cluster : str or two of them, optional
+            Units of a cluster share a fold, and every interval allows for their dependence. With two, such as village and year, errors are by
+            both (Cameron, Gelbach and Miller, 2011), folds by what hangs together by either where that leaves enough, else by the first.
         weight : str, optional
             Sampling weights, of any scale: they are divided by their mean.
         propensity : str or float, optional
@@ -162,10 +164,9 @@ class Study:
                 "period": str(period),
                 "first_treated": str(first_treated),
             }
+            design["cluster"] = cluster
             # typed as the usual case: `adoption.adopt` is the door whose type is an Adoption
-            return cast(
-                Any, adopt(df, outcome=outcome, covariates=covariates, cluster=cluster, **places, **design)
-            )
+            return cast(Any, adopt(df, outcome=outcome, covariates=covariates, **places, **design))
         if treatment is None:
             raise InvalidData(
                 "`treatment` must name a column of the data. None was given. Name it, or, where units adopt at different times, name "
@@ -275,8 +276,9 @@ class Study:
         moved = moved - np.average(moved, weights=self.weight)
         if self.fixed_effects.shape[1]:
             moved = within(moved, self.fixed_effects, self.weight, tolerance=1e-6)
-        held = np.bincount(self.cluster, weights=self.weight * moved**2)
-        return float(held.sum() ** 2 / max(held @ held, np.finfo(float).tiny))
+        ways = [self.cluster] if self.second_cluster is None else [self.cluster, self.second_cluster]
+        held = [np.bincount(each, weights=self.weight * moved**2) for each in ways]
+        return min(float(each.sum() ** 2 / max(each @ each, np.finfo(float).tiny)) for each in held)
 
     @property
     def undefended(self) -> bool:

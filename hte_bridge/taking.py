@@ -25,7 +25,7 @@ def taken(
     """
     frame, named = named.read(df)
     absorbed = {name: codes_of(frame[name], "fixed_effects", name) for name in named.fixed_effects}
-    group = {name: codes_of(frame[name], "cluster", name) for name in (named.cluster,) if name is not None}
+    group = {name: codes_of(frame[name], "cluster", name) for name in named.clusters}
     keep, dropped = columns.complete_rows(
         frame, named.outcome, named.treatment, named.weight, absorbed, group
     )
@@ -35,7 +35,8 @@ def taken(
     encoder, beside = Encoder.of(rows, named.covariates), Encoder.of(rows, named.controls, "A control")
     labels = [renumbered(codes[keep], levels) for codes, levels in absorbed.values()]
     codes = np.column_stack([code for code, _ in labels]) if labels else np.empty((len(rows), 0))
-    place, group_levels = columns.cluster_codes(keep, *group.values())
+    ways = [columns.cluster_codes(keep, each) for each in group.values()] or [columns.cluster_codes(keep)]
+    (place, group_levels), *more = ways
     known = named.propensity if named.propensity is not None else propensity
     return {
         "outcome": y,
@@ -50,10 +51,11 @@ def taken(
             named.treatment,
             encoder.names,
             named.fixed_effects,
-            named.cluster,
+            named.clusters[0] if named.clusters else None,
             named.weight,
             named.propensity,
             beside.names,
+            named.clusters[1] if more else None,
         ),
         "encoder": encoder,
         "effect_levels": tuple(levels for _, levels in labels),
@@ -65,4 +67,5 @@ def taken(
         "key": row_keys(frame.index)[keep],
         "controls": beside.transform(rows) if beside.columns else None,
         "control_encoder": beside,
+        "second_cluster": more[0][0] if more else None,
     }

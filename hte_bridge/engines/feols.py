@@ -168,7 +168,7 @@ class FeolsFit(Fitted):
             level=level,
             vcov=model.vcov,
             n_obs=self.study.n,
-            n_clusters=self.study.n_clusters,
+            n_clusters=int(model.df) + 1 if self.study.second_cluster is not None else self.study.n_clusters,
             note=model.note,
             influence=model.influence,
             share=model.share,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.linear_model import GammaRegressor, LogisticRegression
 
-from hte_bridge.arrays import Array
+from hte_bridge.arrays import Array, Codes
 from hte_bridge.engine import HeldOut
 from hte_bridge.errors import NotIdentified
 from hte_bridge.scaling import Line, Standard, White, directions, independent, power
@@ -140,18 +140,29 @@ def interacted(study: Study) -> Surface:
     target = root * aim(study.outcome[:, None])[:, 0]
     along = left[:, kept].T @ target
     score = (target - left[:, kept] @ along)[:, None] * left[:, kept]
-    groups = study.n_clusters
-    totals = np.column_stack(
-        [np.bincount(study.cluster, weights=column, minlength=groups) for column in score.T]
-    )
     own = [0, *range(1 + q, 1 + q + k)]  # the treatment and its products
     scale = np.where(last.scale > 0, last.scale, 1.0)[own, None]
     turn = right[:, 1:][:, own].T / scale
     back = aim.scale[0] / dose.scale[0] * turn[:, kept] / values[kept]
+    spread, groups = _by_clusters(score @ back.T, study)
     factor = groups / (groups - 1) * (n - 1) / (n - rank)
-    moved = totals @ back.T
     df = groups - 1 if study.clustered else n - rank
-    return Surface(standard, back @ along, factor * moved.T @ moved, float(df), directions(turn[:, ~kept]))
+    return Surface(standard, back @ along, factor * spread, float(df), directions(turn[:, ~kept]))
+
+
+def _by_clusters(score: Array, study: Study) -> tuple[Array, int]:
+    """Sum of squared cluster totals (k, k) of scores (n, k), and the number of clusters; of two ways both less their cells, and the fewer."""
+
+    def squared(codes: Codes) -> Array:
+        totals = np.column_stack([np.bincount(codes, weights=column) for column in score.T])
+        return np.asarray(totals.T @ totals)
+
+    first, second = study.cluster, study.second_cluster
+    if second is None:
+        return squared(first), study.n_clusters
+    size = int(second.max()) + 1
+    cell = np.unique(first * size + second, return_inverse=True)[1].reshape(-1)
+    return squared(first) + squared(second) - squared(cell), min(study.n_clusters, size)
 
 
 def _spare(study: Study, x: Array, both: Array) -> None:

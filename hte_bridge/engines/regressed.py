@@ -116,6 +116,7 @@ class Design:
             study.weight if study.weighted else None,
             study.cluster if study.clustered else None,
             vcov,
+            study.second_cluster,
         )
         back = np.zeros((own.shape[1], len(inverse)))
         back[there[first:]] = inverse[first:]
@@ -144,7 +145,11 @@ def _mapped(study: Study, model: Any, back: Array, vcov: str, note: str, untold:
     if np.abs(model._u_hat).max() < EXACT:
         covariance = np.full_like(covariance, np.nan)
         note = "; ".join(filter(None, [note, "no interval: the regression fits every outcome exactly"]))
-    df = study.n_clusters - 1 if study.clustered else getattr(model, "_df_t", study.n - len(place) - 1)
+    ways = [each for each in (study.names.cluster, study.names.second_cluster) if each is not None]
+    fewest = study.n_clusters
+    if study.second_cluster is not None:
+        fewest = min(fewest, int(study.second_cluster.max()) + 1)
+    df = fewest - 1 if study.clustered else getattr(model, "_df_t", study.n - len(place) - 1)
     lever = np.asarray(model._bread)[:, place] @ back[0]
     told = (np.asarray(model._X) @ lever) ** 2  # pyfixest's columns hold the root of the weights
     return Regression(
@@ -153,7 +158,7 @@ def _mapped(study: Study, model: Any, back: Array, vcov: str, note: str, untold:
         model._scores @ lever,
         told / told.sum(),
         float(df),
-        f"CRV1 ({study.names.cluster})" if study.clustered else vcov,
+        f"CRV1 ({' + '.join(ways)})" if study.clustered else vcov,
         untold,
         note,
     )
@@ -191,20 +196,21 @@ def pyfixest_model(
     weight: Array | None,
     cluster: npt.NDArray[np.int64] | None,
     vcov: str = HETERO,
+    second: npt.NDArray[np.int64] | None = None,
 ) -> Any:
-    """pyfixest's model of the outcome (n,) on the columns q0, q1, ... of a basis (n, k) and effects (n, F); errors by cluster where there is one."""
+    """pyfixest's model of the outcome (n,) on the columns q0, q1, ... of a basis (n, k) and effects (n, F); errors by cluster where there is one, by both where there are two."""
     import pyfixest
 
     names = [f"q{j}" for j in range(basis.shape[1])]
     swept = [f"f{j}" for j in range(effects.shape[1])]
     columns: dict[str, Any] = {"y": outcome} | dict(zip(names, basis.T, strict=True))
     columns |= dict(zip(swept, effects.T, strict=True))
-    columns |= {"c": cluster, "w": weight}
+    columns |= {"c": cluster, "c2": second, "w": weight}
     with silent():
         return pyfixest.feols(
             f"y ~ {' + '.join(names)}" + (f" | {' + '.join(swept)}" if swept else ""),
             data=pd.DataFrame({name: column for name, column in columns.items() if column is not None}),
-            vcov=vcov if cluster is None else {"CRV1": "c"},
+            vcov=vcov if cluster is None else {"CRV1": "c" if second is None else "c + c2"},
             weights=None if weight is None else "w",
             copy_data=False,
             store_data=False,

@@ -20,7 +20,7 @@ def notes(rows: Sequence[Estimate], meta: Mapping[str, Any], where: str = "") ->
     lines = [f"Warning: {each}" for each in meta.get("warnings") or ()]
     lines += [_model(meta.get("names") or {}), _sample(rows, meta), _overlap(meta), _errors(rows, where)]
     made = [
-        f"{meta['folds']} folds" if meta.get("folds") else "",
+        f"{meta['folds']} folds{meta.get('folds_by') or ''}" if meta.get("folds") else "",
         f"seed {meta['seed']}" if "seed" in meta else "",
     ]
     versions = [f"{k} {v}" for k, v in (meta.get("versions") or {}).items() if k not in QUIET_VERSIONS]
@@ -50,6 +50,10 @@ def _sample(rows: Sequence[Estimate], meta: Mapping[str, Any]) -> str:
     if meta.get("n_clusters"):
         by = f" ({meta['cluster']})" if meta.get("cluster") else ""
         parts.append(f"{meta['n_clusters']:,} clusters{by}")
+    if meta.get("n_second_clusters"):
+        parts.append(
+            f"{meta['n_second_clusters']:,} clusters ({(meta.get('names') or {}).get('second_cluster')})"
+        )
     if meta.get("treated_share") is not None:
         parts.append(f"treated {meta['treated_share']:.1%}")
     dropped = meta.get("dropped") or {}

@@ -1,6 +1,6 @@
 # Which columns a study names, and whether they can travel.
 
-ONE_COLUMN <- c("outcome", "treatment", "cluster", "weight", "unit", "period", "first_treated")
+ONE_COLUMN <- c("outcome", "treatment", "weight", "unit", "period", "first_treated")
 
 # Each role as names of columns; formulas with + between names are understood.
 check_roles <- function(options) {
@@ -8,6 +8,7 @@ check_roles <- function(options) {
   for (role in intersect(c("covariates", "controls", "fixed_effects"), names(options))) {
     options[[role]] <- as.list(several_names(role, options[[role]]))
   }
+  if (!is.null(options$cluster)) options$cluster <- one_or_two(options$cluster)
   known <- options$propensity
   if (!is.null(known) && !(is.numeric(known) && length(known) == 1L)) {
     options$propensity <- one_name("propensity", known, " or one number")
@@ -29,6 +30,12 @@ all_others <- function(data, options) {
   options
 }
 
+# A column, or two for errors clustered two ways.
+one_or_two <- function(cluster) {
+  found <- if (inherits(cluster, "formula") || is.character(cluster) && length(cluster) == 2L) several_names("cluster", cluster)
+  if (length(found) == 2L) as.list(found) else one_name("cluster", cluster)
+}
+
 one_name <- function(role, value, also = "") {
   example <- paste0(role, " = \"", c(outcome = "y", treatment = "d", cluster = "village", weight = "w",
     propensity = "p", unit = "id", period = "year", first_treated = "first")[[role]], "\"")
@@ -36,7 +43,7 @@ one_name <- function(role, value, also = "") {
     names <- one_sided(role, value)
     if (length(names) == 1L) return(names)
     abort("InvalidOption", "`", role, "` must name one column", also, ". ", quoted(names), " were given. Name one",
-      if (role == "cluster") "; for errors clustered two ways ask hte_verb(table, \"with_vcov\", vcov = list(CRV1 = \"a+b\"))",
+      if (role == "cluster") ", or two for errors clustered two ways",
       ".")
   }
   if (is.character(value) && length(value) == 1L && !is.na(value)) return(value)
@@ -126,7 +133,7 @@ named_columns <- function(data, options) {
 
 check_column <- function(data, role, name) {
   if (!name %in% names(data)) {
-    abort("InvalidData", "`", role, "` must name ", if (role %in% ONE_COLUMN) "a column" else "columns",
+    abort("InvalidData", "`", role, "` must name ", if (role %in% c(ONE_COLUMN, "cluster")) "a column" else "columns",
       " of the data. `", name, "` is not one. ", nearest(name, names(data)))
   }
   if (sum(names(data) == name) > 1L) {

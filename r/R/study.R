@@ -16,7 +16,7 @@
 #' @param controls Names of columns to adjust for along which no effect is asked for, or a one-sided formula of them:
 #'   outcome mean and propensity are learned on covariates and controls, the effect on the covariates alone.
 #' @param cluster Name of the column of clusters; a one-sided formula is understood too. Units of a cluster share a
-#'   fold, and every interval allows for their dependence.
+#'   fold, and every interval allows for their dependence. Two columns: errors are clustered two ways.
 #' @param weight Name of the column of sampling weights.
 #' @param propensity Known probability of treatment: the name of a column, or one number.
 #' @param treatment_type `"binary"` or `"continuous"`, needed only where a treatment has three to ten whole values.
