@@ -15,6 +15,7 @@ _HOMES = {
     "Folds": "study",
     "HeldOut": "engine",
     "compare": "comparing",
+    "compare_outcomes": "outcomes",
     "Comparison": "comparison",
     "Adoption": "adoption",
     "AdoptionComparison": "staggered.comparison",
@@ -54,6 +55,7 @@ __all__ = [
     "Table",
     "arms",
     "compare",
+    "compare_outcomes",
     "coverage",
     "explain_gap",
 ]
@@ -86,6 +88,7 @@ if TYPE_CHECKING:
     from hte_bridge.engines.meta import Meta
     from hte_bridge.engines.stack import Stack
     from hte_bridge.estimands.arms import arms
+    from hte_bridge.outcomes import compare_outcomes
     from hte_bridge.staggered.comparison import AdoptionComparison
     from hte_bridge.study import Folds, Study
     from hte_bridge.table import Estimate, Table
