@@ -117,7 +117,7 @@ def treatment_values(rows: pd.DataFrame, treatment: str, treatment_type: str | N
     if treatment_type not in (None, "binary", "continuous"):
         raise InvalidData(
             f"`treatment_type` must be 'binary' or 'continuous'. {treatment_type!r} was given. Leave it out to let "
-            "the values decide."
+            "the values decide; several arms are compared by hb.arms."
         )
     is_binary = bool(np.isin(distinct, [0.0, 1.0]).all())
     if treatment_type == "continuous":
@@ -129,7 +129,7 @@ def treatment_values(rows: pd.DataFrame, treatment: str, treatment_type: str | N
     advice = (
         "Recode it, or drop those rows."
         if len(distinct) == 2 or treatment_type == "binary"
-        else "Recode it, or drop those rows; several arms are compared two at a time; for a dose say "
+        else "Recode it, or drop those rows; several arms are compared by hb.arms; for a dose say "
         "`treatment_type='continuous'`."
     )
     raise InvalidData(

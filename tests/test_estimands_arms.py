@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 import hte_bridge as hb
-from hte_bridge.errors import InvalidData
+from hte_bridge.errors import InvalidData, InvalidOption
 from hte_bridge.estimands.arms import arms, contrasts, multi_arm_forest
 from hte_bridge.scores import Scores
 from hte_bridge.study import Study
@@ -97,3 +97,18 @@ def test_the_multi_arm_forest_agrees_with_the_truth():
     assert list(rows) == ["letter - none", "visit - none", "visit - letter", "equal"]
     for term, truth in (("letter - none", 0.5), ("visit - none", 1.5), ("visit - letter", 1.0)):
         assert abs(rows[term].estimate - truth) < 4 * rows[term].std_error
+
+
+def test_a_table_whose_contrasts_are_against_the_control_named():
+    table = arms(
+        trial(300), [hb.Feols()], outcome="y", treatment="arm", covariates=["x"], control="none", seed=1
+    )
+    plain = arms(trial(300), [hb.Feols()], outcome="y", treatment="arm", covariates=["x"], seed=1)
+    assert isinstance(table, hb.Table)
+    assert len(table) == len(plain) == len(list(table))
+    ours = {row.term: row.estimate for row in table}
+    theirs = {row.term: row.estimate for row in plain}
+    assert abs(ours["letter - none"] + theirs["none - letter"]) < 1e-10
+    assert "Outcome y, treatment arm" in str(table)
+    with pytest.raises(InvalidOption, match="`control` must be an arm"):
+        arms(trial(300), [hb.Feols()], outcome="y", treatment="arm", covariates=["x"], control="zz")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -12,7 +13,7 @@ import pandas as pd
 
 from hte_bridge.arrays import Array
 from hte_bridge.engine import Engine, HeldOut
-from hte_bridge.errors import HteBridgeError, InvalidData, NotIdentified, nearest
+from hte_bridge.errors import HteBridgeError, InvalidData, InvalidOption, NotIdentified, nearest
 from hte_bridge.estimands.bands import with_joint_band
 from hte_bridge.estimands.moments import covariance, joint_test, row_from_influence
 from hte_bridge.frames import to_pandas
@@ -22,7 +23,7 @@ from hte_bridge.rlink import client
 from hte_bridge.scores import Scores
 from hte_bridge.scores import scores as scores_of
 from hte_bridge.study import Folds, Study
-from hte_bridge.table import Estimate
+from hte_bridge.table import Estimate, Table
 
 INDICATOR = "received"  # name of the treatment in the study of one arm against all others
 
@@ -107,12 +108,14 @@ def arms(
     outcome: str,
     treatment: str,
     covariates: Sequence[str],
+    control: Any = None,
+    controls: Sequence[str] | None = None,
     cluster: str | None = None,
     weight: str | None = None,
     n_folds: int = 5,
     seed: int = 0,
     level: float = 0.95,
-) -> list[Estimate]:
+) -> ArmsTable:
     """Means and contrasts of several arms, for any engine: each arm is fitted against all others.
 
     With R = 1{arm received}, the engine's m(x), e(x) and tau(x) give E[Y | arm, x] = m + (1 - e) tau, whence the
@@ -125,11 +128,22 @@ def arms(
         As ``Study.from_frame`` takes it.
     treatment : str
         Column with the name of the arm of each unit; contrasts are later minus earlier in its sorted order.
+    control : optional
+        The arm that comes first in that order, so that the others are set against it.
+    controls : sequence of str, optional
+        Columns to adjust for along which no effect is asked, as ``Study.from_frame`` takes them.
+
+    Returns
+    -------
+    ArmsTable
+        A ``Table`` that gives its rows one by one too: means, all contrasts with a joint band, and the test that all are equal.
 
     Raises
     ------
     InvalidData
         If there are fewer than two arms.
+    InvalidOption
+        If ``control`` is no arm.
 
     Examples
     --------
@@ -152,20 +166,76 @@ def arms(
     roles: dict[str, Any] = {
         "outcome": outcome,
         "treatment": INDICATOR,
-        "covariates": list(covariates),
+        "covariates": covariates if isinstance(covariates, str) else list(covariates),
+        "controls": controls,
         "cluster": cluster,
         "weight": weight,
     }
+    order = _control_first(labels, control)
     studies = [
         Study.from_frame(rows_of.assign(**{INDICATOR: (arm == place).astype(np.int64)}), **roles)
         for place in range(len(labels))
     ]
-    folds = Folds.make(studies[0], n_folds, seed)
-    names = [str(each) for each in labels]
+    folds = Folds.make(studies[0], n_folds, seed)  # dealt the same whichever arm is the control
+    studies = [studies[place] for place in order]
+    names = [str(labels[place]) for place in order]
     out: list[Estimate] = []
     for engine in engines:
         out += _rows_of(engine, studies, folds, names, level)
-    return out
+    return ArmsTable(tuple(out), _meta(studies[0], folds, treatment, level))
+
+
+def _control_first(labels: npt.NDArray[Any], control: Any) -> list[int]:
+    """Places of the arms, the control's first.
+
+    Raises
+    ------
+    InvalidOption
+        If it is none of them.
+    """
+    order = list(range(len(labels)))
+    if control is None:
+        return order
+    found = [place for place in order if str(labels[place]) == str(control)]
+    if not found:
+        known = ", ".join(f"`{each}`" for each in labels)
+        raise InvalidOption(f"`control` must be an arm. `{control}` is none. The arms are {known}.")
+    return [*found, *(place for place in order if place not in found)]
+
+
+def _meta(study: Study, folds: Folds, treatment: str, level: float) -> dict[str, Any]:
+    names = study.names
+    return {
+        "n": study.n,
+        "n_clusters": study.n_clusters if study.clustered else None,
+        "cluster": names.cluster,
+        "folds": folds.n_folds,
+        "seed": folds.seed,
+        "level": level,
+        "dropped": dict(study.dropped),
+        "names": {
+            "outcome": names.outcome,
+            "treatment": treatment,
+            "covariates": list(names.covariates),
+            "controls": list(names.controls),
+            "cluster": names.cluster,
+            "weight": names.weight,
+        },
+    }
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ArmsTable(Table):
+    """Rows of several arms: a table, and its rows one by one."""
+
+    def __iter__(self) -> Iterator[Estimate]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, place: int) -> Estimate:
+        return self.rows[place]
 
 
 def _received(
