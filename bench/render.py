@@ -247,6 +247,10 @@ def render(cross: Path, panel: Path) -> str:
         for design, own in panels.groupby("design", sort=False):
             found += judged(str(design), PANEL_MUST.get(str(design), {}), own)
         body += [PANELS, *panel_tables(panels)]
+    if (panel / "panel_forest.parquet").is_file():
+        from bench.panel_forest import page
+
+        body.append(page(pd.read_parquet(panel / "panel_forest.parquet")))
     parts = [
         HEAD,
         machines,
