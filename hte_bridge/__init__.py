@@ -61,7 +61,12 @@ __all__ = [
 ]
 
 
+_ROOMS = ("plot", "simulate")  # modules that are there without an import of their own, loaded when first used
+
+
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return import_module(f"hte_bridge.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'hte_bridge' has no attribute {name!r}")
     value = getattr(import_module(f"hte_bridge.{_HOMES[name]}"), name)
@@ -70,10 +75,12 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    return [*__all__, *_ROOMS, "__version__"]
 
 
 if TYPE_CHECKING:
+    from hte_bridge import plot as plot
+    from hte_bridge import simulate as simulate
     from hte_bridge.adoption import Adoption
     from hte_bridge.between.coverage import coverage
     from hte_bridge.between.explain_gap import explain_gap

@@ -171,6 +171,7 @@ def _meta(
             "weight": names.weight,
             "propensity": names.propensity,
         },
+        "spread": _spread(study),
         "dropped": dict(study.dropped),
         "warnings": [
             *(f"data: {each}" for each in study.notes),
@@ -181,3 +182,10 @@ def _meta(
         "engines": {name: dict(fit.info) for name, fit in fits.items()},
         "versions": versions_of(fits),
     }
+
+
+def _spread(study: Study) -> dict[str, float]:
+    """Standard deviation of each covariate, by the name of its slope in the projection."""
+    centred = study.filled - np.average(study.filled, axis=0, weights=study.weight)
+    found = np.sqrt(np.average(centred**2, axis=0, weights=study.weight))
+    return dict(zip(map(str, study.filled_names), found.tolist(), strict=True))

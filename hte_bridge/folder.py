@@ -17,13 +17,12 @@ from hte_bridge.comparison import Comparison
 from hte_bridge.errors import HteBridgeError, UnwritableFolder
 from hte_bridge.faults import Guard
 from hte_bridge.staggered.comparison import AdoptionComparison
-from hte_bridge.study import Study
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 DPI = 200
-PANELS, STEPS = 3, 41
+PANELS = 3
 
 
 class Write(Protocol):
@@ -166,17 +165,24 @@ def _draw_coefficients(comparison: Comparison, path: Path) -> None:
 
 
 def cate_panels(comparison: Comparison) -> dict[str, Callable[[Axes], Axes]]:
-    """By covariate, a way to draw the effect along it for a unit that is typical in the others."""
+    """By covariate, a way to draw the effect along it for a unit that is typical in the others: the first numeric ones."""
     from hte_bridge.plot import cate_against
+    from hte_bridge.plot.asked import along
 
+    study = comparison.study
+    if study.frame is None:
+        return {}
+    columns = study.frame[list(study.encoder.sources)]
+    numeric = [
+        str(name)
+        for name in columns
+        if pd.api.types.is_numeric_dtype(columns[name]) and columns[name].nunique() > 1
+    ]
     panels: dict[str, Callable[[Axes], Axes]] = {}
-    for name, new in profiles(comparison.study).items():
-        frames = {}
-        for engine in comparison.fits:
-            with suppress(HteBridgeError):  # an engine without predictions is absent; its rows say why
-                frames[engine] = comparison.cate(new, engine)
-        if frames:
-            panels[name] = partial(cate_against, frames, new[name], name=name)
+    for name in numeric[:PANELS]:
+        with suppress(HteBridgeError):  # engines that predict nowhere else; their rows say why
+            frames, values, _ = along(comparison, name)
+            panels[name] = partial(cate_against, frames, values, name=name)
     return panels
 
 
@@ -195,36 +201,3 @@ def _draw_cates(panels: Mapping[str, Callable[[Axes], Axes]], path: Path) -> Non
         ax.label_outer()
     with quiet():
         figure.savefig(path)
-
-
-def profiles(study: Study) -> dict[str, pd.DataFrame]:
-    """New rows along each of the first numeric covariates, the others at their median or most frequent value.
-
-    Returns
-    -------
-    dict of str to DataFrame
-        At most ``PANELS``; a covariate runs from its 2nd to its 98th percentile, through what was seen.
-    """
-    frame = study.frame
-    if frame is None:
-        return {}
-    columns = frame[list(study.encoder.sources)]
-    numeric = [
-        name
-        for name in columns
-        if pd.api.types.is_numeric_dtype(columns[name]) and columns[name].nunique() > 1
-    ]
-    typical = {
-        name: column.dropna().quantile(interpolation="nearest") if name in numeric else column.mode().iloc[0]
-        for name, column in columns.items()
-    }
-    made = {}
-    for name in numeric[:PANELS]:
-        steps = (
-            columns[name].dropna().quantile(np.linspace(0.02, 0.98, STEPS), interpolation="nearest").unique()
-        )
-        rows = columns.iloc[np.zeros(len(steps), dtype=int)].reset_index(drop=True)
-        made[str(name)] = rows.assign(
-            **{str(key): value for key, value in typical.items()} | {str(name): steps}
-        )
-    return made

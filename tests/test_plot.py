@@ -1,5 +1,8 @@
 """Pictures: what is drawn is what the rows say, at the size and on the axes asked for."""
 
+import subprocess
+import sys
+
 import matplotlib
 
 matplotlib.use("Agg")
@@ -12,6 +15,7 @@ from matplotlib import pyplot
 from hte_bridge import plot
 from hte_bridge.errors import InvalidData, InvalidOption
 from hte_bridge.plot.style import looks
+from hte_bridge.plot.ticks import Short
 from hte_bridge.table import Estimate, Table
 
 ENGINES = ("feols", "grf", "deep")
@@ -181,8 +185,291 @@ def test_an_engine_looks_the_same_in_every_picture():
 
 def test_usual_of_a_loaded_table_shows_its_rows():
     axes = plot.usual(table())
-    assert [ax.get_xlabel() for ax in axes] == ["effect, 95 % interval"] * 2
+    assert [ax.get_xlabel() for ax in axes] == [
+        "effect, 95 % interval",
+        "effect per unit of age, 95 % interval",
+    ]
+    assert [ax.get_title(loc="left") for ax in axes] == [
+        "Effects by engine",
+        "Effect projected on covariates",
+    ]
     assert axes[0].figure is axes[1].figure
+
+
+# nothing is printed over anything --------------------------------------------------------------------------------
+
+LONG = "household income, net of transfers, in 2010 dollars"
+SIZES = {"tiny": 1e-9, "huge": 1e9}
+
+
+def words(figure):
+    """Every text that a reader sees, with its box in pixels."""
+    figure.canvas.draw()
+    seen = [text for ax in figure.findobj(matplotlib.axes.Axes) for text in in_axes(ax)]
+    return [
+        (each.get_text(), each.get_window_extent())
+        for each in seen
+        if each.get_visible() and each.get_text().strip()
+    ]
+
+
+def in_axes(ax):
+    """Texts of axes; marks that lie outside their limits are kept by matplotlib and not drawn."""
+    found = [*ax.texts, ax.title, ax._left_title, ax._right_title]
+    found += ax.get_legend().get_texts() if ax.get_legend() else []
+    if not ax.axison:
+        return found
+    for axis in (ax.xaxis, ax.yaxis):
+        low, high = sorted(axis.get_view_interval())
+        slack = 1e-9 * (high - low)
+        found += [axis.label]
+        found += [
+            tick.label1 for tick in axis.get_major_ticks() if low - slack <= tick.get_loc() <= high + slack
+        ]
+    return found
+
+
+def overprinted(figure):
+    """Pairs of words whose boxes meet, and words that leave the page."""
+    seen, page = words(figure), figure.bbox
+    pairs = [
+        (one, other)
+        for i, (one, box) in enumerate(seen)
+        for other, another in seen[:i]
+        if min(box.x1, another.x1) - max(box.x0, another.x0) > 1
+        and min(box.y1, another.y1) - max(box.y0, another.y0) > 1
+    ]
+    out = [
+        (text, "the page")
+        for text, box in seen
+        if box.x0 < page.x0 - 2 or box.x1 > page.x1 + 2 or box.y0 < page.y0 - 2 or box.y1 > page.y1 + 2
+    ]
+    return pairs + out
+
+
+def covered(figure):
+    """Legends that lie over the axes in which something is drawn."""
+    figure.canvas.draw()
+    return [
+        ax.get_xlabel()
+        for ax in figure.findobj(matplotlib.axes.Axes)
+        if ax.get_legend() is not None
+        and ax.get_legend().get_window_extent().overlaps(ax.get_window_extent().padded(-2))
+    ]
+
+
+def hard(size):
+    """Rows whose names are long, of three engines, in groups and units of any number and size."""
+    engines = ("feols", "a causal forest of 4,000 honest trees", "deep, a second time")
+    rows = [Estimate("coefficient", size, 0.1 * size, term=f"{LONG}, no covariates", engine="feols")]
+    rows += [
+        Estimate(name, size, 0.3 * size, engine=each) for name in ("ate", "att", "ato") for each in engines
+    ]
+    rows += [
+        Estimate("projection", size * 10.0**-k, size * 10.0 ** (k - 3), term=f"{LONG} {k}", engine=each)
+        for k in range(5)
+        for each in engines
+    ]
+    rows += [
+        Estimate(
+            "gate",
+            size * (k - 5),
+            size * 10.0 ** (k % 4 - 2),
+            term=f"{LONG} = {LONG}, level {k}",
+            engine=each,
+        )
+        for k in range(12)
+        for each in engines
+    ]
+    rows += [
+        Estimate("sensitivity", 0.1, term="robustness value: estimate to 0", engine=each) for each in engines
+    ]
+    return Table(tuple(rows), {"spread": {}})
+
+
+def only(made, *estimands):
+    return [row for row in made.rows if row.estimand in estimands]
+
+
+def hard_frames(size):
+    return {
+        name: frame * size for name, frame in zip(("feols", LONG, f"{LONG}, 2"), FRAMES.values(), strict=True)
+    }
+
+
+HARD = {
+    "averages": lambda m, s, ax: plot.coefficients(m, ax),
+    "everything": lambda m, s, ax: plot.coefficients(m, ax, estimands=["ate", "projection", "sensitivity"]),
+    "slopes": lambda m, s, ax: plot.coefficients(only(m, "projection"), ax),
+    "gates": lambda m, s, ax: plot.gates(only(m, "gate"), ax, average=s),
+    "groups as rows": lambda m, s, ax: plot.coefficients(only(m, "gate"), ax),
+    "cate_sorted": lambda m, s, ax: plot.cate_sorted(hard_frames(s), ax, average=s),
+    "cate_against": lambda m, s, ax: plot.cate_against(hard_frames(s), X * s, ax, name=LONG),
+    "few values": lambda m, s, ax: plot.cate_against(hard_frames(s), np.round(X) * s, ax, name=LONG),
+    "uneven values": lambda m, s, ax: plot.cate_against(hard_frames(s), 10.0 ** np.clip(np.round(X), 0, 2), ax),
+    "a category": lambda m, s, ax: plot.cate_against(hard_frames(s), pd.Series([f"{LONG} {k % 12}" for k in range(N)]), ax),
+    "agreement": lambda m, s, ax: plot.agreement(X * s, X**2 * s, ax, names=(LONG, LONG)),
+    "toc": lambda m, s, ax: plot.toc(curve("share").assign(estimate=lambda c: c["estimate"] * s, conf_low=-s, conf_high=s), ax),
+    "importance": lambda m, s, ax: plot.importance(pd.Series(np.arange(30.0) * s, [f"{LONG} {k}" for k in range(30)]), ax),
+    "pairs": lambda m, s, ax: plot.pairs(pd.DataFrame(np.eye(30), [f"{LONG} {k}" for k in range(30)], [f"{LONG} {k}" for k in range(30)]), ax),
+    "overlap": lambda m, s, ax: plot.overlap({LONG: 1 / (1 + np.exp(-X)), "grf": np.full(N, 0.5)}, X > 0, ax),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("draw", HARD.values(), ids=HARD)
+def test_no_word_is_printed_over_another_or_off_the_page(draw):
+    ax = draw(hard(1.0), 1.0, None)
+    assert overprinted(ax.figure) == []
+    assert covered(ax.figure) == []
+
+
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+@pytest.mark.parametrize("name", ["averages", "slopes", "gates", "cate_against"])
+def test_nor_at_any_size_of_the_numbers(name, size):
+    ax = HARD[name](hard(size), size, None)
+    assert overprinted(ax.figure) == []
+
+
+@pytest.mark.parametrize("first", range(0, len(HARD), 4))
+def test_nor_in_the_axes_of_a_page_of_four(first):
+    figure, grid = pyplot.subplots(2, 2, figsize=(7, 6.4), layout="constrained")
+    for ax, draw in zip(grid.ravel(), list(HARD.values())[first : first + 4], strict=False):
+        draw(hard(1.0), 1.0, ax)
+    assert overprinted(figure) == []
+    assert covered(figure) == []
+
+
+def test_overprinting_would_be_seen():
+    figure, ax = pyplot.subplots(figsize=(3, 2))
+    ax.set_xticks(range(12), [LONG] * 12)
+    assert overprinted(figure)
+    ax.plot([0, 1], label="a")
+    ax.legend()
+    assert covered(figure)
+
+
+# one scale, one unit ---------------------------------------------------------------------------------------------
+
+
+def test_each_unit_has_a_panel_of_its_own():
+    rows = [Estimate("ate", 1.0, 0.1), Estimate("projection", 1e-6, 1e-7, term="income")]
+    rows += [
+        Estimate("projection", 3.0, 1.0, term="share"),
+        Estimate("sensitivity", 0.2, term="robustness value"),
+    ]
+    ax = plot.coefficients(Table(tuple(rows)), estimands=["ate", "projection", "sensitivity"])
+    said = [child.get_xlabel().replace("\n", " ") for child in ax.child_axes]
+    assert said == [
+        "effect, 95 % interval",
+        "effect per unit of income, 95 % interval (×10⁻⁶)",
+        "effect per unit of share, 95 % interval",
+        "share of the variation that is left",
+    ]
+
+
+def test_slopes_are_per_standard_deviation_where_the_table_knows_it():
+    rows = [
+        Estimate("projection", 1e-3, 1e-4, term="income", test=(9.0, 0.01)),
+        Estimate("projection", 2.0, 0.5, term="x"),
+    ]
+    rows += [Estimate("projection", 9.9, 0.1, term="(Intercept)")]
+    ax = plot.coefficients(Table(tuple(rows), {"spread": {"income": 1000.0, "x": 0.5}}))
+    points = [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "o"]
+    assert points == pytest.approx([1.0, 1.0])
+    assert "per standard deviation" in ax.get_xlabel().replace("\n", " ")
+
+
+def test_a_robustness_value_is_no_effect():
+    ax = plot.coefficients(
+        [Estimate("sensitivity", 0.3, term="robustness value: estimate to 0", engine="grf")]
+    )
+    assert ax.get_xlabel() == "share of the variation that is left"
+
+
+def test_a_known_propensity_is_a_line():
+    ax = plot.overlap({"known": np.full(N, 0.5)}, X > 0)
+    assert not ax.patches
+    assert [line.get_xdata()[0] for line in ax.lines if line.get_linewidth() == 1.4] == [0.5]
+    assert ax.get_xlabel() == "known propensity: 0.5 for all units"
+
+
+@pytest.mark.parametrize(
+    ("locs", "said"),
+    [
+        ([0, 0.15, 0.3, 0.45], ["0.00", "0.15", "0.30", "0.45"]),
+        ([-1, 0, 1], ["−1", "0", "1"]),
+        ([0, 0.5], ["0.0", "0.5"]),
+        ([1000001, 1000002], ["1000001", "1000002"]),
+    ],
+)
+def test_numbers_have_the_digits_that_tell_them_apart(locs, said):
+    assert Short(0).format_ticks(locs) == said
+
+
+# a table and a column --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def compared():
+    import hte_bridge as hb
+
+    rng = np.random.default_rng(SEED)
+    frame = pd.DataFrame({"age": rng.normal(40, 9, 200), "d": rng.integers(0, 2, 200)})
+    frame["town"], frame["price"] = rng.choice(["north", "south"], 200), 1.0 + rng.random(200)
+    frame["y"] = frame["d"] * (1 + 0.1 * frame["age"]) + rng.normal(size=200)
+    study = hb.Study.from_frame(frame, outcome="y", treatment="d", covariates=["age", "town"])
+    return hb.compare(study, [hb.Feols(), hb.Feols(label="second")], seed=SEED)
+
+
+ASKED = {
+    "coefficients": (plot.coefficients, ()),
+    "cate_sorted": (plot.cate_sorted, ()),
+    "cate_against": (plot.cate_against, ("age",)),
+    "cate_against a category": (plot.cate_against, ("town",)),
+    "cate_against another column": (plot.cate_against, ("price",)),
+    "agreement": (plot.agreement, ()),
+    "gates": (plot.gates, ()),
+    "gates of a column": (plot.gates, ("town",)),
+    "toc": (plot.toc, ()),
+    "budget": (plot.budget, ()),
+    "budget at a price": (plot.budget, ("price",)),
+    "calibration": (plot.calibration, ()),
+    "overlap": (plot.overlap, ()),
+}
+
+
+@pytest.mark.parametrize(("draw", "columns"), ASKED.values(), ids=ASKED)
+def test_every_picture_takes_a_comparison_and_a_column(compared, draw, columns):
+    ax = draw(compared, *columns)
+    assert ax.lines or ax.patches or ax.collections
+    assert overprinted(ax.figure) == []
+
+
+def test_along_a_covariate_the_others_are_typical(compared):
+    ax = plot.cate_against(compared, "age")
+    new = pd.DataFrame(
+        {"age": [compared.study.frame["age"].quantile(0.98, interpolation="nearest")], "town": ["north"]}
+    )
+    new["town"] = compared.study.frame["town"].mode()[0]
+    line = ax.lines[-1]
+    assert line.get_ydata()[-1] == pytest.approx(compared.cate(new, "second")["estimate"].iloc[0], rel=1e-12)
+    assert ax.get_xlabel() == "age, others typical"
+
+
+def test_a_table_without_units_says_what_a_picture_needs(compared):
+    with pytest.raises(InvalidOption, match="needs the study and the fits of a comparison"):
+        plot.cate_sorted(Table(compared.rows))
+    with pytest.raises(InvalidOption, match=r"`agee` is not\. The nearest is `age`"):
+        plot.cate_against(compared, "agee")
+    with pytest.raises(InvalidOption, match="needs an engine that weighs covariates: deep or grf"):
+        plot.importance(compared)
+    with pytest.raises(InvalidData, match="must be the name of a column"):
+        plot.cate_against(compared, X)
+
+
+def test_plot_is_there_without_an_import_of_its_own():
+    code = "import hte_bridge as hb, sys; assert 'matplotlib' not in sys.modules; hb.plot.cate_sorted; 'plot' in dir(hb) or 1/0"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 SENTENCES = {
@@ -219,7 +506,13 @@ def test_usual_of_a_comparison_shows_units_too(tmp_path):
     axes = comparison.plot()
     labels = ["effect, 95 % interval", "units, % from smallest effect", "CATE, feols", "propensity, held out"]
     assert [ax.get_xlabel() for ax in axes] == labels
-    assert axes[2].get_title(loc="left") == "correlation 1.00, same sign 100%"
+    titles = [
+        "Effects by engine",
+        "Held-out CATE, sorted",
+        "Do engines agree?\ncorrelation 1.00, same sign 100%",
+        "Overlap",
+    ]
+    assert [ax.get_title(loc="left") for ax in axes] == titles
     text = comparison.report(tmp_path / "effects.html", title="A & B").read_text(encoding="utf8")
     assert text.count("<figure>") == 4
     assert "<title>A &amp; B</title>" in text

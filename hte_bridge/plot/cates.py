@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from hte_bridge.errors import InvalidData
-from hte_bridge.plot.style import FONT, GREY, axes, label, legend, looks, zero_line
+from hte_bridge.plot.asked import along, effects, two
+from hte_bridge.plot.style import GREY, axes, beside, entitle, label, legend, looks, zero_line
+from hte_bridge.plot.ticks import names as name_ticks
+from hte_bridge.plot.ticks import numbers, spaced
+from hte_bridge.table import Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from hte_bridge.arrays import Array
 
-    Frames = pd.DataFrame | Mapping[str, pd.DataFrame]
+    Frames = pd.DataFrame | Mapping[str, pd.DataFrame] | Table
 
 COLUMNS = ["estimate", "conf_low", "conf_high"]
 FEW = 10  # a covariate with at most so many values is drawn value by value
 BINS = 20
+MOST_NAMED = 40  # levels of a category along an axis
 
 
 def by_engine(frames: Frames) -> dict[str, pd.DataFrame]:
@@ -31,6 +36,8 @@ def by_engine(frames: Frames) -> dict[str, pd.DataFrame]:
     InvalidData
         If a frame has no column ``estimate``, or no row with one.
     """
+    if isinstance(frames, Table):
+        frames = effects(frames)
     named = {"": frames} if isinstance(frames, pd.DataFrame) else dict(frames)
     for engine, frame in named.items():
         if "estimate" not in frame or not np.isfinite(frame["estimate"]).any():
@@ -46,8 +53,8 @@ def cate_sorted(frames: Frames, ax: Axes | None = None, *, average: float | None
 
     Parameters
     ----------
-    frames : DataFrame, or mapping of engine to DataFrame
-        Columns ``estimate``, and ``conf_low``, ``conf_high`` for a band.
+    frames : DataFrame, mapping of engine to DataFrame, or Comparison
+        Columns ``estimate``, and ``conf_low``, ``conf_high`` for a band; of a comparison the held-out effects, which have none.
     ax : Axes, optional
     average : float, optional
         Drawn as a line: how far the curve leaves it is what heterogeneity would look like, noise included.
@@ -67,13 +74,14 @@ def cate_sorted(frames: Frames, ax: Axes | None = None, *, average: float | None
         _banded(ax, 100 * share, ordered, chosen[engine].colour)
     if average is not None:
         ax.axhline(average, color=GREY, linewidth=0.8)
+        beside(ax, "average", average)
     ax.set_xlim(0, 100)
-    legend(ax, chosen, where="upper left")
-    return label(ax, x="units, % from smallest effect", y="CATE")
+    legend(ax, chosen)
+    return label(ax, x="units, % from smallest effect", y=numbers(ax, "y", "CATE"))
 
 
 def cate_against(
-    frames: Frames, covariate: pd.Series | Array, ax: Axes | None = None, *, name: str = ""
+    frames: Frames, covariate: pd.Series | Array | str, ax: Axes | None = None, *, name: str = ""
 ) -> Axes:
     """The CATE against one covariate, engines overlaid.
 
@@ -83,10 +91,11 @@ def cate_against(
 
     Parameters
     ----------
-    frames : DataFrame, or mapping of engine to DataFrame
+    frames : DataFrame, mapping of engine to DataFrame, or Comparison
         As ``cate`` returns them, m rows each.
-    covariate : array (m,)
-        In the rows' order.
+    covariate : array (m,) or str
+        In the rows' order. Of a comparison a column's name: along a covariate, for a unit typical in the others, with pointwise
+        intervals; along another column of the data the held-out effects.
     name : str, optional
         Of the axis; a Series' own name by default.
 
@@ -95,18 +104,27 @@ def cate_against(
     InvalidData
         If the covariate has another length than a frame.
     """
+    if isinstance(frames, Table):
+        if not isinstance(covariate, str):
+            raise InvalidData(
+                "With a comparison, `covariate` must be the name of a column. An array was given. Write "
+                "cate_against(table, 'age'), or hand over what `cate` returns with the array."
+            )
+        frames, covariate, along_what = along(frames, covariate)
+        name = name or along_what
     named = by_engine(frames)
-    values = np.asarray(covariate, dtype=float)
+    values, levels = _numbers(covariate)
     for engine, frame in named.items():
         if len(frame) != len(values):
             raise InvalidData(
                 f"`covariate` must have one value for each row of the CATE. It has {len(values):,}; the frame"
                 f"{f' of {engine}' if engine else ''} has {len(frame):,}. Take it from the data given to `cate`."
             )
-    ax = axes(ax)
+    own, ax = ax is None, axes(ax)
     zero_line(ax)
     chosen = looks(named)
     place, few = _bins(values)
+    few = few or levels is not None
     for i, (engine, frame) in enumerate(named.items()):
         binned = frame.groupby(place).median()
         look = chosen[engine]
@@ -119,24 +137,36 @@ def cate_against(
             )
         else:
             _banded(ax, binned.index.to_numpy(float), binned, look.colour)
-    if few:
-        ax.set_xticks(np.unique(place.dropna()))
-    legend(ax, chosen, where="above")
-    return label(ax, x=name or str(getattr(covariate, "name", None) or "covariate"), y="CATE")
+    text = name or str(getattr(covariate, "name", None) or "covariate")
+    if levels is not None:
+        name_ticks(ax, levels, own)
+    elif few:
+        spaced(ax, list(place.dropna()))
+    else:
+        text = numbers(ax, "x", text)
+    legend(ax, chosen)
+    return label(ax, x=text, y=numbers(ax, "y", "CATE"))
 
 
 def agreement(
-    first: pd.Series | Array, second: pd.Series | Array, ax: Axes | None = None, *, names: tuple[str, str]
+    first: pd.Series | Array | Table,
+    second: pd.Series | Array | None = None,
+    ax: Axes | None = None,
+    *,
+    names: tuple[str, str] | None = None,
 ) -> Axes:
     """One engine's CATE against another's, with the line of agreement, their correlation and share of like signs.
 
     Parameters
     ----------
     first, second : array (n,)
-        CATEs of the same units, in units of the outcome.
+        CATEs of the same units, in units of the outcome; or a comparison alone, whose held-out effects are taken.
     names : tuple of str
-        The engines.
+        The engines; of a comparison by default its last two.
     """
+    if isinstance(first, Table):
+        first, second, names = two(first, names)
+    names = names or ("first", "second")
     x, y = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
     both = np.isfinite(x) & np.isfinite(y)
     x, y = x[both], y[both]
@@ -153,10 +183,23 @@ def agreement(
     ax.axline((float(x.mean()), float(x.mean())), slope=1, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
     constant = np.ptp(x) == 0 or np.ptp(y) == 0
     said = "" if constant else f"correlation {np.corrcoef(x, y)[0, 1]:.2f}, "
-    ax.set_title(
-        f"{said}same sign {np.mean(np.sign(x) == np.sign(y)):.0%}", fontsize=FONT - 1, loc="left", color=GREY
-    )
-    return label(ax, x=f"CATE, {names[0]}", y=f"CATE, {names[1]}")
+    across, up = numbers(ax, "x", f"CATE, {names[0]}"), numbers(ax, "y", f"CATE, {names[1]}")
+    label(ax, x=across, y=up)
+    return entitle(ax, f"{said}same sign {np.mean(np.sign(x) == np.sign(y)):.0%}", weight="normal")
+
+
+def _numbers(covariate: Any) -> tuple[Array, list[str] | None]:
+    """The values as numbers; of a category, the places of its levels, and their names."""
+    series = pd.Series(np.asarray(covariate) if not isinstance(covariate, pd.Series) else covariate)
+    if pd.api.types.is_numeric_dtype(series) or pd.api.types.is_bool_dtype(series):
+        return series.to_numpy(dtype=float, na_value=np.nan), None
+    codes, levels = pd.factorize(series, sort=not isinstance(series.dtype, pd.CategoricalDtype))
+    if len(levels) > MOST_NAMED:
+        raise InvalidData(
+            f"A picture along a column of names must have at most {MOST_NAMED} of them. {len(levels):,} were found. "
+            "Draw `gates` of a coarser grouping."
+        )
+    return np.where(codes < 0, np.nan, codes).astype(float), [str(each) for each in levels]
 
 
 def _bins(values: Array) -> tuple[pd.Series, bool]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from hte_bridge.errors import InvalidData
+from hte_bridge.plot.asked import BUDGETS, numbers_of, rows_about, second
 from hte_bridge.plot.style import GREY, axes, beside, label, legend, looks, zero_line
+from hte_bridge.plot.ticks import numbers
 from hte_bridge.table import Estimate, Table, frame_of
 
 if TYPE_CHECKING:
@@ -28,16 +30,22 @@ def toc(curve: Curve, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     curve : DataFrame, Table, or sequence of Estimate
-        Columns ``share`` in (0, 1], ``estimate``, and ``conf_low``, ``conf_high`` for a band; ``engine`` where there
-        are several rankings. Rows have the share in their term, ``"q = 0.2"``.
+        A comparison without such rows is asked for its ``toc()``. Columns ``share`` in (0, 1], ``estimate``, and ``conf_low``,
+        ``conf_high`` for a band; ``engine`` where there are several rankings. Rows have the share in their term, ``"q = 0.2"``.
     """
-    curve = _frame(curve, "share")
+    curve = _frame(rows_about(curve, ("toc",), lambda asked: asked.toc()), "share", ("toc",))
     ax = _curve(curve, "share", axes(ax), scale=100)
     ax.set_xlim(0, 100)
-    return label(ax, x="units treated, % by ranking", y="effect less the average")
+    return label(ax, x="units treated, % by ranking", y=numbers(ax, "y", "effect less the average"))
 
 
-def budget(curve: Curve, ax: Axes | None = None, *, per: str = "unit") -> Axes:
+def budget(
+    curve: Curve,
+    cost: str | Axes | None = None,
+    ax: Axes | None = None,
+    *,
+    per: str = "unit",
+) -> Axes:
     """Gain of the learned rule at every budget, with the gain of treating at random for comparison.
 
     Sverdrup, Wu, Athey and Wager (2025), Journal of Econometrics.
@@ -45,12 +53,15 @@ def budget(curve: Curve, ax: Axes | None = None, *, per: str = "unit") -> Axes:
     Parameters
     ----------
     curve : DataFrame, Table, or sequence of Estimate
-        Columns ``budget`` (cost per unit), ``estimate`` (gain per unit, in units of the outcome), and ``conf_low``,
+        A comparison without such rows is asked for its policies at ten budgets. Columns ``budget`` (cost per unit), ``estimate`` (gain per unit, in units of the outcome), and ``conf_low``,
         ``conf_high`` for a band; ``engine`` where there are several rules; ``random`` for the baseline. Rows are those of ``policy(budget=...)``.
+    cost : str, optional
+        Column of a comparison's costs, by default 1 for each unit treated; axes may stand here too.
     per : str
         What budget and gain are counted per.
     """
-    curve = _frame(curve, "budget")
+    column, ax = second(cost, ax)
+    curve = _frame(rows_about(curve, ("gain",), lambda asked: _policies(asked, column)), "budget", ("gain",))
     ax = _curve(curve, "budget", axes(ax))
     if "random" in curve:
         baseline = curve.sort_values("budget").drop_duplicates("budget")
@@ -58,14 +69,24 @@ def budget(curve: Curve, ax: Axes | None = None, *, per: str = "unit") -> Axes:
         last = baseline.iloc[-1]
         beside(ax, "random", float(last["random"]))
     ax.set_xlim(0, float(curve["budget"].max()))
-    return label(ax, x=f"budget per {per}", y=f"gain per {per}")
+    text = numbers(ax, "x", f"budget per {per}")
+    return label(ax, x=text, y=numbers(ax, "y", f"gain per {per}"))
 
 
-def _frame(curve: Curve, x: str) -> pd.DataFrame:
+def _policies(table: Any, column: str | None) -> Table:
+    """Rules at budgets from a tenth of what treating everybody costs to all of it."""
+    price = 1.0 if column is None else numbers_of(table, column)
+    every = float(np.average(np.broadcast_to(price, table.study.n), weights=table.study.weight))
+    policies: Table = table.policy(cost=price, budget=[round(share * every, 12) for share in BUDGETS])
+    return policies
+
+
+def _frame(curve: Curve, x: str, estimands: Sequence[str]) -> pd.DataFrame:
     """Rows as a frame, their place on the axis read from terms such as ``"q = 0.2"``."""
     if isinstance(curve, pd.DataFrame):
         return curve
     rows = curve.rows if isinstance(curve, Table) else curve
+    rows = [row for row in rows if row.estimand in estimands] or rows
     frame = frame_of(rows)
     frame = frame.assign(
         **{x: pd.to_numeric(frame["term"].str.rpartition("=")[2].str.strip(), errors="coerce")}
@@ -97,5 +118,5 @@ def _curve(curve: pd.DataFrame, x: str, ax: Axes, scale: float = 1.0) -> Axes:
                 at, part["conf_low"], part["conf_high"], color=look.colour, alpha=0.18, linewidth=0
             )
         ax.plot(at, part["estimate"], color=look.colour, linewidth=1.4)
-    legend(ax, chosen, where="best")
+    legend(ax, chosen)
     return ax

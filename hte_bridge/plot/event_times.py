@@ -53,7 +53,7 @@ def event_times(series: Mapping[str, Sequence[Estimate]], ax: Axes | None = None
             face = look.colour if float(row.term) >= 0 else "white"
             ax.plot(at, row.estimate, look.marker, color=look.colour, markerfacecolor=face, markersize=4)
     ax.xaxis.set_major_locator(MaxNLocator(integer=all(time.is_integer() for time in times)))
-    legend(ax, drawn, where="above")
+    legend(ax, drawn)
     rows = next(iter(drawn.values()))
     band = "joint " if any("joint" in row.vcov for row in rows) else ""
     return label(

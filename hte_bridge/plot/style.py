@@ -6,11 +6,16 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from textwrap import fill, wrap
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from matplotlib import rcParams
+from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
+from matplotlib.textpath import text_to_path
 
+from hte_bridge.format import shortened
 from hte_bridge.format.neutral import latex
 from hte_bridge.shown import shorten, visible
 
@@ -25,6 +30,8 @@ GREY = "#6B6B6B"
 LIGHT = "#DADADA"
 FONT = 8
 LONGEST = 60  # characters of a name in a picture
+LONGEST_IN_LEGEND = 26
+LETTER = 0.62  # width of a usual letter over the font's size
 
 
 @dataclass(frozen=True)
@@ -88,21 +95,66 @@ def quiet() -> Iterator[None]:
 
 
 def label(ax: Axes, x: str = "", y: str = "", title: str = "") -> Axes:
-    """Axis names and a title at the house's size."""
-    ax.set_xlabel(plain(x), fontsize=FONT)
-    ax.set_ylabel(plain(y), fontsize=FONT)
+    """Axis names and a title at the house's size, the title above the legend."""
+    ax.set_xlabel("\n".join(wrapped(plain(x), ax)), fontsize=FONT)
+    ax.set_ylabel("\n".join(wrapped(plain(y), ax, up=True)), fontsize=FONT)
     if title:
-        ax.set_title(plain(title), fontsize=FONT, loc="left")
+        entitle(ax, title)
     return ax
 
 
-def legend(
-    ax: Axes, engines: Iterable[str], *, where: Literal["above", "best", "upper left"] = "best"
-) -> None:
-    """A legend of engines, where there are two or more to tell apart."""
+def wrapped(text: str, ax: Axes, up: bool = False) -> list[str]:
+    """Lines of a name of an axis."""
+    return wrap(text, max(int(0.8 * room(ax, up) / (LETTER * FONT)), 12)) or [""]
+
+
+def entitle(ax: Axes, title: str, weight: str = "bold") -> Axes:
+    """A title over all that the axes have drawn, legend included; what was one before is its second line."""
+    first: Any = ax if ax.axison else next(iter(ax.child_axes), ax)  # of several panels
+    said = [plain(title), *filter(None, [first.get_title(loc="left")])]
+    shown = first.get_legend()
+    lines = int(getattr(shown, "rows_of_names", 0)) if shown is not None else 0
+    pad = 4.0 + lines * 1.6 * (FONT - 1) + (4.0 if lines else 0.0)
+    across = max(int(room(ax) * 0.9 / (LETTER * FONT)), 16)
+    text = "\n".join(fill(each, across) for each in said)
+    first.set_title(
+        text, fontsize=FONT if weight == "bold" else FONT - 1, fontweight=weight, loc="left", pad=pad
+    )
+    return ax
+
+
+def width(text: str, size: float = FONT - 1) -> float:
+    """Points that a line of text takes."""
+    with quiet():
+        return float(text_to_path.get_text_width_height_descent(text, FontProperties(size=size), False)[0])
+
+
+def room(ax: Axes, up: bool = False) -> float:
+    """Points across, or up, that axes may take with all their names: their part of the figure, or the place they were put in."""
+    ax = getattr(ax, "panel_of", ax)
+    figure, spec = ax.get_figure(root=True), ax.get_subplotspec()
+    if figure is None:
+        return 72 * COLUMN[up]
+    whole = 72 * float(figure.get_figheight() if up else figure.get_figwidth())
+    if spec is None:
+        return whole * float(ax.get_position().height if up else ax.get_position().width)
+    grid = spec.get_gridspec()
+    given = grid.get_height_ratios() if up else grid.get_width_ratios()
+    ratios, span = np.asarray(given, dtype=float), spec.rowspan if up else spec.colspan
+    return whole * float(ratios[span.start : span.stop].sum() / ratios.sum())
+
+
+def distinct(names: Iterable[str], longest: int) -> dict[str, str]:
+    """Names cut to at most ``longest`` characters, no two alike, ready to be drawn."""
+    return {name: plain(cut) for name, cut in shortened([str(each) for each in names], longest).items()}
+
+
+def legend(ax: Axes, engines: Iterable[str]) -> None:
+    """A legend of engines over the axes, clear of what they draw, where there are two or more to tell apart."""
     chosen = looks(engines)
     if len(chosen) < 2:
         return
+    cut = distinct(chosen, LONGEST_IN_LEGEND)
     handles = [
         Line2D(
             [],
@@ -111,24 +163,34 @@ def legend(
             marker=look.marker,
             markersize=4,
             linewidth=1.2,
-            label=plain(name) if not name.startswith("_") else f" {plain(name)}",
+            label=cut[name] if not name.startswith("_") else f" {cut[name]}",
         )
         for name, look in chosen.items()
     ]
-    if where == "above":
-        ax.legend(
-            handles=handles,
-            loc="lower right",  # may grow to the left, over the names of rows
-            bbox_to_anchor=(1, 1),
-            ncols=min(len(handles), 4),
-            frameon=False,
-            fontsize=FONT - 1,
-            borderaxespad=0.2,
-            handlelength=1.5,
-            columnspacing=1.0,
-        )
-    else:
-        ax.legend(handles=handles, loc=where, frameon=False, fontsize=FONT - 1, handlelength=1.5)
+    across = _columns([width(each) for each in cut.values()], room(ax) - 2 * FONT)
+    made = ax.legend(
+        handles=handles,
+        loc="lower right",  # may grow to the left, over the names of rows
+        bbox_to_anchor=(1, 1),
+        ncols=across,
+        frameon=False,
+        fontsize=FONT - 1,
+        borderaxespad=0.2,
+        handlelength=1.5,
+        columnspacing=1.0,
+    )
+    made.rows_of_names = -(-len(handles) // across)  # type: ignore[attr-defined]
+
+
+def _columns(widths: list[float], room: float) -> int:
+    """Most columns of a legend whose widest names fit side by side."""
+    beside = 4 * (FONT - 1)  # handle, its distance to the name, distance of columns
+    for across in range(min(len(widths), 6), 1, -1):
+        down = -(-len(widths) // across)  # filled column by column
+        most = [max(widths[at : at + down]) for at in range(0, len(widths), down)]
+        if sum(most) + beside * len(most) <= room:
+            return across
+    return 1
 
 
 def zero_line(ax: Axes, *, vertical: bool = False, at: float = 0.0) -> None:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from hte_bridge.plot.cates import agreement, cate_sorted
 from hte_bridge.plot.diagnostics import overlap
-from hte_bridge.plot.effects import AVERAGES, coefficients, height
-from hte_bridge.plot.style import COLUMN
+from hte_bridge.plot.effects import coefficients, height
+from hte_bridge.plot.ladder import AVERAGES, INTERCEPT
+from hte_bridge.plot.style import COLUMN, entitle
 from hte_bridge.table import Estimate, Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-PAGE = (7.0, 5.2)  # inches: two columns
+PAGE = 7.0  # inches across: two columns
+PANEL = 2.6  # inches that a row of panels is high at least
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Picture:
 
     title: str
     draw: Callable[[Axes], Axes]
-    size: tuple[float, float] = (COLUMN[0] * 1.35, COLUMN[1] * 1.3)
+    size: tuple[float, float] = (COLUMN[0] * 1.35, COLUMN[1] * 1.1)
 
 
 def pictures(table: Table) -> list[Picture]:
@@ -37,40 +38,36 @@ def pictures(table: Table) -> list[Picture]:
     -------
     list of Picture
     """
-    shown: list[Picture] = []
-    averages = [row for row in table.rows if np.isfinite(row.estimate) and row.estimand in AVERAGES]
-    if averages:
-        shown.append(Picture("Effects by engine", lambda ax: coefficients(table, ax), _size(averages)))
-    held: dict[str, Any] = {
-        name: fit.heldout for name, fit in getattr(table, "fits", {}).items() if fit.heldout is not None
-    }
+    fits = getattr(table, "fits", None) or {}
+    held = [name for name, fit in fits.items() if fit.heldout is not None]
+    shown = [_effects(table)]
     if held:
-        drawn: Any = table.heldout_cate  # type: ignore[attr-defined]
-        frames = {name: pd.DataFrame({"estimate": drawn(name)[0]}) for name in held}
-        shown.append(Picture("Held-out CATE, sorted", lambda ax: cate_sorted(frames, ax)))
+        shown.append(Picture("Held-out CATE, sorted", lambda ax: cate_sorted(table, ax)))
     if len(held) > 1:
-        first, second = list(held)[-2:]
-        pair = drawn(first, second)
-        shown.append(
-            Picture(
-                "Do engines agree?",
-                lambda ax: agreement(pair[0], pair[1], ax, names=(first, second)),
-            )
-        )
+        shown.append(Picture("Do engines agree?", lambda ax: agreement(table, ax=ax)))
     if held and table.meta.get("propensity"):
-        propensities = {name: held[name].propensity for name in table.meta["propensity"] if name in held}
-        treatment = table.study.treatment  # type: ignore[attr-defined]
-        shown.append(Picture("Overlap", lambda ax: overlap(propensities, treatment, ax)))
-    slopes = [
+        shown.append(Picture("Overlap", lambda ax: overlap(table, ax=ax)))
+    if len(list(filter(None, shown))) < 4:
+        shown.append(_slopes(table))
+    return [each for each in shown if each is not None]
+
+
+def _effects(table: Table) -> Picture | None:
+    rows = [row for row in table.rows if np.isfinite(row.estimate) and row.estimand in AVERAGES]
+    return Picture("Effects by engine", lambda ax: coefficients(rows, ax), _size(rows)) if rows else None
+
+
+def _slopes(table: Table) -> Picture | None:
+    rows = tuple(
         row
         for row in table.rows
-        if row.estimand == "projection" and row.term != "(Intercept)" and np.isfinite(row.estimate)
-    ]
-    if slopes and len(shown) < 4:
-        shown.append(
-            Picture("Effect projected on covariates", lambda ax: coefficients(slopes, ax), _size(slopes))
-        )
-    return shown
+        if row.estimand == "projection" and row.term != INTERCEPT and np.isfinite(row.estimate)
+    )
+    if not rows:
+        return None
+    part = Table(rows, table.meta)
+    draw = lambda ax: coefficients(part, ax, estimands=["projection"])
+    return Picture("Effect projected on covariates", draw, _size(rows, table.meta.get("spread")))
 
 
 def usual(table: Table) -> np.ndarray[Any, Any]:
@@ -88,16 +85,26 @@ def usual(table: Table) -> np.ndarray[Any, Any]:
     """
     from matplotlib import pyplot
 
-    shown = pictures(table)[:4] or [Picture("Rows", lambda ax: coefficients(table, ax))]
+    shown = pictures(table)[:4] or [Picture("Rows", lambda ax: coefficients(table, ax), _size(table.rows))]
     across = min(len(shown), 2)
-    down = -(-len(shown) // 2)
-    size = (PAGE[0] * across / 2, PAGE[1] * down / 2)
-    figure, grid = pyplot.subplots(down, across, figsize=size, squeeze=False, layout="constrained", dpi=200)
+    rows = [shown[at : at + across] for at in range(0, len(shown), across)]
+    heights = [max(PANEL, *(picture.size[1] for picture in row)) for row in rows]
+    figure, grid = pyplot.subplots(
+        len(rows),
+        across,
+        figsize=(PAGE * across / 2, sum(heights)),
+        height_ratios=heights,
+        squeeze=False,
+        layout="constrained",
+        dpi=200,
+    )
     places = grid.ravel()
     for ax in places[len(shown) :]:
         figure.delaxes(ax)
-    return np.array([picture.draw(ax) for picture, ax in zip(shown, places, strict=False)], dtype=object)
+    drawn = [entitle(picture.draw(ax), picture.title) for picture, ax in zip(shown, places, strict=False)]
+    return np.array(drawn, dtype=object)
 
 
-def _size(rows: Sequence[Estimate]) -> tuple[float, float]:
-    return COLUMN[0] * 1.35, height(rows) * 1.1
+def _size(rows: Sequence[Estimate], spread: Mapping[str, float] | None = None) -> tuple[float, float]:
+    live = [row for row in rows if np.isfinite(row.estimate)]
+    return COLUMN[0] * 1.35, (height(live, spread) if live else COLUMN[1]) * 1.05
