@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.ticker import FixedLocator, Formatter, MaxNLocator
 
+from hte_bridge.format import shortened
 from hte_bridge.plot.style import FONT, LETTER, distinct, room, width
 
 if TYPE_CHECKING:
@@ -114,6 +115,10 @@ def rows_of_names(ax: Axes, texts: Sequence[str], at: Sequence[float], inches: f
     gaps = np.diff(sorted(at))
     step = 72 * inches * (float(gaps.min()) if len(gaps) else span) / span
     lines = max((text.count("\n") + 1 for text in texts), default=1)
+    if lines > 1 and LINE * lines > 1.05 * step:
+        whole = [" ".join(text.split("\n")) for text in texts]
+        cut, lines = shortened(whole, TURNED - 4), 1  # dollars are escaped already
+        texts = [cut[text] for text in whole]
     every = max(1, math.ceil(LINE * lines / max(step, 1e-9) - 0.05))
     ax.set_yticks(list(at)[::every], list(texts)[::every])
     ax.tick_params(axis="y", length=0)
