@@ -19,6 +19,7 @@ from hte_bridge.faults import Guard, OnError, silent
 from hte_bridge.fitting import NoFit, chosen_engines, fitted, versions_of
 from hte_bridge.folds import folds_by
 from hte_bridge.progress import steps
+from hte_bridge.recipe import recipe
 from hte_bridge.rows import distinct, engine_rows, engine_scores, few_in_folds, too_few, under
 from hte_bridge.scores import Scores, overlap_warning
 from hte_bridge.study import Folds, Study
@@ -105,6 +106,7 @@ def compare(
     rows = crossed(rows, study, folds)
     with silent():
         meta = guard.noted(_meta(study, folds, fits, level, seconds))
+        meta["code"] = recipe(study, chosen, level, seed, n_folds)
     return Comparison(distinct(rows), meta, study, folds, fits, level, scores, on_error)
 
 

@@ -58,6 +58,7 @@ def to_pandas(data: Any, roles: Mapping[str, Role] | None = None) -> pd.DataFram
     """
     if isinstance(data, str | Path):
         frame = _read(Path(data), roles)
+        frame.attrs["path"] = str(data)  # for the lines that make the table again
     elif isinstance(data, pd.DataFrame):
         frame = _plain_types(data)
     elif hasattr(data, "__arrow_c_stream__") and not hasattr(data, "index"):

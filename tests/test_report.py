@@ -348,8 +348,17 @@ def test_browser_tables_are_copied_as_columns(opened):
     assert page.inner_text("#said") == "Copied."
 
 
-def test_browser_prints(opened):
-    assert opened().pdf(format="A4")[:5] == b"%PDF-"
+def test_browser_prints_a_default_study_on_two_pages(opened):
+    printed = opened().pdf(format="A4", prefer_css_page_size=True)
+    assert printed[:5] == b"%PDF-"
+    assert len(re.findall(rb"/Type\s*/Page\b", printed)) <= 2
+
+
+def test_the_answer_stands_before_everything_else(page):
+    first = page.index('class="answer"')
+    assert first < page.index("<table")
+    assert page.index("There is an effect") < page.index("<figure") < page.index("<nav")
+    assert page.index("<figcaption>Effects by engine") < page.index("<nav")
 
 
 def luminance(colour):

@@ -18,6 +18,7 @@ from hte_bridge.table import Estimate, Table
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+EFFECTS = "Effects by engine"  # the picture of the answer
 PAGE = 7.0  # inches across: two columns
 PANEL = 2.6  # inches that a row of panels is high at least
 
@@ -54,7 +55,7 @@ def pictures(table: Table) -> list[Picture]:
 
 def _effects(table: Table) -> Picture | None:
     rows = [row for row in table.rows if np.isfinite(row.estimate) and row.estimand in AVERAGES]
-    return Picture("Effects by engine", lambda ax: coefficients(rows, ax), _size(rows)) if rows else None
+    return Picture(EFFECTS, lambda ax: coefficients(rows, ax), _size(rows)) if rows else None
 
 
 def _slopes(table: Table) -> Picture | None:

@@ -16,11 +16,12 @@ from hte_bridge.errors import HteBridgeError
 from hte_bridge.faults import Fault, Guard
 from hte_bridge.format.layout import layout
 from hte_bridge.format.words import sentence
-from hte_bridge.plot.usual import pictures
+from hte_bridge.plot.usual import EFFECTS, pictures
 from hte_bridge.report.citations import bibtex, works
 from hte_bridge.report.methods import methods, rebuild
-from hte_bridge.report.reading import block, blocks, intervals
+from hte_bridge.report.reading import block, blocks, intervals, meanings
 from hte_bridge.report.svg import svg
+from hte_bridge.report.verdict import answer
 from hte_bridge.sealed import whole_file
 from hte_bridge.shown import visible
 from hte_bridge.table import Table
@@ -104,12 +105,17 @@ def render(table: Table, *, title: str | None, more: Mapping[str, Any]) -> str:
         for i, (name, each) in enumerate(more.items())
         if not isinstance(each, Table)
     ]
+    first = drawn[:1] if drawn and drawn[0][0] == EFFECTS else []
     return environment.get_template("template.html").render(
         title=title or _question(table),
+        answer=answer(table),
+        answered=first,
+        means=meanings([row for block in asked for row in block.rows]),
+        recipe=table.meta.get("code") or "",
         style=Markup((files("hte_bridge.report") / "style.css").read_text(encoding="utf8")),
         warnings=[sentence(each) for each in table.meta.get("warnings") or ()],
         blocks=[(each, layout(Table(each.rows, {"notes": table.meta.get("notes") or {}}))) for each in asked],
-        pictures=drawn,
+        pictures=drawn[len(first) :],
         intervals=intervals(table.rows, bands=any(name.startswith("CATE ") for name in more)),
         notes=[note for note in layout(table).notes if not note.startswith("Warning")],
         methods=methods(table),

@@ -104,11 +104,9 @@ def readings(rows: Sequence[Estimate], meta: Mapping[str, Any]) -> list[str]:
         members = [row for row in rows if row.estimand == name]
         if name in AVERAGES or name == "coefficient":
             live = [row for row in members if math.isfinite(row.estimate)]
-            terms = dict.fromkeys(row.term for row in live)
-            said += [average([row for row in live if row.term == term], meta) for term in terms]
-            said += [spread(members)] if name != "coefficient" else []
+            said += [average([row for row in live if row.term == live[0].term], meta)] if live else []
         elif name == "projection":
-            said += [_slopes(row) for row in members if row.term == "joint" and math.isfinite(row.p_value)]
+            said += [_slopes([row for row in members if row.term == "joint" and math.isfinite(row.p_value)])]
         elif name in GROUPED:
             said += [groups([row for row in members if row.engine == each]) for each in _engines(members)]
         elif name != "toc":  # a curve is read in its picture
@@ -206,31 +204,22 @@ def _verdict(row: Estimate, by: Figures) -> str:
     return f"{ends}, zero lies outside"
 
 
-def spread(rows: Sequence[Estimate]) -> str:
-    """How far engines lie apart on one estimand, in units of the smallest error."""
-    live = [row for row in rows if math.isfinite(row.estimate) and row.std_error > 0]
-    if len(live) < 2:
+def _slopes(rows: Sequence[Estimate]) -> str:
+    """The joint tests of all engines in one sentence."""
+    if not rows:
         return ""
-    low, high = min(live, key=lambda row: row.estimate), max(live, key=lambda row: row.estimate)
-    smallest = min(row.std_error for row in live)
-    gap = high.estimate - low.estimate
-    near = "engines agree closely" if gap < smallest else "the gap deserves a reason"
-    return (
-        f"{low.estimand}: {high.engine} lies {_figures([low]).text(gap)} above {low.engine}, {gap / smallest:.1f} of "
-        f"the smallest standard error: {near} (`differences` tests the gap; overlap of intervals does not)"
-    )
-
-
-def _slopes(row: Estimate) -> str:
-    if row.p_value < ALPHA:
+    found = [row.p_value < ALPHA for row in rows]
+    shown = f"joint test of all slopes, p = {listed([f'{row.p_value:.3f} ({row.engine})' for row in rows])}"
+    if all(found):
         return (
-            f"{row.engine}: the effect moves with the covariates (joint test of all slopes, p = {row.p_value:.3f}). "
-            "Which one, the single rows suggest; they are not adjusted for reading several of them"
+            f"projection: the effect moves with the covariates ({shown}). Which one, the single rows suggest; they are not adjusted for "
+            "reading several of them"
         )
-    return (
-        f"{row.engine}: no linear pattern in the effect stands out from noise (joint test of all slopes, p = "
-        f"{row.p_value:.2f}). That is no proof that everybody gains alike"
-    )
+    if any(found):
+        return (
+            f"projection: engines' tests disagree on whether the effect moves with the covariates ({shown})"
+        )
+    return f"projection: no linear pattern in the effect stands out from noise ({shown}). That is no proof that everybody gains alike"
 
 
 BANDS = {
