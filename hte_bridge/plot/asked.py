@@ -198,7 +198,7 @@ def leaned_on(table: Table, engine: str | None) -> tuple[pd.Series, pd.Series | 
             return found["importance"], found["std_error"], name
         if hasattr(fit, "importance"):
             names = fitted(table, "A picture of importance").study.names.covariates
-            return pd.Series(fit.importance(), index=list(names)), None, name
+            return pd.Series(fit.importance, index=list(names)), None, name
     raise InvalidOption(
         f"A picture of importance needs an engine that weighs covariates: deep or grf. The table has {', '.join(fits)}. "
         "Add one to compare(), or read `projection`."
