@@ -467,6 +467,20 @@ def test_a_table_without_units_says_what_a_picture_needs(compared):
         plot.cate_against(compared, X)
 
 
+@pytest.mark.r
+def test_a_forest_weighs_covariates():
+    import hte_bridge as hb
+
+    rng = np.random.default_rng(SEED)
+    frame = pd.DataFrame({"age": rng.normal(size=200), "sex": rng.normal(size=200), "d": np.arange(200) % 2})
+    frame["y"] = frame["d"] * frame["age"] + 0.1 * rng.normal(size=200)
+    study = hb.Study.from_frame(frame, outcome="y", treatment="d", covariates=["sex", "age"])
+    table = hb.compare(study, [hb.CausalForest(num_trees=50, seed=1), hb.Feols()], estimands=["ate"], seed=1)
+    ax = plot.importance(table)
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["age", "sex"]
+    assert ax.get_xlabel() == "importance for grf"
+
+
 def test_plot_is_there_without_an_import_of_its_own():
     code = "import hte_bridge as hb, sys; assert 'matplotlib' not in sys.modules; hb.plot.cate_sorted; 'plot' in dir(hb) or 1/0"
     subprocess.run([sys.executable, "-c", code], check=True)
