@@ -30,6 +30,7 @@ _HOMES = {
     "Given": "engines.given",
     "arms": "estimands.arms",
     "explain_gap": "between.explain_gap",
+    "load": "saved.read",
     "coverage": "between.coverage",
     "CausalForestFit": "engines.forest",
     "DeepFit": "engines.deep",
@@ -58,6 +59,7 @@ __all__ = [
     "compare_outcomes",
     "coverage",
     "explain_gap",
+    "load",
 ]
 
 
@@ -96,6 +98,7 @@ if TYPE_CHECKING:
     from hte_bridge.engines.stack import Stack
     from hte_bridge.estimands.arms import arms
     from hte_bridge.outcomes import compare_outcomes
+    from hte_bridge.saved.read import load
     from hte_bridge.staggered.comparison import AdoptionComparison
     from hte_bridge.study import Folds, Study
     from hte_bridge.table import Estimate, Table

@@ -30,7 +30,7 @@ from hte_bridge.estimands.sequential import ranking as ranking_of
 from hte_bridge.faults import Guard
 from hte_bridge.fitted_table import FittedTable
 from hte_bridge.frames import to_pandas
-from hte_bridge.language.formula import design_of, rows_of
+from hte_bridge.language.formula import design_of, groups_of, rows_of
 from hte_bridge.lost import inflation
 from hte_bridge.rows import again_by_engine, verbs
 from hte_bridge.scores import Scores
@@ -78,9 +78,11 @@ class Comparison(FittedTable):
     def gate(self, by: Any, bins: int | Sequence[float] | None = None, *, joint: bool = True) -> Table:
         """Effect in each group of a column, with joint bands and a test of equality; ``groups.gate``.
 
-        ``by`` is a column's name, or one label for each unit: a Series is matched by its labels, an array by position.
+        ``by`` is a column's name, an expression on columns such as ``"x > 0"`` or ``"age // 10"`` (docs/estimands.md says what may stand in
+        one), or one label for each unit: a Series is matched by its labels, an array by position.
         """
-        labels, name = labels_of(labels_for(self.study, by, "by"), bins), by if isinstance(by, str) else ""
+        values, name = groups_of(self.study, by)
+        labels = labels_of(values, bins)
         return self.per_engine(
             "gate", lambda fit, scores: gate(scores, labels, name=name, level=self.level, joint=joint)
         )

@@ -29,6 +29,7 @@ ELSEWHERE = {  # endings that promise another format, and what writes it
     ".json": "`table.to_frame().to_json()` is JSON",
     ".pdf": "`report(table, path)` of `hte_bridge.report` writes a page that prints",
     ".docx": "Write .xlsx, or a page by `report(table, path)` of `hte_bridge.report`",
+    ".hte": "A comparison that `compare` returned is; this table has no fits: write .parquet",
     ".dta": "`table.to_frame().to_stata(path)` writes Stata's format",
 }
 KEY, SEAL = b"hte_bridge", b"hte_bridge_seal"

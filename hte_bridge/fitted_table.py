@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,10 +18,35 @@ from hte_bridge.rows import distinct, engine_rows, engine_scores, verbs
 from hte_bridge.scores import Scores
 from hte_bridge.sealed import file_names
 from hte_bridge.study import Folds, Study
-from hte_bridge.table import Estimate, Table
+from hte_bridge.table import Estimate, Table, check_level
 
 if TYPE_CHECKING:
     from hte_bridge.between.compared import Reading
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Answer(Table):
+    """What a verb of a comparison gives: a ``Table`` of which hypotheses can be tested.
+
+    Parameters
+    ----------
+    asked : FittedTable
+        The comparison that was asked.
+    """
+
+    asked: FittedTable = field(default=None)  # type: ignore[assignment]
+
+    def where(self, **values: str) -> Answer:
+        """Rows whose columns have these values, such as ``engine="grf"``."""
+        return Answer(super().where(**values).rows, self.meta, self.asked)
+
+    def at_level(self, level: float) -> Answer:
+        """The same rows with intervals of another coverage; see ``Table.at_level``."""
+        return Answer(super().at_level(level).rows, self.meta, self.asked)
+
+    def hypothesis(self, text: str | Sequence[str], *, level: float | None = None) -> Table:
+        """Statements about these rows, such as ``"gate[new] = 2 * gate[old]"``, each with its error; see ``Comparison.hypothesis``."""
+        return self.asked.hypothesis(text, self, level=level)
 
 
 @verbs
@@ -130,20 +155,64 @@ class FittedTable(Table):
         for name, fit in self.fits.items():
             own = lambda fit, name=name: make(fit, self.scores(name))
             rows += engine_rows(name, fit, estimand, own, self.level, guard)
-        return Table(distinct(rows), guard.noted(self.meta))
+        return Answer(distinct(rows), guard.noted(self.meta), self)
 
-    def save(self, path: str | Path, fits: bool = False) -> Path:
-        """Write the table; with ``fits``, also each engine that can be saved, beside it.
+    def hypothesis(
+        self, text: str | Sequence[str], table: Table | None = None, *, level: float | None = None
+    ) -> Table:
+        """Statements about rows (of ``table``, or these), such as ``"ate[grf] = ate[deep]"``, each with its error; ``between.hypothesis``.
 
-        ``t.parquet`` gets the neighbours ``t.grf.rds`` (R's own file) and ``t.deep.npz``; `CausalForestFit.load` and
-        `DeepFit.load` read them back and predict the same numbers. What cannot be part of a file's name, such as a
-        slash, is ``_`` there.
+        In brackets stands an engine, a term or the label at its end; where no engine is named, every one that has the rows is tested. The
+        answers of verbs take them too: ``table.gate("region").hypothesis("gate[new] = 2 * gate[old]")``.
+        """
+        from hte_bridge.between.compared import study_scores
+        from hte_bridge.between.hypothesis import hypothesis
+
+        given, scores = self if table is None else table, study_scores(self.study)
+        level = check_level(self.level if level is None else level)
+        rows: list[Estimate] = []
+        for each in [text] if isinstance(text, str) else text:
+            rows += hypothesis(given.rows, each, scores, level=level)
+        meta = {key: value for key, value in self.meta.items() if key not in ("notes", "form")}
+        return Table(distinct(rows), meta | {"form": "rows"})
+
+    def save(
+        self,
+        path: str | Path,
+        fits: bool = False,
+        *,
+        columns: Sequence[str] | str | None = None,
+        rankings: bool = True,
+    ) -> Path:
+        """Write the table; as ``.hte`` with its study, folds and fits, so that ``hb.load`` gives back a comparison that answers again.
+
+        A ``.hte`` file holds data of people: the columns that the study names, one row for each unit, with the labels of its index, and
+        what each engine predicts of each unit. Other columns of the data are not in it, unless ``columns`` names them. It holds no code.
+
+        Parameters
+        ----------
+        path : path
+            ``.hte``, or ``.parquet``, ``.csv`` or ``.xlsx`` for the rows alone.
+        fits : bool, default False
+            Also each engine that can be saved, in a file beside ``path``: ``t.parquet`` gets the neighbours ``t.grf.rds`` (R's own file)
+            and ``t.deep.npz``; `CausalForestFit.load` and `DeepFit.load` read them. What cannot be part of a file's name is ``_`` there.
+        columns : sequence of str or "all", optional
+            Further columns of the data that a ``.hte`` file keeps, so that ``gate("income")`` can be asked of it.
+        rankings : bool, default True
+            Whether a ``.hte`` file keeps the ranking of each engine by earlier folds, made where it was not asked for before (it
+            fits each engine once for every fold but the first): ``gates``, ``rate`` and ``policy`` need it.
 
         Raises
         ------
+        InvalidOption
+            If ``columns`` names what is no column of the data.
         UnwritableFolder
             If the folder cannot be written; nothing half-written stays.
         """
+        if Path(path).suffix.lower() == ".hte":
+            from hte_bridge.saved.write import save
+
+            return save(self, Path(path), columns, rankings)
         path = super().save(path)
         if fits:
             for name, fit in zip(file_names(self.fits), self.fits.values(), strict=True):

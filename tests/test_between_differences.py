@@ -169,6 +169,7 @@ def test_a_panel_compares_slopes():
         {
             name: getattr(held, name) + (0.1 * study.covariates[:, 1] if name == "cate" else 0)
             for name in vars(held)
+            if getattr(held, name) is not None
         },
         name="other",
         held_out=True,

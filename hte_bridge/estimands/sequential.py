@@ -81,6 +81,11 @@ def sequential(fit: Fit, folds: Folds) -> Ranking:
     return kept[folds]
 
 
+def keep(fit: Fit, folds: Folds, priority: Array) -> None:
+    """Take a ranking that was made before, as read from a file, for that of ``sequential``."""
+    _made.setdefault(fit, {})[folds] = Ranking(priority, folds.fold, "sequential")
+
+
 def engine_of(fit: Fit) -> Engine:
     """The engine that made a fit.
 

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hte_bridge.alignment import Chosen, columns_of, finite, mask_of, some
+from hte_bridge.alignment import Chosen, columns_of, finite, labels_for, mask_of, some
 from hte_bridge.arrays import Array
 from hte_bridge.errors import InvalidOption
-from hte_bridge.language.expression import column_called, condition, evaluate
+from hte_bridge.language.expression import column_called, condition, evaluate, names_columns
 from hte_bridge.language.grammar import Token, read, text_of, tokens_of
 from hte_bridge.language.pieces import (
     CURVES,
@@ -63,6 +63,43 @@ def rows_of(study: Study, where: Any) -> Chosen:
         found = condition(where, study.frame)
         return some(Chosen(found.yes, int(found.missing.sum())), "where")
     return mask_of(study, where)
+
+
+def groups_of(study: Study, by: Any) -> tuple[Any, str]:
+    """Labels (n,) of a column, of an expression on columns such as ``"x > 0"`` or ``"age // 10"``, or as given; and their name.
+
+    Of a condition the labels are itself and its opposite, none where it is unknown.
+
+    Raises
+    ------
+    InvalidOption
+        If the text is no column and cannot be read, or names no column.
+    """
+    frame = study.frame
+    if not isinstance(by, str) or frame is None or by in frame.columns or by.isidentifier():
+        return labels_for(study, by, "by"), by if isinstance(by, str) else ""
+    try:
+        text = read(tokens_of(by))
+        value = evaluate(text, frame)
+        if not names_columns(text):
+            raise Unfit("names no column")
+    except Unfit as error:
+        raise InvalidOption(
+            f"`by` must be a column's name or an expression on columns, such as 'x > 0' or 'age // 10'. {error.sentence(by)}"
+        ) from error
+    if isinstance(value, Truth):
+        labels = np.where(value.yes, by, f"not ({by})").astype(object)
+        labels[value.missing] = None
+        return pd.Categorical(labels, categories=[f"not ({by})", by]), ""
+    if isinstance(value, Levels):
+        return _levels(value).array, by
+    if not isinstance(value, Number):
+        raise InvalidOption(
+            f"`by` must be a condition or a number. `{by}` is {value.said}. Compare it with something."
+        )
+    numbers = value.values
+    whole = bool((numbers[np.isfinite(numbers)] == np.round(numbers[np.isfinite(numbers)])).all())
+    return (pd.Series(numbers).astype("Int64") if whole else pd.Series(numbers)), by
 
 
 def design_of(study: Study, given: Any) -> tuple[Array, list[str]]:

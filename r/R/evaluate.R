@@ -16,6 +16,8 @@ evaluated <- function(study, options) {
       options[[name]] <- deparse1(right_side(name, value))
       found <- row_values(study, data, name, value[[2L]], environment(value))
       columns[[options[[name]]]] <- if (name == "by") in_words(found) else found
+    } else if (name == "by" && is_expression(data, value)) {
+      columns[[value]] <- in_words(row_values(study, data, name, parsed_condition(value), globalenv()))
     } else if (is.character(value) && length(value) == 1L) {
       check_column(data, name, value)
     } else if (length(value) > 1L) {
@@ -71,6 +73,11 @@ with_condition <- function(study, data, options) {
   }
   options$where <- along(as.vector(values))
   options
+}
+
+# Text that is no column's name but more than a name, such as "x > 0" or "age %/% 10".
+is_expression <- function(data, value) {
+  is.character(value) && length(value) == 1L && !is.na(value) && !(value %in% names(data)) && make.names(value) != value
 }
 
 parsed_condition <- function(text) {
