@@ -21,7 +21,7 @@ from hte_bridge.folds import folds_by
 from hte_bridge.progress import steps
 from hte_bridge.recipe import recipe
 from hte_bridge.rows import distinct, engine_rows, engine_scores, few_in_folds, too_few, under
-from hte_bridge.scores import Scores, overlap_warning
+from hte_bridge.scores import Scores, by_lot, overlap_warning
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate, check_level
 
@@ -141,7 +141,10 @@ def _meta(
     names = study.names
     held = {name: fit.heldout for name, fit in fits.items() if fit.heldout is not None}
     discrete = study.binary and not study.fixed_effects.shape[1]
-    warnings = {name: overlap_warning(each, discrete) for name, each in held.items()}
+    warnings = {
+        name: "; ".join(filter(None, (overlap_warning(each, discrete), by_lot(study, each))))
+        for name, each in held.items()
+    }
     by_fold = [name for name in held if not getattr(fits[name], "out_of_bag", False)]
     warnings = {f"{', '.join(by_fold)} by fold": few_in_folds(study, folds) if by_fold else ""} | warnings
     if not study.undefended:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from hte_bridge.alignment import Units, known_numbers_of, labels_for, numbers_of
 from hte_bridge.engine import Fit
 from hte_bridge.errors import InvalidOption, NotIdentified
 from hte_bridge.estimands.averages import ape, atc, ate, ato, att
+from hte_bridge.estimands.benchmarks import concise
 from hte_bridge.estimands.calibration import best_linear_predictor, calibration
 from hte_bridge.estimands.counterfactual import counterfactual, named, roi
 from hte_bridge.estimands.doses import Shape, dose_curve, local_slopes
@@ -32,6 +33,7 @@ from hte_bridge.fitted_table import FittedTable
 from hte_bridge.frames import to_pandas
 from hte_bridge.language.formula import design_of, groups_of, rows_of
 from hte_bridge.lost import inflation
+from hte_bridge.options import whole
 from hte_bridge.rows import again_by_engine, verbs
 from hte_bridge.scores import Scores
 from hte_bridge.table import Estimate, Table
@@ -101,13 +103,16 @@ class Comparison(FittedTable):
         make = lambda fit, scores: clan_rows(fit, scores, self.folds, ranking, **options)
         return self.per_engine("clan", make)
 
-    def projection(self, formula: Any = None, *, vcov: HC = "HC3", overlap: bool = False) -> Table:
+    def projection(
+        self, formula: Any = None, *, vcov: HC = "HC3", overlap: bool = False, indicators: bool = False
+    ) -> Table:
         """Best linear projection of the CATE on a right-hand side such as ``"age + i(town) + log(income)"``.
 
         In place of a formula: the columns themselves, as a frame (a pandas one is matched by the labels of its index, others by
-        position) or as a pair of an array (n, k) and k names.
+        position) or as a pair of an array (n, k) and k names. Without one, the covariates, their gaps set to the mean; with ``indicators``
+        also columns that say where there was a gap.
         """
-        design, names = design_of(self.study, formula)
+        design, names = design_of(self.study, formula, indicators)
         options: dict[str, Any] = {"level": self.level, "vcov": vcov, "overlap": overlap}
         return self.per_engine("projection", lambda fit, scores: projection(scores, design, names, **options))
 
@@ -232,16 +237,24 @@ class Comparison(FittedTable):
         )
 
     def dose(
-        self, at: Sequence[float] | None = None, *, shape: Shape = "spline", slopes: bool = False
+        self,
+        at: Sequence[float] | None = None,
+        *,
+        shape: Shape = "spline",
+        slopes: bool = False,
+        pieces: int = 4,
     ) -> Table:
-        """Curve of the outcome in a dose, or its local slopes; ``doses.dose_curve``."""
+        """Curve of the outcome in a dose, or its local slopes, of a spline or bins with so many ``pieces``; ``doses.dose_curve``."""
+        whole("pieces", pieces, 2)
         x, fold = self.study.adjusted.filled, self.folds.fold
         if self.study.fixed_effects.shape[1]:
             raise NotIdentified("A dose curve needs a study without fixed effects. Read `ape`.")
         if slopes:
-            make = lambda fit, scores: local_slopes(scores, x, fold, at=at, level=self.level)
+            make = lambda fit, scores: local_slopes(scores, x, fold, at=at, pieces=pieces, level=self.level)
         else:
-            make = lambda fit, scores: dose_curve(scores, x, fold, at=at, shape=shape, level=self.level)
+            make = lambda fit, scores: dose_curve(
+                scores, x, fold, at=at, shape=shape, pieces=pieces, level=self.level
+            )
         return self.per_engine("dose", make)
 
     def nuisance(self) -> Table:
@@ -252,13 +265,20 @@ class Comparison(FittedTable):
         """Effect where the propensity lies in [edge, 1 - edge] (Crump et al.); ``None`` takes the best edge."""
         return self.per_engine("trimmed", lambda fit, scores: trimmed(scores, edge=edge, level=self.level))
 
-    def sensitivity(self, *, benchmarks: bool = False) -> Table:
-        """How strong a confounder must be; with ``benchmarks``, beside ones like each covariate (refits)."""
+    def sensitivity(self, *, benchmarks: bool | Literal["all"] = False) -> Table:
+        """How strong a confounder must be; with ``benchmarks``, beside ones like the covariates that matter most (refits).
+
+        ``True``: ten rows, beside confounders like the three covariates that move the effects most. ``"all"``: every covariate, both
+        bounds, and a coefficient's confounders two and three times as strong.
+        """
+        if benchmarks not in (True, False, "all"):
+            raise InvalidOption(f"`benchmarks` must be True, False or 'all'. {benchmarks!r} was given.")
         make = lambda fit, scores: (
-            sensitivity_rows(self.study, fit, scores, self.level)
+            sensitivity_rows(self.study, fit, scores, self.level, benchmarks=bool(benchmarks))
             + (benchmark(fit, self.folds, level=self.level) if benchmarks else [])
         )
-        return self.per_engine("sensitivity", make)
+        made = self.per_engine("sensitivity", make)
+        return replace(made, rows=concise(made.rows)) if benchmarks is True else made
 
     def placebo(self, outcome: Any = None, *, seed: int = 0) -> Table:
         """Effect of a treatment drawn by lot, or on an ``outcome`` it cannot have changed (refits): none must be found.

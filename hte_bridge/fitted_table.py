@@ -148,7 +148,7 @@ class FittedTable(Table):
         level = self.level if level is None else level
         return explain_gap(self.study, self.fit(engine), coefficient=self.fit(baseline), level=level)
 
-    def per_engine(self, estimand: str, make: Callable[[Fit, Scores], list[Estimate]]) -> Table:
+    def per_engine(self, estimand: str, make: Callable[[Fit, Scores], list[Estimate]]) -> Answer:
         """The rows that ``make`` gives for each engine; one that cannot answer gets a row that says why."""
         rows: list[Estimate] = []
         guard = Guard(self.on_error)

@@ -168,6 +168,24 @@ def scores(study: Study, heldout: HeldOut) -> Scores:
     )
 
 
+def by_lot(study: Study, heldout: HeldOut) -> str:
+    """A sentence where estimated propensities make overlap look weak although covariates do not predict the treatment held out.
+
+    Then a treatment by lot is likely, whose known propensity leaves no estimated one to come near 0 or 1; else empty.
+    """
+    weak = overlap_warning(heldout, study.binary and not study.fixed_effects.shape[1])
+    if not weak or study.propensity is not None:
+        return ""
+    share = float(np.average(study.treatment, weights=study.weight))
+    loss = float(np.average((study.treatment - heldout.propensity) ** 2, weights=study.weight))
+    if loss < share * (1 - share):
+        return ""
+    return (
+        f"covariates do not predict the treatment held out (loss {loss:.3g} against {share * (1 - share):.3g} for its share, {share:.2g}); if "
+        f"it was given by lot, name its known propensity in the study, such as propensity={share:.2g}, and overlap is no question"
+    )
+
+
 def overlap_warning(heldout: HeldOut, binary: bool) -> str:
     """A sentence where the propensity comes near 0 or 1, naming the row that stays valid; else empty."""
     if not binary:

@@ -72,6 +72,10 @@ def hypothesis(rows: Sequence[Estimate], text: str, scores: Scores, *, level: fl
         If the statement cannot be read, or a name stands for no row, or for several.
     """
     slots: dict[str, Slot] = {}
+    if not text.strip():
+        raise InvalidOption(
+            "A hypothesis must be a statement about rows, such as 'ate[grf] = ate[deep]'. The text is empty."
+        )
     try:
         tree = _difference(text, slots)
     except Unfit as error:

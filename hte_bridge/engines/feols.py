@@ -23,6 +23,8 @@ from hte_bridge.study import Folds, Study
 from hte_bridge.sweeping import within
 from hte_bridge.table import Estimate, interval
 
+PLAIN = "no covariates"  # of the coefficient that is not adjusted
+
 
 @dataclass(frozen=True)
 class Feols:
@@ -80,7 +82,7 @@ class Feols:
         design = Design.of(study)
         fitted = {"": design.regress(study, self.vcov)}
         if self.plain:
-            fitted["no covariates"] = design.regress(study, self.vcov, plain=True)
+            fitted[PLAIN] = design.regress(study, self.vcov, plain=True)
         return FeolsFit(self, study, folds, fitted)
 
 
@@ -102,6 +104,11 @@ class FeolsFit(Fitted):
     def notes(self) -> tuple[str, ...]:
         """What was done to missing covariates, and what the data of a panel say against its assumptions."""
         return tuple(each for each in (self.study.fill_note, *self._doubts) if each)
+
+    def notes_of(self, row: Estimate) -> tuple[str, ...]:
+        """The notes that hold for a row: the coefficient without covariates knows nothing of their gaps."""
+        bare = row.estimand == "coefficient" and row.term.endswith(f", {PLAIN}")
+        return tuple(note for note in self.notes if not (bare and note == self.study.fill_note))
 
     @cached_property
     def _doubts(self) -> tuple[str, ...]:

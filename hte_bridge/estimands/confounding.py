@@ -10,6 +10,7 @@ from scipy import stats
 
 from hte_bridge.arrays import Array
 from hte_bridge.errors import NotIdentified
+from hte_bridge.estimands.benchmarks import BESIDE
 from hte_bridge.scaling import Standard, least_norm
 from hte_bridge.study import Study
 from hte_bridge.sweeping import within
@@ -145,7 +146,7 @@ def _benchmarks(
     with_d, with_y = t_d**2 / (t_d**2 + df_d), t_y**2 / (t_y**2 + df_y)
     rows = []
     for k in TIMES:
-        term = f"beside a confounder {k} x {name}"
+        term = f"{BESIDE} {k} x {name}"
         r_d = k * with_d / (1 - with_d)
         shared = k * with_d**2 / max((1 - k * with_d) * (1 - with_d), 1e-300)
         if r_d >= 1 or k * with_d >= 1 or shared >= 1:

@@ -87,12 +87,9 @@ def _splined(
 ) -> list[Estimate]:
     knots = _knots(dose, pieces)
     fit = _fit(scores, y_residual, _spline(dose, knots), x, fold)
-    points = (
-        np.quantile(dose, [0.05, 0.25, 0.5, 0.75, 0.95]) if at is None else np.asarray(at, dtype=np.float64)
-    )
-    _inside(points, dose)
-    basis = _spline(points, knots)
-    terms = [f"dose = {point:.4g}, against {points[0]:.4g}" for point in points[1:]]
+    points = _points(dose, (0.05, 0.25, 0.5, 0.75, 0.95), at)
+    basis, names = _spline(points, knots), _written(points)
+    terms = [f"dose = {name}, against {names[0]}" for name in names[1:]]
     rows = _rows(fit, basis[1:] - basis[0], terms, scores, level)
     # dose - least dose is in the span of the spline: what is left of the coefficients beyond it must be zero
     values = np.unique(dose)
@@ -118,11 +115,8 @@ def local_slopes(
     assert dose is not None
     knots = _knots(dose, pieces)
     fit = _fit(scores, y_residual, _spline(dose, knots), x, fold)
-    points = (
-        np.quantile(dose, [0.1, 0.25, 0.5, 0.75, 0.9]) if at is None else np.asarray(at, dtype=np.float64)
-    )
-    _inside(points, dose)
-    terms = [f"slope at dose = {point:.4g}" for point in points]
+    points = _points(dose, (0.1, 0.25, 0.5, 0.75, 0.9), at)
+    terms = [f"slope at dose = {name}" for name in _written(points)]
     return _rows(fit, _spline(points, knots, derivative=True), terms, scores, level)
 
 
@@ -134,8 +128,8 @@ def _binned(
     used = np.unique(place)
     member = (place[:, None] == used[1:]).astype(np.float64)
     fit = _fit(scores, y_residual, member, x, fold)
-    ends = [dose.min(), *borders, dose.max()]
-    names = [f"{ends[j]:.4g} to {ends[j + 1]:.4g}" for j in used]
+    ends = _written(np.array([dose.min(), *borders, dose.max()]))
+    names = [f"{ends[j]} to {ends[j + 1]}" for j in used]
     terms = [f"dose {name}, against {names[0]}" for name in names[1:]]
     rows = _rows(fit, np.eye(len(terms)), terms, scores, level)
     test = joint_test(fit.coefficients, scores.inflation**2 * fit.covariance, fit.n_clusters - 1)
@@ -171,6 +165,36 @@ def _spline(points: Array, knots: Array, derivative: bool = False) -> Array:
     spline = BSpline(knots, np.eye(count), DEGREE)
     values = (spline.derivative() if derivative else spline)(points)
     return np.asarray(values[:, 1:], dtype=np.float64)
+
+
+def _points(dose: Array, shares: Sequence[float], at: Sequence[float] | None) -> Array:
+    """Doses at which a curve is read, each once: those given, or quantiles; of the doses that occur, where most units have one."""
+    if at is not None:
+        points = np.array(list(dict.fromkeys(np.asarray(at, dtype=np.float64).tolist())))
+        _inside(points, dose)
+        if len(points):
+            return points
+        raise InvalidOption("`at` must hold doses. It is empty. Leave it out for quantiles of the dose.")
+    points = np.unique(np.quantile(dose, shares))
+    return points if len(points) >= 3 else np.unique(np.quantile(np.unique(dose), shares))
+
+
+def _written(points: Array) -> list[str]:
+    """Doses as text, with as many digits as tell them apart.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hte_bridge.estimands.doses import _written
+    >>> _written(np.array([0.5, 10001.0, 10002.0]))
+    ['0.5', '10001', '10002']
+    """
+    distinct = len(np.unique(points))
+    for digits in range(4, 18):
+        names = [f"{point:.{digits}g}" for point in points]
+        if len(set(names)) == distinct:
+            break
+    return names
 
 
 def _inside(points: Array, dose: Array) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from hte_bridge.engine import Engine, Fit
 from hte_bridge.errors import InvalidOption, NotIdentified, nearest
 from hte_bridge.estimands.averages import ape, atc, ate, ato, att
+from hte_bridge.estimands.benchmarks import BESIDE
 from hte_bridge.estimands.calibration import calibration
 from hte_bridge.estimands.confounding import coefficient_sensitivity
 from hte_bridge.estimands.doses import dose_curve
@@ -29,7 +30,8 @@ Maker = Callable[[Study, Fit, Scores, Folds, float], list[Estimate]]
 
 
 def _projection(study: Study, fit: Fit, scores: Scores, folds: Folds, level: float) -> list[Estimate]:
-    return projection(scores, study.filled, study.filled_names, level=level)
+    wide = len(study.names.covariates)  # without the indicators of gaps, which are no questions of the user
+    return projection(scores, study.filled[:, :wide], study.names.covariates, level=level)
 
 
 def gates_rows(
@@ -58,12 +60,15 @@ def clan_rows(
     return rows if ranked.how == "heldout" else [row.with_(note=ranked.note) for row in rows]
 
 
-def sensitivity_rows(study: Study, fit: Fit, scores: Scores, level: float) -> list[Estimate]:
+def sensitivity_rows(
+    study: Study, fit: Fit, scores: Scores, level: float, benchmarks: bool = False
+) -> list[Estimate]:
     """Cinelli and Hazlett's rows for an engine with a coefficient of its own, and those of its scores."""
     rows = score_sensitivity(scores, level=level)
     if not any(row.estimand == "coefficient" for row in fit.rows(level)):
         return rows
-    own = [row.with_(term=f"coefficient: {row.term}") for row in coefficient_sensitivity(study, level=level)]
+    made = coefficient_sensitivity(study, level=level)
+    own = [row.with_(term=f"coefficient: {row.term}") for row in made if benchmarks or BESIDE not in row.term]
     return [*rows, *own]
 
 

@@ -11,6 +11,7 @@ from hte_bridge.arrays import Array
 from hte_bridge.engine import Fit
 from hte_bridge.errors import InvalidData, InvalidOption, NotIdentified
 from hte_bridge.estimands.averages import ate
+from hte_bridge.estimands.benchmarks import BESIDE
 from hte_bridge.estimands.moments import row_from_influence
 from hte_bridge.estimands.sequential import engine_of
 from hte_bridge.scores import Scores, variance_of_treatment
@@ -158,8 +159,32 @@ def benchmark(fit: Fit, folds: Folds, *, level: float = 0.95) -> list[Estimate]:
         with_y = float(np.clip((less_noise - noise) / less_noise, 0.0, 0.99))
         with_d = float(np.clip((lever - less_lever) / lever, 0.0, 0.99))
         bounds = bias_bounds(whole, with_outcome=with_y, with_treatment=with_d, level=level)
-        rows += [row.with_(term=f"{row.term} beside a confounder like {name}") for row in bounds]
+        why = unmoved(name, with_y, with_d)
+        terms = [f"{row.term} {BESIDE} like {name}" for row in bounds]
+        said = {"note": why} if why else {}
+        rows += [row.with_(term=term, **said) for row, term in zip(bounds, terms, strict=True)]
     return rows
+
+
+def unmoved(name: str, with_outcome: float, with_treatment: float) -> str:
+    """Why a bound beside a confounder like a covariate is the estimate itself, or an empty string.
+
+    Examples
+    --------
+    >>> from hte_bridge.estimands.sensitivity import unmoved
+    >>> unmoved("age", 0.0, 0.1)
+    'the bound is the estimate: without `age` the outcome is predicted as well held out, so that a confounder like it moves nothing'
+    """
+    lost = [
+        word for word, share in (("outcome", with_outcome), ("treatment", with_treatment)) if not share > 0
+    ]
+    if not lost:
+        return ""
+    said = f"{' and '.join(lost)} {'are' if len(lost) > 1 else 'is'}"
+    return (
+        f"the bound is the estimate: without `{name}` the {said} predicted as well held out, so that a confounder like it "
+        "moves nothing"
+    )
 
 
 def _strengths(scores: Scores) -> tuple[float, float]:

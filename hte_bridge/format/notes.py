@@ -18,7 +18,13 @@ QUIET_VERSIONS = ("numpy", "pandas")  # named in the report, not under the print
 def notes(rows: Sequence[Estimate], meta: Mapping[str, Any], where: str = "") -> list[str]:
     """What a reader needs to rebuild the table: a sentence a line, warnings first; ``where`` the errors stand."""
     lines = [f"Warning: {each}" for each in meta.get("warnings") or ()]
-    lines += [_model(meta.get("names") or {}), _sample(rows, meta), _overlap(meta), _errors(rows, where)]
+    lines += [
+        _model(meta.get("names") or {}),
+        _sample(rows, meta),
+        _overlap(meta),
+        _errors(rows, where),
+        _joint(rows),
+    ]
     made = [
         f"{meta['folds']} folds{meta.get('folds_by') or ''}" if meta.get("folds") else "",
         f"seed {meta['seed']}" if "seed" in meta else "",
@@ -88,6 +94,17 @@ def _errors(rows: Sequence[Estimate], where: str) -> str:
         said.append(f"{vcov}, {_law(members)}{of}")
     head = f"Standard errors {where}".strip()
     return f"{head}: {'; '.join(said)}" if said else head * bool(where)
+
+
+def _joint(rows: Sequence[Estimate]) -> str:
+    """That intervals and p-values of some rows hold together."""
+    joint = dict.fromkeys(row.estimand for row in rows if ", joint over " in row.vcov and row.std_error > 0)
+    of = f" of {', '.join(joint)}" if len({row.estimand for row in rows}) > len(joint) else ""
+    return (
+        f"Intervals and p-values{of} are adjusted: they hold for all rows of an engine at once (sup-t)"
+        if joint
+        else ""
+    )
 
 
 def _law(rows: Sequence[Estimate]) -> str:

@@ -102,10 +102,14 @@ def groups_of(study: Study, by: Any) -> tuple[Any, str]:
     return (pd.Series(numbers).astype("Int64") if whole else pd.Series(numbers)), by
 
 
-def design_of(study: Study, given: Any) -> tuple[Array, list[str]]:
-    """Columns (n, k) and names of a right-hand side on the study's frame, or of columns given; its covariates where there is none."""
+def design_of(study: Study, given: Any, indicators: bool = False) -> tuple[Array, list[str]]:
+    """Columns (n, k) and names of a right-hand side on the study's frame, or of columns given; its covariates where there is none.
+
+    Gaps of covariates are set to the mean; with ``indicators`` a column beside each says where.
+    """
     if given is None:
-        return study.filled, list(study.filled_names)
+        wide = len(study.filled_names if indicators else study.names.covariates)
+        return study.filled[:, :wide], list(study.filled_names[:wide])
     if not isinstance(given, str):
         return columns_of(study, given, "formula")
     if study.frame is None:

@@ -11,7 +11,14 @@ from joblib import Parallel, delayed
 
 from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.basis.interactions import average, probe
-from hte_bridge.engines.deep.gp.heldout import Predicted, held_out, other_means, predict_fold, stacked
+from hte_bridge.engines.deep.gp.heldout import (
+    Predicted,
+    held_out,
+    most_probable,
+    other_means,
+    predict_fold,
+    stacked,
+)
 from hte_bridge.engines.deep.gp.model_average import mixed_posterior
 from hte_bridge.engines.deep.gp.posterior import KernelPosterior
 from hte_bridge.engines.deep.gp.regression import smooth_learners
@@ -56,6 +63,14 @@ def fit_gp(study: Study, folds: Folds, options: Options) -> Branch:
     info = {"losses": losses, "seconds": round(time.perf_counter() - began, 2)} | treatment.info
     on_all_rows = partial(fit_full, study, treatment.mean, options)
     return Branch("kernel", heldout, on_all_rows, (*treatment.notes, *notes), info)
+
+
+def most_probable_effects(study: Study, folds: Folds, x: Array, options: Options) -> Array:
+    """Effect (m,) at filled covariates (m, q), by a model of all units as each fold's held-out effects are made of the others."""
+    nets = NetOptions(hidden=options.hidden, epochs=options.epochs, n_nets=options.n_nets)
+    treatment = centre_treatment(study, folds, nets, options.seed, "cpu", smooth_learners, options.n_jobs)
+    first, _, at = most_probable(study, treatment.mean, slice(None), options)
+    return KernelPosterior(first.sample.units, (at,)).mean(x)
 
 
 def parts_held_out(

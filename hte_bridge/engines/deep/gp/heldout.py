@@ -10,11 +10,11 @@ import numpy as np
 from hte_bridge.arrays import Array, Codes
 from hte_bridge.engine import HeldOut
 from hte_bridge.engines.deep.gp.leave_part_out import mean_without_part
-from hte_bridge.engines.deep.gp.modes import search
+from hte_bridge.engines.deep.gp.modes import Candidate, search
 from hte_bridge.engines.deep.gp.outliers import far_out
-from hte_bridge.engines.deep.gp.posterior import KernelPosterior, component
+from hte_bridge.engines.deep.gp.posterior import Component, KernelPosterior, component
 from hte_bridge.engines.deep.gp.sample import Sample
-from hte_bridge.engines.deep.gp.search import SEARCH, model_search
+from hte_bridge.engines.deep.gp.search import SEARCH, ModelSearch, model_search
 from hte_bridge.engines.deep.nuisance.crossfit import CrossFitted, crossfit, left_out_twice, standard_learners
 from hte_bridge.engines.deep.nuisance.networks import NetOptions
 from hte_bridge.engines.deep.nuisance.propensity import Treatment
@@ -138,17 +138,21 @@ def predict_fold(
 ) -> Predicted:
     """Fit the units of ``train`` and predict those of ``test``; ``propensity`` and ``part`` are (n,)."""
     with threads(1):
-        first = model_search(
-            Sample.either(study, propensity, train, doubles_on(options)), options, study.binary
-        )
-        best = search(first.small.rows, list(first.begin), SEARCH.tolerance, first.begin)[0]
-        model = replace(best.model, rows=first.sample.rows(best.model.form))
-        at = component(1.0, best.mode.theta + first.shift(best), model)
-        units, x = first.sample.units, study.filled[test]
-        post = KernelPosterior(units, (at,))
+        first, best, at = most_probable(study, propensity, train, options)
+        x, post = study.filled[test], KernelPosterior(first.sample.units, (at,))
         inside = mean_without_part(first, best, at, propensity[train], part[train], options.seed)
         root = first.noise_root(study, test, propensity)
         return Predicted(post.mean(x), post.outcome_mean(x, propensity[test]), root, inside)
+
+
+def most_probable(
+    study: Study, propensity: Array, train: Codes | slice, options: Options
+) -> tuple[ModelSearch, Candidate, Component]:
+    """The model of the units of ``train`` at its most probable form and scales, on all of these."""
+    first = model_search(Sample.either(study, propensity, train, doubles_on(options)), options, study.binary)
+    best = search(first.small.rows, list(first.begin), SEARCH.tolerance, first.begin)[0]
+    model = replace(best.model, rows=first.sample.rows(best.model.form))
+    return first, best, component(1.0, best.mode.theta + first.shift(best), model)
 
 
 def weighted_loss(study: Study, prediction: Array) -> float:
