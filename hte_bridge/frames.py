@@ -12,18 +12,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hte_bridge.errors import InvalidData, UnreadableFile
-from hte_bridge.reading import Role, read_csv
+from hte_bridge.labelled import read_spss, read_stata, told
+from hte_bridge.reading import TAKEN, Role, read_csv
 
 NULLABLE = {
     **{getattr(pa, f"int{bits}")(): getattr(pd, f"Int{bits}Dtype")() for bits in (8, 16, 32, 64)},
     **{getattr(pa, f"uint{bits}")(): getattr(pd, f"UInt{bits}Dtype")() for bits in (8, 16, 32, 64)},
     pa.bool_(): pd.BooleanDtype(),
 }
-WHAT = "a pandas, polars, DuckDB or pyarrow table, any other with an Arrow stream, or the path of a Parquet, CSV or Stata file"
+WHAT = "a pandas, polars, DuckDB or pyarrow table, any other with an Arrow stream, or the path of a Parquet, CSV, Stata or SPSS file"
 
 
 def to_pandas(data: Any, roles: Mapping[str, Role] | None = None) -> pd.DataFrame:
-    """Read any table that a user holds, or the path of a Parquet, CSV or Stata file.
+    """Read any table that a user holds, or the path of a Parquet, CSV, Stata or SPSS file.
 
     Integers and yes/no columns with gaps stay what they are (pandas' nullable types): an id beyond 2^53 is exact. Names of columns
     become text, so that a column 2 is named ``"2"``. Labels of a ``.dta`` file are unordered categories.
@@ -33,7 +34,7 @@ def to_pandas(data: Any, roles: Mapping[str, Role] | None = None) -> pd.DataFram
     data : frame or path
         pandas frame; anything that exports an Arrow stream (polars, pyarrow, DuckDB, Ibis) or that narwhals knows (lazy frames,
         Modin, Dask, Spark); or path of a ``.parquet``,
-        ``.csv``, ``.csv.gz`` or ``.dta`` file or of a folder of Parquet files.
+        ``.csv``, ``.tsv`` (either with ``.gz``), ``.dta`` or ``.sav`` file or of a folder of Parquet files.
     roles : mapping, optional
         For CSV files, where all is text: name of a column -> "number", "identity" or "text". See ``reading.read_csv``.
 
@@ -189,17 +190,22 @@ def _read(path: Path, roles: Mapping[str, Role] | None) -> pd.DataFrame:
     try:
         if path.is_dir() or kind.endswith((".parquet", ".pq")):
             return from_arrow(pq.read_table(path))
-        if kind.endswith((".csv", ".csv.gz")):
-            return from_arrow(read_csv(path, roles))
+        if kind.endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz")):
+            found = read_csv(path, roles)
+            said = (found.schema.metadata or {}).get(TAKEN, b"").decode()
+            frame = from_arrow(found.replace_schema_metadata(None))
+            return told(frame, said) if said else frame
         if kind.endswith(".dta"):
-            return pd.read_stata(path, order_categoricals=False)
+            return read_stata(path)
+        if kind.endswith((".sav", ".zsav")):
+            return read_spss(path)
     except (OSError, ValueError, pa.ArrowException) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UnreadableFile(
-            f"`{path.name}` must be a whole Parquet, CSV or Stata file. It could not be read: {first}. "
+            f"`{path.name}` must be a whole Parquet, CSV, Stata or SPSS file. It could not be read: {first}. "
             "Write it again from its source."
         ) from error
     raise UnreadableFile(
-        f"A data file must end in .parquet, .csv or .dta. `{path.name}` does not. Convert it, or read it into a "
+        f"A data file must end in .parquet, .csv, .tsv, .dta or .sav. `{path.name}` does not. Convert it, or read it into a "
         "data frame and hand that over."
     )

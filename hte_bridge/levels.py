@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 Plain = str | int | float | bool | dict[str, Any] | None
@@ -31,7 +32,9 @@ def to_plain(label: Any) -> Plain:
     >>> to_plain("a"), to_plain(pd.Interval(0, 1.5))
     ('a', {'interval': [0, 1.5, 'right']})
     """
-    if hasattr(label, "item"):
+    if isinstance(label, np.datetime64 | np.timedelta64 | datetime):
+        label = pd.Timedelta(label) if isinstance(label, np.timedelta64) else pd.Timestamp(label)
+    elif hasattr(label, "item"):
         label = label.item()
     for kind, (held, apart, _) in KINDS.items():
         if isinstance(label, held):

@@ -1,11 +1,12 @@
-"""Progress bars that name the step: tqdm on a terminal, silence elsewhere."""
+"""Progress bars that name the step: tqdm on a terminal and in a notebook, silence elsewhere. One bar at a time, so that no cursor is moved."""
 
 from __future__ import annotations
 
 import io
 import os
 import sys
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Iterable, Iterator, Sized
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
@@ -37,14 +38,25 @@ def _open(stream: Any) -> bool:
     return True
 
 
+def in_notebook() -> bool:
+    """Whether this is the kernel of a notebook, which has no terminal and shows bars all the same."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return shell is not None and "IPKernelApp" in getattr(shell, "config", {})
+
+
 def wanted() -> bool:
-    """Whether bars are shown: `HTE_BRIDGE_PROGRESS` is 1, or unset with a terminal on stderr."""
+    """Whether bars are shown: `HTE_BRIDGE_PROGRESS` is 1, or unset with a terminal on stderr or in a notebook."""
     setting = os.environ.get("HTE_BRIDGE_PROGRESS")
-    return _open(sys.stderr) and (on_terminal(sys.stderr) if setting is None else setting == "1")
+    shown = on_terminal(sys.stderr) or in_notebook() if setting is None else setting == "1"
+    return _open(sys.stderr) and shown
+
+
+_shown: list[Any] = []  # the bar there is: steps within one of its steps are told at its end
 
 
 def steps(items: Iterable[Item], name: str, total: int | None = None) -> Iterator[Item]:
-    """Yield the items under a bar called ``name``.
+    """Yield the items under a bar called ``name``; within another bar's step, as words at the end of that bar.
 
     Examples
     --------
@@ -54,6 +66,26 @@ def steps(items: Iterable[Item], name: str, total: int | None = None) -> Iterato
     if not wanted():
         yield from items
         return
-    from tqdm.auto import tqdm
+    if _shown:
+        yield from _told(items, name, total)
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a notebook without widgets gets a bar of text, and no warning
+        from tqdm.auto import tqdm
 
-    yield from tqdm(items, desc=name, total=total, leave=False, file=sys.stderr)
+        bar = tqdm(items, desc=name, total=total, leave=False, file=sys.stderr)
+    _shown.append(bar)
+    try:
+        yield from bar
+    finally:
+        _shown.remove(bar)
+
+
+def _told(items: Iterable[Item], name: str, total: int | None) -> Iterator[Item]:
+    """Items whose number stands at the end of the bar that is shown."""
+    bar = _shown[0]
+    count = total if total is not None else len(items) if isinstance(items, Sized) else None
+    for done, item in enumerate(items):
+        bar.set_postfix_str(f"{name} {done}/{count}" if count else f"{name} {done}")
+        yield item
+    bar.set_postfix_str("")

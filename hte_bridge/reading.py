@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
+
+from hte_bridge.shown import first_names
 
 Role = Literal["number", "identity", "text"]
 BLOCK = 1 << 24  # bytes: a row must fit in a block
@@ -18,6 +21,10 @@ GAPS = (  # what stands for a missing number; pandas' list, and the point of Sta
 )
 YES_NO = ({"True", "False"}, {"TRUE", "FALSE"}, {"true", "false"})
 PADDED = r"^[+-]?0\d"  # a code: no program writes a number so
+MARKS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}  # between columns
+SNIFFED, RECORDS = 1 << 16, 50  # bytes and records that are looked at for the mark
+COMMA_NUMBER = r"^[+-]?(\d{1,3}(\.\d{3})+|\d*)(,\d+)?([eE][+-]?\d+)?$"
+TAKEN = b"hte_bridge_taken"
 DATE = r"^\d{4}-\d\d-\d\d"  # ISO 8601
 CODE = r"^(\d+[eE]\d+|[+-]?\d{19,})$"  # 1E2, or more digits than integers have
 
@@ -38,7 +45,9 @@ def read_csv(path: Path, roles: Mapping[str, Role] | None = None) -> pa.Table:
     Parameters
     ----------
     path : Path
-        Of a file that may be compressed (``.gz``); comma, quotes ``"``, UTF-8, the first line names the columns.
+        Of a file that may be compressed (``.gz``); quotes ``"``, UTF-8, the first line names the columns. Between columns stands a comma,
+        semicolon, tab or bar (``separator``); where it is no comma, numbers may have decimal commas. What was taken is said in the
+        table's metadata, under ``TAKEN``.
     roles : mapping, optional
         Name of a column -> "number": numbers wherever they can be; "identity": different texts stay different; "text": always text.
 
@@ -47,11 +56,14 @@ def read_csv(path: Path, roles: Mapping[str, Role] | None = None) -> pa.Table:
     pyarrow.ArrowInvalid
         If the file is empty, not UTF-8, or a line has too many or too few fields.
     """
-    text = _text(path)
+    mark = separator(path)
+    text = _text(path, mark)
     names = [name or f"Unnamed: {place}" for place, name in enumerate(text.column_names)]
     text = text.rename_columns(names)
+    pointed = [] if mark == "," else _with_decimal_commas(text, roles or {})
     columns = [
-        typed(column, (roles or {}).get(name)) for name, column in zip(names, text.columns, strict=True)
+        typed(_pointed(column) if name in pointed else column, (roles or {}).get(name))
+        for name, column in zip(names, text.columns, strict=True)
     ]
     doubtful = [
         place
@@ -59,12 +71,69 @@ def read_csv(path: Path, roles: Mapping[str, Role] | None = None) -> pa.Table:
         if pa.types.is_string(column.type) and pc.any(pc.equal(column, "NA")).as_py()
     ]
     if doubtful:
-        columns = _without_gaps_of_r(path, columns, doubtful)
-    return pa.table(columns, names=names)
+        columns = _without_gaps_of_r(path, mark, columns, doubtful)
+    return pa.table(columns, names=names).replace_schema_metadata({TAKEN: taken(path, mark, pointed)})
 
 
-def _text(path: Path, gaps: tuple[str, ...] = ()) -> pa.Table:
-    parse, read = csv.ParseOptions(newlines_in_values=True), csv.ReadOptions(block_size=BLOCK)
+def separator(path: Path) -> str:
+    """What stands between the columns: a comma, semicolon, tab or bar, as often in each of the first records, outside of quotes.
+
+    A comma where several would do, or none.
+    """
+    with pa.input_stream(str(path)) as file:
+        start = file.read(SNIFFED).decode("utf8", "replace")
+    lines = _records(start)
+    for mark in MARKS:
+        counts = {line.count(mark) for line in lines}
+        if len(counts) == 1 and counts != {0}:
+            return mark
+    return ","
+
+
+def _records(text: str) -> list[str]:
+    """The first records without what stands in quotes; the last may be cut off and is left out."""
+    bare = re.sub(r'"(?:[^"]|"")*("|$)', "", text)
+    lines = [line for line in bare.splitlines() if line.strip()]
+    return lines[:RECORDS] if len(text) < SNIFFED else lines[:-1][:RECORDS]
+
+
+def _with_decimal_commas(text: pa.Table, roles: Mapping[str, Role]) -> list[str]:
+    """Columns of numbers some of which have a decimal comma; a point then stands between thousands."""
+    found = []
+    for name, column in zip(text.column_names, text.columns, strict=True):
+        trimmed = pc.utf8_trim_whitespace(column)
+        numbers = trimmed.filter(pc.invert(pc.is_in(trimmed, pa.array([*GAPS, ""]))))
+        if roles.get(name) in ("text", "identity") or not _any(numbers, ","):
+            continue
+        if pc.all(pc.match_substring_regex(numbers, COMMA_NUMBER)).as_py():
+            found.append(name)
+    return found
+
+
+def _pointed(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Numbers with a decimal point in place of the comma; gaps stay."""
+    plain = pc.replace_substring(pc.replace_substring(column, ".", ""), ",", ".")
+    return pc.if_else(pc.match_substring_regex(pc.utf8_trim_whitespace(column), COMMA_NUMBER), plain, column)
+
+
+def taken(path: Path, mark: str, pointed: Sequence[str]) -> str:
+    """What was found between columns and in numbers, as a sentence; empty for commas and points.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> taken(Path("a.csv"), ";", ["x"])
+    '`a.csv` was read with a semicolon between columns and decimal commas in x'
+    """
+    if mark == ",":
+        return ""
+    commas = f" and decimal commas in {first_names(list(pointed))}" if pointed else ""
+    return f"`{path.name}` was read with a {MARKS[mark]} between columns{commas}"
+
+
+def _text(path: Path, mark: str, gaps: tuple[str, ...] = ()) -> pa.Table:
+    parse = csv.ParseOptions(newlines_in_values=True, delimiter=mark)
+    read = csv.ReadOptions(block_size=BLOCK)
     with csv.open_csv(path, read_options=read, parse_options=parse) as first:
         names = first.schema.names
     convert = csv.ConvertOptions(
@@ -77,12 +146,12 @@ def _text(path: Path, gaps: tuple[str, ...] = ()) -> pa.Table:
 
 
 def _without_gaps_of_r(
-    path: Path, columns: list[pa.ChunkedArray], places: list[int]
+    path: Path, mark: str, columns: list[pa.ChunkedArray], places: list[int]
 ) -> list[pa.ChunkedArray]:
     """Text columns whose unquoted NA are missing where the file, or the column, shows that text stands in quotes."""
     with pa.input_stream(str(path)) as file:  # decompresses as the reader does
         quoting = file.read(4).removeprefix(b"\xef\xbb\xbf").startswith(b'"')
-    bare, out = _text(path, ("NA",)), list(columns)
+    bare, out = _text(path, mark, ("NA",)), list(columns)
     for place in places:
         quoted = pc.any(pc.equal(bare.column(place), "NA")).as_py()
         if quoting or quoted:

@@ -141,15 +141,10 @@ def _names(row: Estimate, engine: str) -> bool:
 
 def under(name: str, fit: Fit, row: Estimate) -> Estimate:
     """A row under the engine's name, with the engine's notes added to its own; without an error where its study cannot defend one."""
-<<<<<<< HEAD
-    notes, changes = [note for note in fit.notes if note], dict[str, Any]()
-    few = fit.study.undefended and "randomisation" not in row.vcov
-=======
     of_row = getattr(fit, "notes_of", None)
     notes = [note for note in (fit.notes if of_row is None else of_row(row)) if note]
     changes = dict[str, Any]()
-    few = fit.study.effective_clusters < UNDEFENDED and "randomisation" not in row.vcov
->>>>>>> 2602553 (WIP answers)
+    few = fit.study.undefended and "randomisation" not in row.vcov
     if few and (row.std_error > 0 or row.test is not None or row.interval is not None):
         notes.append(too_few(fit.study))
     if few or NO_ERROR in fit.info:

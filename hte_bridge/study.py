@@ -18,6 +18,7 @@ from hte_bridge.encode import Encoder, MeanFill
 from hte_bridge.errors import InvalidData
 from hte_bridge.folds import Folds
 from hte_bridge.keys import row_keys
+from hte_bridge.labelled import NOTE
 from hte_bridge.language.written import read_formula
 from hte_bridge.roles import Names, Roles
 from hte_bridge.shown import study_text
@@ -377,8 +378,9 @@ class Study:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader should know of how columns are taken, whatever the engine."""
-        return (*self.encoder.notes, *self.control_encoder.notes)
+        """What a reader should know of how a file and its columns are taken, whatever the engine."""
+        of_file = "" if self.frame is None else self.frame.attrs.get(NOTE, "")
+        return (*([of_file] if of_file else []), *self.encoder.notes, *self.control_encoder.notes)
 
     def with_(self, **changes: Any) -> Study:
         """Another study with some columns replaced, such as a simulated ``outcome``."""

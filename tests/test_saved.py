@@ -53,7 +53,7 @@ ASKED = {
     "gates": lambda table: table.gates(),
     "gate": lambda table: table.gate("town"),
     "average": lambda table: table.average("ate", "x > 0 & town == 'a'"),
-    "projection": lambda table: table.projection("x"),
+    "projection": lambda table: table.projection("g"),
     "differences": lambda table: table.differences(),
     "rate": lambda table: table.rate(),
     "sensitivity": lambda table: table.sensitivity(),

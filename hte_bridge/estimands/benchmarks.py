@@ -27,15 +27,13 @@ def concise(rows: Sequence[Estimate]) -> tuple[Estimate, ...]:
         Of ``sensitivity(benchmarks="all")``, every engine's.
     """
     likes, times = _strength(rows, LIKE), _strength(rows, TIMES)
-    kept = {
-        name for group in (likes, times) for name in sorted(group, key=lambda name: -group[name])[:STRONGEST]
-    }
+    kept = [sorted(group, key=lambda name: -group[name])[:STRONGEST] for group in (likes, times)]
     out = []
     for row in rows:
         like, coefficient = LIKE.fullmatch(row.term), TIMES.fullmatch(row.term)
-        if like and like["name"] in kept and like["end"] == _nearer(rows, row):
+        if like and like["name"] in kept[0] and like["end"] == _nearer(rows, row):
             out.append(_said(row, len(likes)))
-        elif coefficient and coefficient["name"] in kept and coefficient["times"] == "1":
+        elif coefficient and coefficient["name"] in kept[1] and coefficient["times"] == "1":
             out.append(_said(row, len(times)))
         elif VALUE.fullmatch(row.term) or (not np.isfinite(row.estimate) and not (like or coefficient)):
             out.append(row)

@@ -142,6 +142,8 @@ def _labels(plain: Sequence[Any]) -> npt.NDArray[Any]:
     kinds = {type(each) for each in found}
     if len(kinds) == 1 and kinds <= {str, int, float, bool}:
         return np.array(found)
+    if kinds and kinds <= {pd.Timestamp, pd.Timedelta}:
+        return pd.Index(found).to_numpy()
     out = np.empty(len(found), dtype=object)
     out[:] = found
     return out
