@@ -134,6 +134,26 @@ def _rows(
     return out
 
 
+def later(fits: Mapping[str, Fit], folds: Folds, seconds: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """About how many seconds further questions take at first, from what the fits took.
+
+    ``ranking``: models of the first folds, one fold less each, without errors where the engine can spare them (``point_effects``).
+    ``cate``: a posterior from all rows, where it has not been made.
+    """
+    share = (folds.n_folds - 1) / 2  # of the rows, summed over the models
+    ranking, cate = {}, {}
+    for name, fit in fits.items():
+        engine = getattr(fit, "options", None)
+        if not isinstance(engine, Engine) or fit.heldout is None:
+            continue
+        spared = folds.n_folds if hasattr(engine, "point_effects") else 1
+        ranking[name] = round(seconds[name] * share / spared, 2)
+        branch = getattr(fit, "branch", None)
+        if branch is not None and not branch.made:
+            cate[name] = seconds[name]
+    return {"ranking": ranking, "cate": cate}
+
+
 def _meta(
     study: Study, folds: Folds, fits: Mapping[str, Fit], level: float, seconds: Mapping[str, float]
 ) -> dict[str, Any]:
@@ -184,6 +204,7 @@ def _meta(
         ],
         "notes": {name: list(fit.notes) for name, fit in fits.items()},
         "seconds": dict(seconds),
+        "later": later(fits, folds, seconds),
         "engines": {name: dict(fit.info) for name, fit in fits.items()},
         "versions": versions_of(fits),
     }

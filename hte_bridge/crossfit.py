@@ -12,6 +12,7 @@ import pandas as pd
 from hte_bridge.arrays import Array, Codes
 from hte_bridge.engine import HeldOut
 from hte_bridge.errors import InvalidData, UnusablePrediction
+from hte_bridge.predicting import Predicts
 from hte_bridge.shown import Fitted
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate, check_level, interval
@@ -89,7 +90,7 @@ def boosting(seed: int) -> Any:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PredictedFit(Fitted):
+class PredictedFit(Predicts, Fitted):
     """A fit that is held-out predictions and a way to predict new rows; it has no rows of its own.
 
     Parameters
@@ -97,7 +98,7 @@ class PredictedFit(Fitted):
     engine : str
     study : Study
     heldout : HeldOut or None
-    predict : callable
+    at_rows : callable
         Takes a frame and a level, gives effects (m,) and their standard errors (m,), NaN where no theory gives one.
     notes, reasons, info
         As in ``engine.Fit``.
@@ -108,7 +109,7 @@ class PredictedFit(Fitted):
     engine: str
     study: Study
     heldout: HeldOut | None
-    predict: Callable[[pd.DataFrame], tuple[Array, Array]]
+    at_rows: Callable[[pd.DataFrame], tuple[Array, Array]]
     notes: tuple[str, ...] = ()
     reasons: Mapping[str, str] = field(default_factory=dict)
     info: Mapping[str, Any] = field(default_factory=dict)
@@ -122,7 +123,7 @@ class PredictedFit(Fitted):
         """``estimate std_error conf_low conf_high`` (m,) with the index of ``new``; NaN where no theory gives one."""
         frame = self.study.encoder.frame(new)
         check_level(level)
-        estimate, std_error = self.predict(frame)
+        estimate, std_error = self.at_rows(frame)
         low, high = interval(estimate, std_error, level)
         values = {"estimate": estimate, "std_error": std_error, "conf_low": low, "conf_high": high}
         return pd.DataFrame(values, index=frame.index)
@@ -130,7 +131,7 @@ class PredictedFit(Fitted):
 
 @dataclass(frozen=True)
 class Refusal:
-    """What ``PredictedFit.predict`` is for an engine that could not fit: it raises the reason."""
+    """What ``PredictedFit.at_rows`` is for an engine that could not fit: it raises the reason."""
 
     reason: str
 

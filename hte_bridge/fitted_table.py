@@ -14,6 +14,7 @@ from hte_bridge.engine import Fit
 from hte_bridge.errors import InvalidOption, nearest
 from hte_bridge.estimands.sequential import How, comparable
 from hte_bridge.faults import Guard, OnError
+from hte_bridge.predicting import grid_of
 from hte_bridge.rows import distinct, engine_rows, engine_scores, verbs
 from hte_bridge.scores import Scores
 from hte_bridge.sealed import file_names
@@ -99,8 +100,18 @@ class FittedTable(Table):
         return self._scores[engine]
 
     def cate(self, new: Any, engine: str, level: float | None = None) -> pd.DataFrame:
-        """``estimate std_error conf_low conf_high`` of one engine at the rows of ``new``."""
-        return self.fit(engine).cate(new, level=self.level if level is None else level)
+        """``estimate std_error conf_low conf_high`` of one engine at the rows of ``new``.
+
+        ``new`` is a frame with the covariates, such as ``hb.datagrid(study, age=[20, 40])``; or, in short, ``{"age": [20, 40]}``, every
+        combination of these values with all else typical: then the covariates stand before the estimates.
+        """
+        rows, grid = grid_of(self.study, new)
+        found = self.fit(engine).cate(rows, level=self.level if level is None else level)
+        if grid is None:
+            return found
+        both = pd.concat([grid, found], axis=1)
+        both.attrs |= found.attrs
+        return both
 
     def heldout_cate(self, *engines: str) -> list[Array]:
         """Held-out CATE (n,) of engines, as it may be drawn or compared across folds: each fold moved to the mean of all.

@@ -17,6 +17,7 @@ from hte_bridge.engines.regressed import HETERO, Design, Regression
 from hte_bridge.engines.trends import doubts
 from hte_bridge.errors import InvalidOption, NotIdentified
 from hte_bridge.lost import lost_to_effects
+from hte_bridge.predicting import Predicts
 from hte_bridge.scaling import Standard, power, slopes
 from hte_bridge.shown import Fitted
 from hte_bridge.study import Folds, Study
@@ -87,7 +88,7 @@ class Feols:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class FeolsFit(Fitted):
+class FeolsFit(Predicts, Fitted):
     """Regressions of a study, and held-out predictions of the interacted linear model."""
 
     options: Feols

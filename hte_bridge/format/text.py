@@ -7,7 +7,7 @@ import shutil
 import sys
 import textwrap
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ LEAST, READABLE = (
 )  # characters to which labels of a column may be wrapped; and for the sake of another engine beside
 LONGEST = 160  # characters of a label, beyond which its middle is left out
 GAP = 2
+FELT = 2.0  # seconds
 
 
 def page_width() -> int:
@@ -60,7 +61,27 @@ def to_text(
     lines: list[str] = []
     for part in panels(made, width):
         lines += [*([""] if lines else []), *_drawn(part, width)]
+    costs = later(table.meta.get("later") or {})
+    made = replace(made, notes=(*made.notes, *([costs] if costs else [])))
     return "\n".join([*lines, *under(made, width)])
+
+
+def later(costs: Mapping[str, Mapping[str, float]]) -> str:
+    """What the first of further questions will cost, where that is to be felt.
+
+    Examples
+    --------
+    >>> later({"ranking": {"grf": 3.0, "deep": 9.2}, "cate": {"deep": 16.0}})
+    'To come: gates, clan, rate, toc and policy first rank units by models of earlier folds, about 12 s; cate of deep makes its posterior first, about 16 s.'
+    """
+    ranking, said = sum(costs.get("ranking", {}).values()), []
+    if ranking >= FELT:
+        ranked = "gates, clan, rate, toc and policy first rank units by models of earlier folds"
+        said.append(f"{ranked}, about {ranking:,.0f} s")
+    for engine, seconds in costs.get("cate", {}).items():
+        if seconds >= FELT:
+            said.append(f"cate of {engine} makes its posterior first, about {seconds:,.0f} s")
+    return f"To come: {'; '.join(said)}." if said else ""
 
 
 def panels(made: Layout, width: int) -> Iterator[Layout]:

@@ -113,7 +113,7 @@ def _pack_predicted(fit: Fit, folds: Folds, at: str, into: Packed) -> dict[str, 
         "info": dict(fit.info),
         "kind": "predicted",
     }
-    predict = getattr(fit, "predict", None)
+    predict = getattr(fit, "at_rows", None)
     if isinstance(predict, Lookup):
         into.arrays[f"{at}/lookup"] = np.column_stack([predict.cate, predict.std_error])
     if isinstance(predict, Combined):

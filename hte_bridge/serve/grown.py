@@ -96,7 +96,7 @@ class GrownForest:
         notes = (matched.note, OTHER_PROPENSITY if self._other_propensity(study) else "")
         info = {**made.info, "variance": self.variance}
         parts = vars(made) | {"notes": (*made.notes, *filter(None, notes)), "info": info}
-        return GrownFit(**parts | {"predict": partial(self._predict, study, matched)})
+        return GrownFit(**parts | {"at_rows": partial(self._predict, study, matched)})
 
     def _check_rows(self, study: Study) -> None:
         if len(self.outcome) != study.n:

@@ -242,8 +242,10 @@ class Session:
         return {part.name: {each.name: getattr(part, each.name) for each in fields(part)} for part in parts}
 
     def load(self, path: str) -> Table:
-        """``Table.load``."""
-        return Table.load(path)
+        """``hte_bridge.load``."""
+        from hte_bridge.saved.read import load
+
+        return load(path)
 
     def versions(self) -> dict[str, str]:
         """Versions of this side."""
@@ -279,7 +281,7 @@ def refuse_given(table: Comparison | AdoptionComparison, engine: str) -> None:
     InvalidNewData
         If the engine is one of these.
     """
-    if isinstance(getattr(table.fits.get(engine), "predict", None), Lookup):
+    if isinstance(getattr(table.fits.get(engine), "at_rows", None), Lookup):
         raise InvalidNewData(
             f"Columns of hte_given() are known for the study's own rows alone. Effects of `{engine}` at new rows were "
             "asked for. Ask an engine that can predict, or hand the model over: hte_from_forest(forest)."

@@ -1,10 +1,13 @@
 #' Save a table, and read one that R or Python saved
 #'
-#' `saveRDS()` and `readRDS()` keep a table too, and need no Python. A saved table keeps its rows and meta; the fits
-#' that made it stay in the session.
+#' `saveRDS()` and `readRDS()` keep a table too, and need no Python: its rows and meta. A file that ends in `.hte` also keeps
+#' study, folds and fits: what `hte_load()` reads answers `gates()`, `cate()`, `differences()` and every other verb without fitting
+#' again, from R or from Python (`hb.load`). It holds data of people: the columns that the study names, one row for each unit.
 #'
 #' @param table A table.
-#' @param path A file that ends in `.parquet` (all of the table) or `.csv` (its rows).
+#' @param path A file that ends in `.hte` (the table with its study and fits), `.parquet` (the table) or `.csv` (its rows).
+#' @param ... Further arguments of the Python package's `save`, by name: `columns`, names of further columns of the data that a
+#'   `.hte` file keeps; `rankings = FALSE` leaves out the rankings by earlier folds that `gates()` needs.
 #' @return `hte_save()`: `path`, invisibly. `hte_load()`: an `hte_table`.
 #' @examplesIf nzchar(htebridge::hte_python())
 #' df <- data.frame(x = sin(1:80), d = rep(0:1, 40), y = cos(1:80))
@@ -13,9 +16,9 @@
 #' hte_save(table, file)
 #' hte_load(file)
 #' @export
-hte_save <- function(table, path) {
+hte_save <- function(table, path, ...) {
   check_table(table)
-  hte_verb(table, "save", path = path)
+  hte_verb(table, "save", path = path, ...)
   invisible(path)
 }
 

@@ -31,6 +31,7 @@ from hte_bridge.engines.deep.read.importance import covariate_importance
 from hte_bridge.engines.deep.result import Branch
 from hte_bridge.engines.deep.store.threads import threads
 from hte_bridge.options import whole
+from hte_bridge.predicting import Predicts
 from hte_bridge.shown import Fitted
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate
@@ -169,7 +170,7 @@ class Deep(Options):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class DeepFit(Fitted):
+class DeepFit(Predicts, Fitted):
     """What the deep engine found.
 
     Parameters

@@ -20,6 +20,7 @@ from hte_bridge.engines.forest.rounds import grow
 from hte_bridge.engines.forest.units import Units, nuisance
 from hte_bridge.engines.trends import doubts
 from hte_bridge.errors import InvalidOption
+from hte_bridge.predicting import Predicts
 from hte_bridge.rlink import client, memory, versions
 from hte_bridge.rlink.kept import Kept
 from hte_bridge.shown import Fitted
@@ -200,7 +201,7 @@ class CausalForest(Options):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class CausalForestFit(Fitted):
+class CausalForestFit(Predicts, Fitted):
     """A grown forest: held-out predictions here, the trees in R.
 
     The trees are grown again from the same seed, to the same numbers, where R's process has ended meanwhile or the
