@@ -99,11 +99,8 @@ if TYPE_CHECKING:
     from hte_bridge.engines.meta import Meta
     from hte_bridge.engines.stack import Stack
     from hte_bridge.estimands.arms import arms
-<<<<<<< HEAD
     from hte_bridge.outcomes import compare_outcomes
-=======
     from hte_bridge.predicting import datagrid
->>>>>>> 18d0fb6 (Fits predict as scikit-learn's users expect, grids of covariates, what later questions cost; the pages say what a saved comparison holds)
     from hte_bridge.saved.read import load
     from hte_bridge.staggered.comparison import AdoptionComparison
     from hte_bridge.study import Folds, Study
