@@ -31,7 +31,7 @@ from hte_bridge.language.pieces import (
     written_out,
 )
 from hte_bridge.language.terms import Factor, Term, split, terms_of
-from hte_bridge.language.values import Levels, Text, Unfit, Value, value_of
+from hte_bridge.language.values import Levels, Number, Text, Truth, Unfit, Value, value_of
 from hte_bridge.study import Study
 
 EXAMPLE = "such as 'age + i(town) + log(income)'"
@@ -92,7 +92,7 @@ def groups_of(study: Study, by: Any) -> tuple[Any, str]:
         labels[value.missing] = None
         return pd.Categorical(labels, categories=[f"not ({by})", by]), ""
     if isinstance(value, Levels):
-        return _levels(value).array, by
+        return pd.Categorical.from_codes(value.codes, value.levels), by
     if not isinstance(value, Number):
         raise InvalidOption(
             f"`by` must be a condition or a number. `{by}` is {value.said}. Compare it with something."
