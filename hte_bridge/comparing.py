@@ -149,7 +149,7 @@ def later(fits: Mapping[str, Fit], folds: Folds, seconds: Mapping[str, float]) -
         spared = folds.n_folds if hasattr(engine, "point_effects") else 1
         ranking[name] = round(seconds[name] * share / spared, 2)
         branch = getattr(fit, "branch", None)
-        if branch is not None and not branch.made:
+        if branch is not None and not branch.at_once:
             cate[name] = seconds[name]
     return {"ranking": ranking, "cate": cate}
 

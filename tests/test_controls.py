@@ -91,7 +91,7 @@ def test_rows_about_the_effect_are_of_covariates_alone_and_the_rest_of_both():
     assert terms == ["(Intercept)", "x", "u", "joint"]
     assert "controls z, town[b], town[c], size" in str(table)
     assert set(table.gate("x").to_frame()["estimand"]) == {"gate"}
-    beside = table.sensitivity(benchmarks=True).to_frame()["term"]
+    beside = table.sensitivity(benchmarks="all").to_frame()["term"]
     assert beside.str.endswith("like z").any()
     assert beside.str.endswith("like x").any()
     assert beside.str.contains("like town").any()
