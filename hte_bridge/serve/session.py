@@ -23,6 +23,7 @@ from hte_bridge.comparison import Comparison
 from hte_bridge.engine import Engine, Fit
 from hte_bridge.engines.given import Lookup
 from hte_bridge.errors import HteBridgeError, InvalidNewData, InvalidOption, nearest
+from hte_bridge.fitted_table import Answer
 from hte_bridge.inference import joint_covariance
 from hte_bridge.keys import row_keys
 from hte_bridge.serve.files import new_file, taken
@@ -161,7 +162,7 @@ class Session:
         file = new_file(self.folder)
         table.save(file)
         joint = encode(joint_covariance(table.rows, cluster), self.folder, lambda _: None)
-        live = {"live": isinstance(table, LIVE), "handle": self.hold(table)}
+        live = {"live": isinstance(table, (*LIVE, Answer)), "handle": self.hold(table)}
         notes = [for_r(row.note) for row in table.rows]
         warnings = [for_r(str(each)) for each in table.meta.get("warnings", ())]
         said = {"text": for_r(str(table)), "notes": notes, "warnings": warnings}
