@@ -166,7 +166,8 @@ class FittedTable(Table):
         for name, fit in self.fits.items():
             own = lambda fit, name=name: make(fit, self.scores(name))
             rows += engine_rows(name, fit, estimand, own, self.level, guard)
-        return Answer(distinct(rows), guard.noted(self.meta), self)
+        meta = {key: value for key, value in guard.noted(self.meta).items() if key != "later"}  # said once
+        return Answer(distinct(rows), meta, self)
 
     def hypothesis(
         self, text: str | Sequence[str], table: Table | None = None, *, level: float | None = None
@@ -184,7 +185,7 @@ class FittedTable(Table):
         rows: list[Estimate] = []
         for each in [text] if isinstance(text, str) else text:
             rows += hypothesis(given.rows, each, scores, level=level)
-        meta = {key: value for key, value in self.meta.items() if key not in ("notes", "form")}
+        meta = {key: value for key, value in self.meta.items() if key not in ("notes", "form", "later")}
         return Table(distinct(rows), meta | {"form": "rows"})
 
     def save(

@@ -1,5 +1,7 @@
 """What a table says of itself: which rows, which notes, and why a figure is as it is."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -59,6 +61,16 @@ def test_gaps_are_noted_where_covariates_enter_and_make_no_rows(table):
     asked = [row.term for row in table.projection(indicators=True).rows if row.engine == "feols"]
     assert asked == ["(Intercept)", *"abcef", "town[south]", "c missing", "joint"]
     assert [row.term for row in table.projection().rows if row.engine == "feols"] == terms
+
+
+def test_what_later_questions_cost_is_said_once_where_it_is_felt(table):
+    costs = {"ranking": {"grf": 3.0, "deep": 9.0}, "cate": {"deep": 16.0}}
+    slow = replace(table, meta={**table.meta, "later": costs})
+    assert "first rank units by models of earlier folds, about 12 s; cate of deep" in " ".join(
+        str(slow).split()
+    )
+    assert "To come" not in str(slow.gate("town"))
+    assert set(table.meta["later"]["ranking"]) == {"feols", "second"}
 
 
 def test_p_values_of_groups_say_that_they_are_adjusted(table):

@@ -72,6 +72,7 @@ def _comparison(found: Archive) -> Comparison:
     unpacking = Unpacking(found, arrays, study, folds)
     fits = {name: unpacking.unpack(each, f"fit{k}") for k, (name, each) in enumerate(about["fits"].items())}
     rows, meta = _rows(found, arrays)
+    meta = {key: value for key, value in meta.items() if key != "later"}  # what was to come is in the file
     return Comparison(rows, meta, study, folds, fits, about["level"])
 
 
