@@ -19,6 +19,8 @@ _HOMES = {
     "Comparison": "comparison",
     "Adoption": "adoption",
     "AdoptionComparison": "staggered.comparison",
+    "ArmsComparison": "comparing_arms",
+    "ArmsStudy": "several_arms",
     "Table": "table",
     "Estimate": "table",
     "Feols": "engines.feols",
@@ -40,6 +42,8 @@ _HOMES = {
 __all__ = [
     "Adoption",
     "AdoptionComparison",
+    "ArmsComparison",
+    "ArmsStudy",
     "CausalForest",
     "CausalForestFit",
     "Comparison",
@@ -89,6 +93,7 @@ if TYPE_CHECKING:
     from hte_bridge.between.coverage import coverage
     from hte_bridge.between.explain_gap import explain_gap
     from hte_bridge.comparing import compare
+    from hte_bridge.comparing_arms import ArmsComparison
     from hte_bridge.comparison import Comparison
     from hte_bridge.engine import HeldOut
     from hte_bridge.engines.deep import Deep, DeepFit
@@ -102,6 +107,7 @@ if TYPE_CHECKING:
     from hte_bridge.outcomes import compare_outcomes
     from hte_bridge.predicting import datagrid
     from hte_bridge.saved.read import load
+    from hte_bridge.several_arms import ArmsStudy
     from hte_bridge.staggered.comparison import AdoptionComparison
     from hte_bridge.study import Folds, Study
     from hte_bridge.table import Estimate, Table

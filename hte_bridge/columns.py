@@ -13,7 +13,7 @@ import pandas as pd
 from hte_bridge.arrays import Array, Codes
 from hte_bridge.checks import Checked
 from hte_bridge.encode import Encoder
-from hte_bridge.errors import InvalidData, TooFewClusters
+from hte_bridge.errors import InvalidData, InvalidOption, TooFewClusters
 from hte_bridge.kinds import kind_of, renumbered, to_float
 from hte_bridge.shown import spelled
 
@@ -116,8 +116,8 @@ def treatment_values(rows: pd.DataFrame, treatment: str, treatment_type: str | N
         )
     if treatment_type not in (None, "binary", "continuous"):
         raise InvalidData(
-            f"`treatment_type` must be 'binary' or 'continuous'. {treatment_type!r} was given. Leave it out to let "
-            "the values decide; several arms are compared by hb.arms."
+            f"`treatment_type` must be 'binary', 'continuous' or 'arms'. {treatment_type!r} was given. Leave it out to let "
+            "the values decide."
         )
     is_binary = bool(np.isin(distinct, [0.0, 1.0]).all())
     if treatment_type == "continuous":
@@ -129,13 +129,26 @@ def treatment_values(rows: pd.DataFrame, treatment: str, treatment_type: str | N
     advice = (
         "Recode it, or drop those rows."
         if len(distinct) == 2 or treatment_type == "binary"
-        else "Recode it, or drop those rows; several arms are compared by hb.arms; for a dose say "
+        else "Recode it, or drop those rows; for several arms say `treatment_type='arms'`, for a dose "
         "`treatment_type='continuous'`."
     )
     raise InvalidData(
         f"`treatment` must hold only 0 (control) and 1 (treated). {len(odd):,} of {len(values):,} values do not; "
         f"the first is {values[odd[0]]:g}, in row {spelled(rows.index[odd[0]])}. {advice}"
     )
+
+
+def named_treatment(treatment: Any, control: Any) -> None:
+    """A treatment is named, and a ``control`` among arms only where there are arms."""
+    if treatment is None:
+        raise InvalidData(
+            "`treatment` must name a column of the data. None was given. Name it, or, where units adopt at different times, name "
+            "`unit`, `period` and `first_treated`."
+        )
+    if control is not None:
+        raise InvalidOption(
+            f"`control` names one of several arms. {control!r} was given without `treatment_type='arms'`. Add that, or leave it out."
+        )
 
 
 def covariate_values(study: Checked) -> None:

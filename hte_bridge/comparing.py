@@ -22,12 +22,13 @@ from hte_bridge.progress import steps
 from hte_bridge.recipe import recipe
 from hte_bridge.rows import distinct, engine_rows, engine_scores, few_in_folds, too_few, under
 from hte_bridge.scores import Scores, by_lot, overlap_warning
+from hte_bridge.several_arms import ArmsStudy
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate, check_level
 
 
 def compare(
-    study: Study | Adoption,
+    study: Study | Adoption | ArmsStudy,
     engines: Sequence[Engine | str],
     *,
     estimands: Sequence[str] | None = None,
@@ -40,7 +41,7 @@ def compare(
 
     Parameters
     ----------
-    study : Study or Adoption
+    study : Study, Adoption or ArmsStudy
     engines : sequence of Engine or {"feols", "grf", "deep"}
         Names stand for the engine with its defaults and ``seed``.
     estimands : sequence of str, optional
@@ -58,7 +59,7 @@ def compare(
     Returns
     -------
     Comparison
-        Of an adoption an ``AdoptionComparison`` (docs/howto/adoption.md). A ``Table``; its ``fits`` predict, and its methods answer further questions from the same scores. An engine
+        Of an adoption an ``AdoptionComparison`` (docs/howto/adoption.md), of several arms an ``ArmsComparison`` (docs/howto/arms.md). A ``Table``; its ``fits`` predict, and its methods answer further questions from the same scores. An engine
         that cannot run, or an estimand that it cannot defend, has a row without numbers that says why.
 
     Raises
@@ -90,13 +91,33 @@ def compare(
         return cast(Any, compare_adoption(study, engines, **options, n_folds=n_folds, on_error=on_error))
     check_level(level)
     chosen = chosen_engines(engines, seed)
+    if isinstance(study, ArmsStudy):
+        from hte_bridge.comparing_arms import compare_arms
+
+        folds = study.folds(n_folds, seed)
+        each = partial(compared, engines=chosen, estimands=estimands, folds=folds)
+        return cast(Any, compare_arms(study, partial(each, level=level, on_error=on_error), folds))
+    folds = Folds.make(study, n_folds, seed)
+    return compared(study, chosen, estimands=estimands, folds=folds, level=level, on_error=on_error)
+
+
+def compared(
+    study: Study,
+    engines: Sequence[Engine],
+    *,
+    estimands: Sequence[str] | None,
+    folds: Folds,
+    level: float,
+    on_error: OnError,
+) -> Comparison:
+    """``compare`` on folds that are given."""
     wanted = usual(study) if estimands is None else check_names(list(estimands))
-    folds, guard = Folds.make(study, n_folds, seed), Guard(on_error)
+    guard = Guard(on_error)
     rows: list[Estimate] = []
     fits: dict[str, Fit] = {}
     scores: dict[str, Scores] = {}
     seconds: dict[str, float] = {}
-    for engine in steps(chosen, "compare", total=len(chosen)):
+    for engine in steps(engines, "compare", total=len(engines)):
         began = time.perf_counter()
         fit = fitted(engine, study, folds, guard)
         if not isinstance(fit, NoFit):
@@ -106,7 +127,7 @@ def compare(
     rows = crossed(rows, study, folds)
     with silent():
         meta = guard.noted(_meta(study, folds, fits, level, seconds))
-        meta["code"] = recipe(study, chosen, level, seed, n_folds)
+        meta["code"] = recipe(study, engines, level, folds.seed, folds.n_folds)
     return Comparison(distinct(rows), meta, study, folds, fits, level, scores, on_error)
 
 

@@ -15,7 +15,6 @@ from hte_bridge import checks, columns, parts
 from hte_bridge.alignment import positions_of
 from hte_bridge.arrays import Array, Codes
 from hte_bridge.encode import Encoder, MeanFill
-from hte_bridge.errors import InvalidData
 from hte_bridge.folds import Folds
 from hte_bridge.keys import row_keys
 from hte_bridge.labelled import NOTE
@@ -27,7 +26,7 @@ from hte_bridge.taking import taken
 
 __all__ = ["Codes", "Folds", "Names", "Study", "TreatmentType"]
 
-TreatmentType = Literal["binary", "continuous"]
+TreatmentType = Literal["binary", "continuous", "arms"]
 UNDEFENDED = 4.0  # effective clusters below which no error from residuals is reported (docs/few_clusters.md)
 SHORT = 12.0  # and below which a warning says that intervals are too short
 
@@ -93,6 +92,7 @@ class Study:
         weight: str | None = None,
         propensity: str | float | None = None,
         treatment_type: TreatmentType | None = None,
+        control: Any = None,
         unit: str | None = None,
         period: str | None = None,
         first_treated: str | None = None,
@@ -126,8 +126,11 @@ class Study:
             Sampling weights, of any scale: they are divided by their mean.
         propensity : str or float, optional
             Known probability of treatment in an experiment: a column, or one number.
-        treatment_type : {"binary", "continuous"}, optional
-            Needed only where a numeric treatment has three to ten whole values.
+        treatment_type : {"binary", "continuous", "arms"}, optional
+            Needed only where a numeric treatment has three to ten whole values. ``"arms"`` sets each of three values or more, of any kind,
+            against ``control``, by default the first: an ``ArmsStudy`` (docs/howto/arms.md).
+        control : optional
+            Of several arms the one that the others are set against.
         unit, period, first_treated : str, optional
             Of a panel in which units adopt a treatment at different times, for good: an ``Adoption`` (docs/howto/adoption.md). Missing, infinite
             or 0 in ``first_treated`` is never treated. ``covariates`` may be empty and count at the period before treatment, and
@@ -154,25 +157,23 @@ class Study:
         if first_treated is not None or unit is not None or period is not None:
             from hte_bridge.adoption import adopt, refuse_other_roles
 
-            refuse_other_roles(
-                {"unit": unit, "period": period, "first_treated": first_treated},
-                {"fixed_effects": fixed_effects, "weight": weight, "propensity": propensity},
-            )
-            design: dict[str, Any] = {"anticipation": anticipation, "base_period": base_period}
+            when = {"unit": unit, "period": period, "first_treated": first_treated}
+            other = {"fixed_effects": fixed_effects, "weight": weight, "propensity": propensity}
+            refuse_other_roles(when, other)
+            design: dict[str, Any] = {role: str(name) for role, name in when.items()} | {"cluster": cluster}
             design |= {"controls": "not_yet" if controls is None else controls, "treatment": treatment}
-            places: dict[str, Any] = {
-                "unit": str(unit),
-                "period": str(period),
-                "first_treated": str(first_treated),
-            }
-            design["cluster"] = cluster
-            # typed as the usual case: `adoption.adopt` is the door whose type is an Adoption
-            return cast(Any, adopt(df, outcome=outcome, covariates=covariates, **places, **design))
-        if treatment is None:
-            raise InvalidData(
-                "`treatment` must name a column of the data. None was given. Name it, or, where units adopt at different times, name "
-                "`unit`, `period` and `first_treated`."
-            )
+            design |= {"anticipation": anticipation, "base_period": base_period, "outcome": outcome}
+            return cast(
+                Any, adopt(df, covariates=covariates, **design)
+            )  # an Adoption, typed as the usual case
+        columns.named_treatment(treatment, None if treatment_type == "arms" else control)
+        if treatment_type == "arms":
+            from hte_bridge.several_arms import several_arms
+
+            roles: dict[str, Any] = {"covariates": covariates, "controls": controls, "weight": weight}
+            roles |= {"fixed_effects": fixed_effects, "cluster": cluster, "propensity": propensity}
+            roles |= {"outcome": outcome, "treatment": treatment, "control": control}
+            return cast(Any, several_arms(cls.from_frame, df, **roles))
         named = Roles.of(outcome, treatment, covariates, controls, fixed_effects, cluster, weight, propensity)
         study = cls(**taken(df, named, propensity, treatment_type))
         columns.covariate_values(study)
@@ -221,11 +222,7 @@ class Study:
         ('x', 'log(x)')
         """
         frame, named, recipes, further = read_formula(formula, df, treatment, controls, roles)
-        made = cls.from_frame(frame, treatment=treatment, **named, **roles)
-        return made.with_(
-            encoder=replace(made.encoder, recipes=recipes),
-            control_encoder=replace(made.control_encoder, recipes=further),
-        )
+        return cls.from_frame(frame, treatment=treatment, **named, **roles).computed(recipes, further)
 
     def __repr__(self) -> str:
         return study_text(self)
@@ -385,6 +382,11 @@ class Study:
     def with_(self, **changes: Any) -> Study:
         """Another study with some columns replaced, such as a simulated ``outcome``."""
         return replace(self, **changes)
+
+    def computed(self, recipes: Any, further: Any) -> Study:
+        """The study with recipes by which covariates, and controls, of new rows are computed."""
+        own = replace(self.encoder, recipes=recipes)
+        return self.with_(encoder=own, control_encoder=replace(self.control_encoder, recipes=further))
 
     def subset(self, rows: Any) -> Study:
         """Another study of some rows; codes are renumbered.

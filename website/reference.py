@@ -28,12 +28,13 @@ class Chapter:
 
 CHAPTERS = (
     Chapter("study", "A study and its folds", "What is studied: checked columns, and who is held out with whom.", ("Study", "Folds")),
-    Chapter("compare", "compare and what it returns", "One study, several engines, one table; and the questions that the table answers next.", ("compare", "Comparison")),
+    Chapter("compare", "compare and what it returns", "One study, several engines, one table; and the questions that the table answers next.", ("compare", "Comparison", "load")),
     Chapter("adoption", "Treatments that come at different times", "Who was treated first when, and effects by group and time.", ("Adoption", "AdoptionComparison")),
+    Chapter("several_arms", "Several arms", "A treatment of three values or more: each arm against the control, and contrasts against each other.", ("ArmsStudy", "ArmsComparison")),
     Chapter("engines", "Engines", "Where predictions come from. Each is one value with its options.", ("Feols", "CausalForest", "Deep", "Meta", "Stack", "Econml", "Given")),
     Chapter("fits", "Fits", "What an engine returns: held-out predictions, and effects of new rows.", ("CausalForestFit", "DeepFit", "HeldOut")),
     Chapter("table", "Tables and rows", "Rows that are printed, saved, turned into LaTeX.", ("Table", "Estimate")),
-    Chapter("questions", "Questions beside a comparison", "Several arms, what an engine is worth on your own data, why two numbers differ.", ("arms", "coverage", "explain_gap")),
+    Chapter("questions", "Questions beside a comparison", "Several arms, what an engine is worth on your own data, why two numbers differ.", ("arms", "compare_outcomes", "coverage", "datagrid", "explain_gap")),
     Chapter("plot", "Pictures", "Each takes axes or makes its own, and returns them: `from hte_bridge import plot`.", modules=("plot",)),
     Chapter("report", "The report", "One HTML file that says what a comparison found.", modules=("report",)),
     Chapter("between", "Rows about two engines", "What stands behind `differences`, `race` and `agreement` of a comparison.", modules=("between.differences", "between.race", "between.agreement")),

@@ -1,0 +1,258 @@
+"""Several arms in one table: a comparison for each arm beside the control, and what the contrasts say together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import wraps
+from inspect import signature
+from itertools import combinations
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from hte_bridge.between.compared import study_scores
+from hte_bridge.between.differences import difference
+from hte_bridge.comparison import Comparison
+from hte_bridge.crossed import crossed
+from hte_bridge.errors import InvalidOption
+from hte_bridge.estimands.moments import placed
+from hte_bridge.faults import OnError
+from hte_bridge.inference import Family, adjusted
+from hte_bridge.lost import inflation
+from hte_bridge.rows import distinct
+from hte_bridge.several_arms import ArmsStudy
+from hte_bridge.study import Folds, Study
+from hte_bridge.table import Estimate, Table, check_level
+
+Verb = Callable[..., Table]
+
+
+def _each(method: Callable[..., Any]) -> Verb:
+    """A verb of a comparison, asked of every contrast: what has a value for each unit of the study goes to the units of each."""
+
+    @wraps(method)
+    def asked(self: ArmsComparison, *args: Any, **options: Any) -> Table:
+        signature(method).bind(self, *args, **options)
+        if any(isinstance(each, Table) for each in (*args, *options.values())):
+            raise InvalidOption(
+                f"`{method.__name__}` of a table needs one contrast. Several were asked. Ask it of one, table['arm'].{method.__name__}()."
+            )
+
+        def of(arm: str, table: Comparison) -> Table:
+            own = [self.own(arm, each) for each in args]
+            named = {name: self.own(arm, each) for name, each in options.items()}
+            found: Table = getattr(table, method.__name__)(*own, **named)
+            return found
+
+        return self.per_contrast(of)
+
+    return asked
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ArmsComparison(Table):
+    """What ``compare`` returns for several arms: rows of each arm against the control, the contrast in the column ``term``.
+
+    Every verb of a comparison is asked of all contrasts at once, or of one: ``table["b"].gate("age")``. Influence values are on the units of the
+    whole study, zero outside a contrast, so that what sets contrasts against each other knows that they share the control's units.
+
+    Parameters
+    ----------
+    study : ArmsStudy
+    tables : mapping of str to Comparison
+        By arm, the control's not among them.
+    folds : Folds
+        Of the whole study: one split for all contrasts.
+    level : float
+        Coverage of the intervals of further rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> import hte_bridge as hb
+    >>> rng = np.random.default_rng(1)
+    >>> df = pd.DataFrame({"age": rng.integers(20, 60, 300), "offer": rng.choice(["cash", "letter", "none"], 300)})
+    >>> df["visits"] = 2.0 * (df["offer"] == "cash") + 0.1 * df["age"] + rng.normal(size=300)
+    >>> roles = {"outcome": "visits", "treatment": "offer", "covariates": ["age"], "control": "none"}
+    >>> study = hb.Study.from_frame(df, **roles, treatment_type="arms")
+    >>> table = hb.compare(study, ["feols"], estimands=["ate"], seed=1)
+    >>> [(row.term, round(row.estimate, 1)) for row in table.where(estimand="ate").rows]
+    [('cash - none', 2.0), ('letter - none', -0.1)]
+    >>> [row.term for row in table.differences().where(estimand="ate").rows]
+    ['(letter - none) - (cash - none)']
+    """
+
+    study: ArmsStudy = field(default=None)  # type: ignore[assignment]
+    tables: Mapping[str, Comparison] = field(default_factory=dict)
+    folds: Folds = field(default=None)  # type: ignore[assignment]
+    level: float = 0.95
+    on_error: OnError = "row"
+
+    def contrast(self, arm: Any) -> Comparison:
+        """The comparison of one arm and the control: all verbs of a study with one treatment.
+
+        Raises
+        ------
+        InvalidOption
+            If it is the control, or no arm.
+        """
+        return self.tables[self.study.place_of(arm)]
+
+    def __getitem__(self, arm: Any) -> Comparison:
+        return self.contrast(arm)
+
+    def own(self, arm: str, value: Any) -> Any:
+        """Of an array with a value for each unit of the study those of a contrast's units; anything else as it is."""
+        plain = isinstance(value, list | np.ndarray) and np.ndim(value) >= 1
+        return np.asarray(value)[self.study.rows[arm]] if plain and len(value) == self.study.n else value
+
+    def per_contrast(self, make: Callable[[str, Comparison], Table]) -> Table:
+        """The rows that ``make`` gives for each contrast, with the contrast in the term."""
+        made = {arm: make(arm, table) for arm, table in self.tables.items()}
+        return Table(rows_of(self.study, made), self.meta)
+
+    def cate(self, new: Any, engine: str, level: float | None = None) -> pd.DataFrame:
+        """``estimate std_error conf_low conf_high`` of one engine at the rows of ``new``, contrast by contrast: first level of the index."""
+        made = {
+            self.study.contrast(arm): table.cate(new, engine, level) for arm, table in self.tables.items()
+        }
+        return pd.concat(made, names=["contrast"])
+
+    def differences(
+        self, between: Literal["contrasts", "engines"] = "contrasts", *, level: float | None = None
+    ) -> Table:
+        """Contrast less contrast, engine by engine, for every row that both have; or engine less engine within each contrast.
+
+        The error of contrast less contrast is that of the difference of their influence values on the units of the whole study: units of the
+        control, which both share, count once.
+        """
+        level = check_level(self.level if level is None else level)
+        if between == "engines":
+            return self.per_contrast(lambda _, table: table.differences(level=level))
+        if between != "contrasts":
+            raise InvalidOption(f"`between` must be 'contrasts' or 'engines'. {between!r} was given.")
+        return Table(tuple(_less(self.study, self.tables, self.folds, level)), self.meta)
+
+    def adjusted(self, table: Table | None = None, *, method: Family = "romano-wolf", seed: int = 0) -> Table:
+        """The rows (of ``table``, or these) of all contrasts as one family; ``inference.adjusted``."""
+        given = self if table is None else table
+        return Table(
+            tuple(adjusted(given.rows, self.study.whole.cluster, method=method, seed=seed)), given.meta
+        )
+
+    average = _each(Comparison.average)
+    gate = _each(Comparison.gate)
+    gates = _each(Comparison.gates)
+    clan = _each(Comparison.clan)
+    projection = _each(Comparison.projection)
+    calibration = _each(Comparison.calibration)
+    rate = _each(Comparison.rate)
+    toc = _each(Comparison.toc)
+    policy = _each(Comparison.policy)
+    counterfactual = _each(Comparison.counterfactual)
+    roi = _each(Comparison.roi)
+    what_if = _each(Comparison.what_if)
+    nuisance = _each(Comparison.nuisance)
+    trimmed = _each(Comparison.trimmed)
+    sensitivity = _each(Comparison.sensitivity)
+    placebo = _each(Comparison.placebo)
+    repeated = _each(Comparison.repeated)
+    with_vcov = _each(Comparison.with_vcov)
+    wild_bootstrap = _each(Comparison.wild_bootstrap)
+    randomisation = _each(Comparison.randomisation)
+    race = _each(Comparison.race)
+    agreement = _each(Comparison.agreement)
+    explain_gap = _each(Comparison.explain_gap)
+
+
+def compare_arms(study: ArmsStudy, each: Callable[..., Comparison], folds: Folds) -> ArmsComparison:
+    """The comparison of every arm with the control, on the parts of one split.
+
+    Parameters
+    ----------
+    study : ArmsStudy
+    each : function of a study and ``folds``
+    folds : Folds
+        Of all units.
+    """
+    tables = {}
+    for arm, own in study.studies.items():
+        part = Folds(folds.fold[study.rows[arm]], folds.n_folds, folds.seed)
+        tables[arm] = each(own, folds=part)
+    first = next(iter(tables.values()))
+    rows = rows_of(study, tables)
+    return ArmsComparison(rows, _meta(study, tables), study, tables, folds, first.level, first.on_error)
+
+
+def rows_of(study: ArmsStudy, tables: Mapping[str, Table]) -> tuple[Estimate, ...]:
+    """Rows of contrasts in one table: engine by engine, the contrast before the term, influence values on all units."""
+    out: list[Estimate] = []
+    for arm, table in tables.items():
+        name, mask = study.contrast(arm), study.rows[arm]
+        for row in table.rows:
+            fits = row.influence is None or len(row.influence) == int(mask.sum())
+            whole = placed(row, mask) if fits else row.with_(influence=None, share=None)
+            out.append(whole.with_(term=f"{name}: {row.term}" if row.term else name))
+    engines = list(dict.fromkeys(row.engine for row in out))
+    return distinct(sorted(out, key=lambda row: engines.index(row.engine)))
+
+
+def _less(
+    study: ArmsStudy, tables: Mapping[str, Comparison], folds: Folds, level: float
+) -> Sequence[Estimate]:
+    """Rows of each two contrasts, the later less the earlier."""
+    scores, factor = study_scores(study.whole), inflation(study.whole, folds)
+    out: list[Estimate] = []
+    for first, second in combinations(tables, 2):
+        label = f"({study.contrast(second)}) - ({study.contrast(first)})"
+        known = {(row.engine, row.estimand, row.term): row for row in tables[first].rows}
+        for row in tables[second].rows:
+            other = known.get((row.engine, row.estimand, row.term))
+            if other is None or (not np.isfinite(row.estimate) and row.test is not None):  # a joint test
+                continue
+            ends = placed(row, study.rows[second]), placed(other, study.rows[first])
+            made = difference(*ends, scores, level=level)
+            if row.estimand != "coefficient":  # a regression's influence values hold what its effects took
+                made = made.with_(std_error=made.std_error * factor)
+            term = f"{label}: {row.term}" if row.term else label
+            out.append(made.with_(engine=row.engine, term=term))
+    return crossed(out, study.whole, folds)
+
+
+def _meta(study: ArmsStudy, tables: Mapping[str, Comparison]) -> dict[str, Any]:
+    """All that a reader needs to rebuild the table, as plain values."""
+    whole: Study = study.whole
+    first = next(iter(tables.values()))
+    meta = {key: value for key, value in first.meta.items() if key != "later"}  # of one contrast
+    said = {study.contrast(arm): table.meta["warnings"] for arm, table in tables.items()}
+    meta |= {
+        "n": whole.n,
+        "n_clusters": whole.n_clusters if whole.clustered else None,
+        "treated_share": None,
+        "treatment": "arms",
+        "arms": list(study.labels),
+        "control": study.control,
+        "propensity": {},
+        "dropped": dict(whole.dropped),
+        "warnings": [
+            *(f"data: {each}" for each in study.notes),
+            *(each for each in first.meta["warnings"] if all(each in found for found in said.values())),
+            *(
+                f"{name}, {each}"
+                for name, found in said.items()
+                for each in found
+                if not all(each in other for other in said.values())
+            ),
+        ],
+        "seconds": {
+            engine: round(sum(table.meta["seconds"].get(engine, 0.0) for table in tables.values()), 2)
+            for engine in first.meta["seconds"]
+        },
+    }
+    treatment = f"treatment={whole.names.treatment!r},"
+    more = f" treatment_type='arms', control={study.control!r},"
+    meta["code"] = meta["code"].replace(treatment, treatment + more, 1)
+    return meta

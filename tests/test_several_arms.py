@@ -1,0 +1,210 @@
+"""Several arms in ``compare``: each arm beside the control, and contrasts that share the control's units."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import hte_bridge as hb
+from hte_bridge import errors
+from hte_bridge.comparing import compared
+from hte_bridge.fitting import chosen_engines
+
+N = 300
+ROLES: dict[str, Any] = {"outcome": "y", "treatment": "arm", "covariates": ["age", "sex"]}
+
+
+def trial(n: int = N, seed: int = 2) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    df = pd.DataFrame({"age": rng.integers(20, 60, n), "sex": rng.choice(["m", "f"], n)})
+    df["arm"] = rng.choice(["placebo", "a", "b"], n)
+    effect = df["arm"].map({"placebo": 0.0, "a": 1.0, "b": 2.0})
+    return df.assign(y=effect + 0.05 * df["age"] + rng.normal(size=n), village=np.arange(n) // 10)
+
+
+def arms_of(df: pd.DataFrame, control: Any = "placebo", **more: Any) -> Any:
+    return hb.Study.from_frame(df, treatment_type="arms", control=control, **{**ROLES, **more})
+
+
+@pytest.fixture(scope="module")
+def df() -> pd.DataFrame:
+    return trial()
+
+
+@pytest.fixture(scope="module")
+def table(df: pd.DataFrame) -> Any:
+    return hb.compare(arms_of(df), ["feols"], seed=1)
+
+
+def test_each_contrast_is_the_comparison_of_its_rows(df: pd.DataFrame, table: Any) -> None:
+    for arm in ("a", "b"):
+        part = df[df["arm"].isin([arm, "placebo"])].assign(arm=lambda each: (each["arm"] != "placebo") * 1)
+        study = hb.Study.from_frame(part, **ROLES)
+        folds = hb.Folds(table.folds.fold[part.index], 5, 1)
+        own = compared(
+            study,
+            chosen_engines(["feols"], 1),
+            estimands=None,
+            folds=folds,
+            level=0.95,
+            on_error="row",
+        )
+        pd.testing.assert_frame_equal(table[arm].to_frame(), own.to_frame())
+        np.testing.assert_array_equal(table[arm].study.index, part.index)
+        rows = [row for row in table.rows if row.term.startswith(f"{arm} - placebo")]
+        assert [row.estimate for row in rows] == pytest.approx(
+            [row.estimate for row in own.rows], nan_ok=True
+        )
+
+
+def test_folds_hold_every_arm_alike(table: Any) -> None:
+    arm = table.study.arm
+    sizes = np.array([np.bincount(table.folds.fold[arm == k]) for k in range(3)])
+    assert (np.ptp(sizes, axis=1) <= 1).all()
+
+
+def test_difference_of_contrasts_counts_the_control_once(table: Any) -> None:
+    moved = np.zeros((2, N))
+    for place, arm in enumerate(("a", "b")):
+        gamma = table[arm].scores("feols").gamma
+        moved[place, table.study.rows[arm]] = (gamma - gamma.mean()) / len(gamma)
+    gap = moved[1] - moved[0]
+    by_hand = float(np.sqrt(N / (N - 1) * (gap @ gap)))
+    (row,) = table.differences().where(estimand="ate").rows
+    assert row.term == "(b - placebo) - (a - placebo)"
+    assert row.std_error == pytest.approx(by_hand, rel=1e-12)
+    first, second = (each.where(estimand="ate").rows[0] for each in (table["a"], table["b"]))
+    assert row.estimate == pytest.approx(second.estimate - first.estimate, rel=1e-12)
+    assert row.std_error < np.hypot(first.std_error, second.std_error)
+
+
+def test_clusters_are_those_of_the_whole_study(df: pd.DataFrame) -> None:
+    made = hb.compare(arms_of(df, cluster="village"), ["feols"], estimands=["ate"], seed=1)
+    moved = np.zeros((2, N))
+    for place, arm in enumerate(("a", "b")):
+        gamma = made[arm].scores("feols").gamma
+        moved[place, made.study.rows[arm]] = (gamma - gamma.mean()) / len(gamma)
+    totals = np.bincount(df["village"], weights=moved[1] - moved[0])
+    (row,) = made.differences().where(estimand="ate").rows
+    assert row.std_error == pytest.approx(float(np.sqrt(30 / 29 * (totals @ totals))), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("verb", "args"),
+    [("gate", ("sex",)), ("gates", (3,)), ("projection", ("age",)), ("average", ("att", "age > 40"))],
+)
+def test_a_verb_of_all_is_that_of_each(table: Any, verb: str, args: tuple[Any, ...]) -> None:
+    found = getattr(table, verb)(*args)
+    each = [row for arm in ("a", "b") for row in getattr(table[arm], verb)(*args).rows]
+    assert [row.estimate for row in found.rows] == pytest.approx([row.estimate for row in each], nan_ok=True)
+    assert all(row.term.startswith(("a - placebo", "b - placebo")) for row in found.rows)
+
+
+def test_labels_for_every_unit_go_to_the_units_of_each_contrast(df: pd.DataFrame, table: Any) -> None:
+    old = np.where(df["age"] > 40, "old", "young")
+    by_position, by_label = table.gate(old), table.gate(pd.Series(old, index=df.index))
+    assert [row.estimate for row in by_position.rows] == pytest.approx(
+        [row.estimate for row in by_label.rows], nan_ok=True
+    )
+
+
+def test_effects_of_new_rows_have_the_contrast_in_their_index(df: pd.DataFrame, table: Any) -> None:
+    found = table.cate(df.head(2), "feols")
+    np.testing.assert_array_equal(found.loc["b - placebo"], table["b"].cate(df.head(2), "feols"))
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        {"placebo": 0, "a": 1, "b": 2},
+        {"placebo": 0.5, "a": 1.5, "b": 2.5},
+        {"placebo": "-", "a": "1", "b": "é"},
+    ],
+)
+def test_any_kind_of_label_gives_the_same_numbers(df: pd.DataFrame, table: Any, of: dict[str, Any]) -> None:
+    made = hb.compare(
+        arms_of(df.assign(arm=df["arm"].map(of)), of["placebo"]), ["feols"], estimands=["ate"], seed=1
+    )
+    expected = [row.estimate for row in table.where(estimand="ate").rows]
+    assert [row.estimate for row in made.where(estimand="ate").rows] == pytest.approx(expected, rel=1e-12)
+
+
+def test_control_by_default_is_the_first_and_said(df: pd.DataFrame) -> None:
+    study = arms_of(df, None)
+    assert study.labels == ("a", "b", "placebo")
+    assert "the control is `a`, the first level of `arm`" in study.notes[0]
+    ordered = pd.Categorical(df["arm"], ["placebo", "b", "a"])
+    assert arms_of(df.assign(arm=ordered), None).labels == ("placebo", "b", "a")
+    assert "the control is `a`" in str(hb.compare(study, ["feols"], estimands=["ate"]))
+
+
+def test_missing_arms_are_dropped_and_counted(df: pd.DataFrame) -> None:
+    gaps = df["arm"].where(df.index > 3)
+    study = arms_of(df.assign(arm=gaps))
+    assert dict(study.dropped) == {"missing treatment arm": 4}
+    assert study.n == N - 4
+
+
+@pytest.mark.parametrize(
+    ("change", "control", "sentence"),
+    [
+        ({}, "placbo", "`control` must be an arm of `arm`. `placbo` is none. The nearest is `placebo`."),
+        ({"a": "b"}, "placebo", "needs three arms or more. `arm` holds 2"),
+    ],
+)
+def test_bad_arms_get_a_sentence(
+    df: pd.DataFrame, change: dict[str, str], control: str, sentence: str
+) -> None:
+    with pytest.raises(errors.HteBridgeError) as caught:
+        arms_of(df.assign(arm=df["arm"].replace(change)), control)
+    assert sentence in str(caught.value)
+
+
+def test_an_arm_with_too_few_units_is_named(df: pd.DataFrame) -> None:
+    few = df.assign(arm=df["arm"].where(df.index > 3, "c"))
+    with pytest.raises(errors.InvalidData, match=r"10 units of each arm\. `c` has 4"):
+        hb.compare(arms_of(few), ["feols"])
+
+
+def test_an_arm_in_few_clusters_has_no_interval(df: pd.DataFrame) -> None:
+    few = df.assign(arm=df["arm"].where(df["village"] > 1, "c"))
+    made = hb.compare(arms_of(few, cluster="village"), ["feols"], estimands=["ate"])
+    row = made["c"].where(estimand="ate").rows[0]
+    assert np.isnan(row.std_error)
+    assert "no interval: the variation of `arm` lies in few clusters" in row.note
+    assert made["b"].where(estimand="ate").rows[0].std_error > 0
+
+
+def test_control_without_arms_and_propensity_with_them_are_refused(df: pd.DataFrame) -> None:
+    two = df.assign(arm=(df["arm"] == "a") * 1)
+    with pytest.raises(errors.InvalidOption, match="without `treatment_type='arms'`"):
+        hb.Study.from_frame(two, **ROLES, control=0)
+    with pytest.raises(errors.InvalidOption, match="one for each"):
+        arms_of(df, propensity=0.3)
+
+
+def test_the_control_is_no_contrast(table: Any) -> None:
+    with pytest.raises(errors.InvalidOption, match="`placebo` is the control"):
+        table["placebo"]
+    assert table["b - placebo"] is table.contrast("b")
+
+
+def test_a_formula_makes_arms_too(df: pd.DataFrame, table: Any) -> None:
+    formula = partial(hb.Study.from_formula, "y ~ age + sex", df, treatment="arm")
+    made = hb.compare(formula(treatment_type="arms", control="placebo"), ["feols"], estimands=["ate"], seed=1)
+    expected = [row.estimate for row in table.where(estimand="ate").rows]
+    assert [row.estimate for row in made.where(estimand="ate").rows] == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.r
+def test_a_forest_for_each_contrast(df: pd.DataFrame) -> None:
+    made = hb.compare(
+        arms_of(df), [hb.CausalForest(num_trees=200, seed=1), "feols"], estimands=["ate"], seed=1
+    )
+    rows = made.where(estimand="ate", engine="grf").rows
+    assert [row.term for row in rows] == ["a - placebo", "b - placebo"]
+    assert all(row.std_error > 0 for row in rows)
+    less = made.differences("engines").where(estimand="ate", term="b - placebo")
+    assert [row.engine for row in less.rows] == ["feols - grf"]
