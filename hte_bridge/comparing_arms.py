@@ -14,13 +14,13 @@ import pandas as pd
 
 from hte_bridge.between.compared import study_scores
 from hte_bridge.between.differences import difference
+from hte_bridge.between.hypothesis import hypothesis
 from hte_bridge.comparison import Comparison
-from hte_bridge.crossed import crossed
+from hte_bridge.crossed import NEGATIVE, variance
 from hte_bridge.errors import InvalidOption
-from hte_bridge.estimands.moments import placed
+from hte_bridge.estimands.moments import covariance, placed
 from hte_bridge.faults import OnError
 from hte_bridge.inference import Family, adjusted
-from hte_bridge.lost import inflation
 from hte_bridge.rows import distinct
 from hte_bridge.several_arms import ArmsStudy
 from hte_bridge.study import Folds, Study
@@ -134,7 +134,7 @@ class ArmsComparison(Table):
             return self.per_contrast(lambda _, table: table.differences(level=level))
         if between != "contrasts":
             raise InvalidOption(f"`between` must be 'contrasts' or 'engines'. {between!r} was given.")
-        return Table(tuple(_less(self.study, self.tables, self.folds, level)), self.meta)
+        return Table(tuple(_less(self.study, self.tables, level)), self._plain)
 
     def adjusted(self, table: Table | None = None, *, method: Family = "romano-wolf", seed: int = 0) -> Table:
         """The rows (of ``table``, or these) of all contrasts as one family; ``inference.adjusted``."""
@@ -142,6 +142,21 @@ class ArmsComparison(Table):
         return Table(
             tuple(adjusted(given.rows, self.study.whole.cluster, method=method, seed=seed)), given.meta
         )
+
+    def hypothesis(
+        self, text: str | Sequence[str], table: Table | None = None, *, level: float | None = None
+    ) -> Table:
+        """Statements about rows of all contrasts, such as ``"ate[b - placebo] = 2 * ate[a - placebo]"``; see ``Comparison.hypothesis``."""
+        given = self if table is None else table
+        level, scores = check_level(self.level if level is None else level), study_scores(self.study.whole)
+        said = [text] if isinstance(text, str) else text
+        rows = [row for each in said for row in hypothesis(given.rows, each, scores, level=level)]
+        return Table(distinct(rows), self._plain)
+
+    @property
+    def _plain(self) -> dict[str, Any]:
+        """The meta of rows that are not an engine's own."""
+        return {key: value for key, value in self.meta.items() if key != "notes"} | {"form": "rows"}
 
     average = _each(Comparison.average)
     gate = _each(Comparison.gate)
@@ -200,26 +215,45 @@ def rows_of(study: ArmsStudy, tables: Mapping[str, Table]) -> tuple[Estimate, ..
     return distinct(sorted(out, key=lambda row: engines.index(row.engine)))
 
 
-def _less(
-    study: ArmsStudy, tables: Mapping[str, Comparison], folds: Folds, level: float
-) -> Sequence[Estimate]:
+def _less(study: ArmsStudy, tables: Mapping[str, Comparison], level: float) -> Sequence[Estimate]:
     """Rows of each two contrasts, the later less the earlier."""
-    scores, factor = study_scores(study.whole), inflation(study.whole, folds)
+    scores = study_scores(study.whole)
     out: list[Estimate] = []
     for first, second in combinations(tables, 2):
         label = f"({study.contrast(second)}) - ({study.contrast(first)})"
+        own, others = study.rows[second], study.rows[first]
         known = {(row.engine, row.estimand, row.term): row for row in tables[first].rows}
         for row in tables[second].rows:
             other = known.get((row.engine, row.estimand, row.term))
             if other is None or (not np.isfinite(row.estimate) and row.test is not None):  # a joint test
                 continue
-            ends = placed(row, study.rows[second]), placed(other, study.rows[first])
-            made = difference(*ends, scores, level=level)
-            if row.estimand != "coefficient":  # a regression's influence values hold what its effects took
-                made = made.with_(std_error=made.std_error * factor)
+            mine, theirs = placed(row, own), placed(other, others)
+            made = difference(_scaled(mine, study.whole), _scaled(theirs, study.whole), scores, level=level)
             term = f"{label}: {row.term}" if row.term else label
-            out.append(made.with_(engine=row.engine, term=term))
-    return crossed(out, study.whole, folds)
+            out.append(_by_both(made, study.whole).with_(engine=row.engine, term=term))
+    return out
+
+
+def _scaled(row: Estimate, whole: Study) -> Estimate:
+    """The row with influence values that sum to its error: what effects, HC3 or a small sample add to it is in them."""
+    if row.influence is None or not row.std_error > 0:
+        return row
+    live, scores = row.influence != 0, study_scores(whole)
+    if whole.second_cluster is None:
+        found = covariance(row.influence[live, None], scores.where(live))[0, 0]
+    else:
+        found = variance(row.influence, whole)
+    return row.with_(influence=row.influence * (row.std_error / found**0.5)) if found > 0 else row
+
+
+def _by_both(row: Estimate, whole: Study) -> Estimate:
+    """The row with its error by both clusters of a study that has two."""
+    if whole.second_cluster is None or row.influence is None:
+        return row
+    found = variance(row.influence, whole)
+    changes = {} if found > 0 else {"note": NEGATIVE}
+    label = f"CRV1 ({whole.names.cluster} + {whole.names.second_cluster})"
+    return row.with_(std_error=found**0.5 if found > 0 else np.nan, vcov=label, **changes)
 
 
 def _meta(study: ArmsStudy, tables: Mapping[str, Comparison]) -> dict[str, Any]:

@@ -11,13 +11,16 @@ import numpy.typing as npt
 import pandas as pd
 
 from hte_bridge.arrays import Codes
-from hte_bridge.errors import InvalidData, InvalidOption, nearest
+from hte_bridge.errors import InvalidData, InvalidOption, NotIdentified, nearest
 from hte_bridge.folds import Folds
 from hte_bridge.frames import names_of, to_pandas
 from hte_bridge.keys import deal_rows, seeded
 from hte_bridge.kinds import codes_of, renumbered
 from hte_bridge.reading import Role
 
+FEWEST = (
+    4  # units of an arm, as of effective clusters below which no error is reported (docs/few_clusters.md)
+)
 Study = Any  # `study.Study`, whose door leads here: its module cannot be imported
 Make = Callable[..., Study]  # Study.from_frame
 
@@ -43,10 +46,10 @@ class ArmsStudy:
     --------
     >>> import pandas as pd
     >>> from hte_bridge import Study
-    >>> frame = pd.DataFrame({"y": [1.0, 2, 4, 3, 5, 9], "offer": list("abcabc"), "x": [1.0, 2, 3, 5, 8, 1]})
+    >>> frame = pd.DataFrame({"y": range(12), "offer": list("abcabcabcabc"), "x": [3, 1, 4, 1, 5, 9, 2, 6, 5, 8, 2, 1]})
     >>> study = Study.from_frame(frame, outcome="y", treatment="offer", covariates=["x"], treatment_type="arms", control="c")
     >>> study.labels, study.studies["a"].n
-    (('c', 'a', 'b'), 4)
+    (('c', 'a', 'b'), 8)
     """
 
     whole: Study
@@ -164,6 +167,7 @@ def several_arms(
             f"Each arm must have units that can be used. All of `{gone}` were dropped. Check their outcomes, or leave that arm out."
         )
     labels = tuple(_named(levels[each]) for each in order)
+    _enough(labels, arm, treatment)
     rows = {name: (arm == 0) | (arm == k) for k, name in enumerate(labels) if k}
     studies = {
         name: _beside(make, whole, arm, k, f"{name} - {labels[0]}", roles)
@@ -216,6 +220,18 @@ def _control_first(
     return [first, *(each for each in order if each != first)], ()
 
 
+def _enough(labels: tuple[str, ...], arm: Codes, treatment: str) -> None:
+    counts = np.bincount(arm).tolist()
+    few = [(name, count) for name, count in zip(labels, counts, strict=True) if count < FEWEST]
+    if few:
+        name, count = few[0]
+        more = f", and {len(few) - 1:,} more have too few," if len(few) > 1 else ""
+        raise InvalidData(
+            f"An arm must have {FEWEST} units or more: errors from fewer are too small by far. `{name}` of `{treatment}` has {count}{more} of "
+            f"{len(labels):,} arms. Leave it out or merge arms; for a dose say `treatment_type='continuous'`."
+        )
+
+
 def _named(label: Any) -> str:
     """An arm as it is written: a whole number without a point."""
     if isinstance(label, float | np.floating) and float(label).is_integer():
@@ -236,8 +252,8 @@ def _beside(make: Make, whole: Study, arm: Codes, k: int, contrast: str, roles: 
     }
     try:
         made: Study = make(own, **names, **{**roles, **named})
-    except InvalidData as error:
-        raise InvalidData(f"{contrast}: {error}") from error
+    except (InvalidData, NotIdentified) as error:
+        raise type(error)(f"{contrast}: {error}") from error
     return made
 
 

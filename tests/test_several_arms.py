@@ -80,6 +80,15 @@ def test_difference_of_contrasts_counts_the_control_once(table: Any) -> None:
     assert row.std_error < np.hypot(first.std_error, second.std_error)
 
 
+def test_a_statement_about_contrasts_is_their_difference(table: Any) -> None:
+    (row,) = table.hypothesis("ate[b - placebo] = ate[a - placebo]").rows
+    (less,) = table.differences().where(estimand="ate").rows
+    assert row.estimate == pytest.approx(less.estimate, rel=1e-12)
+    assert row.std_error == pytest.approx(
+        less.std_error, rel=1 / 190
+    )  # G / (G - 1) of a contrast, and of all
+
+
 def test_clusters_are_those_of_the_whole_study(df: pd.DataFrame) -> None:
     made = hb.compare(arms_of(df, cluster="village"), ["feols"], estimands=["ate"], seed=1)
     moved = np.zeros((2, N))
@@ -89,6 +98,23 @@ def test_clusters_are_those_of_the_whole_study(df: pd.DataFrame) -> None:
     totals = np.bincount(df["village"], weights=moved[1] - moved[0])
     (row,) = made.differences().where(estimand="ate").rows
     assert row.std_error == pytest.approx(float(np.sqrt(30 / 29 * (totals @ totals))), rel=1e-12)
+
+
+def test_errors_of_differences_allow_for_two_clusters(df: pd.DataFrame) -> None:
+    both = df.assign(week=np.arange(N) % 12)
+    made = hb.compare(arms_of(both, cluster=["village", "week"]), ["feols"], estimands=["ate"], seed=1)
+    moved = np.zeros((2, N))
+    for place, arm in enumerate(("a", "b")):
+        gamma = made[arm].scores("feols").gamma
+        moved[place, made.study.rows[arm]] = (gamma - gamma.mean()) / len(gamma)
+    ways = [both["village"], both["week"], both["village"] * 12 + both["week"]]
+    village, week, cell = (
+        float((np.bincount(each, weights=moved[1] - moved[0]) ** 2).sum()) for each in ways
+    )
+    rows = made.differences().rows
+    ate = next(row for row in rows if row.estimand == "ate")
+    assert ate.std_error == pytest.approx((12 / 11 * (village + week - cell)) ** 0.5, rel=1e-12)
+    assert {row.vcov for row in rows} == {"CRV1 (village + week)"}
 
 
 @pytest.mark.parametrize(
@@ -163,6 +189,8 @@ def test_bad_arms_get_a_sentence(
 
 
 def test_an_arm_with_too_few_units_is_named(df: pd.DataFrame) -> None:
+    with pytest.raises(errors.InvalidData, match=r"4 units or more.*`c` of `arm` has 1 of 4 arms"):
+        arms_of(df.assign(arm=df["arm"].where(df.index > 0, "c")))
     few = df.assign(arm=df["arm"].where(df.index > 3, "c"))
     with pytest.raises(errors.InvalidData, match=r"10 units of each arm\. `c` has 4"):
         hb.compare(arms_of(few), ["feols"])
