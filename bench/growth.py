@@ -102,7 +102,7 @@ def fit_deep(job: Job) -> Callable[[Any], str]:
 
     def fit(study: Any) -> str:
         branch = engine.fit(study).branch
-        _ = branch.whole  # the posterior from all rows, which is else made at the first question
+        _ = branch.full  # the posterior from all rows, which is else made at the first question
         return branch.kind
 
     return fit
@@ -175,7 +175,7 @@ def score(job: Job) -> dict[str, Any]:
     most = job.n if job.engine == "deep kernel" else 0
     fit = hb.Deep(seed=job.draw, kernel_max_rows=most, **job.options).fit(study_of(job.n, job.draw))
     new, _ = cross_section(job.scored, job.draw + 1_000_003)
-    _ = fit.branch.whole
+    _ = fit.branch.full
     before = peak_gb()
     began = time.perf_counter()
     with joblib.parallel_config(n_jobs=SCORING_JOBS):

@@ -99,8 +99,8 @@ def nearest(name: str, names: Iterable[str], kind: str = "The columns") -> str:
     >>> from hte_bridge.errors import nearest
     >>> nearest("ages", ["age", "sex"])
     'The nearest is `age`.'
-    >>> nearest("quantile", ["ate", "gates"], kind="The estimands")
-    'The estimands are `ate`, `gates`.'
+    >>> nearest("qini", ["ape", "gates"], kind="The estimands")
+    'The estimands are `ape`, `gates`.'
     """
     names = [str(each) for each in names]
     close = get_close_matches(name, names, n=3, cutoff=0.5)

@@ -185,7 +185,7 @@ def test_a_column_called_as_an_option_keeps_its_name(shell, tmp_path):
     [
         ("gone.parquet", None, "There is no"),
         ("cut.parquet", b"PAR1xx", "must be a whole"),
-        ("a.sav", b"x", "must end in"),
+        ("a.xls", b"x", "must end in"),
         ("a.dta", b"x", "must be a whole"),
     ],
 )

@@ -10,8 +10,8 @@ from hte_bridge import Feols, Study, Table, compare
 from hte_bridge.errors import InvalidOption
 from hte_bridge.estimands.averages import ate
 from hte_bridge.estimands.groups import gate
+from hte_bridge.estimate import STILL, UNSAID, Estimate
 from hte_bridge.scores import Scores
-from hte_bridge.table import STILL, UNSAID, Estimate
 
 
 def made(level):

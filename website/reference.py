@@ -28,7 +28,7 @@ class Chapter:
 
 CHAPTERS = (
     Chapter("study", "A study and its folds", "What is studied: checked columns, and who is held out with whom.", ("Study", "Folds")),
-    Chapter("compare", "compare and what it returns", "One study, several engines, one table; and the questions that the table answers next.", ("compare", "Comparison", "load")),
+    Chapter("compare", "compare and what it returns", "One study, several engines, one table; and the questions that the table answers next.", ("compare", "compare_outcomes", "Comparison", "datagrid", "load")),
     Chapter("adoption", "Treatments that come at different times", "Who was treated first when, and effects by group and time.", ("Adoption", "AdoptionComparison")),
     Chapter("several_arms", "Several arms", "A treatment of three values or more: each arm against the control, and contrasts against each other.", ("ArmsStudy", "ArmsComparison")),
     Chapter("engines", "Engines", "Where predictions come from. Each is one value with its options.", ("Feols", "CausalForest", "Deep", "Meta", "Stack", "Econml", "Given")),

@@ -24,6 +24,7 @@ LEAST, READABLE = (
     8,
     12,
 )  # characters to which labels of a column may be wrapped; and for the sake of another engine beside
+LONG_WORD = 12  # characters beyond which a word of a label may be broken
 LONGEST = 160  # characters of a label, beyond which its middle is left out
 GAP = 2
 FELT = 2.0  # seconds
@@ -146,8 +147,14 @@ def _with_marks(column: list[str], marks: Sequence[str]) -> list[str]:
 
 
 def _narrowest(made: Layout, least: int = LEAST) -> list[int]:
-    """How narrow each column of labels can be drawn."""
-    return [min(size, least) for size in _widest(made)]
+    """How narrow each column of labels can be drawn: no word of ordinary length is broken, the table rather runs over."""
+    columns = zip(made.label_heads, *(block.labels for block in made.blocks), strict=True)
+    words = [
+        max((_length(word) for label in column for word in label.split()), default=0) for column in columns
+    ]
+    return [
+        min(size, max(least, min(word, LONG_WORD))) for size, word in zip(_widest(made), words, strict=True)
+    ]
 
 
 def _widest(made: Layout) -> list[int]:

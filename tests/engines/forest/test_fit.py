@@ -284,7 +284,7 @@ def test_unreadable_files_are_said(fit, tmp_path):
         (cut, "It has none: it is truncated"),
         (older, "It has none: it is truncated, of another kind, or of an older"),
         (other, "It is an R file of something else"),
-        (newer, "of format 3 or older. It is of format 99.*Upgrade"),
+        (newer, "of format 4 or older. It is of format 99.*Upgrade"),
     ):
         with pytest.raises(UnreadableFile, match=found):
             CausalForestFit.load(path)

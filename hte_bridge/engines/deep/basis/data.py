@@ -74,7 +74,7 @@ def unique_rows(covariates: Array, seed: int = 0) -> tuple[Codes, Codes]:
 
     Examples
     --------
-    >>> first, place = distinct(np.array([[1.0, 2.0], [0.0, 0.0], [1.0, 2.0]]))
+    >>> first, place = unique_rows(np.array([[1.0, 2.0], [0.0, 0.0], [1.0, 2.0]]))
     >>> len(first), bool(place[0] == place[2])
     (2, True)
     """

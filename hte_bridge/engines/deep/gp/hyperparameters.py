@@ -147,7 +147,7 @@ class Hyperparameters:
 
     Examples
     --------
-    >>> Scales(p=2, rates=(1.0, 8.0)).size
+    >>> Hyperparameters(p=2, rates=(1.0, 8.0)).size
     9
     """
 

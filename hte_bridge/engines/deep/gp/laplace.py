@@ -165,7 +165,7 @@ def importance_weights(log_target: Array, log_proposal: Array) -> Array:
 
     Examples
     --------
-    >>> importance(np.zeros(4), np.zeros(4))
+    >>> importance_weights(np.zeros(4), np.zeros(4))
     array([0.25, 0.25, 0.25, 0.25])
     """
     ratio = log_target - log_proposal

@@ -71,9 +71,9 @@ class OutcomeModel:
 
     Examples
     --------
-    >>> forms(8.0, binary=True)[2].loads(np.array([0.0, 1.0]), np.array([0.5, 0.5])).tolist()
+    >>> outcome_models(8.0, binary=True)[2].loads(np.array([0.0, 1.0]), np.array([0.5, 0.5])).tolist()
     [[1.0, 0.0], [0.0, 1.0]]
-    >>> forms(8.0, binary=True)[0].loads(np.array([0.0, 1.0]), np.array([0.5, 0.5])).tolist()
+    >>> outcome_models(8.0, binary=True)[0].loads(np.array([0.0, 1.0]), np.array([0.5, 0.5])).tolist()
     [[1.0, 1.0], [-0.5, 0.5]]
     """
 

@@ -50,7 +50,7 @@ def gam(x: Array, y: Array, weight: Array, seed: int, before: Mapping[str, Predi
     Examples
     --------
     >>> x = np.random.default_rng(1).uniform(-1, 1, size=(4_000, 3))
-    >>> curve = additive(x, x[:, 0] ** 2, np.ones(4_000), 1, {})
+    >>> curve = gam(x, x[:, 0] ** 2, np.ones(4_000), 1, {})
     >>> bool(np.abs(curve(x) - x[:, 0] ** 2).max() < 0.02)
     True
     """

@@ -54,7 +54,7 @@ class Checkpoint:
     --------
     >>> import tempfile
     >>> import numpy as np
-    >>> size = Form(lambda n: ({"n": np.array([n])}, {}), lambda arrays, values: int(arrays["n"][0]))
+    >>> size = Format(lambda n: ({"n": np.array([n])}, {}), lambda arrays, values: int(arrays["n"][0]))
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     ours = Checkpoint.of(folder).under(np.arange(3.0), {"seed": 1})
     ...     ours.remember("size", size, lambda: 7), ours.remember("size", size, lambda: 8)
