@@ -6,7 +6,7 @@ import csv
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -111,7 +111,7 @@ def compare(
     ],
     outcome: Annotated[str, typer.Option(help="Column of the outcome.")],
     treatment: Annotated[
-        str | None, typer.Option(help="Column of the treatment: 0 and 1, or a dose.")
+        str | None, typer.Option(help="Column of the treatment: 0 and 1, a dose, or arms.")
     ] = None,
     covariates: Annotated[
         str | None, typer.Option(help="Columns along which effects may differ: a,b,c, or all that are left.")
@@ -129,6 +129,12 @@ def compare(
     dose: Annotated[
         bool, typer.Option("--dose", help="The treatment's few whole values are a dose.")
     ] = False,
+    treatment_type: Annotated[
+        str | None, typer.Option(help="binary, continuous, or arms: each value against --control.")
+    ] = None,
+    control: Annotated[
+        str | None, typer.Option(help="Of several arms the one that the others are set against.")
+    ] = None,
     unit: Annotated[str | None, typer.Option(help="Of a staggered adoption: column of the units.")] = None,
     period: Annotated[
         str | None, typer.Option(help="Of a staggered adoption: column of the periods.")
@@ -166,7 +172,8 @@ def compare(
             cluster=names(cluster, "--cluster") or None,
             weight=weight,
             propensity=number_or_name(propensity),
-            treatment_type="continuous" if dose else None,
+            treatment_type="continuous" if dose else cast(Any, treatment_type),
+            control=control,
             unit=unit,
             period=period,
             first_treated=first_treated,

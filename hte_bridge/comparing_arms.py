@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import wraps
 from inspect import signature
 from itertools import combinations
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ from hte_bridge.between.differences import difference
 from hte_bridge.between.hypothesis import hypothesis
 from hte_bridge.comparison import Comparison
 from hte_bridge.crossed import NEGATIVE, variance
+from hte_bridge.engine import Fit
 from hte_bridge.errors import InvalidOption
 from hte_bridge.estimands.moments import covariance, placed
 from hte_bridge.faults import OnError
@@ -120,6 +122,27 @@ class ArmsComparison(Table):
             self.study.contrast(arm): table.cate(new, engine, level) for arm, table in self.tables.items()
         }
         return pd.concat(made, names=["contrast"])
+
+    @property
+    def fits(self) -> dict[str, Fit]:
+        """All fits, such as ``"grf (b - placebo)"``; those of one contrast are ``table["b"].fits``."""
+        return {
+            f"{engine} ({self.study.contrast(arm)})": fit
+            for arm, table in self.tables.items()
+            for engine, fit in table.fits.items()
+        }
+
+    def report(self, path: str | Path, **options: Any) -> Path:
+        """One self-contained HTML page of all contrasts; ``table["b"].report(path)`` has the pictures of one. ``report.report``."""
+        from hte_bridge.report import report
+
+        return report(Table(self.rows, self.meta), path, **options)
+
+    def plot(self, ax: Any = None) -> Any:
+        """Effects of all contrasts with their intervals; ``table["b"].plot()`` draws the pictures of one. ``plot.coefficients``."""
+        from hte_bridge.plot import coefficients
+
+        return coefficients(self, ax)
 
     def differences(
         self, between: Literal["contrasts", "engines"] = "contrasts", *, level: float | None = None

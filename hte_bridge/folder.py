@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import pandas as pd
 
+from hte_bridge.comparing_arms import ArmsComparison
 from hte_bridge.comparison import Comparison
 from hte_bridge.errors import HteBridgeError, UnwritableFolder
 from hte_bridge.faults import Guard
@@ -107,7 +108,7 @@ def write_files(comparison: Comparison, title: str | None, folder: Path) -> list
     -------
     list of str
         Names of the files: ``table.csv``, ``table.parquet``, ``table.tex``, ``table.md``, ``report.html``, and where
-        an engine gave numbers ``coefficients.png`` and ``cate.png``; of an adoption ``event_times.png``.
+        an engine gave numbers ``coefficients.png`` and ``cate.png``; of an adoption ``event_times.png``, of several arms the first alone.
     """
     from hte_bridge.report import report
 
@@ -120,6 +121,9 @@ def write_files(comparison: Comparison, title: str | None, folder: Path) -> list
         comparison.report(folder / "report.html", title=title)
         return sorted(each.name for each in folder.iterdir())
     _drawn(partial(_draw_coefficients, comparison), folder / "coefficients.png")
+    if isinstance(comparison, ArmsComparison):
+        comparison.report(folder / "report.html", title=title)
+        return sorted(each.name for each in folder.iterdir())
     panels = cate_panels(comparison)
     _drawn(partial(_draw_cates, panels), folder / "cate.png")
     more = {

@@ -107,6 +107,11 @@ def compare_outcomes(
 
 
 def _check(study: Study, names: Sequence[str]) -> None:
+    if not isinstance(study, Study):
+        raise InvalidOption(
+            "`study` must have one treatment of 0 and 1, or a dose. A study of several arms or of an adoption was given. Of arms, ask of one "
+            "contrast: study.studies['arm']."
+        )
     if study.frame is None:
         raise InvalidOption(
             "`outcomes` need a study made by Study.from_frame, which keeps its frame. This one has none. Make it from the frame."

@@ -18,6 +18,8 @@ OPTIONS = {
         "weight",
         "propensity",
         "controls",
+        "treatment_type",
+        "control",
         "unit",
         "period",
         "first_treated",

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 import hte_bridge as hb
-from hte_bridge import errors
+from hte_bridge import cli, errors
 from hte_bridge.comparing import compared
 from hte_bridge.fitting import chosen_engines
 
@@ -236,3 +237,13 @@ def test_a_forest_for_each_contrast(df: pd.DataFrame) -> None:
     assert all(row.std_error > 0 for row in rows)
     less = made.differences("engines").where(estimand="ate", term="b - placebo")
     assert [row.engine for row in less.rows] == ["feols - grf"]
+
+
+def test_the_shell_takes_arms(df: pd.DataFrame, tmp_path: Any) -> None:
+    path, out = tmp_path / "trial.csv", tmp_path / "out"
+    df.to_csv(path, index=False)
+    line = f"--outcome y --treatment arm --covariates age,sex --treatment-type arms --control placebo --engines feols --out {out}"
+    said = CliRunner().invoke(cli.app, ["compare", str(path), *line.split()])
+    assert said.exit_code == 0
+    assert "b - placebo" in said.output
+    assert {"report.html", "coefficients.png", "table.csv"} <= {each.name for each in out.iterdir()}
