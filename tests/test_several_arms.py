@@ -247,3 +247,9 @@ def test_the_shell_takes_arms(df: pd.DataFrame, tmp_path: Any) -> None:
     assert said.exit_code == 0
     assert "b - placebo" in said.output
     assert {"report.html", "coefficients.png", "table.csv"} <= {each.name for each in out.iterdir()}
+
+
+def test_a_report_answers_for_each_contrast(table: Any, tmp_path: Any) -> None:
+    page = table.report(tmp_path / "arms.html").read_text(encoding="utf8")
+    for arm in ("a", "b"):
+        assert f"on average <code>{arm} against placebo</code> raises <code>y</code>" in page

@@ -95,10 +95,29 @@ def meanings(rows: Sequence[Estimate]) -> tuple[tuple[str, str], ...]:
     )
 
 
+def contrasts(table: Table) -> list[Table]:
+    """Of a table of several arms the rows of each contrast, as those of one treatment; of another the table itself."""
+    if not table.meta.get("arms"):
+        return [table]
+    control, *others = table.meta["arms"]
+    out = []
+    for arm in others:
+        name, said = f"{arm} - {control}", f"{arm} against {control}"
+        rows = [row for row in table.rows if row.term == name or row.term.startswith(f"{name}: ")]
+        own = tuple(row.with_(term=row.term.removeprefix(name).removeprefix(": ")) for row in rows)
+        names = dict(table.meta.get("names") or {}) | {"treatment": said}
+        out.append(Table(own, dict(table.meta) | {"arms": None, "names": names}))
+    return out
+
+
 def readings(rows: Sequence[Estimate], meta: Mapping[str, Any]) -> list[str]:
     """Sentences on the rows of one block; a table that brings its own paragraph is read by that."""
     if meta.get("reading"):
         return [str(meta["reading"])]
+    if meta.get("arms"):
+        return [
+            said for part in contrasts(Table(tuple(rows), meta)) for said in readings(part.rows, part.meta)
+        ]
     said = []
     for name in dict.fromkeys(row.estimand for row in rows):
         members = [row for row in rows if row.estimand == name]

@@ -10,6 +10,7 @@ from hte_bridge.errors import HteBridgeError
 from hte_bridge.estimate import Estimate
 from hte_bridge.format.figures import figures_of
 from hte_bridge.format.words import listed
+from hte_bridge.report.reading import contrasts
 from hte_bridge.table import Table
 
 ALPHA = 0.05
@@ -24,7 +25,9 @@ def answer(table: Table) -> list[str]:
     An effect is there only where the interval of every engine excludes zero on one side; effects differ only where every engine's test
     says so; a covariate is named only where its slope, adjusted for reading all of them (Holm 1979), is off zero for every engine.
     """
-    said = [effect(table), differs(table.rows), engines_agree(table)]
+    said = [
+        each for part in contrasts(table) for each in (effect(part), differs(part.rows), engines_agree(part))
+    ]
     return [f"{each}." for each in said if each]
 
 
