@@ -89,7 +89,7 @@ def main(quick: bool = False, n: int | None = None, **options: Any) -> tuple[flo
     alone = replace(engine, n_jobs=1).fit(study)
     seconds = time.perf_counter() - began
     with (
-        LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=":0") as cluster,
         Client(cluster) as client,
     ):
         client.wait_for_workers(WORKERS)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 FILE = Path(__file__).parent.parent / "examples" / "dask_cluster.py"
-ROWS = 200
+ROWS = 100
 
 
 @pytest.fixture(scope="module")

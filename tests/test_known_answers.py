@@ -117,7 +117,7 @@ def test_the_deep_average_agrees_with_the_experiment(thornton):
     study = hb.Study.from_frame(
         thornton, outcome="got", treatment="any", covariates=["age", "distvct", "hiv2004"], cluster="villnum"
     )
-    quick = hb.Deep(seed=1, kernel_max_rows=1_000, epochs=15)  # the kernel takes minutes on 2,825 rows
+    quick = hb.Deep(seed=1, kernel_max_rows=1_000, epochs=15, n_folds=3)  # the kernel takes minutes on 2,825 rows
     row = ate(engine_scores(quick.fit(study)))
     assert abs(row.estimate - 0.4511) < 2 * row.std_error
     assert 0.018 < row.std_error < 0.027
@@ -127,7 +127,7 @@ def test_the_kernels_average_agrees_with_the_experiment_where_earnings_lie_far_o
     frame = causaldata.nsw_mixtape.load_pandas().data
     covariates = ["age", "educ", "black", "hisp", "marr", "nodegree", "re74", "re75"]
     study = hb.Study.from_frame(frame, outcome="re78", treatment="treat", covariates=covariates)
-    fit = hb.Deep(seed=1, draws=4, epochs=15).fit(study)
+    fit = hb.Deep(seed=1, draws=4, epochs=15, n_folds=3).fit(study)
     row = ate(engine_scores(fit))
     assert fit.branch.kind == "kernel"
     assert abs(row.estimate - 1_794.3) < 671.0  # of the difference in means, and its standard error
