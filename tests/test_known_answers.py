@@ -117,7 +117,9 @@ def test_the_deep_average_agrees_with_the_experiment(thornton):
     study = hb.Study.from_frame(
         thornton, outcome="got", treatment="any", covariates=["age", "distvct", "hiv2004"], cluster="villnum"
     )
-    quick = hb.Deep(seed=1, kernel_max_rows=1_000, epochs=15, n_folds=3)  # the kernel takes minutes on 2,825 rows
+    quick = hb.Deep(
+        seed=1, kernel_max_rows=1_000, epochs=15, n_folds=3
+    )  # the kernel takes minutes on 2,825 rows
     row = ate(engine_scores(quick.fit(study)))
     assert abs(row.estimate - 0.4511) < 2 * row.std_error
     assert 0.018 < row.std_error < 0.027
