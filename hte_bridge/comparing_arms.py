@@ -28,6 +28,7 @@ from hte_bridge.several_arms import ArmsStudy
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate, Table, check_level
 
+AVERAGES = ("ate", "ape", "att", "atc", "ato")
 Verb = Callable[..., Table]
 
 
@@ -142,7 +143,8 @@ class ArmsComparison(Table):
         """Effects of all contrasts with their intervals; ``table["b"].plot()`` draws the pictures of one. ``plot.coefficients``."""
         from hte_bridge.plot import coefficients
 
-        return coefficients(self, ax)
+        known = {row.estimand for row in self.rows if np.isfinite(row.estimate)}
+        return coefficients(self, ax, estimands=[each for each in AVERAGES if each in known] or None)
 
     def differences(
         self, between: Literal["contrasts", "engines"] = "contrasts", *, level: float | None = None
@@ -233,9 +235,17 @@ def rows_of(study: ArmsStudy, tables: Mapping[str, Table]) -> tuple[Estimate, ..
         for row in table.rows:
             fits = row.influence is None or len(row.influence) == int(mask.sum())
             whole = placed(row, mask) if fits else row.with_(influence=None, share=None)
-            out.append(whole.with_(term=f"{name}: {row.term}" if row.term else name))
+            out.append(whole.with_(term=_termed(name, row, study)))
     engines = list(dict.fromkeys(row.engine for row in out))
     return distinct(sorted(out, key=lambda row: engines.index(row.engine)))
+
+
+def _termed(contrast: str, row: Estimate, study: ArmsStudy) -> str:
+    """The contrast before a row's term, and in place of the treatment's name."""
+    treatment = study.whole.names.treatment
+    if row.estimand == "coefficient" and row.term.partition(", ")[0] == treatment:
+        return contrast + row.term.removeprefix(treatment)
+    return f"{contrast}: {row.term}" if row.term else contrast
 
 
 def _less(study: ArmsStudy, tables: Mapping[str, Comparison], level: float) -> Sequence[Estimate]:
@@ -252,7 +262,7 @@ def _less(study: ArmsStudy, tables: Mapping[str, Comparison], level: float) -> S
                 continue
             mine, theirs = placed(row, own), placed(other, others)
             made = difference(_scaled(mine, study.whole), _scaled(theirs, study.whole), scores, level=level)
-            term = f"{label}: {row.term}" if row.term else label
+            term = _termed(label, row, study)
             out.append(_by_both(made, study.whole).with_(engine=row.engine, term=term))
     return out
 

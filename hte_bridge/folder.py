@@ -163,7 +163,10 @@ def _draw_coefficients(comparison: Comparison, path: Path) -> None:
 
     if any(np.isfinite(row.estimate) for row in comparison.rows):
         figure = Figure(figsize=(3.4, 2.8), layout="constrained", dpi=DPI)
-        coefficients(comparison, figure.subplots())
+        draw = (
+            comparison.plot if isinstance(comparison, ArmsComparison) else partial(coefficients, comparison)
+        )
+        draw(figure.subplots())
         with quiet():
             figure.savefig(path)
 

@@ -103,8 +103,10 @@ def contrasts(table: Table) -> list[Table]:
     out = []
     for arm in others:
         name, said = f"{arm} - {control}", f"{arm} against {control}"
-        rows = [row for row in table.rows if row.term == name or row.term.startswith(f"{name}: ")]
-        own = tuple(row.with_(term=row.term.removeprefix(name).removeprefix(": ")) for row in rows)
+        rows = [
+            row for row in table.rows if row.term == name or row.term.startswith((f"{name}: ", f"{name}, "))
+        ]
+        own = tuple(row.with_(term=row.term[len(name) + 2 :]) for row in rows)
         names = dict(table.meta.get("names") or {}) | {"treatment": said}
         out.append(Table(own, dict(table.meta) | {"arms": None, "names": names}))
     return out
