@@ -133,6 +133,16 @@ class ArmsComparison(Table):
             for engine, fit in table.fits.items()
         }
 
+    def save(self, path: str | Path) -> Path:
+        """Write the rows; a ``.hte`` file, which answers again, is of one contrast: ``table["b"].save("b.hte")``."""
+        if Path(path).suffix == ".hte":
+            first = next(iter(self.tables))
+            raise InvalidOption(
+                f"A .hte file holds one contrast. Several were to be saved. Save each, such as table[{first!r}].save('{first}.hte'), or the "
+                "rows of all as .parquet."
+            )
+        return super().save(path)
+
     def report(self, path: str | Path, **options: Any) -> Path:
         """One self-contained HTML page of all contrasts; ``table["b"].report(path)`` has the pictures of one. ``report.report``."""
         from hte_bridge.report import report

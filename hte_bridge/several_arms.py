@@ -126,7 +126,7 @@ class ArmsStudy:
         InvalidOption
             If it is the control or none.
         """
-        name = str(arm).removesuffix(f" - {self.control}")
+        name = _named(arm).removesuffix(f" - {self.control}")
         if name not in self.studies:
             what = "is the control" if name == self.control else "is none"
             offer = nearest(name, self.studies, kind="The arms beside the control")

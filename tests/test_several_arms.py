@@ -12,6 +12,7 @@ import hte_bridge as hb
 from hte_bridge import cli, errors
 from hte_bridge.comparing import compared
 from hte_bridge.fitting import chosen_engines
+from hte_bridge.serve.session import Session
 
 N = 300
 ROLES: dict[str, Any] = {"outcome": "y", "treatment": "arm", "covariates": ["age", "sex"]}
@@ -218,6 +219,17 @@ def test_the_control_is_no_contrast(table: Any) -> None:
     with pytest.raises(errors.InvalidOption, match="`placebo` is the control"):
         table["placebo"]
     assert table["b - placebo"] is table.contrast("b")
+
+
+def test_a_file_that_answers_again_is_of_one_contrast(table: Any, tmp_path: Any) -> None:
+    with pytest.raises(errors.InvalidOption, match=r"holds one contrast.*table\['a'\]"):
+        table.save(tmp_path / "t.hte")
+    assert len(hb.Table.load(table.save(tmp_path / "t.parquet")).rows) == len(table.rows)
+
+
+def test_arms_from_r_are_refused_in_a_sentence(df: pd.DataFrame, tmp_path: Any) -> None:
+    with pytest.raises(errors.InvalidOption, match="From R"):
+        Session(tmp_path).study(df, {**ROLES, "treatment_type": "arms"})
 
 
 def test_a_formula_makes_arms_too(df: pd.DataFrame, table: Any) -> None:

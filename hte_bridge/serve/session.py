@@ -174,6 +174,10 @@ class Session:
         R counts rows from 1 and Python from 0: chance belongs to the labels that the same data would have in Python.
         """
         check_arguments(Study.from_frame, options, "hte_study")
+        if options.get("treatment_type") == "arms":
+            raise InvalidOption(
+                "Several arms are compared in Python. From R, `treatment_type` 'arms' was asked for. Make a study of each arm beside the control."
+            )
         study = Study.from_frame(data, **as_declared(Study.from_frame, options))
         study = replace(study, key=python_keys(data.index, labels)[study.index - 1])
         named = {each.name: getattr(study.names, each.name) for each in fields(study.names)}
