@@ -93,6 +93,11 @@ def datagrid(study: Study, **at: Any) -> pd.DataFrame:
     >>> hb.datagrid(study, town=["a", "b"]).values.tolist()
     [[35.0, 'a'], [35.0, 'b']]
     """
+    if not hasattr(study, "encoder"):  # of several arms
+        raise InvalidOption(
+            f"A grid needs a study of two arms or of a dose. This is {type(study).__name__}. Write the rows as a frame, or take the study of one "
+            "contrast: `table[arm].study`."
+        )
     names = study.encoder.sources
     absent = next((name for name in at if name not in names), None)
     if absent is not None:
