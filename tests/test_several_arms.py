@@ -268,6 +268,6 @@ def test_a_report_answers_for_each_contrast(table: Any, tmp_path: Any) -> None:
 
 
 def test_a_grid_of_several_arms_is_of_one_contrast(df: pd.DataFrame, table: Any) -> None:
-    with pytest.raises(errors.InvalidOption, match="a study of two arms or of a dose. This is ArmsStudy"):
+    with pytest.raises(errors.InvalidOption, match="a study of two arms or of a dose"):
         hb.datagrid(arms_of(df), age=[20, 40])
     assert len(hb.datagrid(table["b"].study, age=[20, 40])) == 2
