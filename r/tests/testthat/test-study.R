@@ -86,7 +86,7 @@ test_that("a role is the name of a column, and a slip names the argument", {
   slip <- function(..., sentence) expect_sentence(hte_study(df, y ~ x, ...), "InvalidOption", sentence)
   slip(treatment = df$d, sentence = "`treatment` must be the name of one column, in quotes. 400 values of class")
   slip(treatment = c("d", "x"), sentence = "`treatment` must be the name of one column")
-  slip(treatment = "d", cluster = ~ village + x, sentence = "`cluster` must name one column. `village`, `x` were given.")
+  slip(treatment = "d", weight = ~ village + x, sentence = "`weight` must name one column. `village`, `x` were given.")
   slip(treatment = "d", cluster = y ~ village, sentence = "`cluster` must be a name, or a formula without a left side.")
   slip(treatment = "d", weight = ~ log(x), sentence = "`log(x)` is not one")
   slip(treatment = "d", weight = 1, sentence = "`weight` must be the name of one column, in quotes. 1 value of class numeric was given.")
