@@ -59,8 +59,16 @@ def run(text: str, folder: Path) -> Iterator[Ran]:
     for found in BLOCK.finditer(text):
         code = textwrap.dedent(found["code"])
         out = io.StringIO()
-        width, costs = patch.dict(os.environ, COLUMNS=WIDTH), patch("hte_bridge.format.text.FELT", float("inf"))
-        with contextlib.chdir(folder), contextlib.redirect_stdout(out), width, costs:  # seconds differ by machine
+        width, costs = (
+            patch.dict(os.environ, COLUMNS=WIDTH),
+            patch("hte_bridge.format.text.FELT", float("inf")),
+        )
+        with (
+            contextlib.chdir(folder),
+            contextlib.redirect_stdout(out),
+            width,
+            costs,
+        ):  # seconds differ by machine
             exec(compile(code, "<page>", "exec"), names)
         said = textwrap.dedent(found["said"] or "").strip().removeprefix("```text\n").removesuffix("```")
         yield Ran(found, code, plain(said), plain(out.getvalue()))
