@@ -11,9 +11,9 @@ import pandas as pd
 
 from hte_bridge.arrays import Array
 from hte_bridge.engine import Fit
-from hte_bridge.errors import InvalidOption, nearest
 from hte_bridge.estimands.sequential import How, comparable
 from hte_bridge.faults import Guard, OnError
+from hte_bridge.fitting import fit_of
 from hte_bridge.predicting import grid_of
 from hte_bridge.rows import distinct, engine_rows, engine_scores, verbs
 from hte_bridge.scores import Scores
@@ -82,10 +82,7 @@ class FittedTable(Table):
         InvalidOption
             If no engine of that name ran.
         """
-        if engine not in self.fits:
-            offer = nearest(engine, self.fits, kind="The engines")
-            raise InvalidOption(f"`engine` must name an engine that ran. `{engine}` did not. {offer}")
-        return self.fits[engine]
+        return fit_of(self.fits, engine)
 
     def scores(self, engine: str) -> Scores:
         """Doubly robust scores of one engine, made once.

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -19,6 +19,7 @@ from hte_bridge.shown import Fitted
 from hte_bridge.study import Folds, Study
 
 ENGINES = ("feols", "grf", "deep")
+Ran = TypeVar("Ran")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -44,6 +45,20 @@ class NoFit(Fitted):
     def cate(self, new: Any, level: float = 0.95) -> pd.DataFrame:
         """Raise the sentence."""
         raise InvalidOption(self.why)
+
+
+def fit_of(fits: Mapping[str, Ran], engine: str) -> Ran:
+    """The fit of one engine.
+
+    Raises
+    ------
+    InvalidOption
+        If no engine of that name ran.
+    """
+    if engine not in fits:
+        offer = nearest(engine, fits, kind="The engines")
+        raise InvalidOption(f"`engine` must name an engine that ran. `{engine}` did not. {offer}")
+    return fits[engine]
 
 
 def chosen_engines(engines: Sequence[Engine | str], seed: int) -> list[Engine]:

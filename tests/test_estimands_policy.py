@@ -13,25 +13,14 @@ from hte_bridge.estimands.doses import dose_curve, local_slopes
 from hte_bridge.estimands.policy import rule_value
 from hte_bridge.estimands.tree import shallow_tree
 from hte_bridge.scores import Scores
+from tests.helpers.studies import village_trial
 
 EXACT = 1e-10
 
 
 @pytest.fixture(scope="module")
 def trial() -> hb.Study:
-    """1,200 units in 60 villages, effect 1 + x."""
-    rng = np.random.default_rng(3)
-    n = 1200
-    frame = pd.DataFrame(
-        {"x": rng.normal(size=n), "z": rng.normal(size=n), "town": rng.choice(list("abc"), n)}
-    )
-    frame["village"] = rng.integers(0, 60, n)
-    frame["d"] = (rng.random(n) < 1 / (1 + np.exp(-0.5 * frame["x"]))).astype(int)
-    frame["before"] = frame["x"] + rng.normal(size=n)
-    frame["y"] = frame["d"] * (1 + frame["x"]) + frame["x"] + rng.normal(size=n)
-    return hb.Study.from_frame(
-        frame, outcome="y", treatment="d", covariates=["x", "z", "town"], cluster="village"
-    )
+    return village_trial()
 
 
 @pytest.fixture(scope="module")

@@ -17,25 +17,14 @@ from hte_bridge.estimands.sequential import engine_of, sequential
 from hte_bridge.estimands.ties import group_shares
 from hte_bridge.scores import Scores
 from hte_bridge.table import Estimate
+from tests.helpers.studies import village_trial
 
 EXACT = 1e-10
 
 
 @pytest.fixture(scope="module")
 def trial() -> hb.Study:
-    """1,200 units in 60 villages, effect 1 + x."""
-    rng = np.random.default_rng(3)
-    n = 1200
-    frame = pd.DataFrame(
-        {"x": rng.normal(size=n), "z": rng.normal(size=n), "town": rng.choice(list("abc"), n)}
-    )
-    frame["village"] = rng.integers(0, 60, n)
-    frame["d"] = (rng.random(n) < 1 / (1 + np.exp(-0.5 * frame["x"]))).astype(int)
-    frame["before"] = frame["x"] + rng.normal(size=n)
-    frame["y"] = frame["d"] * (1 + frame["x"]) + frame["x"] + rng.normal(size=n)
-    return hb.Study.from_frame(
-        frame, outcome="y", treatment="d", covariates=["x", "z", "town"], cluster="village"
-    )
+    return village_trial()
 
 
 @pytest.fixture(scope="module")

@@ -17,9 +17,10 @@ from hte_bridge.errors import InvalidData, InvalidOption
 from hte_bridge.plot.style import looks
 from hte_bridge.plot.ticks import Short
 from hte_bridge.table import Estimate, Table
+from tests.helpers.drawn import ENGINES, FRAMES, SEED, N, X, curve
+from tests.helpers.overprinting import overprinted
 
-ENGINES = ("feols", "grf", "deep")
-N, GROUPS, SEED = 300, 5, 1
+GROUPS = 5
 COLUMN_INCHES = 3.4
 LEAST_DISTANCE = 12.0  # CIE76 in Lab: colours closer than about 10 are hard to name apart in a thin line
 # Machado, Oliveira and Fernandes (2009), full severity, on linear RGB
@@ -48,32 +49,10 @@ def table():
     return Table(tuple(rows), {"n": N})
 
 
-def cates(rng):
-    x = rng.normal(size=N)
-    frames = {}
-    for engine in ENGINES:
-        estimate = np.tanh(x) + rng.normal(0, 0.05, N)
-        frames[engine] = pd.DataFrame(
-            {"estimate": estimate, "conf_low": estimate - 0.2, "conf_high": estimate + 0.2}
-        )
-    return frames, x
-
-
 def gate_rows():
     return [Estimate("gates", 0.1 * g, 0.05, term=str(g), engine=e) for e in ENGINES for g in range(GROUPS)]
 
 
-def curve(x):
-    at = np.linspace(0.05, 1, 30)
-    parts = [
-        pd.DataFrame(
-            {x: at, "estimate": 1 - at, "conf_low": 0.8 - at, "conf_high": 1.2 - at, "random": 0.1 * at}
-        )
-    ]
-    return pd.concat([part.assign(engine=engine) for engine in ENGINES for part in parts])
-
-
-FRAMES, X = cates(np.random.default_rng(SEED))
 NAMES = [f"x{j}" for j in range(4)]
 DRAW = {
     "coefficients": lambda ax: plot.coefficients(table(), ax),
@@ -194,161 +173,6 @@ def test_usual_of_a_loaded_table_shows_its_rows():
         "Effect projected on covariates",
     ]
     assert axes[0].figure is axes[1].figure
-
-
-# nothing is printed over anything --------------------------------------------------------------------------------
-
-LONG = "household income, net of transfers, in 2010 dollars"
-SIZES = {"tiny": 1e-9, "huge": 1e9}
-
-
-def words(figure):
-    """Every text that a reader sees, with its box in pixels."""
-    figure.canvas.draw()
-    seen = [text for ax in figure.findobj(matplotlib.axes.Axes) for text in in_axes(ax)]
-    return [
-        (each.get_text(), each.get_window_extent())
-        for each in seen
-        if each.get_visible() and each.get_text().strip()
-    ]
-
-
-def in_axes(ax):
-    """Texts of axes; marks that lie outside their limits are kept by matplotlib and not drawn."""
-    found = [*ax.texts, ax.title, ax._left_title, ax._right_title]
-    found += ax.get_legend().get_texts() if ax.get_legend() else []
-    if not ax.axison:
-        return found
-    for axis in (ax.xaxis, ax.yaxis):
-        low, high = sorted(axis.get_view_interval())
-        slack = 1e-9 * (high - low)
-        found += [axis.label]
-        found += [
-            tick.label1 for tick in axis.get_major_ticks() if low - slack <= tick.get_loc() <= high + slack
-        ]
-    return found
-
-
-def overprinted(figure):
-    """Pairs of words whose boxes meet, and words that leave the page."""
-    seen, page = words(figure), figure.bbox
-    pairs = [
-        (one, other)
-        for i, (one, box) in enumerate(seen)
-        for other, another in seen[:i]
-        if min(box.x1, another.x1) - max(box.x0, another.x0) > 1
-        and min(box.y1, another.y1) - max(box.y0, another.y0) > 1
-    ]
-    out = [
-        (text, "the page")
-        for text, box in seen
-        if box.x0 < page.x0 - 2 or box.x1 > page.x1 + 2 or box.y0 < page.y0 - 2 or box.y1 > page.y1 + 2
-    ]
-    return pairs + out
-
-
-def covered(figure):
-    """Legends that lie over the axes in which something is drawn."""
-    figure.canvas.draw()
-    return [
-        ax.get_xlabel()
-        for ax in figure.findobj(matplotlib.axes.Axes)
-        if ax.get_legend() is not None
-        and ax.get_legend().get_window_extent().overlaps(ax.get_window_extent().padded(-2))
-    ]
-
-
-def hard(size):
-    """Rows whose names are long, of three engines, in groups and units of any number and size."""
-    engines = ("feols", "a causal forest of 4,000 honest trees", "deep, a second time")
-    rows = [Estimate("coefficient", size, 0.1 * size, term=f"{LONG}, no covariates", engine="feols")]
-    rows += [
-        Estimate(name, size, 0.3 * size, engine=each) for name in ("ate", "att", "ato") for each in engines
-    ]
-    rows += [
-        Estimate("projection", size * 10.0**-k, size * 10.0 ** (k - 3), term=f"{LONG} {k}", engine=each)
-        for k in range(5)
-        for each in engines
-    ]
-    rows += [
-        Estimate(
-            "gate",
-            size * (k - 5),
-            size * 10.0 ** (k % 4 - 2),
-            term=f"{LONG} = {LONG}, level {k}",
-            engine=each,
-        )
-        for k in range(12)
-        for each in engines
-    ]
-    rows += [
-        Estimate("sensitivity", 0.1, term="robustness value: estimate to 0", engine=each) for each in engines
-    ]
-    return Table(tuple(rows), {"spread": {}})
-
-
-def only(made, *estimands):
-    return [row for row in made.rows if row.estimand in estimands]
-
-
-def hard_frames(size):
-    return {
-        name: frame * size for name, frame in zip(("feols", LONG, f"{LONG}, 2"), FRAMES.values(), strict=True)
-    }
-
-
-HARD = {
-    "averages": lambda m, s, ax: plot.coefficients(m, ax),
-    "everything": lambda m, s, ax: plot.coefficients(m, ax, estimands=["ate", "projection", "sensitivity"]),
-    "slopes": lambda m, s, ax: plot.coefficients(only(m, "projection"), ax),
-    "gates": lambda m, s, ax: plot.gates(only(m, "gate"), ax, average=s),
-    "groups as rows": lambda m, s, ax: plot.coefficients(only(m, "gate"), ax),
-    "cate_sorted": lambda m, s, ax: plot.cate_sorted(hard_frames(s), ax, average=s),
-    "cate_against": lambda m, s, ax: plot.cate_against(hard_frames(s), X * s, ax, name=LONG),
-    "few values": lambda m, s, ax: plot.cate_against(hard_frames(s), np.round(X) * s, ax, name=LONG),
-    "uneven values": lambda m, s, ax: plot.cate_against(hard_frames(s), 10.0 ** np.clip(np.round(X), 0, 2), ax),
-    "a category": lambda m, s, ax: plot.cate_against(hard_frames(s), pd.Series([f"{LONG} {k % 12}" for k in range(N)]), ax),
-    "agreement": lambda m, s, ax: plot.agreement(X * s, X**2 * s, ax, names=(LONG, LONG)),
-    "toc": lambda m, s, ax: plot.toc(curve("share").assign(estimate=lambda c: c["estimate"] * s, conf_low=-s, conf_high=s), ax),
-    "importance": lambda m, s, ax: plot.importance(pd.Series(np.arange(30.0) * s, [f"{LONG} {k}" for k in range(30)]), ax),
-    "pairs": lambda m, s, ax: plot.pairs(pd.DataFrame(np.eye(30), [f"{LONG} {k}" for k in range(30)], [f"{LONG} {k}" for k in range(30)]), ax),
-    "overlap": lambda m, s, ax: plot.overlap({LONG: 1 / (1 + np.exp(-X)), "grf": np.full(N, 0.5)}, X > 0, ax),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("draw", HARD.values(), ids=HARD)
-def test_no_word_is_printed_over_another_or_off_the_page(draw):
-    ax = draw(hard(1.0), 1.0, None)
-    assert overprinted(ax.figure) == []
-    assert covered(ax.figure) == []
-
-
-@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
-@pytest.mark.parametrize("name", ["averages", "slopes", "gates", "cate_against"])
-def test_nor_at_any_size_of_the_numbers(name, size):
-    ax = HARD[name](hard(size), size, None)
-    assert overprinted(ax.figure) == []
-
-
-@pytest.mark.parametrize("first", range(0, len(HARD), 4))
-def test_nor_in_the_axes_of_a_page_of_four(first):
-    figure, grid = pyplot.subplots(2, 2, figsize=(7, 6.4), layout="constrained")
-    for ax, draw in zip(grid.ravel(), list(HARD.values())[first : first + 4], strict=False):
-        draw(hard(1.0), 1.0, ax)
-    assert overprinted(figure) == []
-    assert covered(figure) == []
-
-
-def test_overprinting_would_be_seen():
-    figure, ax = pyplot.subplots(figsize=(3, 2))
-    ax.set_xticks(range(12), [LONG] * 12)
-    assert overprinted(figure)
-    ax.plot([0, 1], label="a")
-    ax.legend()
-    assert covered(figure)
-
-
-# one scale, one unit ---------------------------------------------------------------------------------------------
 
 
 def test_each_unit_has_a_panel_of_its_own():

@@ -148,21 +148,13 @@ def _study(
             "serves as comparison alone, as in R's did"
         )
         periods = periods[:last]
-    place = np.searchsorted(periods, panel.period)
-    seen = place < len(periods)
-    outcome, rows = (
-        np.full((len(cohort), len(periods)), np.nan),
-        np.full((len(cohort), len(periods)), -1, dtype=np.int64),
-    )
-    outcome[panel.unit[seen], place[seen]] = panel.outcome[seen]
-    rows[panel.unit[seen], place[seen]] = np.flatnonzero(seen)
+    outcome, rows = _by_unit_and_period(panel, periods)
     clusters = (np.arange(len(cohort)), panel.levels)
     if names.cluster not in (None, names.unit):
         clusters = checked.one_cluster(
             panel.frame[names.cluster], str(names.cluster), panel.unit, panel.levels
         )
-    zero = int((panel.frame[names.first_treated] == 0).to_numpy().any()) if clock.labels is None else 0
-    if zero:
+    if clock.labels is None and (panel.frame[names.first_treated] == 0).to_numpy().any():
         said.append(f"0 in `{names.first_treated}` is taken as never treated")
     study = Adoption(
         outcome,
@@ -186,6 +178,17 @@ def _study(
             f"{study.every_cell[0].lost if study.every_cell else 'no cohort has an earlier period'}. Use more periods or units."
         )
     return study
+
+
+def _by_unit_and_period(panel: _Panel, periods: Array) -> tuple[Array, Codes]:
+    """Outcome and number of the row (units, periods); NaN and -1 where a unit was not seen."""
+    place = np.searchsorted(periods, panel.period)
+    seen = place < len(periods)
+    outcome = np.full((len(panel.cohort), len(periods)), np.nan)
+    rows = np.full(outcome.shape, -1, dtype=np.int64)
+    outcome[panel.unit[seen], place[seen]] = panel.outcome[seen]
+    rows[panel.unit[seen], place[seen]] = np.flatnonzero(seen)
+    return outcome, rows
 
 
 def _with_cells(cohort: Array, periods: Array, design: Design) -> tuple[Array, int]:

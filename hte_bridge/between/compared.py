@@ -20,8 +20,8 @@ from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate, Table
 
 
-class Compared(Protocol):
-    """The part of ``Comparison`` that these rows are made of."""
+class Kept(Protocol):
+    """The part of ``Comparison`` that a file keeps, too."""
 
     @property
     def rows(self) -> tuple[Estimate, ...]:
@@ -46,6 +46,10 @@ class Compared(Protocol):
     @property
     def level(self) -> float:
         """Coverage of intervals."""
+
+
+class Compared(Kept, Protocol):
+    """The part of ``Comparison`` that these rows are made of."""
 
     def scores(self, engine: str) -> Scores:
         """Doubly robust scores of one engine."""

@@ -3,51 +3,18 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
 
-from hte_bridge.engine import Fit
-from hte_bridge.estimate import Estimate
+from hte_bridge.between.compared import Kept
 from hte_bridge.files import save_table
 from hte_bridge.progress import steps
 from hte_bridge.saved import archive
 from hte_bridge.saved.fits import Packed, pack
 from hte_bridge.saved.studies import kept_columns, study_parts, write_frame
-from hte_bridge.study import Folds, Study
 
 
-class Saveable(Protocol):
-    """The part of ``Comparison`` that a file keeps."""
-
-    @property
-    def rows(self) -> tuple[Estimate, ...]:
-        """Rows of the table."""
-
-    @property
-    def meta(self) -> Mapping[str, Any]:
-        """What a reader needs to rebuild them."""
-
-    @property
-    def study(self) -> Study:
-        """The study."""
-
-    @property
-    def folds(self) -> Folds:
-        """Its folds."""
-
-    @property
-    def fits(self) -> Mapping[str, Fit]:
-        """Fits by engine."""
-
-    @property
-    def level(self) -> float:
-        """Coverage of intervals."""
-
-
-def save(
-    table: Saveable, path: Path, columns: Sequence[str] | str | None = None, rankings: bool = True
-) -> Path:
+def save(table: Kept, path: Path, columns: Sequence[str] | str | None = None, rankings: bool = True) -> Path:
     """Write a comparison; see ``Comparison.save``."""
     names = kept_columns(table.study, columns)
     arrays, about = study_parts(table.study, table.folds)

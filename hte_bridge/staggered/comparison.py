@@ -14,9 +14,10 @@ import pandas as pd
 
 from hte_bridge.adoption import Adoption
 from hte_bridge.alignment import columns_of
-from hte_bridge.errors import HteBridgeError, InvalidOption, nearest
+from hte_bridge.errors import HteBridgeError, InvalidOption
 from hte_bridge.estimate import Estimate
 from hte_bridge.faults import Guard, OnError
+from hte_bridge.fitting import fit_of
 from hte_bridge.language.formula import right_hand_side
 from hte_bridge.rows import verbs
 from hte_bridge.staggered.fits import AdoptionFit
@@ -84,10 +85,7 @@ class AdoptionComparison(Table):
         InvalidOption
             If no engine of that name ran.
         """
-        if engine not in self.fits:
-            offer = nearest(engine, self.fits, kind="The engines")
-            raise InvalidOption(f"`engine` must name an engine that ran. `{engine}` did not. {offer}")
-        return self.fits[engine]
+        return fit_of(self.fits, engine)
 
     def per_engine(self, estimand: str, make: Callable[[AdoptionFit], list[Estimate]]) -> Table:
         """The rows that ``make`` gives for each engine; one that cannot answer gets a row that says why."""

@@ -27,3 +27,19 @@ def study_of(seed=1, n=N, dose=False, **roles):
 def cross_section(draw, **roles):
     """A simulated cross-section as a study."""
     return hb.Study.from_frame(draw.frame(), outcome="y", treatment="t", covariates=draw.columns, **roles)
+
+
+def village_trial() -> hb.Study:
+    """1,200 units in 60 villages, effect 1 + x."""
+    rng = np.random.default_rng(3)
+    n = 1200
+    frame = pd.DataFrame(
+        {"x": rng.normal(size=n), "z": rng.normal(size=n), "town": rng.choice(list("abc"), n)}
+    )
+    frame["village"] = rng.integers(0, 60, n)
+    frame["d"] = (rng.random(n) < 1 / (1 + np.exp(-0.5 * frame["x"]))).astype(int)
+    frame["before"] = frame["x"] + rng.normal(size=n)
+    frame["y"] = frame["d"] * (1 + frame["x"]) + frame["x"] + rng.normal(size=n)
+    return hb.Study.from_frame(
+        frame, outcome="y", treatment="d", covariates=["x", "z", "town"], cluster="village"
+    )
