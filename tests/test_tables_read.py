@@ -1,12 +1,15 @@
 """What a table says of itself: which rows, which notes, and why a figure is as it is."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import hte_bridge as hb
+from hte_bridge.comparing import later
+from hte_bridge.engines.deep import Deep
 from hte_bridge.errors import InvalidOption
 
 
@@ -127,3 +130,13 @@ def test_pieces_of_a_dose_curve_are_an_option():
     assert table.dose(pieces=2).rows[0].estimate != table.dose(pieces=6).rows[0].estimate
     with pytest.raises(InvalidOption, match="pieces"):
         table.dose(pieces=1)
+
+
+def test_a_posterior_by_a_chain_is_told_to_take_longer_than_its_fit_the_more_rows_there_are():
+    def told(n, kind):
+        branch = SimpleNamespace(kind=kind, at_once=False)
+        fit = SimpleNamespace(options=Deep(), heldout=object(), branch=branch, study=SimpleNamespace(n=n))
+        return later({"deep": fit}, SimpleNamespace(n_folds=5), {"deep": 27.0})["cate"]["deep"]
+
+    assert told(400, "kernel") == told(400, "gram") == told(2_825, "gram") == 27.0
+    assert 300 < told(2_825, "kernel") < 400  # 330 s were measured
