@@ -163,7 +163,7 @@ def later(fits: Mapping[str, Fit], folds: Folds, seconds: Mapping[str, float]) -
     ``ranking``: models of the first folds, one fold less each, without errors where the engine can spare them (``point_effects``).
     ``cate``: a posterior from all rows, where it has not been made. Of a Gaussian process that is a chain whose every step factors all rows,
     which grows faster than the folds' modes that were timed: as long as the fit at some 800 rows, twelve times as long at 2,800
-    (docs/cost.md; the demo's 2,825 rows: 27 and 330 s).
+    (docs/cost.md; the demo's 2,825 rows: 27 and 361 s).
     """
     share = (folds.n_folds - 1) / 2  # of the rows, summed over the models
     ranking, cate = {}, {}
