@@ -72,7 +72,7 @@ def _alone(keep: npt.NDArray[np.bool_], effects: Sequence[Codes]) -> npt.NDArray
     return out
 
 
-def _numbers(rows: pd.DataFrame, role: str, name: str, gaps: bool = False) -> Array:
+def numbers(rows: pd.DataFrame, role: str, name: str, gaps: bool = False) -> Array:
     """A numeric column (n,), finite; ``gaps`` allows NaN."""
     column = rows[name]
     if kind_of(column, name) not in ("number", "boolean"):
@@ -97,7 +97,7 @@ def _numbers(rows: pd.DataFrame, role: str, name: str, gaps: bool = False) -> Ar
 
 def outcome_values(rows: pd.DataFrame, outcome: str) -> Array:
     """Outcome (n,), finite and varying."""
-    values = _numbers(rows, "outcome", outcome)
+    values = numbers(rows, "outcome", outcome)
     if values.min() == values.max():
         raise InvalidData(
             f"`outcome` must vary. All {len(values):,} values of `{outcome}` are {values[0]:g}. Name another column."
@@ -107,7 +107,7 @@ def outcome_values(rows: pd.DataFrame, outcome: str) -> Array:
 
 def treatment_values(rows: pd.DataFrame, treatment: str, treatment_type: str | None) -> tuple[Array, bool]:
     """Treatment (n,), and whether it is binary."""
-    values = _numbers(rows, "treatment", treatment)
+    values = numbers(rows, "treatment", treatment)
     distinct = np.unique(values)
     if len(distinct) == 1:
         raise InvalidData(
@@ -216,7 +216,7 @@ def weight_values(rows: pd.DataFrame, weight: str | None) -> Array:
             f"`weight` must be known in every row. {len(missing):,} of {len(rows):,} values of `{weight}` are "
             f"missing; the first is in row {spelled(rows.index[missing[0]])}. Fill them, or drop those rows."
         )
-    values = _numbers(rows, "weight", weight)
+    values = numbers(rows, "weight", weight)
     negative = np.flatnonzero(values < 0)
     if len(negative):
         raise InvalidData(
@@ -249,7 +249,7 @@ def propensity_values(
             f"`propensity` must come with a treatment of 0 and 1. `{treatment}` is continuous. Leave it out."
         )
     if isinstance(propensity, str):
-        values = _numbers(rows, "propensity", propensity, gaps=True)
+        values = numbers(rows, "propensity", propensity, gaps=True)
     else:
         if not isinstance(propensity, int | float | np.number):
             found = f"{np.size(propensity):,} numbers were" if np.ndim(propensity) else f"{propensity!r} was"

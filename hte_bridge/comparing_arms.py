@@ -133,15 +133,18 @@ class ArmsComparison(Table):
             for engine, fit in table.fits.items()
         }
 
-    def save(self, path: str | Path) -> Path:
-        """Write the rows; a ``.hte`` file, which answers again, is of one contrast: ``table["b"].save("b.hte")``."""
-        if Path(path).suffix == ".hte":
-            first = next(iter(self.tables))
-            raise InvalidOption(
-                f"A .hte file holds one contrast. Several were to be saved. Save each, such as table[{first!r}].save('{first}.hte'), or the "
-                "rows of all as .parquet."
-            )
-        return super().save(path)
+    def save(
+        self, path: str | Path, *, columns: Sequence[str] | str | None = None, rankings: bool = True
+    ) -> Path:
+        """Write the table; as ``.hte`` with the studies, folds and fits of all contrasts, so that ``hb.load`` gives back what answers again.
+
+        Options as of ``Comparison.save``; ``table["b"].save("b.hte")`` writes one contrast.
+        """
+        if Path(path).suffix.lower() != ".hte":
+            return super().save(path)
+        from hte_bridge.saved.write import save_arms
+
+        return save_arms(self, Path(path), columns, rankings)
 
     def report(self, path: str | Path, **options: Any) -> Path:
         """One self-contained HTML page of all contrasts; ``table["b"].report(path)`` has the pictures of one. ``report.report``."""
@@ -332,4 +335,13 @@ def _meta(study: ArmsStudy, tables: Mapping[str, Comparison]) -> dict[str, Any]:
     treatment = f"treatment={whole.names.treatment!r},"
     more = f" treatment_type='arms', control={study.control!r},"
     meta["code"] = meta["code"].replace(treatment, treatment + more, 1)
+    if study.propensity is not None:
+        of_first = meta["names"]["propensity"]
+        meta["code"] = meta["code"].replace(
+            f"propensity={of_first!r}", f"propensity={dict(study.propensity)!r}"
+        )
+        meta["names"] = {
+            **meta["names"],
+            "propensity": ", ".join(f"{a}: {p}" for a, p in study.propensity.items()),
+        }
     return meta

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,10 +29,36 @@ class OutcomesTable(Table):
     Parameters
     ----------
     tables : mapping of str to Comparison
-        By outcome; their own p-values are not adjusted.
+        By outcome; their own p-values are not adjusted. ``table["y2"]`` is that of one, which answers every verb.
+    study : Study
+        As it was handed in; the rows' influence values are on its units.
     """
 
     tables: Mapping[str, Comparison] = field(default_factory=dict)
+    study: Study = field(default=None)  # type: ignore[assignment]
+
+    def __getitem__(self, outcome: str) -> Comparison:
+        """The comparison of one outcome.
+
+        Raises
+        ------
+        InvalidOption
+            If it is none of them.
+        """
+        if outcome not in self.tables:
+            offer = nearest(str(outcome), self.tables, kind="They")
+            raise InvalidOption(f"An outcome must be one of the table's. `{outcome}` is none. {offer}")
+        return self.tables[outcome]
+
+    def save(
+        self, path: str | Path, *, columns: Sequence[str] | str | None = None, rankings: bool = True
+    ) -> Path:
+        """Write the table; as ``.hte`` with the study, folds and fits of each outcome, which ``hb.load`` gives back; as ``Comparison.save``."""
+        if Path(path).suffix.lower() != ".hte":
+            return super().save(path)
+        from hte_bridge.saved.write import save_outcomes
+
+        return save_outcomes(self, Path(path), columns, rankings)
 
 
 def compare_outcomes(
@@ -103,7 +130,7 @@ def compare_outcomes(
     meta["names"] = dict(meta["names"]) | {"outcome": ", ".join(names)}
     meta["warnings"] = [f"{name}: {said}" for name in names for said in tables[name].meta["warnings"]]
     options: dict[str, Any] = {"method": method, "draws": draws, "seed": seed}
-    return OutcomesTable(distinct(_families(rows, study, options)), meta, tables)
+    return OutcomesTable(distinct(_families(rows, study, options)), meta, tables, study)
 
 
 def _check(study: Study, names: Sequence[str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hte_bridge.arrays import Codes
+from hte_bridge import chances
+from hte_bridge.arrays import Array, Codes
 from hte_bridge.errors import InvalidData, InvalidOption, NotIdentified, nearest
 from hte_bridge.folds import Folds
 from hte_bridge.frames import names_of, to_pandas
@@ -41,6 +42,8 @@ class ArmsStudy:
         By arm, which units of ``whole`` its study holds.
     notes : tuple of str
         What a reader should know of how arms were taken.
+    propensity : mapping, optional
+        Known chance of each arm, a number or a column, as it was given.
 
     Examples
     --------
@@ -57,6 +60,7 @@ class ArmsStudy:
     studies: Mapping[str, Study]
     rows: Mapping[str, npt.NDArray[np.bool_]]
     notes: tuple[str, ...] = ()
+    propensity: Mapping[str, Any] | None = None
 
     def __repr__(self) -> str:
         counts = np.bincount(self.arm, minlength=len(self.labels)).tolist()
@@ -126,7 +130,7 @@ class ArmsStudy:
         InvalidOption
             If it is the control or none.
         """
-        name = _named(arm).removesuffix(f" - {self.control}")
+        name = chances.named(arm).removesuffix(f" - {self.control}")
         if name not in self.studies:
             what = "is the control" if name == self.control else "is none"
             offer = nearest(name, self.studies, kind="The arms beside the control")
@@ -141,19 +145,18 @@ def several_arms(
 ) -> ArmsStudy:
     """Check the columns of a frame whose treatment names arms, and ``make`` their studies; see ``Study.from_frame``.
 
+    Of known chances a contrast has that of its arm among its own two.
+
     Raises
     ------
     InvalidData
         If there are fewer than three arms, or the data break a rule of studies.
     InvalidOption
-        If ``control`` is no arm.
+        If ``control`` is no arm, or ``propensity`` does not name the chance of each.
     """
-    if propensity is not None:
-        raise InvalidOption(
-            "`propensity` is the chance of one treatment. With several arms there is one for each, which is learned here. Leave it out."
-        )
+    chances.by_name(propensity)
     outcome, treatment = str(outcome), str(treatment)
-    frame = _read(df, outcome, treatment, roles)
+    frame = _read(df, outcome, treatment, roles, chances.columns_of(propensity))
     codes, levels = codes_of(frame[treatment], "treatment", treatment)
     order, said = _control_first(codes, levels, treatment, control)
     place = np.full(len(levels) + 1, np.nan)
@@ -166,22 +169,25 @@ def several_arms(
         raise InvalidData(
             f"Each arm must have units that can be used. All of `{gone}` were dropped. Check their outcomes, or leave that arm out."
         )
-    labels = tuple(_named(levels[each]) for each in order)
+    labels = tuple(chances.named(levels[each]) for each in order)
     _enough(labels, arm, treatment)
+    known = chances.of_arms(propensity, labels, whole.frame)
     rows = {name: (arm == 0) | (arm == k) for k, name in enumerate(labels) if k}
     studies = {
-        name: _beside(make, whole, arm, k, f"{name} - {labels[0]}", roles)
+        name: _beside(make, whole, arm, k, f"{name} - {labels[0]}", known, roles)
         for k, name in enumerate(labels)
         if k
     }
     kept = {name: _kept(studies[name], mask) for name, mask in rows.items()}
     studies = {name: _of_whole(each, whole, kept[name]) for name, each in studies.items()}
-    return ArmsStudy(whole, labels, studies, kept, said)
+    return ArmsStudy(whole, labels, studies, kept, said, chances.by_name(propensity))
 
 
-def _read(df: Any, outcome: str, treatment: str, roles: Mapping[str, Any]) -> pd.DataFrame:
+def _read(
+    df: Any, outcome: str, treatment: str, roles: Mapping[str, Any], numbers: Sequence[str]
+) -> pd.DataFrame:
     """The frame, of a file its columns as their roles need: arms are labels."""
-    kinds: dict[str, Role] = {outcome: "number"}
+    kinds: dict[str, Role] = dict.fromkeys([outcome, *numbers], "number")
     if roles.get("weight") is not None:
         kinds[str(roles["weight"])] = "number"
     labels = [treatment, *names_of(roles.get("cluster")), *names_of(roles.get("fixed_effects"))]
@@ -198,7 +204,7 @@ def _control_first(
 ) -> tuple[list[int], tuple[str, ...]]:
     """Places of the arms that occur, the control's first, and what is to be said of the choice."""
     order = np.unique(codes[codes >= 0]).tolist()
-    names = [_named(levels[each]) for each in order]
+    names = [chances.named(levels[each]) for each in order]
     if len(order) < 3:
         raise InvalidData(
             f"`treatment_type='arms'` needs three arms or more. `{treatment}` holds {len(order)} ({', '.join(names) or 'none'}). "
@@ -213,10 +219,10 @@ def _control_first(
         return order, (
             f"the control is `{names[0]}`, the first level of `{treatment}`; control= names another",
         )
-    if _named(control) not in names:
-        offer = nearest(_named(control), names, kind="The arms")
+    if chances.named(control) not in names:
+        offer = nearest(chances.named(control), names, kind="The arms")
         raise InvalidOption(f"`control` must be an arm of `{treatment}`. `{control}` is none. {offer}")
-    first = order[names.index(_named(control))]
+    first = order[names.index(chances.named(control))]
     return [first, *(each for each in order if each != first)], ()
 
 
@@ -232,26 +238,26 @@ def _enough(labels: tuple[str, ...], arm: Codes, treatment: str) -> None:
         )
 
 
-def _named(label: Any) -> str:
-    """An arm as it is written: a whole number without a point."""
-    if isinstance(label, float | np.floating) and float(label).is_integer():
-        return str(int(label))
-    return str(label)
-
-
-def _beside(make: Make, whole: Study, arm: Codes, k: int, contrast: str, roles: Mapping[str, Any]) -> Study:
-    """The study of arm ``k`` and the control; labels of its rows are places in ``whole``."""
+def _beside(
+    make: Make, whole: Study, arm: Codes, k: int, contrast: str, known: Array | None, roles: Mapping[str, Any]
+) -> Study:
+    """The study of arm ``k`` and the control; labels of its rows are places in ``whole``, ``known`` (n, arms) known chances."""
     assert whole.frame is not None
     mask = (arm == 0) | (arm == k)
     own = whole.frame.set_axis(pd.RangeIndex(whole.n))[mask]
     own = own.assign(**{whole.names.treatment: (arm[mask] == k).astype(np.int64)})
+    chance: dict[str, Any] = {}
+    if known is not None:
+        name = f"chance of {contrast}"
+        own = own.assign(**{name: known[mask, k] / (known[mask, k] + known[mask, 0])})
+        chance = {"propensity": name}
     names = {"outcome": whole.names.outcome, "treatment": whole.names.treatment}
     named = {
         "covariates": list(whole.encoder.sources),
         "controls": list(whole.control_encoder.sources) or None,
     }
     try:
-        made: Study = make(own, **names, **{**roles, **named})
+        made: Study = make(own, **names, **chance, **{**roles, **named})
     except (InvalidData, NotIdentified) as error:
         raise type(error)(f"{contrast}: {error}") from error
     return made

@@ -124,8 +124,8 @@ class Study:
             both (Cameron, Gelbach and Miller, 2011), folds by what hangs together by either where that leaves enough, else by the first.
         weight : str, optional
             Sampling weights, of any scale: they are divided by their mean.
-        propensity : str or float, optional
-            Known probability of treatment in an experiment: a column, or one number.
+        propensity : str, float or mapping, optional
+            Known probability of treatment in an experiment: a column, or one number. Of several arms one for each, by its name.
         treatment_type : {"binary", "continuous", "arms"}, optional
             Needed only where a numeric treatment has three to ten whole values. ``"arms"`` sets each of three values or more, of any kind,
             against ``control``, by default the first: an ``ArmsStudy`` (docs/howto/arms.md).

@@ -207,12 +207,10 @@ def test_an_arm_in_few_clusters_has_no_interval(df: pd.DataFrame) -> None:
     assert made["b"].where(estimand="ate").rows[0].std_error > 0
 
 
-def test_control_without_arms_and_propensity_with_them_are_refused(df: pd.DataFrame) -> None:
+def test_control_without_arms_is_refused(df: pd.DataFrame) -> None:
     two = df.assign(arm=(df["arm"] == "a") * 1)
     with pytest.raises(errors.InvalidOption, match="without `treatment_type='arms'`"):
         hb.Study.from_frame(two, **ROLES, control=0)
-    with pytest.raises(errors.InvalidOption, match="one for each"):
-        arms_of(df, propensity=0.3)
 
 
 def test_the_control_is_no_contrast(table: Any) -> None:
@@ -221,10 +219,35 @@ def test_the_control_is_no_contrast(table: Any) -> None:
     assert table["b - placebo"] is table.contrast("b")
 
 
-def test_a_file_that_answers_again_is_of_one_contrast(table: Any, tmp_path: Any) -> None:
-    with pytest.raises(errors.InvalidOption, match=r"holds one contrast.*table\['a'\]"):
-        table.save(tmp_path / "t.hte")
-    assert len(hb.Table.load(table.save(tmp_path / "t.parquet")).rows) == len(table.rows)
+def test_known_chances_make_each_contrast_s_propensity(df: pd.DataFrame) -> None:
+    frame = df.assign(share=np.where(df["sex"] == "m", 0.2, 0.5))
+    made = arms_of(frame, propensity={"a": 0.25, "b": "share"})
+    own = made.studies["b"]
+    rest = 1 - 0.25 - frame["share"].to_numpy()[made.rows["b"]]
+    share = frame["share"].to_numpy()[made.rows["b"]]
+    np.testing.assert_allclose(own.propensity, share / (share + rest), rtol=1e-12)
+    table = hb.compare(made, ["feols"], estimands=["ate"], seed=1)
+    assert "propensity={'a': 0.25, 'b': 'share'}" in table.meta["code"]
+    held = table["b"].fits["feols"].heldout
+    assert held is not None
+    np.testing.assert_allclose(held.propensity, own.propensity, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "sentence"),
+    [
+        (0.3, errors.InvalidOption, "chance of each by its name"),
+        ({"a": 0.3}, errors.InvalidOption, "That of `b` is missing"),
+        ({"a": 0.3, "c": 0.3}, errors.InvalidOption, "`c` is none"),
+        ({"a": 0.3, "b": "ag"}, errors.InvalidOption, "nearest"),
+        ({"a": 0.3, "b": "sex"}, errors.InvalidData, "must be numeric"),
+        ({"a": 0.5, "b": 0.5}, errors.InvalidData, "strictly between 0 and 1"),
+        ({"a": 0.3, "b": 0.3, "placebo": 0.3}, errors.InvalidData, "add up to 1"),
+    ],
+)
+def test_chances_that_are_none_are_refused(df: pd.DataFrame, given: Any, kind: Any, sentence: str) -> None:
+    with pytest.raises(kind, match=sentence):
+        arms_of(df, propensity=given)
 
 
 def test_arms_from_r_are_refused_in_a_sentence(df: pd.DataFrame, tmp_path: Any) -> None:

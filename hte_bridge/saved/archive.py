@@ -17,8 +17,9 @@ from hte_bridge.errors import UnreadableFile
 from hte_bridge.files import plain
 from hte_bridge.sealed import BROKEN, OPEN, seal, sealed, whole_file
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # since 2 of several arms, several outcomes, or an adoption too
 ENDING = ".hte"
+PARTS = "parts/"
 WHAT = "a comparison written by `table.save`"
 
 
@@ -31,20 +32,29 @@ class Archive:
     path : Path
     about : mapping
         Its JSON.
+    room : str
+        What names of members and arrays begin with: of a part of a table of several comparisons.
     """
 
     path: Path
     about: Mapping[str, Any]
+    room: str = ""
+
+    def part(self, k: int) -> Archive:
+        """The k-th comparison of a table of several."""
+        return Archive(self.path, self.about["parts"][k], f"{self.room}{PARTS}{k}/")
 
     def member(self, name: str) -> bytes:
         """The bytes of a member."""
         with zipfile.ZipFile(self.path) as made:
-            return made.read(name)
+            return made.read(self.room + name)
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Arrays by name; none holds objects."""
-        with np.load(io.BytesIO(self.member("arrays.npz")), allow_pickle=False) as held:
-            return {name: held[name] for name in held.files}
+        """Arrays by name, those of its parts not among them; none holds objects."""
+        with zipfile.ZipFile(self.path) as made, made.open("arrays.npz") as file:
+            held = np.load(file, allow_pickle=False)
+            found = {name.removeprefix(self.room): name for name in held.files if name.startswith(self.room)}
+            return {own: held[name] for own, name in found.items() if not own.startswith(PARTS)}
 
 
 def write(

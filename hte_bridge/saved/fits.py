@@ -205,7 +205,7 @@ class Unpacking:
         options = dict(about["options"]) | self._under(f"{at}/given")
         if isinstance(options["tune_parameters"], list):
             options["tune_parameters"] = tuple(options["tune_parameters"])
-        where = {"archive": str(self.archive.path.resolve()), "member": about["file"]}
+        where = {"archive": str(self.archive.path.resolve()), "member": self.archive.room + about["file"]}
         held = self._heldout(about, at)
         assert held is not None
         return CausalForestFit(

@@ -8,13 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from hte_bridge.comparing_arms import ArmsComparison
 from hte_bridge.comparison import Comparison
 from hte_bridge.errors import UnreadableFile
 from hte_bridge.files import load_table
+from hte_bridge.outcomes import OutcomesTable
+from hte_bridge.saved.adopted import adoption_of, fits_of
 from hte_bridge.saved.archive import ENDING, WHAT, Archive, opened
 from hte_bridge.saved.fits import Arrays, Unpacking
 from hte_bridge.saved.studies import folds_of, read_frame, study_of
 from hte_bridge.sealed import BROKEN
+from hte_bridge.several_arms import ArmsStudy
+from hte_bridge.staggered.comparison import AdoptionComparison
+from hte_bridge.study import Study
 from hte_bridge.table import Table
 
 
@@ -25,7 +31,7 @@ def load(path: str | Path) -> Table:
     ----------
     path : path
         ``.hte``: a ``Comparison`` with its study, folds and fits, which answers ``gates``, ``cate``, ``differences`` and every other
-        question without fitting what was fitted. ``.parquet`` or ``.csv``: a ``Table`` of the rows.
+        question without fitting what was fitted; so do those of several arms or outcomes, and of an adoption. ``.parquet`` or ``.csv``: a ``Table`` of the rows.
 
     Returns
     -------
@@ -56,7 +62,7 @@ def load(path: str | Path) -> Table:
         return Table.load(path)
     found = opened(path)
     try:
-        return _comparison(found)
+        return _found(found)
     except UnreadableFile:
         raise
     except BROKEN as error:
@@ -65,15 +71,59 @@ def load(path: str | Path) -> Table:
         ) from error
 
 
+def _found(found: Archive) -> Table:
+    """The table of an archive's kind."""
+    kind = found.about.get("kind", "comparison")
+    made: Table = {"arms": _arms, "outcomes": _outcomes, "adoption": _adoption, "comparison": _comparison}[
+        kind
+    ](found)
+    return made
+
+
 def _comparison(found: Archive) -> Comparison:
     about, arrays = found.about, found.arrays()
-    frame = read_frame(found.member("frame.parquet"), about["levels"])
-    study, folds = study_of(arrays, about, frame), folds_of(arrays, about)
+    study, folds = _study(found, arrays), folds_of(arrays, about)
     unpacking = Unpacking(found, arrays, study, folds)
     fits = {name: unpacking.unpack(each, f"fit{k}") for k, (name, each) in enumerate(about["fits"].items())}
-    rows, meta = _rows(found, arrays)
-    meta = {key: value for key, value in meta.items() if key != "later"}  # what was to come is in the file
-    return Comparison(rows, meta, study, folds, fits, about["level"])
+    return Comparison(*_rows(found, arrays), study, folds, fits, about["level"])
+
+
+def _study(found: Archive, arrays: Arrays) -> Study:
+    return study_of(arrays, found.about, read_frame(found.member("frame.parquet"), found.about["levels"]))
+
+
+def _parts(found: Archive) -> dict[str, Comparison]:
+    """The comparisons of a table of several, by name."""
+    return {name: _comparison(found.part(k)) for k, name in enumerate(found.about["names"])}
+
+
+def _arms(found: Archive) -> ArmsComparison:
+    about, arrays = found.about, found.arrays()
+    tables = _parts(found)
+    rows = {name: arrays[f"contrasts/{k}"] for k, name in enumerate(tables)}
+    studies = {name: each.study for name, each in tables.items()}
+    study = ArmsStudy(
+        _study(found, arrays),
+        tuple(about["labels"]),
+        studies,
+        rows,
+        tuple(about["notes"]),
+        about["propensity"],
+    )
+    return ArmsComparison(*_rows(found, arrays), study, tables, folds_of(arrays, about), about["level"])
+
+
+def _outcomes(found: Archive) -> OutcomesTable:
+    arrays = found.arrays()
+    return OutcomesTable(*_rows(found, arrays), _parts(found), _study(found, arrays))
+
+
+def _adoption(found: Archive) -> AdoptionComparison:
+    about, arrays = found.about, found.arrays()
+    study = adoption_of(arrays, about, read_frame(found.member("frame.parquet"), about["levels"]))
+    folds = folds_of(arrays, about) if "folds" in about else None
+    fits = fits_of(found, arrays, study, folds)
+    return AdoptionComparison(*_rows(found, arrays), study, fits, about["level"], folds)
 
 
 def _rows(found: Archive, arrays: Arrays) -> tuple[Any, Mapping[str, Any]]:
@@ -85,4 +135,6 @@ def _rows(found: Archive, arrays: Arrays) -> tuple[Any, Mapping[str, Any]]:
         replace(row, influence=arrays.get(f"rows/{k}/influence"), share=arrays.get(f"rows/{k}/share"))
         for k, row in enumerate(rows)
     ]
-    return tuple(made), meta
+    return tuple(made), {
+        key: value for key, value in meta.items() if key != "later"
+    }  # what was to come is in the file

@@ -23,9 +23,9 @@ Parts = tuple[dict[str, Any], dict[str, Any]]  # arrays, and what JSON holds
 APART = ("names", "index", "frame")  # fields with a way of their own
 
 
-def study_parts(study: Study, folds: Folds) -> Parts:
-    """Arrays and plain values of a study and its folds, by ``study/`` and ``folds/``."""
-    arrays: dict[str, Any] = {"folds/fold": folds.fold}
+def study_parts(study: Study, folds: Folds | None) -> Parts:
+    """Arrays and plain values of a study and, where there are some, its folds, by ``study/`` and ``folds/``."""
+    arrays: dict[str, Any] = {} if folds is None else {"folds/fold": folds.fold}
     values: dict[str, Any] = {"names": asdict(study.names)}
     for each in fields(study):
         value = getattr(study, each.name)
@@ -36,13 +36,13 @@ def study_parts(study: Study, folds: Folds) -> Parts:
         elif isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
             arrays[f"study/{each.name}"] = value
         elif isinstance(value, np.ndarray):
-            values[each.name] = {"labels": _plain(value)}
+            values[each.name] = {"labels": labels_out(value)}
         elif isinstance(value, tuple) and all(isinstance(part, np.ndarray) for part in value):
-            values[each.name] = {"lists": [_plain(part) for part in value]}
+            values[each.name] = {"lists": [labels_out(part) for part in value]}
         else:
             values[each.name] = {"value": dict(value) if isinstance(value, Mapping) else value}
-    made = {"study": values, "folds": {"n_folds": folds.n_folds, "seed": folds.seed}}
-    return arrays, made
+    made = {"study": values}
+    return arrays, made | ({} if folds is None else {"folds": {"n_folds": folds.n_folds, "seed": folds.seed}})
 
 
 def study_of(arrays: Mapping[str, npt.NDArray[Any]], about: Mapping[str, Any], frame: pd.DataFrame) -> Study:
@@ -61,9 +61,9 @@ def study_of(arrays: Mapping[str, npt.NDArray[Any]], about: Mapping[str, Any], f
         if "encoder" in value:
             made[name] = Encoder.from_json(value["encoder"])
         elif "labels" in value:
-            made[name] = _labels(value["labels"])
+            made[name] = labels_in(value["labels"])
         elif "lists" in value:
-            made[name] = tuple(map(_labels, value["lists"]))
+            made[name] = tuple(map(labels_in, value["lists"]))
         else:
             made[name] = tuple(value["value"]) if isinstance(value["value"], list) else value["value"]
     made |= {k.removeprefix("study/"): v for k, v in arrays.items() if k.startswith("study/")}
@@ -132,11 +132,12 @@ def _texts(value: Any) -> set[str]:
     return {text for part in parts for text in _texts(part)}
 
 
-def _plain(labels: npt.NDArray[Any]) -> list[Any]:
+def labels_out(labels: npt.NDArray[Any]) -> list[Any]:
+    """Labels as JSON holds them."""
     return [to_plain(each) for each in labels]
 
 
-def _labels(plain: Sequence[Any]) -> npt.NDArray[Any]:
+def labels_in(plain: Sequence[Any]) -> npt.NDArray[Any]:
     """Labels as an array of their own kind; of objects where they are of several, or pairs."""
     found = [from_plain(each) for each in plain]
     kinds = {type(each) for each in found}

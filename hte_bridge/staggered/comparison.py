@@ -253,6 +253,17 @@ class AdoptionComparison(Table):
         }
         return event_times(series, ax, title=name if len(self.fits) > 1 else "")
 
+    def save(self, path: str | Path, *, columns: Sequence[str] | str | None = None) -> Path:
+        """Write the table; as ``.hte`` with its panel, folds and fits, so that ``hb.load`` gives back what answers again.
+
+        The file holds the columns that the study names, one row for each unit and period; ``columns`` names further ones, or ``"all"``.
+        """
+        if Path(path).suffix.lower() != ".hte":
+            return super().save(path)
+        from hte_bridge.saved.write import save_adoption
+
+        return save_adoption(self, Path(path), columns)
+
     def report(self, path: str | Path, **options: Any) -> Path:
         """One self-contained HTML page: the table, the picture of event times, readings; options as of ``report.report``."""
         from hte_bridge.report import report
