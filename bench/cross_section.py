@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import joblib
 import numpy as np
@@ -29,9 +29,11 @@ import hte_bridge.simulate as sim
 from bench.metrics import NORMAL, judge, of_other_code, table
 from hte_bridge import digest
 from hte_bridge.simulate import CrossSection
+from hte_bridge.simulate.edges import Survey
 
 TEST_POINTS = 1_000
 PROBES = ("probe_miss", "probe_error")  # by test point, in single precision: they are most of the file
+EDGED_SIZES = (300, 700, 3_000, 10_000)
 TEST_SEED = 1_000_003  # one set of test points for all draws of a design
 
 Design = Callable[..., CrossSection]
@@ -78,7 +80,14 @@ def designs() -> dict[str, tuple[Design, int]]:
     found["dose_500"] = (sim.dose, 500)
     found["doubleml_500"] = (sim.doubleml_heterogeneous, 500)
     found["athey_imbens_2_500"] = (partial(sim.athey_imbens, design=2), 500)
-    return found
+    return found | edged()
+
+
+def edged() -> dict[str, tuple[Design, int]]:
+    """Designs whose effect has edges, at four sizes."""
+    makers: dict[str, Design] = {"steps": sim.steps, "one_step": sim.one_step}
+    makers |= {f"trees_{each}": partial(sim.trees, survey=each) for each in get_args(Survey)}
+    return {f"{name}_{n}": (make, n) for name, make in makers.items() for n in EDGED_SIZES}
 
 
 SMALL = ("nie_wager_A_500", "nie_wager_B_500", "nie_wager_C_500", "nie_wager_D_500", "hahn_nonlinear_het_500")

@@ -38,6 +38,9 @@ DESIGNS = [
     partial(sim.limited, outcome="common"),
     partial(sim.limited, outcome="count"),
     partial(sim.limited, outcome="amount"),
+    sim.steps,
+    sim.one_step,
+    *(partial(sim.trees, survey=each) for each in ("401ksubs", "fertil2", "cps91")),
 ]
 N = 20_000
 ERRORS = 5.0  # standard errors allowed between a sample mean and what it estimates
@@ -138,3 +141,19 @@ def test_uneven_errors_vary_by_treatment_or_by_a_covariate():
     left = by_x.outcome - (by_x.outcome_mean + (by_x.treatment - by_x.propensity) * by_x.cate)
     assert abs(left.var() - 1) < 0.2
     assert left[by_x.covariates[:, 2] > 1].var() > 4 * left[by_x.covariates[:, 2] < 0].var()
+
+
+@pytest.mark.parametrize("survey", ["401ksubs", "fertil2", "cps91"])
+def test_trees_on_a_survey_have_edges_and_are_the_same_from_draw_to_draw(survey):
+    one, other = (sim.trees(4_000, seed=seed, survey=survey) for seed in (1, 2))
+    assert abs(one.cate.std() - 1.0) < 0.1
+    assert abs(one.cate.mean() - 0.5) < 0.1
+    rows = {tuple(x): tau for x, tau in zip(one.covariates.tolist(), one.cate, strict=True)}
+    again = [
+        (tau, rows[key])
+        for x, tau in zip(other.covariates.tolist(), other.cate, strict=True)
+        if (key := tuple(x)) in rows
+    ]
+    assert len(again) > 500
+    assert all(ours == theirs for ours, theirs in again)
+    assert len(np.unique(one.cate)) < len(rows)  # many units share a leaf of each tree

@@ -18,6 +18,7 @@ from hte_bridge.simulate.cross_section import (
     villages,
     wager_athey_28,
 )
+from hte_bridge.simulate.edges import one_step, steps, trees
 from hte_bridge.simulate.outcomes import dose, limited
 from hte_bridge.simulate.sample import CrossSection
 
@@ -36,8 +37,11 @@ __all__ = [
     "limited",
     "long_tails",
     "nie_wager",
+    "one_step",
     "regions",
+    "steps",
     "survey",
+    "trees",
     "uneven_errors",
     "villages",
     "wager_athey_28",

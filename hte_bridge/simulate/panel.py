@@ -15,7 +15,7 @@ from hte_bridge.shown import Arrays
 if TYPE_CHECKING:
     import pandas as pd
 
-Beta = Literal["linear", "nonlinear", "smooth", "three_way", "network", "constant"]
+Beta = Literal["linear", "nonlinear", "smooth", "three_way", "threshold", "network", "constant"]
 Base = Literal["linear", "nonlinear", "interaction"]
 COVARIATES = ("a", "b", "U0", "U1", "U2", "U3", "U4", "V0", "V1", "V2", "V3", "V4")
 
@@ -97,12 +97,12 @@ def panel(
     alpha_u ~ N(0, 1.5^2), gamma_v ~ N(0, 2^2), delta_t ~ N(0, .5^2); clicks ~ Poisson(exp(.1 alpha + .2 gamma
     + .3 a + .1 b + .05 t)), T = log(1 + clicks), Y = beta(X) T + g(X) + alpha + gamma + delta + N(0, .5^2).
     Design: the dual-network demonstration of effects of clicks with user, vendor and time effects; the shapes
-    ``three_way`` and ``network`` are ours.
+    ``three_way``, ``threshold`` and ``network`` are ours.
 
     Parameters
     ----------
     beta : str
-        Shape of the effect: ``linear``, ``nonlinear``, ``smooth``, ``three_way``, ``network`` (random, two
+        Shape of the effect: ``linear``, ``nonlinear``, ``smooth``, ``three_way``, ``threshold`` (steps in a and V0), ``network`` (random, two
         tanh layers of all covariates), ``constant``.
     base : str, optional
         Shape of g; that of beta where it has one, else nonlinear. ``interaction`` is U2 V2.
@@ -221,6 +221,10 @@ def _three_way(x: Array) -> Array:
     return 2 + 1.2 * np.tanh(x[:, 2] * x[:, 8] * x[:, 0]) + 0.5 * x[:, 3]
 
 
+def _threshold(x: Array) -> Array:
+    return 1.5 + 1.0 * (x[:, 0] > 0.5) - 0.8 * (x[:, 7] > 0.0) + 0.3 * x[:, 3]
+
+
 def _random_network(rng: np.random.Generator) -> Callable[[Array], Array]:
     inner = rng.normal(size=(len(COVARIATES), 16)) / len(COVARIATES) ** 0.5
     middle, outer = rng.normal(size=(16, 16)) / 4, rng.normal(size=16)
@@ -233,6 +237,7 @@ _BETA: dict[str, Callable[[Array], Array]] = {
     "nonlinear": _nonlinear,
     "smooth": _smooth,
     "three_way": _three_way,
+    "threshold": _threshold,
     "constant": lambda x: np.full(len(x), 2.0),
 }
 _BASE: dict[str, Callable[[Array], Array]] = {

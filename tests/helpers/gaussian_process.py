@@ -10,7 +10,21 @@ from hte_bridge.engines.deep.gp.standardise import Standardisation
 
 N, P = 60, 3
 CENTRED, BASELINE, ARMS = outcome_models(10.0, binary=True)
-FORMS = [ALONE, CENTRED, BASELINE, ARMS, CENTRED.along_an_index(), ARMS.along_an_index(), BASELINE.as_a_sum()]
+FORMS = [
+    ALONE,
+    CENTRED,
+    BASELINE,
+    ARMS,
+    CENTRED.with_effect("index"),
+    ARMS.with_effect("index"),
+    BASELINE.with_effect("additive"),
+]
+FORMS += [
+    ALONE.of_kind("edged"),
+    CENTRED.of_kind("edged"),
+    ARMS.of_kind("edged"),
+    CENTRED.of_kind("edged").with_effect("smooth"),
+]
 
 
 def tensor(values):

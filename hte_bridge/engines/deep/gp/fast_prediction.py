@@ -3,7 +3,7 @@
 At one draw of the scales the variance of tau at x is c(x) - k(x)' S^-1 k(x), S the outcomes' covariance. Two things make it unfit for single
 precision as it stands, and slow. The surfaces' constants, whose variance is as good as infinite, cancel between the two terms: linear parts
 and constants enter k = M + F h through few columns F, and their part of the variance is found in double precision once. And S^-1 costs n^2
-for each row, where the Matern parts M(x) vary in few directions: with S = L L' only those in which L^-1 M moves over the units are kept.
+for each row, where the curved parts M(x) vary in few directions: with S = L L' only those in which L^-1 M moves over the units are kept.
 What is left out can only make an interval longer (``FAST.dropped``).
 """
 
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import torch
 
-from hte_bridge.engines.deep.gp.covariance import Data, Pieces, explicit_columns, pieces
-from hte_bridge.engines.deep.gp.hyperparameters import SurfaceLayout
+from hte_bridge.engines.deep.gp.covariance import Data, explicit_columns
+from hte_bridge.engines.deep.gp.kinds.layout import Room, SurfaceLayout
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ Part = tuple[SurfaceLayout, torch.Tensor, float]  # a surface, its loads (n,), a
 
 @dataclass(frozen=True, eq=False)
 class Bent:
-    """A surface's Matern part as new rows meet it; an additive surface has none.
+    """A surface's curved part as new rows meet it.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class Scorer:
     surfaces : tuple of Surface
         That make the effect.
     bent : tuple of Bent
-        Of those with a Matern part.
+        Of those with a curved part.
     rank : int
         Number of directions.
     slopes : tensor (q,)
@@ -68,7 +68,7 @@ class Scorer:
     spread : tensor (q, q)
         What h'Ah adds to the variance.
     variance : float
-        Of the Matern parts, before the data.
+        Of the curved parts, before the data.
     """
 
     theta: torch.Tensor
@@ -102,16 +102,14 @@ class Scorer:
         weights = torch.cholesky_solve(lines, factor)
         spread = torch.diag(prior) - lines.T @ weights
         curved = [
-            (surface, share * load * torch.exp(2.0 * theta[surface.matern]), share)
+            (surface, share * load * torch.exp(2.0 * theta[surface.bent]), share)
             for surface, load, share in parts
-            if not surface.additive
+            if surface.kind.curved
         ]
-        variance = float(
-            sum(share**2 * torch.exp(2.0 * theta[surface.matern]) for surface, _, share in curved)
-        )
+        variance = float(sum(share**2 * torch.exp(2.0 * theta[surface.bent]) for surface, _, share in curved))
         bends = torch.zeros_like(factor)
         for surface, load, _ in curved:
-            bends += load[:, None] * pieces(rows.x, rows.x, theta, surface).matern
+            bends += load[:, None] * surface.kind.correlation(rows.x, rows.x, theta, surface, None)
         heard = torch.linalg.solve_triangular(factor, bends, upper=False)
         values, vectors = torch.linalg.eigh(heard @ heard.T / rows.n)
         own = torch.cat(ends, 1)
@@ -131,13 +129,13 @@ class Scorer:
         surfaces = tuple(surface for surface, _, _ in parts)
         return cls(theta.float(), surfaces, tuple(bent), int(kept.sum()), slopes, spread.float(), variance)
 
-    def __call__(self, x: torch.Tensor, space: Pieces) -> tuple[torch.Tensor, torch.Tensor]:
+    def __call__(self, x: torch.Tensor, space: Room) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and variance (m,) at standardised rows (m, p) in single precision; ``space`` (n, m) is written over."""
         ends = torch.cat([explicit_columns(x, self.theta, surface) for surface in self.surfaces], 1)
         found = torch.zeros(self.rank + len(self.spread) + 1, len(x), dtype=x.dtype)
         for each in self.bent:
-            own = Pieces(space.matern[: len(each.seen)], space.decay[: len(each.seen)])
-            found.addmm_(each.onto, pieces(each.seen, x, self.theta, each.surface, own).matern)
+            own, kind = space.first(len(each.seen)), each.surface.kind
+            found.addmm_(each.onto, kind.correlation(each.seen, x, self.theta, each.surface, own))
         directions, crossed, mean = found[: self.rank], found[self.rank : -1], found[-1]
         lines = ends @ self.spread - 2.0 * crossed.T
         variance = self.variance + (lines * ends).sum(1) - directions.square_().sum(0)

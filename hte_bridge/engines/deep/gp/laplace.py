@@ -10,8 +10,9 @@ from scipy import optimize
 
 from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.gp.covariance import Data
-from hte_bridge.engines.deep.gp.hyperparameters import PRIORS, Hyperparameters
+from hte_bridge.engines.deep.gp.hyperparameters import Hyperparameters
 from hte_bridge.engines.deep.gp.likelihood import LogPosterior
+from hte_bridge.engines.deep.gp.priors import PRIORS
 
 
 @dataclass(frozen=True)

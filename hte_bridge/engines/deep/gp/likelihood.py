@@ -8,9 +8,9 @@ from math import log, pi
 import torch
 
 from hte_bridge.arrays import Array
-from hte_bridge.engines.deep.gp.covariance import Data, Pieces, Space, additive_sds, covariance
-from hte_bridge.engines.deep.gp.hyperparameters import Hyperparameters, SurfaceLayout
-from hte_bridge.engines.deep.gp.splines import PER_COVARIATE
+from hte_bridge.engines.deep.gp.covariance import Data, Space, covariance
+from hte_bridge.engines.deep.gp.hyperparameters import Hyperparameters
+from hte_bridge.engines.deep.gp.kinds.layout import SurfaceLayout
 
 LOG_2PI = log(2.0 * pi)
 
@@ -42,13 +42,9 @@ class Together:
         if self.cluster is not None and space.same is not None:
             inside = torch.dot(slope.view(-1), space.same.view(-1))
             gradient[self.cluster] += 2.0 * torch.exp(2.0 * theta[self.cluster]) * inside
-        kept = zip(self.surfaces, space.parts, space.shapes, space.both, strict=True)
-        for surface, part, shapes, both in kept:
+        for surface, room, both in zip(self.surfaces, space.rooms, space.both, strict=True):
             own = slope if both is None else torch.mul(slope, both, out=total)
-            if shapes is not None:
-                add_additive_gradient(gradient, own, shapes, theta, surface)
-            elif part is not None:
-                add_surface_gradient(gradient, own, part, rows.x, theta, surface)
+            surface.kind.add_gradient(gradient, own, rows.x, theta, surface, room)
         return value - 0.5 * rows.n * LOG_2PI
 
 
@@ -81,43 +77,3 @@ class LogPosterior:
         for part in self.parts:
             value += part.add(at, gradient)
         return value, gradient.cpu().numpy()
-
-
-def add_surface_gradient(
-    gradient: torch.Tensor,
-    slope: torch.Tensor,
-    part: Pieces,
-    x: torch.Tensor,
-    theta: torch.Tensor,
-    surface: SurfaceLayout,
-) -> None:
-    """Add a surface's part of the gradient; ``slope`` is the derivative by its kernel (n, n). The pieces' decay is written over."""
-    variance = torch.exp(2.0 * theta[surface.matern])
-    line = torch.exp(2.0 * theta[surface.linear]) / surface.p
-    gradient[surface.linear] += 2.0 * line * ((slope @ x) * x).sum()
-    gradient[surface.matern] += 2.0 * variance * torch.dot(slope.view(-1), part.matern.view(-1))
-    weight = part.decay.mul_(slope)
-    total = weight.sum(1)
-    if surface.index:  # d matern / d weight_j = -3 variance decay (u - u') (x_j - x_j'), u the index
-        index = x @ theta[surface.metric]
-        gradient[surface.metric] -= 6.0 * variance * (x.T @ (index * total - weight @ index))
-        return
-    # d matern / d log length_j = 3 variance decay (x_j - x_j')^2 / length_j^2, summed as two matrix products
-    spread = 2.0 * (total @ (x * x) - (x * (weight @ x)).sum(0))
-    each = 3.0 * variance * spread * torch.exp(-2.0 * surface.spread_out(theta))
-    gradient[surface.metric] += surface.gathered(each)
-
-
-def add_additive_gradient(
-    gradient: torch.Tensor,
-    slope: torch.Tensor,
-    shapes: torch.Tensor,
-    theta: torch.Tensor,
-    surface: SurfaceLayout,
-) -> None:
-    """Add an additive surface's part of the gradient; ``slope`` is the derivative by its kernel (n, n), ``shapes`` its functions."""
-    columns = (shapes * additive_sds(theta, surface)).flatten(1)
-    each = 2.0 * (columns * (slope @ columns)).sum(0).view(surface.columns, PER_COVARIATE)
-    gradient[surface.linear] += each[:, 0].sum()
-    gradient[surface.matern] += each[:, 1:].sum()
-    gradient[surface.metric] += surface.gathered(each.sum(1))

@@ -79,17 +79,17 @@ def along_an_index(best: Candidate, tolerance: float) -> Candidate:
     The direction in which a surface changes most over the rows: the active subspace of Constantine (2015), *Active Subspaces*.
     """
     rows, was = best.model.rows, best.model.scales
-    model = Model.of(best.model.form.along_an_index(), rows)
+    model = Model.of(best.model.form.with_effect("index"), rows)
     scales, theta = model.scales, best.mode.theta
     start = scales.start()
     start[0] = theta[0]
     at = component(1.0, theta, best.model)
     for k, (before, surface) in enumerate(zip(was.surfaces, scales.surfaces, strict=True)):
         start[surface.deviations] = theta[before.deviations]
-        if surface.index:
+        if surface.kind.name == "index":
             slope = gradients(at, rows.x, alone=k).cpu().numpy()
             start[surface.metric] = np.linalg.eigh(slope.T @ slope)[1][:, -1]
-            start[surface.matern] = max(start[surface.matern], np.log(MODES.index_sd))
+            start[surface.bent] = max(start[surface.bent], np.log(MODES.index_sd))
         else:
             start[surface.metric] = theta[before.metric]
     start[scales.cluster :] = theta[was.cluster :]
@@ -98,7 +98,7 @@ def along_an_index(best: Candidate, tolerance: float) -> Candidate:
 
 def as_a_sum(best: Candidate, tolerance: float) -> Candidate:
     """The same form whose effect is a sum of functions of one covariate each, searched from the outcome's scales already found."""
-    model = Model.of(best.model.form.as_a_sum(), best.model.rows)
+    model = Model.of(best.model.form.with_effect("additive"), best.model.rows)
     scales = model.scales
     start = np.where(shared_scales(scales), best.mode.theta, scales.start())
     return Candidate(model, find_mode(model.rows, scales, start, tolerance=tolerance))
@@ -108,5 +108,5 @@ def shared_scales(scales: Hyperparameters) -> npt.NDArray[np.bool_]:
     """Whether each place (size,) holds a scale that a form with the same loads has too: it is of no additive surface."""
     same = np.ones(scales.size, dtype=bool)
     for surface in scales.surfaces:
-        same[surface.start : surface.metric.stop] = not surface.additive
+        same[surface.start : surface.metric.stop] = surface.kind.name != "additive"
     return same

@@ -8,7 +8,8 @@ simpler than the outcome's mean, and errors in e and m reach it only through the
 ``arms``: Y = (1 - T) mu0(x) + T mu1(x) + error with independent surfaces, for a binary treatment (Alaa and van der Schaar, 2017, NeurIPS
 30). It is the better account where treated and controls have little in common, so that their difference is no simpler than either.
 
-Each may have an effect that bends along one index, the first two also one that is a sum of functions of one covariate each.
+Each of them says only which surfaces there are; of what *kind* a surface is (smooth, edged, along one index, a sum of curves: ``kinds/``) is
+another matter, and any goes with any.
 
 Of outcomes whose errors vary with their level (amounts, counts, yes or no) the first may have an effect thought to be as large as the error is:
 tau(x) = sd(x) f(x). In a canonical-link model a shift of the linear predictor moves the mean by the variance (McCullagh and Nelder, 1989, section
@@ -29,6 +30,7 @@ import torch
 
 from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.gp.hyperparameters import Hyperparameters
+from hte_bridge.engines.deep.gp.kinds.layout import KindName
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class ModelPriors:
 
     # of the exponential prior on the sds of a surface of outcomes, in units of 1 / sd(Y)
     outcome_rate: float = 1.0
-    # of the gamma prior on the sd of the effect's Matern part: an effect that bends not at all is not what it begins at
+    # of the gamma prior on the sd of the effect's curved part: an effect that bends not at all is not what it begins at
     effect_shape: float = 2.0
     # before the data, of each form but the centred one
     log_odds: float = -5.0
@@ -62,12 +64,10 @@ class OutcomeModel:
         The effect is this combination of the surfaces.
     rates, shapes : tuple of float
         Of the priors on each surface's sds.
-    index : bool
-        Whether the surfaces that make the effect bend along one index of the covariates (Garnett, Osborne and Hennig, 2014, UAI 30).
-    additive : bool
-        Whether they are sums of functions of one covariate each (Hastie and Tibshirani, 1990, Generalized Additive Models).
+    kinds : tuple of {"smooth", "edged", "index", "additive"}
+        Of each surface; smooth by default.
     relative : bool
-        Whether they are multiples of the error's standard deviation at x.
+        Whether the surfaces that make the effect are multiples of the error's standard deviation at x.
 
     Examples
     --------
@@ -81,22 +81,32 @@ class OutcomeModel:
     effect: tuple[float, ...]
     rates: tuple[float, ...]
     shapes: tuple[float, ...]
-    index: bool = False
-    additive: bool = False
+    kinds: tuple[KindName, ...] = ()
     relative: bool = False
 
     @property
+    def each_kind(self) -> tuple[KindName, ...]:
+        """Kind of each surface."""
+        smooth: KindName = "smooth"
+        return self.kinds or (smooth,) * len(self.rates)
+
+    @property
+    def effect_kind(self) -> KindName:
+        """Kind of the surfaces that make the effect."""
+        return next(kind for kind, share in zip(self.each_kind, self.effect, strict=True) if share != 0.0)
+
+    @property
     def label(self) -> str:
-        """Name for a reader."""
-        return (
-            self.name + ", relative" * self.relative + ", index" * self.index + ", additive" * self.additive
-        )
+        """Name for a reader; what is not said is smooth."""
+        kinds = [each for each in dict.fromkeys([self.effect_kind, *self.each_kind]) if each != "smooth"]
+        said = [each if each == self.effect_kind else f"{each} mean" for each in kinds]
+        return ", ".join([self.name, *["relative"] * self.relative, *said])
 
     @property
     def log_odds(self) -> float:
         """Log prior odds against the centred form whose effect may bend as it likes."""
         own = 0.0 if self.name in ("centred", "alone") else MODEL_PRIORS.log_odds
-        return own + MODEL_PRIORS.sum_log_odds * self.additive
+        return own + MODEL_PRIORS.sum_log_odds * (self.effect_kind == "additive")
 
     def loads(
         self, treatment: Array, propensity: Array, error_sd: torch.Tensor | None = None
@@ -121,21 +131,18 @@ class OutcomeModel:
 
     def scales(self, p: int, clustered: bool, groups: tuple[int, ...] = ()) -> Hyperparameters:
         """Layout of the scales with p columns, which belong to covariates as ``groups`` says, or each to one of its own."""
-        along = tuple(self.index and share != 0.0 for share in self.effect)
         sparse = tuple(self.name != "alone" and share != 0.0 for share in self.effect)
-        additive = tuple(self.additive and share != 0.0 for share in self.effect)
         covariates = max(groups) + 1 if groups else p
-        return Hyperparameters(
-            covariates, self.rates, self.shapes, along, sparse, clustered, additive, groups
-        )
+        return Hyperparameters(covariates, self.rates, self.shapes, self.each_kind, sparse, clustered, groups)
 
-    def along_an_index(self) -> OutcomeModel:
-        """The same form whose effect bends along one index."""
-        return replace(self, index=True)
+    def of_kind(self, kind: KindName) -> OutcomeModel:
+        """The same outcome model, all of whose surfaces are of a kind."""
+        return replace(self, kinds=(kind,) * len(self.rates))
 
-    def as_a_sum(self) -> OutcomeModel:
-        """The same form whose effect is a sum of functions of one covariate each."""
-        return replace(self, additive=True)
+    def with_effect(self, kind: KindName) -> OutcomeModel:
+        """The same outcome model, whose effect is of another kind; the other surfaces stay what they are."""
+        each = zip(self.each_kind, self.effect, strict=True)
+        return replace(self, kinds=tuple(was if share == 0.0 else kind for was, share in each))
 
 
 def outcome_models(effect_rate: float, binary: bool) -> list[OutcomeModel]:

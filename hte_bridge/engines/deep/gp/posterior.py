@@ -13,18 +13,15 @@ from joblib import Parallel, delayed
 from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.gp.covariance import (
     Data,
-    Pieces,
     Space,
-    additive_sds,
     covariance,
-    pieces,
     surface_kernel,
     surface_variance,
 )
 from hte_bridge.engines.deep.gp.fast_prediction import Scorer
 from hte_bridge.engines.deep.gp.hyperparameters import Hyperparameters
+from hte_bridge.engines.deep.gp.kinds.layout import Room
 from hte_bridge.engines.deep.gp.outcome_models import OutcomeModel
-from hte_bridge.engines.deep.gp.splines import functions, slopes
 from hte_bridge.engines.deep.gp.standardise import Standardisation
 from hte_bridge.errors import DidNotConverge
 
@@ -226,7 +223,7 @@ class KernelPosterior:
 
         def mix(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             # one space for all draws: the system takes as long to hand out a new one as a draw to fill it
-            space = Pieces(*(torch.empty(self.rows.n, len(x), dtype=torch.float32) for _ in range(2)))
+            space = Room(*(torch.empty(self.rows.n, len(x), dtype=torch.float32) for _ in range(2)))
             means, variances = zip(*(scorer(x.float(), space) for _, scorer in scorers), strict=True)
             share = torch.tensor([weight for weight, _ in scorers], dtype=torch.float64)
             multiple = torch.stack([self._multiple(each, x).expand(len(x)) for each in self.components])
@@ -309,19 +306,7 @@ def gradients(at: Component, x: torch.Tensor, alone: int | None = None) -> torch
     seen, total = at.model.rows.x, torch.zeros_like(x)
     chosen = None if alone is None else [float(k == alone) for k in range(len(at.model.scales.rates))]
     for surface, load, share in active(at.model, chosen):
-        own = at.solved * load * share
-        if surface.additive:
-            sds = additive_sds(at.theta, surface)
-            total += (slopes(x) * sds**2 * torch.einsum("n,npk->pk", own, functions(seen))).sum(-1)
-            continue
-        decay = pieces(seen, x, at.theta, surface).decay * own[:, None]
-        factor = 3.0 * torch.exp(2.0 * at.theta[surface.matern])
-        metric = surface.spread_out(at.theta)
-        if surface.index:
-            bend = (decay.T @ (seen @ metric) - decay.sum(0) * (x @ metric))[:, None] * metric
-        else:
-            bend = torch.exp(-2.0 * metric) * (decay.T @ seen - decay.sum(0)[:, None] * x)
-        total += factor * bend + torch.exp(2.0 * at.theta[surface.linear]) / surface.p * (own @ seen)
+        total += surface.kind.rise(x, seen, at.solved * load * share, at.theta, surface)
     return total
 
 
@@ -342,19 +327,34 @@ def tuples(values: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: tuple(values[name]) for name in names}
 
 
+def by_kinds(form: dict[str, Any], scales: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """An outcome model and its scales as read, with the kinds of their surfaces; files of before said of each whether it is an index or a sum.
+
+    Examples
+    --------
+    >>> form, scales = by_kinds({"index": True, "additive": False}, {"rates": [1.0, 8.0], "index": [False, True]})
+    >>> form == {"kinds": ["smooth", "index"]}, scales == {"rates": [1.0, 8.0], "kinds": ["smooth", "index"]}
+    (True, True)
+    """
+    if "kinds" in scales:
+        return dict(form), dict(scales)
+    none = [False] * len(scales["rates"])
+    flags = zip(scales.get("index") or none, scales.get("additive") or none, strict=True)
+    kinds = ["index" if along else "additive" if summed else "smooth" for along, summed in flags]
+    left = ({k: v for k, v in each.items() if k not in ("index", "additive")} for each in (form, scales))
+    first, second = ({**each, "kinds": kinds} for each in left)
+    return first, second
+
+
 def restore(arrays: dict[str, Array], values: dict[str, Any]) -> KernelPosterior:
     """Rebuild a posterior from what ``KernelPosterior.state`` returned."""
     kept = {name: torch.as_tensor(arrays[name]) for name in ("x", "y", "noise", "cluster") if name in arrays}
     models = []
     for k, each in enumerate(values["models"]):
-        form: dict[str, Any] = {**each["form"], **tuples(each["form"], "effect", "rates", "shapes")}
-        scales: dict[str, Any] = {
-            "sparse": (),
-            "additive": (),
-            "groups": (),
-            **each["scales"],
-        }  # files of before have none
-        scales |= tuples(scales, "rates", "shapes", "index", "sparse", "additive", "groups")
+        form, scales = by_kinds(each["form"], each["scales"])
+        form |= tuples(form, "effect", "rates", "shapes", "kinds")
+        scales = {"sparse": (), "groups": (), **scales}  # files of before have none
+        scales |= tuples(scales, "rates", "shapes", "kinds", "sparse", "groups")
         loads = torch.as_tensor(arrays[f"loads{k}"])
         made = Hyperparameters(**scales)
         rows = Data(kept["x"], kept["y"], kept["noise"], loads, kept.get("cluster"), groups=made.groups)

@@ -36,6 +36,8 @@ ACCOUNTS = {
 }
 KINDS = {
     "relative": "; the effect is thought to be as large as the errors are",
+    "edged": "; surfaces may jump",
+    "edged mean": "; the outcome's other surface may jump",
     "index": "; the effect bends along one index of the covariates",
     "additive": "; the effect is a sum of functions of one covariate each",
 }

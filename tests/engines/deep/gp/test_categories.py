@@ -18,7 +18,7 @@ from tests.helpers.posterior import posterior_alone
 
 N = 70
 CENTRED, BASELINE, ARMS = outcome_models(10.0, binary=True)
-FORMS = [ALONE, CENTRED, ARMS, CENTRED.along_an_index(), BASELINE.as_a_sum()]
+FORMS = [ALONE, CENTRED, ARMS, CENTRED.with_effect("index"), BASELINE.with_effect("additive")]
 
 
 def frame(levels="abcd", n=N, seed=0):
@@ -76,7 +76,9 @@ def test_gradient_is_the_slope_of_the_value(form):
         assert slopes[j] == pytest.approx((ends[0] - ends[1]) / (2 * step), abs=1e-4)
 
 
-@pytest.mark.parametrize("form", [CENTRED, ARMS, BASELINE.as_a_sum()], ids=lambda form: form.label)
+@pytest.mark.parametrize(
+    "form", [CENTRED, ARMS, BASELINE.with_effect("additive")], ids=lambda form: form.label
+)
 def test_which_level_comes_first_does_not_matter(form):
     found = []
     for levels in ("abcd", "dabc"):
@@ -89,7 +91,7 @@ def test_which_level_comes_first_does_not_matter(form):
     assert found[0] == pytest.approx(found[1], abs=1e-8)
 
 
-@pytest.mark.parametrize("form", [CENTRED, CENTRED.along_an_index(), BASELINE.as_a_sum()])
+@pytest.mark.parametrize("form", [CENTRED, CENTRED.with_effect("index"), BASELINE.with_effect("additive")])
 def test_gradients_are_differences_of_the_mean(form):
     own = sample()
     model = own.model(form)

@@ -63,4 +63,4 @@ def test_an_index_is_found_from_the_gradient_of_the_effect():
     found = along.mode.theta[along.model.scales.surfaces[1].metric]
     assert abs(found @ weights) / np.linalg.norm(found) / np.linalg.norm(weights) > 0.99
     chosen, share = weigh([(each, approximate(each)) for each in (best, along)], 0.01)
-    assert chosen[int(np.argmax(share))][0].model.form.index
+    assert chosen[int(np.argmax(share))][0].model.form.effect_kind == "index"

@@ -70,7 +70,7 @@ def test_more_rows_are_reached_by_newton_steps():
 
 def test_prior_is_a_density_of_the_logarithms():
     scales = CENTRED.scales(1, clustered=False)
-    place, grid = scales.surfaces[1].matern, np.linspace(-25, 3, 4_001)
+    place, grid = scales.surfaces[1].bent, np.linspace(-25, 3, 4_001)
     values = []
     for each in grid:
         theta = torch.as_tensor(scales.start())
@@ -91,10 +91,12 @@ def test_prior_of_an_effects_log_length_is_a_density_with_most_of_it_on_long_one
         theta = torch.as_tensor(scales.start())
         theta[surface.metric] = each
         values.append(scales.prior(theta)[0])
-    theta[surface.metric] = surface.metric_centre
-    height = 2.0 / (np.sqrt(2.0 * np.pi) * sum(surface.metric_sds))  # Wallis (2014), the density at its mode
+    theta[surface.metric] = surface.metric_prior.centre
+    height = 2.0 / (
+        np.sqrt(2.0 * np.pi) * (surface.metric_prior.below + surface.metric_prior.above)
+    )  # Wallis (2014), the density at its mode
     density = np.exp(np.array(values) - scales.prior(theta)[0]) * height
-    long = grid > surface.metric_centre
+    long = grid > surface.metric_prior.centre
     assert np.trapezoid(density, grid) == pytest.approx(1.0, abs=1e-4)
     assert np.trapezoid(density[long], grid[long]) == pytest.approx(2.236 / (2.236 + 1.291), abs=0.01)
 
@@ -118,12 +120,12 @@ def test_one_surface_equals_scikit_learns_gaussian_process():
 
 
 def test_an_index_equals_scikit_learns_process_of_one_covariate():
-    model, theta = example(ALONE.along_an_index())
+    model, theta = example(ALONE.with_effect("index"))
     rows, mu = model.rows, model.scales.surfaces[0]
     theta[mu.linear] = -40.0
     weights, noise = theta[mu.metric], np.exp(2 * theta[0]) * rows.noise.numpy()
     kernel = ConstantKernel(COVARIANCE.constant_variance, "fixed") + ConstantKernel(
-        np.exp(2 * theta[mu.matern]), "fixed"
+        np.exp(2 * theta[mu.bent]), "fixed"
     ) * Matern(1.0, "fixed", nu=1.5)
     twin = GaussianProcessRegressor(kernel, alpha=noise, optimizer=None)
     twin.fit((rows.x.numpy() @ weights)[:, None], rows.y.numpy())
@@ -138,7 +140,7 @@ def test_an_index_equals_scikit_learns_process_of_one_covariate():
 def test_without_matern_parts_it_is_ridge_regression(form):
     model, theta = example(form)
     for surface in model.scales.surfaces:
-        theta[surface.matern] = -40.0
+        theta[surface.bent] = -40.0
     x, y = model.rows.x.numpy(), model.rows.y.numpy()
     ones = np.column_stack([np.ones(N), x])
     design = np.hstack([load[:, None] * ones for load in model.rows.loads.numpy()])
@@ -183,7 +185,7 @@ def test_a_covariance_that_rounding_left_indefinite_is_mended_or_named():
 def test_mixture_adds_the_spread_between_scales():
     model, theta = example()
     other = theta.copy()
-    other[model.scales.surfaces[1].matern] += 1.5
+    other[model.scales.surfaces[1].bent] += 1.5
     new = np.random.default_rng(1).normal(size=(8, P))
     each = [posterior(model, [t]).moments(new) for t in (theta, other)]
     mixed = posterior(model, [theta, other], (0.25, 0.75))
@@ -212,7 +214,7 @@ def test_gradients_are_differences_of_the_mean(form):
 
 
 def test_restored_posterior_of_two_forms_predicts_the_same_bits():
-    (one, theta), (other, arms) = example(clustered=True), example(ARMS.along_an_index(), clustered=True)
+    (one, theta), (other, arms) = example(clustered=True), example(ARMS.with_effect("index"), clustered=True)
     parts = (component(0.4, theta, one), component(0.5, theta + 0.1, one), component(0.1, arms, other))
     fit = KernelPosterior(Standardisation(np.zeros(P), np.ones(P), 0.0, 1.0), parts)
     again = restore(*fit.state())

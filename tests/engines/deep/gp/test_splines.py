@@ -25,7 +25,7 @@ def test_an_additive_surface_of_one_covariate_is_the_cubic_smoothing_spline():
     rng = np.random.default_rng(0)
     x = np.concatenate([-np.array(SPLINE.knots)[::-1], [0.0], SPLINE.knots])
     y, noise_sd, curved_sd = np.sin(x) + 0.1 * rng.normal(size=len(x)), 0.2, 0.7
-    scales = Hyperparameters(1, rates=(1.0,), additive=(True,))
+    scales = Hyperparameters(1, rates=(1.0,), kinds=("additive",))
     rows = Data(tensor(x[:, None]), tensor(y), torch.ones(len(x)).double(), torch.ones(1, len(x)).double())
     theta = np.log([noise_sd, 1e3, curved_sd, 1.0])  # the line as good as free
     model = Model(ALONE, rows, scales)

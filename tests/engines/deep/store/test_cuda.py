@@ -29,8 +29,8 @@ pytestmark = pytest.mark.gpu
 ROUNDING = 1e-8  # relative, of sums of some thousand terms in double precision in another order
 FORMS = [
     *outcome_models(10.0, binary=True),
-    outcome_models(10.0, True)[0].along_an_index(),
-    outcome_models(10.0, True)[0].as_a_sum(),
+    outcome_models(10.0, True)[0].with_effect("index"),
+    outcome_models(10.0, True)[0].with_effect("additive"),
 ]
 
 

@@ -1,0 +1,120 @@
+"""A surface with edges: a line, and the process that a forest of random trees averages to."""
+
+from __future__ import annotations
+
+from math import log
+from typing import ClassVar
+
+import torch
+
+from hte_bridge.engines.deep.gp.kinds.layout import KindName, MetricPrior, Room, SurfaceLayout
+from hte_bridge.engines.deep.gp.kinds.line import add_gradient_of_deviations, line_columns, line_rise
+from hte_bridge.engines.deep.gp.kinds.matern import arrays
+from hte_bridge.engines.deep.gp.priors import PRIORS
+
+
+class Edged:
+    """``exp(-sum_j |x_j - x_j'| / length_j)``, the Mondrian kernel; the metric is the logarithms of the lengths.
+
+    The chance that no cut of a Mondrian forest, at a rate of one per length along each covariate, falls between two units (Balog,
+    Lakshminarayanan, Ghahramani, Roy and Teh, 2016, UAI 32). BART's sum of trees has a limit of this kind (Linero, 2017, Statistics and
+    Probability Letters 131). Its surfaces are continuous nowhere in their slope: they jump as readily as they bend.
+    """
+
+    # as outcome models call it
+    name: ClassVar[KindName] = "edged"
+    # whether it has a correlation beside its explicit columns
+    curved: ClassVar[bool] = True
+
+    def width(self, p: int, columns: int) -> int:
+        """A length for each covariate."""
+        return p
+
+    def prior(self, p: int, sparse: bool) -> MetricPrior:
+        """Centred where one cut in two falls between two units: the distances along p covariates add up."""
+        centre = log(2.0 * p)
+        return MetricPrior(centre, PRIORS.length_sd, PRIORS.long_sd if sparse else PRIORS.length_sd, centre)
+
+    def room(self, x: torch.Tensor, like: torch.Tensor) -> Room:
+        """Two arrays."""
+        return Room.curved(like)
+
+    def correlation(
+        self, a: torch.Tensor, b: torch.Tensor, theta: torch.Tensor, surface: SurfaceLayout, room: Room | None
+    ) -> torch.Tensor:
+        """The Mondrian kernel."""
+        inverse = torch.exp(-theta[surface.metric]).to(a.dtype)
+        alone, together = by_covariate(surface)
+        left, right = a[:, list(alone)] * inverse[list(alone.values())], b[:, list(alone)]
+        far = torch.cdist(left, right * inverse[list(alone.values())], p=1.0)
+        for place, columns in together.items():
+            far.add_(euclidean(a[:, columns], b[:, columns]).mul_(inverse[place]))
+        return torch.neg(far, out=arrays(room)[0]).exp_()
+
+    def columns(
+        self, a: torch.Tensor, theta: torch.Tensor, surface: SurfaceLayout, room: Room | None
+    ) -> torch.Tensor:
+        """The line."""
+        return line_columns(a, theta, surface)
+
+    def add_gradient(
+        self,
+        gradient: torch.Tensor,
+        slope: torch.Tensor,
+        x: torch.Tensor,
+        theta: torch.Tensor,
+        surface: SurfaceLayout,
+        room: Room,
+    ) -> None:
+        """d correlation / d log length_j = correlation |x_j - x_j'| / length_j, a column at a time."""
+        correlation, work = room.both
+        variance = add_gradient_of_deviations(gradient, slope, correlation, x, theta, surface)
+        weight = correlation.mul_(slope).view(-1)
+        alone, together = by_covariate(surface)
+        moved = torch.zeros_like(theta[surface.metric])
+        for z, place in zip(x.T[list(alone)].contiguous(), alone.values(), strict=True):
+            apart = torch.sub(z[:, None], z[None, :], out=work).abs_()
+            moved[place] = torch.dot(apart.view(-1), weight)
+        for place, columns in together.items():
+            moved[place] = torch.dot(euclidean(x[:, columns], x[:, columns]).view(-1), weight)
+        gradient[surface.metric] += variance * torch.exp(-theta[surface.metric]) * moved
+
+    def rise(
+        self,
+        x: torch.Tensor,
+        seen: torch.Tensor,
+        weight: torch.Tensor,
+        theta: torch.Tensor,
+        surface: SurfaceLayout,
+    ) -> torch.Tensor:
+        """d correlation / d x_j = correlation sign(x_j' - x_j) / length_j, but at the units themselves, where it has a kink.
+
+        Along a category it goes straight to the other level.
+        """
+        near = self.correlation(seen, x, theta, surface, None) * weight[:, None]
+        inverse, bend = torch.exp(-theta[surface.metric]), torch.zeros_like(x)
+        alone, together = by_covariate(surface)
+        for column, place in alone.items():
+            way = torch.sign(seen[:, column, None] - x[None, :, column])
+            bend[:, column] = (near * way).sum(0) * inverse[place]
+        for place, columns in together.items():
+            pull = near / euclidean(seen[:, columns], x[:, columns]).clamp(min=1e-12)
+            way = pull.T @ seen[:, columns] - pull.sum(0)[:, None] * x[:, columns]
+            bend[:, columns] = way * inverse[place]
+        return torch.exp(2.0 * theta[surface.bent]) * bend + line_rise(seen, weight, theta, surface)
+
+
+def by_covariate(surface: SurfaceLayout) -> tuple[dict[int, int], dict[int, list[int]]]:
+    """Of each column that is all of a covariate its place in the metric, and of each category's place its columns."""
+    groups = surface.groups or tuple(range(surface.p))
+    alone = {column: place for column, place in enumerate(groups) if groups.count(place) == 1}
+    several = [place for place in dict.fromkeys(groups) if groups.count(place) > 1]
+    return alone, {place: [k for k, own in enumerate(groups) if own == place] for place in several}
+
+
+def euclidean(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Distance (n, m) between rows of a and b, exactly zero where they are the same: levels of a category are all as far from one another."""
+    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+EDGED = Edged()

@@ -1,0 +1,178 @@
+"""What a kind of surface answers, and where a surface's numbers stand in the vector of log scales."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+import torch
+
+KindName = Literal["smooth", "edged", "index", "additive"]
+
+
+class MetricPrior(NamedTuple):
+    """A two-piece normal prior (Wallis, 2014, Statistical Science 29(1)) of each number of a surface's metric, and where a search begins."""
+
+    centre: float
+    below: float
+    above: float
+    start: float
+
+
+@dataclass(frozen=True, eq=False)
+class Room:
+    """What a surface's evaluations between rows a (n, p) and b (m, p) write over, one after the other.
+
+    Parameters
+    ----------
+    correlation, work : tensor (n, m), optional
+        Correlation of the curved part, and a second array; none of a kind that is all explicit columns.
+    shapes : tensor (n, p, ``PER_COVARIATE``), optional
+        An additive surface's functions at the rows of a.
+    """
+
+    correlation: torch.Tensor | None = None
+    work: torch.Tensor | None = None
+    shapes: torch.Tensor | None = None
+
+    @classmethod
+    def curved(cls, like: torch.Tensor) -> Room:
+        """For a kind with a curved part between rows of which ``like`` (n, m) is an array."""
+        return cls(torch.empty_like(like), torch.empty_like(like))
+
+    @property
+    def both(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The two arrays, of a kind that has them."""
+        assert self.correlation is not None
+        assert self.work is not None
+        return self.correlation, self.work
+
+    def first(self, n: int) -> Room:
+        """The arrays' first n rows."""
+        return Room(*(each[:n] for each in self.both))
+
+
+class Kind(Protocol):
+    """A kind of surface: how it bends, on top of the constant that every surface has.
+
+    Its covariance is ``sd^2`` times a correlation between rows, plus products of explicit columns; either may be missing.
+    """
+
+    @property
+    def name(self) -> KindName:
+        """As outcome models call it."""
+
+    @property
+    def curved(self) -> bool:
+        """Whether it has a correlation beside its explicit columns."""
+
+    def width(self, p: int, columns: int) -> int:
+        """How many numbers its metric has, of p covariates in so many columns."""
+
+    def prior(self, p: int, sparse: bool) -> MetricPrior:
+        """Of each of these numbers; ``sparse`` where most covariates are thought to bend the surface little."""
+
+    def room(self, x: torch.Tensor, like: torch.Tensor) -> Room:
+        """Space for evaluations among rows x (n, p); ``like`` is an array (n, n)."""
+
+    def correlation(
+        self, a: torch.Tensor, b: torch.Tensor, theta: torch.Tensor, surface: SurfaceLayout, room: Room | None
+    ) -> torch.Tensor:
+        """Correlation (n, m) of the curved part between the rows of a (n, p) and b (m, p), in ``room`` where there is one."""
+
+    def columns(
+        self, a: torch.Tensor, theta: torch.Tensor, surface: SurfaceLayout, room: Room | None
+    ) -> torch.Tensor:
+        """Explicit columns (n, q) at the rows of a, each with prior variance one."""
+
+    def add_gradient(
+        self,
+        gradient: torch.Tensor,
+        slope: torch.Tensor,
+        x: torch.Tensor,
+        theta: torch.Tensor,
+        surface: SurfaceLayout,
+        room: Room,
+    ) -> None:
+        """Add the slopes by the surface's numbers to ``gradient`` (size,); ``slope`` (n, n) is that by its covariance. ``room`` is written over."""
+
+    def rise(
+        self,
+        x: torch.Tensor,
+        seen: torch.Tensor,
+        weight: torch.Tensor,
+        theta: torch.Tensor,
+        surface: SurfaceLayout,
+    ) -> torch.Tensor:
+        """Gradient (m, p) at x (m, p) of the sum over rows ``seen`` (n, p) of weight (n,) times the covariance with them."""
+
+
+@dataclass(frozen=True)
+class SurfaceLayout:
+    """Places of one surface in the vector: log sds of its linear and of its curved part, then the numbers of its metric.
+
+    The sd of the linear part has an exponential prior with ``rate``, that of the curved part a gamma one with ``rate`` and ``shape``. What the
+    metric's numbers are, and their prior, the ``kind`` says.
+
+    ``groups`` says of each column which of the p covariates it belongs to, where some have several (``categories.py``): such columns share
+    their number in the metric. An index has a weight for each column.
+    """
+
+    start: int
+    p: int
+    kind: Kind
+    rate: float
+    shape: float = 1.0
+    sparse: bool = False
+    groups: tuple[int, ...] = ()
+
+    @property
+    def columns(self) -> int:
+        """Number of columns."""
+        return len(self.groups) or self.p
+
+    @property
+    def linear(self) -> int:
+        """Place of the log sd of the linear part."""
+        return self.start
+
+    @property
+    def bent(self) -> int:
+        """Place of the log sd of the curved part."""
+        return self.start + 1
+
+    @property
+    def deviations(self) -> list[int]:
+        """Places of the two log sds."""
+        return [self.linear, self.bent]
+
+    @property
+    def metric(self) -> slice:
+        """Places of the metric's numbers."""
+        return slice(self.start + 2, self.start + 2 + self.kind.width(self.p, self.columns))
+
+    @property
+    def metric_prior(self) -> MetricPrior:
+        """Prior of each of them."""
+        return self.kind.prior(self.p, self.sparse)
+
+    def metric_precision(self, off: torch.Tensor) -> torch.Tensor:
+        """Prior precision (p,) of the metric's numbers that are ``off`` (p,) their centre."""
+        prior = self.metric_prior
+        return torch.where(off > 0.0, off.new_tensor(prior.above**-2), off.new_tensor(prior.below**-2))
+
+    def spread_out(self, theta: torch.Tensor) -> torch.Tensor:
+        """The covariates' numbers, one for each column."""
+        metric = theta[self.metric]
+        return metric[list(self.groups)] if self.groups else metric
+
+    def gathered(self, each: torch.Tensor) -> torch.Tensor:
+        """Sums over the columns of each covariate: what ``spread_out`` did, transposed."""
+        if not self.groups:
+            return each
+        return each.new_zeros(self.p).index_add_(0, torch.as_tensor(self.groups, device=each.device), each)
+
+    @property
+    def curving(self) -> tuple[float, ...]:
+        """One for each column that has values to curve along, zero for those of a category; empty where all have."""
+        return tuple(float(self.groups.count(each) == 1) for each in self.groups)
