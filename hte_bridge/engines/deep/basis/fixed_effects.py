@@ -101,6 +101,15 @@ class Elimination:
         spare = _redundant(ordered, sizes)
         return cls(order, first, inverse, border, None, lu, int((weight > 0).sum()) - spare)
 
+    @classmethod
+    def net_of_another(cls, gram: sparse.csr_array, size: Array, swept: int) -> Elimination:
+        """Factor D'D (L, L) net of one more effect, ``swept`` of whose levels hold rows; ``size`` (L,) is its diagonal before."""
+        levels = gram.shape[0]
+        scale = np.sqrt(np.divide(1.0, size, out=np.zeros(levels), where=size > 0))
+        factor, rank = _inverse_factor(scale[:, None] * gram.toarray() * scale, largest=1.0)
+        nothing = sparse.csr_array((0, levels))
+        return cls(np.arange(levels), 0, np.zeros(0), nothing, scale[:, None] * factor, None, swept + rank)
+
     def solve(self, right: Array) -> Array:
         """``pinv(D'D) @ right`` up to the null space of D, for right (L, k) or (L,) in the range of D'."""
         right = np.asarray(right, dtype=np.float64)
@@ -168,15 +177,18 @@ def _largest_first(sizes: Sequence[int], levels: int) -> tuple[Codes, int]:
     return np.concatenate([front, np.setdiff1d(np.arange(levels), front)]), len(front)
 
 
-def _inverse_factor(matrix: Array) -> tuple[Array, int]:
-    """Factor F with ``F @ F.T`` a generalised inverse of a positive semidefinite matrix, and its rank."""
+def _inverse_factor(matrix: Array, largest: float | None = None) -> tuple[Array, int]:
+    """Factor F with ``F @ F.T`` a generalised inverse of a positive semidefinite matrix, and its rank.
+
+    What is redundant is told by ``largest``, by default the matrix's own largest eigenvalue (or, where it is wide, diagonal element).
+    """
     if not len(matrix):
         return np.zeros((0, 0)), 0
     if len(matrix) <= ELIMINATION.eigen_levels:
         values, vectors = eigen(matrix)
-        keep = values > ELIMINATION.rank_tolerance * max(values[-1], 1e-300)
+        keep = values > ELIMINATION.rank_tolerance * (largest or max(values[-1], 1e-300))
         return vectors[:, keep] / np.sqrt(values[keep]), int(keep.sum())
-    tolerance = ELIMINATION.rank_tolerance * matrix.diagonal().max()
+    tolerance = ELIMINATION.rank_tolerance * (largest or matrix.diagonal().max())
     factor, pivot, rank, _ = linalg.lapack.dpstrf(matrix, lower=1, tol=tolerance)
     kept = pivot[:rank] - 1
     lower = np.tril(factor[:rank, :rank])

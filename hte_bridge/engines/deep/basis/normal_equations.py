@@ -47,6 +47,10 @@ class NormalEquations:
         Rows.
     n_levels : int
         L: dummies come before slopes.
+    swept : int
+        Levels of one more effect, whose part every sum is net of already (``passes/swept_sums.py``).
+    size : array (K + L,), optional
+        Where an effect was swept: sums of squares of features and dummies before.
     """
 
     dense: Array
@@ -57,6 +61,8 @@ class NormalEquations:
     second: Array
     n: int
     n_levels: int
+    swept: int = 0
+    size: Array | None = None
 
     def __add__(self, other: NormalEquations) -> NormalEquations:
         return self._merge(other, 1)
@@ -69,7 +75,10 @@ class NormalEquations:
         for name in ("dense", "cross", "target", "level_target", "second"):
             mine = getattr(self, name)
             mine += getattr(other, name)
-        return replace(self, levels=sparse.csr_array(self.levels + other.levels), n=self.n + other.n)
+        if self.size is not None and other.size is not None:
+            np.add(self.size, other.size, out=self.size)
+        levels = sparse.csr_array(self.levels + other.levels)
+        return replace(self, levels=levels, n=self.n + other.n, swept=self.swept + other.swept)
 
     def _merge(self, other: NormalEquations, sign: int) -> NormalEquations:
         return NormalEquations(
@@ -81,6 +90,8 @@ class NormalEquations:
             self.second + sign * other.second,
             self.n + sign * other.n,
             self.n_levels,
+            self.swept + sign * other.swept,
+            None if self.size is None or other.size is None else self.size + sign * other.size,
         )
 
 
@@ -105,11 +116,20 @@ def normal_equations(
     chunk : int
         Points whose features are in memory at once.
     """
+    width, narrow = basis.size, int(drift.sum())
+    products = Products.on(with_room(device, width + narrow, 2), width, narrow)
+    cross, target = sums_by_point(rows, basis, drift, products, chunk)
+    return NormalEquations(products.whole(), cross, *level_sums(rows, target), rows.n, rows.levels)
+
+
+def sums_by_point(
+    rows: Rows, basis: Basis, drift: npt.NDArray[np.bool_], products: Products, chunk: int = CHUNK_POINTS
+) -> tuple[Array, Array]:
+    """``cross`` and ``target`` of the rows; what features have with features is added to ``products``."""
     used, place = np.unique(rows.point, return_inverse=True)
     moments = _point_moments(rows, place, len(used))
     side_t, side_one = _sides(rows, place, len(used))
     width, narrow = basis.size, int(drift.sum())
-    dense = _Dense.on(with_room(device, width + narrow, 2), width, narrow)
     cross = np.zeros((side_t.shape[0], width + narrow))
     target = np.zeros((width + narrow, 2))
     for start in steps(range(0, len(used), chunk), "deep: sums over rows"):
@@ -117,12 +137,12 @@ def normal_equations(
         f = basis.features(rows.points[used[here]]).astype(np.float64)
         g = np.ascontiguousarray(f[:, drift])
         one, t, tt, y, ty = (column[here] for column in moments)
-        dense.add(f, g, one, t, tt)
+        products.add(f, g, one, t, tt)
         _add_product(cross[:, :width], side_t[:, here], f)
         _add_product(cross[:, width:], side_one[:, here], g)
         target[:width] += f.T @ np.column_stack([ty, tt])
         target[width:] += g.T @ np.column_stack([y, t])
-    return NormalEquations(dense.whole(), cross, *_level_sums(rows, target), rows.n, rows.levels)
+    return cross, target
 
 
 def total(parts: list[NormalEquations]) -> NormalEquations:
@@ -138,7 +158,7 @@ def _add_product(total: Array, side: sparse.csc_array, f: Array) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class _Dense:
+class Products:
     """Products of features with features on their way: an array, or a tensor on a device, for which the same is written.
 
     Parameters
@@ -154,7 +174,7 @@ class _Dense:
     device: str
 
     @classmethod
-    def on(cls, device: str, width: int, narrow: int) -> _Dense:
+    def on(cls, device: str, width: int, narrow: int) -> Products:
         """Nothing summed yet."""
         shape = (width + narrow, width + narrow)
         if device == "cpu":
@@ -171,6 +191,20 @@ class _Dense:
         total[:edge, :edge] += _square(f, tt)
         total[edge:, edge:] += _square(g, one)
         total[:edge, edge:] += f.T @ (t[:, None] * g)
+
+    def diagonal(self) -> Array:
+        """What is summed so far of each feature with itself."""
+        found = self.total.diagonal()
+        return np.array(found if self.device == "cpu" else found.cpu().numpy())
+
+    def subtract(self, wide: Array) -> None:
+        """Take ``wide.T @ wide`` off, for wide (m, K)."""
+        given: Any = wide if self.device == "cpu" else torch.as_tensor(wide, device=self.device)
+        edge, total = self.width, self.total
+        f, g = given[:, :edge], given[:, edge:]
+        total[:edge, :edge] -= f.T @ f
+        total[edge:, edge:] -= g.T @ g
+        total[:edge, edge:] -= f.T @ g
 
     def whole(self) -> Array:
         """All of it, on the CPU."""
@@ -203,7 +237,8 @@ def _sides(rows: Rows, place: Codes, m: int) -> tuple[sparse.csc_array, sparse.c
     return parts[0], parts[1]
 
 
-def _level_sums(rows: Rows, target: Array) -> tuple[sparse.csr_array, Array, Array, Array]:
+def level_sums(rows: Rows, target: Array) -> tuple[sparse.csr_array, Array, Array, Array]:
+    """``levels``, the target handed over, ``level_target`` and ``second`` of the rows."""
     w, t, y = rows.weight, rows.treatment, rows.outcome
     columns = sparse.csr_array(sparse.hstack([rows.dummies(), sparse.diags_array(t) @ rows.slopes()]))
     weighted = sparse.csr_array(sparse.diags_array(w) @ columns)
@@ -230,6 +265,8 @@ class System:
         Of Y and T, net of the effects.
     freedom : int
         Rows minus the rank of the effects.
+    n : int
+        Rows.
     elimination : Elimination
     project : array (L, P)
         Coefficients of the columns on the dummies.
@@ -241,6 +278,7 @@ class System:
     target: Array
     second: Array
     freedom: int
+    n: int
     elimination: Elimination
     project: Array
     project_target: Array
@@ -261,7 +299,11 @@ def eliminate(
     edge = part.n_levels
     count = part.cross.shape[0] if slopes else edge
     options = {} if dense_levels is None else {"dense_levels": dense_levels}
-    elimination = Elimination.of(part.levels[:edge][:, :edge], sizes, **options)
+    own = part.levels[:edge][:, :edge]
+    if part.size is None:
+        elimination = Elimination.of(own, sizes, **options)
+    else:
+        elimination = Elimination.net_of_another(own, part.size[len(part.dense) :], part.swept)
     between = np.hstack([part.cross[:edge][:, columns], part.levels[:edge, edge:count].toarray()])
     corner = part.cross[edge:count][:, columns]
     gram = np.block(
@@ -274,6 +316,8 @@ def eliminate(
     project = elimination.solve(between)
     project_target = elimination.solve(part.level_target[:edge])
     size = gram.diagonal().copy()
+    if part.size is not None:
+        size[: len(columns)] = part.size[columns]
     gram -= product(between.T, project, device)
     gram, target = (gram + gram.T) / 2, target - between.T @ project_target
     absorbed = gram.diagonal() <= ABSORBED * size
@@ -283,6 +327,7 @@ def eliminate(
         target,
         part.second - part.level_target[:edge].T @ project_target,
         part.n - elimination.rank,
+        part.n,
         elimination,
         project,
         project_target,
@@ -294,7 +339,10 @@ def sums_state(made: NormalEquations) -> State:
     dense = ("dense", "cross", "target", "level_target", "second")
     arrays = {name: getattr(made, name) for name in dense}
     arrays |= {f"levels/{name}": getattr(made.levels, name) for name in ("data", "indices", "indptr")}
-    return arrays, {"shape": made.levels.shape, "n": made.n, "n_levels": made.n_levels}
+    arrays |= {} if made.size is None else {"size": made.size}
+    return arrays, {name: getattr(made, name) for name in ("n", "n_levels", "swept")} | {
+        "shape": made.levels.shape
+    }
 
 
 def sums_restored(arrays: Mapping[str, Any], values: Mapping[str, Any]) -> NormalEquations:
@@ -310,6 +358,8 @@ def sums_restored(arrays: Mapping[str, Any], values: Mapping[str, Any]) -> Norma
         arrays["second"],
         values["n"],
         values["n_levels"],
+        values["swept"],
+        arrays.get("size"),
     )
 
 
