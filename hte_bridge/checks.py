@@ -140,3 +140,29 @@ def enough_for_folds(study: Checked, n_folds: int) -> None:
                     f"{n_folds} folds need at least {2 * n_folds} {name} units. {count} found. Use fewer folds or "
                     "more data."
                 )
+
+
+def effective_clusters(study: Checked) -> float:
+    """Clusters of equal size that would hold the treatment's variation as evenly: one over the sum of squared shares.
+
+    A cluster's share is its part of the sum of squares of the treatment net of the fixed effects, its partial leverage. With two
+    treated units among fifty nearly all of it lies in two clusters, whose residuals are fitted almost exactly: errors
+    by cluster are far too small, and more untreated units do not help (Carter, Schnepel and Steigerwald, 2017, Review of
+    Economics and Statistics 99(4); MacKinnon and Webb, 2018, Econometrics Journal 21(2)). Without clusters each row is its own.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from hte_bridge import Study
+    >>> frame = pd.DataFrame({"y": range(50), "d": [1, 1] + 48 * [0], "x": [k % 7 for k in range(50)]})
+    >>> study = Study.from_frame(frame, outcome="y", treatment="d", covariates=["x"])
+    >>> round(study.effective_clusters, 2)
+    2.17
+    """
+    moved = study.treatment / np.abs(study.treatment).max()
+    moved = moved - np.average(moved, weights=study.weight)
+    if study.fixed_effects.shape[1]:
+        moved = within(moved, study.fixed_effects, study.weight, tolerance=1e-6)
+    ways = [study.cluster] if study.second_cluster is None else [study.cluster, study.second_cluster]
+    held = [np.bincount(each, weights=study.weight * moved**2) for each in ways]
+    return min(float(each.sum() ** 2 / max(each @ each, np.finfo(float).tiny)) for each in held)

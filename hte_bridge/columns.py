@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -173,7 +174,7 @@ def covariate_values(study: Checked) -> None:
                 raise InvalidData(
                     f"{what} must be known before treatment. `{name}` equals the {role} `{named}` in every row. Leave it out."
                 )
-        key = np.ascontiguousarray(values).tobytes()
+        key = blake2b(np.ascontiguousarray(values).data).digest()
         if key in seen:
             raise InvalidData(
                 f"{'Covariates' if what == 'A covariate' else 'Controls'} must differ. `{name}` equals `{seen[key]}` in every row. "

@@ -31,7 +31,7 @@ def row_keys(index: pd.Index) -> Keys:
     >>> bool(keys[1] == row_keys(pd.Index(["b"]))[0]), len(set(keys.tolist()))
     (True, 3)
     """
-    words = _words(index)
+    words = words_of(index)
     times: npt.NDArray[Any] = np.zeros(len(words), dtype=np.uint64)
     if not index.is_unique:
         times = pd.Series(words).groupby(words).cumcount().to_numpy(dtype=np.uint64)
@@ -98,7 +98,7 @@ def _members(codes: Codes) -> Sequence[Codes]:
     return [np.flatnonzero(codes == code) for code in range(int(codes.max()) + 1)]
 
 
-def _words(index: pd.Index) -> Keys:
+def words_of(index: pd.Index) -> Keys:
     """A word (n,) for each label, equal where labels are."""
     values = index.to_numpy()
     if values.dtype.kind in "iub":

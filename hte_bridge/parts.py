@@ -15,10 +15,25 @@ Study = Any  # it lies above
 
 
 def adjusted(study: Study) -> Study:
-    """A study with its controls among its covariates."""
+    """A study with its controls among its covariates.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from hte_bridge import Study
+    >>> frame = pd.DataFrame({"y": [1.0, 2, 4, 3], "d": [0, 1, 1, 0], "x": [1.0, 2, 3, 5], "z": [2.0, 7, 1, 8]})
+    >>> study = Study.from_frame(frame, outcome="y", treatment="d", covariates=["x"], controls=["z"])
+    >>> study.names.covariates, study.adjusted.names.covariates
+    (('x',), ('x', 'z'))
+    """
+    return with_controls(study, np.asfortranarray(np.hstack([study.covariates, study.controls])))
+
+
+def with_controls(study: Study, columns: Array) -> Study:
+    """A study whose covariates are these columns (n, p + c), of its covariates and controls."""
     both = study.encoder + study.control_encoder
     return study.with_(
-        covariates=np.asfortranarray(np.hstack([study.covariates, study.controls])),
+        covariates=columns,
         encoder=both,
         names=replace(study.names, covariates=both.names, controls=()),
         controls=None,
@@ -79,4 +94,20 @@ def subset(study: Study, chosen: Codes) -> Study:
         index=study.index[chosen],
         frame=None if study.frame is None else study.frame.iloc[chosen],
         key=study.keys[chosen],
+        stored=None,
+    )
+
+
+def source(study: Study, column: int) -> str:
+    """Name of the covariate that an encoded column belongs to."""
+    return str(study.encoder.sources[study.covariate_of[column]])
+
+
+def fill_note(study: Study) -> str:
+    """What was done to missing covariates."""
+    gaps = np.isnan(study.covariates)
+    named = ", ".join(dict.fromkeys(source(study, j) for j in np.flatnonzero(gaps.any(axis=0)).tolist()))
+    return (
+        f"missing covariates ({named}; {int(gaps.any(axis=1).sum()):,} rows) are set to the mean, with an "
+        "indicator"
     )

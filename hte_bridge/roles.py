@@ -120,22 +120,31 @@ class Roles:
         single = {"weight": self.weight, "propensity": self.propensity, "cluster": self.clusters}
         kinds = of_file(self.treatment, self.fixed_effects, single) | {self.outcome: "number"}
         frame = to_pandas(data, kinds)
+        some_rows(len(frame))
+        return frame, self.among(list(frame.columns))
+
+    def among(self, columns: Sequence[str]) -> Roles:
+        """The roles with "all" as names, among the columns of the data.
+
+        Raises
+        ------
+        InvalidData
+            If a column is not there, or has two roles that exclude each other.
+        """
         found = self
         if self.everything is not None:
             taken = {name for _, name in self.named}
-            rest = tuple(name for name in frame.columns if name not in taken)
+            rest = tuple(name for name in columns if name not in taken)
             found = replace(self, **{self.everything: rest, "everything": None})  # type: ignore[arg-type]
-        found._check(frame)
-        return frame, found
+        found._check(columns)
+        return found
 
-    def _check(self, frame: pd.DataFrame) -> None:
-        if not len(frame):
-            raise InvalidData("The frame must have rows. It has none. Check how it was read or filtered.")
+    def _check(self, columns: Sequence[str]) -> None:
         taken: dict[str, str] = {}
         for role, name in self.named:
-            if name not in frame.columns:
+            if name not in columns:
                 raise InvalidData(
-                    f"`{role}` must name a column of the data. `{name}` is not one. {nearest(name, frame.columns)}"
+                    f"`{role}` must name a column of the data. `{name}` is not one. {nearest(name, columns)}"
                 )
             if (role, taken.get(name)) in TOGETHER:
                 continue
@@ -152,6 +161,12 @@ class Roles:
                 "`covariates` must name at least one column, along which effects may differ. None was given. "
                 "Name what was known before treatment."
             )
+
+
+def some_rows(rows: int) -> None:
+    """The data have rows."""
+    if not rows:
+        raise InvalidData("The frame must have rows. It has none. Check how it was read or filtered.")
 
 
 def of_file(treatment: str, effects: Sequence[str], roles: Mapping[str, Any]) -> dict[str, Role]:

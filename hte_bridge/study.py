@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -21,7 +22,7 @@ from hte_bridge.labelled import NOTE
 from hte_bridge.language.written import read_formula
 from hte_bridge.roles import Names, Roles
 from hte_bridge.shown import study_text
-from hte_bridge.sweeping import within
+from hte_bridge.stream import Stored, mean_fill, scanned
 from hte_bridge.taking import taken
 
 __all__ = ["Codes", "Folds", "Names", "Study", "TreatmentType"]
@@ -77,6 +78,7 @@ class Study:
     controls: Array | None = field(default=None, repr=False)
     control_encoder: Encoder = field(default=Encoder(()), repr=False)
     second_cluster: Codes | None = field(default=None, repr=False)
+    stored: Stored | None = field(default=None, repr=False)
 
     @classmethod
     def from_frame(
@@ -175,11 +177,49 @@ class Study:
             roles |= {"outcome": outcome, "treatment": treatment, "control": control}
             return cast(Any, several_arms(cls.from_frame, df, **roles))
         named = Roles.of(outcome, treatment, covariates, controls, fixed_effects, cluster, weight, propensity)
-        study = cls(**taken(df, named, propensity, treatment_type))
-        columns.covariate_values(study)
-        checks.measurable(study)
-        checks.identified(study)
-        return study
+        return cls(**taken(df, named, propensity, treatment_type)).checked()
+
+    def checked(self) -> Study:
+        """The study itself, if it keeps the rules that ``from_frame`` names."""
+        columns.covariate_values(self)
+        checks.measurable(self)
+        checks.identified(self)
+        return self
+
+    @classmethod
+    def from_parquet(
+        cls,
+        data: Any,
+        *,
+        outcome: str,
+        treatment: str,
+        covariates: Sequence[str] | str = (),
+        controls: Sequence[str] | str | None = None,
+        fixed_effects: Sequence[str] | str | None = None,
+        cluster: str | Sequence[str] | None = None,
+        weight: str | None = None,
+        propensity: str | float | None = None,
+        treatment_type: Literal["binary", "continuous"] | None = None,
+        work: str | Path | None = None,
+    ) -> Study:
+        """A study of data larger than memory: read once, checked by the rules of ``from_frame``, its columns kept on disk as numbers.
+
+        Roles as in ``from_frame``, types as in the files' schema, rows in the order of the files' paths (docs/howto/big_data.md).
+
+        Parameters
+        ----------
+        data : path, pyarrow.dataset.Dataset or DuckDB relation
+            A Parquet file, or a folder of them, also one partitioned as ``year=2020/...``.
+        work : path, optional
+            Where the columns are kept, 8 bytes a number, until the study is gone; by default the system's folder for temporary files.
+
+        Raises
+        ------
+        InvalidData, UnreadableFile, UnwritableFolder
+            As ``from_frame`` does, and if files differ in a column's type; for a file that is truncated or foreign; for a full disk.
+        """
+        named = Roles.of(outcome, treatment, covariates, controls, fixed_effects, cluster, weight, propensity)
+        return cls(**scanned(data, named, propensity, treatment_type, work)).checked()
 
     @classmethod
     def from_formula(
@@ -208,10 +248,8 @@ class Study:
 
         Raises
         ------
-        InvalidOption
-            If the formula cannot be read, with the part that is to blame.
-        InvalidData
-            As ``from_frame`` does.
+        InvalidOption, InvalidData
+            If the formula cannot be read, with the part that is to blame; as ``from_frame`` does.
 
         Examples
         --------
@@ -256,27 +294,9 @@ class Study:
     def effective_clusters(self) -> float:
         """Clusters of equal size that would hold the treatment's variation as evenly: one over the sum of squared shares.
 
-        A cluster's share is its part of the sum of squares of the treatment net of the fixed effects, its partial leverage. With two
-        treated units among fifty nearly all of it lies in two clusters, whose residuals are fitted almost exactly: errors
-        by cluster are far too small, and more untreated units do not help (Carter, Schnepel and Steigerwald, 2017, Review of
-        Economics and Statistics 99(4); MacKinnon and Webb, 2018, Econometrics Journal 21(2)). Without clusters each row is its own.
-
-        Examples
-        --------
-        >>> import pandas as pd
-        >>> from hte_bridge import Study
-        >>> frame = pd.DataFrame({"y": range(50), "d": [1, 1] + 48 * [0], "x": [k % 7 for k in range(50)]})
-        >>> study = Study.from_frame(frame, outcome="y", treatment="d", covariates=["x"])
-        >>> round(study.effective_clusters, 2)
-        2.17
+        ``checks.effective_clusters`` says why they matter.
         """
-        moved = self.treatment / np.abs(self.treatment).max()
-        moved = moved - np.average(moved, weights=self.weight)
-        if self.fixed_effects.shape[1]:
-            moved = within(moved, self.fixed_effects, self.weight, tolerance=1e-6)
-        ways = [self.cluster] if self.second_cluster is None else [self.cluster, self.second_cluster]
-        held = [np.bincount(each, weights=self.weight * moved**2) for each in ways]
-        return min(float(each.sum() ** 2 / max(each @ each, np.finfo(float).tiny)) for each in held)
+        return checks.effective_clusters(self)
 
     @property
     def undefended(self) -> bool:
@@ -286,12 +306,12 @@ class Study:
     @cached_property
     def filler(self) -> MeanFill:
         """The rule for missing covariates in engines that need numbers."""
-        return MeanFill.of(self.covariates, self.weight)
+        return (MeanFill.of if self.stored is None else mean_fill)(self.covariates, self.weight)
 
     @cached_property
     def filled(self) -> Array:
         """Covariates (n, q) without gaps: weighted mean, and an indicator for each column with gaps."""
-        return self.fill(self.covariates)
+        return self.fill(self.covariates) if self.stored is None else self.stored.filled(self)
 
     def fill(self, covariates: Array) -> Array:
         """Encoded covariates (m, p) of any rows as ``filled`` ones (m, q)."""
@@ -300,7 +320,7 @@ class Study:
     @property
     def filled_names(self) -> tuple[str, ...]:
         """Names of the columns of ``filled``."""
-        flagged = [f"{self._source(j)} missing" for j in self.filler.flagged.tolist()]
+        flagged = [f"{parts.source(self, j)} missing" for j in self.filler.flagged.tolist()]
         return (*self.names.covariates, *flagged)
 
     @property
@@ -338,40 +358,21 @@ class Study:
 
     @cached_property
     def adjusted(self) -> Study:
-        """The study with its controls among the covariates, as outcome mean and propensity are learned on it; itself without controls.
-
-        Examples
-        --------
-        >>> import pandas as pd
-        >>> from hte_bridge import Study
-        >>> frame = pd.DataFrame({"y": [1.0, 2, 4, 3], "d": [0, 1, 1, 0], "x": [1.0, 2, 3, 5], "z": [2.0, 7, 1, 8]})
-        >>> study = Study.from_frame(frame, outcome="y", treatment="d", covariates=["x"], controls=["z"])
-        >>> study.names.covariates, study.adjusted.names.covariates
-        (('x',), ('x', 'z'))
-        """
-        return self if self.controls is None else parts.adjusted(self)
+        """The study with its controls among the covariates, as outcome mean and propensity are learned on it; itself without controls."""
+        if self.controls is None:
+            return self
+        return parts.adjusted(self) if self.stored is None else self.stored.adjusted(self)
 
     def without(self, name: str) -> Study:
         """The study less one covariate or control, by its name in the frame."""
         return parts.without(self, name)
-
-    def _source(self, column: int) -> str:
-        """Name of the covariate that an encoded column belongs to."""
-        return self.encoder.sources[self.covariate_of[column]]
 
     @property
     def fill_note(self) -> str:
         """What was done to missing covariates, or an empty string."""
         if self.controls is not None:
             return self.adjusted.fill_note
-        if not len(self.filler.flagged):
-            return ""
-        gaps = np.isnan(self.covariates)
-        named = ", ".join(dict.fromkeys(self._source(j) for j in np.flatnonzero(gaps.any(axis=0)).tolist()))
-        return (
-            f"missing covariates ({named}; {int(gaps.any(axis=1).sum()):,} rows) are set to the mean, with an "
-            "indicator"
-        )
+        return parts.fill_note(self) if len(self.filler.flagged) else ""
 
     @property
     def notes(self) -> tuple[str, ...]:

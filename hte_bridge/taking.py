@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
 
 from hte_bridge import columns
 from hte_bridge.encode import Encoder
@@ -30,42 +33,68 @@ def taken(
         frame, named.outcome, named.treatment, named.weight, absorbed, group
     )
     rows = frame if keep.all() else frame.loc[keep]
-    y = columns.outcome_values(rows, named.outcome)
-    w, binary = columns.treatment_values(rows, named.treatment, treatment_type)
+    values = number_fields(rows, named, propensity, treatment_type)
     encoder, beside = Encoder.of(rows, named.covariates), Encoder.of(rows, named.controls, "A control")
-    labels = [renumbered(codes[keep], levels) for codes, levels in absorbed.values()]
-    codes = np.column_stack([code for code, _ in labels]) if labels else np.empty((len(rows), 0))
-    ways = [columns.cluster_codes(keep, each) for each in group.values()] or [columns.cluster_codes(keep)]
-    (place, group_levels), *more = ways
-    known = named.propensity if named.propensity is not None else propensity
+    labels = label_fields(keep, absorbed, group)
     return {
-        "outcome": y,
-        "treatment": w,
+        **values,
+        **labels,
         "covariates": encoder.transform(rows),
-        "fixed_effects": codes.astype(np.int64),
-        "cluster": place,
-        "weight": columns.weight_values(rows, named.weight),
-        "propensity": columns.propensity_values(rows, known, binary, named.treatment),
-        "names": Names(
-            named.outcome,
-            named.treatment,
-            encoder.names,
-            named.fixed_effects,
-            named.clusters[0] if named.clusters else None,
-            named.weight,
-            named.propensity,
-            beside.names,
-            named.clusters[1] if more else None,
-        ),
+        "names": names_with(named, encoder, beside),
         "encoder": encoder,
-        "effect_levels": tuple(levels for _, levels in labels),
-        "cluster_levels": group_levels,
         "dropped": dropped,
         "index": rows.index,
-        "binary": binary,
         "frame": rows,
         "key": row_keys(frame.index)[keep],
         "controls": beside.transform(rows) if beside.columns else None,
         "control_encoder": beside,
+    }
+
+
+def number_fields(
+    rows: pd.DataFrame, named: Roles, propensity: str | float | None, treatment_type: str | None
+) -> dict[str, Any]:
+    """Outcome, treatment, weight and known propensity (n,) of the rows kept."""
+    y = columns.outcome_values(rows, named.outcome)
+    w, binary = columns.treatment_values(rows, named.treatment, treatment_type)
+    known = named.propensity if named.propensity is not None else propensity
+    return {
+        "outcome": y,
+        "treatment": w,
+        "binary": binary,
+        "weight": columns.weight_values(rows, named.weight),
+        "propensity": columns.propensity_values(rows, known, binary, named.treatment),
+    }
+
+
+def label_fields(
+    keep: npt.NDArray[np.bool_], absorbed: Mapping[str, columns.Coded], group: Mapping[str, columns.Coded]
+) -> dict[str, Any]:
+    """Codes and labels of effects and clusters of the rows kept, out of those of all rows."""
+    labels = [renumbered(codes[keep], levels) for codes, levels in absorbed.values()]
+    codes = np.column_stack([code for code, _ in labels]) if labels else np.empty((int(keep.sum()), 0))
+    ways = [columns.cluster_codes(keep, each) for each in group.values()] or [columns.cluster_codes(keep)]
+    (place, group_levels), *more = ways
+    return {
+        "fixed_effects": codes.astype(np.int64, copy=False),
+        "effect_levels": tuple(levels for _, levels in labels),
+        "cluster": place,
+        "cluster_levels": group_levels,
         "second_cluster": more[0][0] if more else None,
     }
+
+
+def names_with(named: Roles, encoder: Encoder, beside: Encoder) -> Names:
+    """Names of a study's columns, those of covariates and controls as encoded."""
+    first, *second = named.clusters or (None,)
+    return Names(
+        named.outcome,
+        named.treatment,
+        encoder.names,
+        named.fixed_effects,
+        first,
+        named.weight,
+        named.propensity,
+        beside.names,
+        second[0] if second else None,
+    )
