@@ -20,7 +20,7 @@ from hte_bridge.fitting import NoFit, chosen_engines, fitted, versions_of
 from hte_bridge.folds import folds_by
 from hte_bridge.progress import steps
 from hte_bridge.recipe import recipe
-from hte_bridge.rows import distinct, engine_rows, engine_scores, few_in_folds, too_few, under
+from hte_bridge.rows import distinct, engine_rows, engine_scores, too_few, under
 from hte_bridge.scores import Scores, by_lot, overlap_warning
 from hte_bridge.several_arms import ArmsStudy
 from hte_bridge.study import Folds, Study
@@ -126,7 +126,7 @@ def compared(
             fits[engine.name] = fit
         rows += _rows(engine.name, fit, scores, wanted, folds, level, guard)
         seconds[engine.name] = round(time.perf_counter() - began, 2)
-    rows = crossed(rows, study, folds)
+    rows = crossed(rows, study)
     with silent():
         meta = guard.noted(_meta(study, folds, fits, level, seconds))
         meta["code"] = recipe(study, engines, level, folds.seed, folds.n_folds)
@@ -191,8 +191,6 @@ def _meta(
         name: "; ".join(filter(None, (overlap_warning(each, discrete), by_lot(study, each))))
         for name, each in held.items()
     }
-    by_fold = [name for name in held if not getattr(fits[name], "out_of_bag", False)]
-    warnings = {f"{', '.join(by_fold)} by fold": few_in_folds(study, folds) if by_fold else ""} | warnings
     if not study.undefended:
         warnings = {"all engines": too_few(study)} | warnings
     return {

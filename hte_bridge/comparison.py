@@ -320,7 +320,7 @@ class Comparison(FittedTable):
         >>> again.rows[0].vcov, again.rows[0].n_clusters, again.rows[0].estimate == table.rows[0].estimate
         ('CRV3 (cluster)', 40, True)
         """
-        again = lambda rows: inference.with_vcov(rows, self.study, vcov, self.folds)
+        again = lambda rows: inference.with_vcov(rows, self.study, vcov)
         return again_by_engine(self if table is None else table, "with_vcov", again, Guard(self.on_error))
 
     def adjusted(
@@ -345,7 +345,7 @@ class Comparison(FittedTable):
         >>> again.rows[0].vcov, again.rows[0].estimate == table.where(estimand="ate").rows[0].estimate
         ('wild cluster bootstrap, all 4,096 draws of signs', True)
         """
-        options: dict[str, Any] = {"draws": draws, "seed": seed, "factor": inflation(self.study, self.folds)}
+        options: dict[str, Any] = {"draws": draws, "seed": seed, "factor": inflation(self.study)}
         options["weight"] = self.study.weight
         again = lambda rows: inference.wild_bootstrap(rows, self.study.cluster, **options)
         return again_by_engine(

@@ -9,7 +9,7 @@ import numpy as np
 from hte_bridge.arrays import Array, Codes
 from hte_bridge.estimate import Ends
 from hte_bridge.lost import inflation
-from hte_bridge.study import Folds, Study
+from hte_bridge.study import Study
 from hte_bridge.table import Estimate
 
 NO_TEST = "no test: clusters are two-way, for which a joint test is not made; read the single rows"
@@ -43,11 +43,11 @@ def codes_of_ways(study: Study) -> list[Codes]:
     return [study.cluster, study.second_cluster, np.unique(cell, return_inverse=True)[1].reshape(-1)]
 
 
-def crossed(rows: Sequence[Estimate], study: Study, folds: Folds) -> list[Estimate]:
+def crossed(rows: Sequence[Estimate], study: Study) -> list[Estimate]:
     """Rows with errors by both clusters of a study; themselves where it has one or none. A regression's coefficient has its own already."""
     if study.second_cluster is None:
         return list(rows)
-    factor = inflation(study, folds, codes_of_ways(study)[:2])
+    factor = inflation(study, codes_of_ways(study)[:2])
     return [row if row.estimand == "coefficient" else _by_both(row, study, factor) for row in rows]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -12,9 +12,11 @@ import pandas as pd
 from hte_bridge.arrays import Array, Codes
 from hte_bridge.engine import HeldOut
 from hte_bridge.errors import InvalidData, UnusablePrediction
+from hte_bridge.lost import lost_to_effects
 from hte_bridge.predicting import Predicts
 from hte_bridge.shown import Fitted
 from hte_bridge.study import Folds, Study
+from hte_bridge.sweeping import within
 from hte_bridge.table import Estimate, check_level, interval
 
 FitPredict = Callable[[Codes, Codes], Array]
@@ -63,6 +65,56 @@ def out_of_fold(fit_predict: FitPredict, folds: Folds, n: int) -> Array:
         out[test] = found
     assert out is not None  # folds are two or more
     return out
+
+
+def within_effects(study: Study, cate: Array, left: Array, dose: Array, variance: Array) -> HeldOut:
+    """Held-out columns of a panel from what its models left, with the effects swept out of all rows together.
+
+    Each row is left by a model that did not see its cluster, and sweeping is linear with weights that know the treatment alone, so that no
+    row's outcome meets a model trained on it. Within each fold's few units the same sweep would leave errors that are far too small
+    (docs/few_clusters.md). The variance is scaled so that ``dose**2`` over it averages one: an error of the effect that all rows share then
+    moves no average.
+
+    Parameters
+    ----------
+    study : Study
+        With fixed effects.
+    cate : array (n,)
+        Held-out effect.
+    left : array (n,)
+        ``Y - g(X) - cate T``, g held out.
+    dose : array (n,)
+        ``T - e(X)``, e held out.
+    variance : array (n,)
+        Fitted E[dose^2 | X] within effects, of any scale.
+    """
+    off = within(np.column_stack([left, dose]), study.fixed_effects, study.weight)
+    return from_left(study, cate, off, variance, lost_to_effects(study))
+
+
+class Observed(Protocol):
+    """Outcome, treatment and weight (n,) of some rows."""
+
+    @property
+    def outcome(self) -> Array:
+        """Y."""
+
+    @property
+    def treatment(self) -> Array:
+        """T."""
+
+    @property
+    def weight(self) -> Array:
+        """Of any scale."""
+
+
+def from_left(rows: Observed, cate: Array, off: Array, variance: Array, lost: float = 0.0) -> HeldOut:
+    """Held-out columns (docs/architecture.md, Panels) from what is left of outcome and treatment (n, 2) with the effects swept out."""
+    moved = off[:, 1]
+    size = np.average(moved**2 / variance, weights=rows.weight)
+    return HeldOut(
+        cate, rows.outcome - off[:, 0] - moved * cate, rows.treatment - moved, variance * size, lost
+    )
 
 
 def check_folds(folds: Folds, n: int) -> None:

@@ -37,7 +37,7 @@ class HeldOut(Arrays):
         Var(T | x), for a continuous treatment or one with fixed effects. ``None`` stands for the
         binary case, where it is ``propensity * (1 - propensity)``.
     lost : float, default 0
-        Share of the residuals' degrees of freedom that sweeping out fixed effects within the held-out rows took (``lost.lost_to_effects``).
+        Share of the residuals' degrees of freedom that sweeping out fixed effects took (``lost.lost_to_effects``).
     plug_in : array (n,), optional
         The effect that scores are built on where it is not ``cate``: drawn to its mean, where what is noise in ``cate`` would be noise in their
         mean (``engines.forest.panel``).

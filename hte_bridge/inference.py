@@ -16,7 +16,7 @@ from hte_bridge.faults import silent
 from hte_bridge.lost import inflation
 from hte_bridge.scores import Scores, variance_of_treatment
 from hte_bridge.shown import spelled
-from hte_bridge.study import Folds, Study
+from hte_bridge.study import Study
 from hte_bridge.table import Estimate
 from hte_bridge.wild import UNFIT
 from hte_bridge.wild import wild_bootstrap as wild_bootstrap  # beside its peers
@@ -26,9 +26,7 @@ Family = Literal["romano-wolf", "holm"]
 PLAIN = ("iid", "hetero", "HC1", "HC2", "HC3")
 
 
-def with_vcov(
-    rows: Sequence[Estimate], study: Study, vcov: Vcov, folds: Folds | None = None
-) -> list[Estimate]:
+def with_vcov(rows: Sequence[Estimate], study: Study, vcov: Vcov) -> list[Estimate]:
     """The same estimates with errors by pyfixest: from the regression of their pseudo-values on a constant.
 
     A row with influence values psi has pseudo-values estimate + n psi, whose mean is the estimate; their mean's error
@@ -43,10 +41,6 @@ def with_vcov(
     vcov : str or mapping
         As pyfixest's: ``"hetero"``, ``"HC3"``, ``{"CRV1": "village"}``, ``{"CRV3": "village"}``, ``{"CRV1": "village +
         year"}``. In place of a name one label for each unit: a Series is matched by its labels, an array by position.
-    folds : Folds, optional
-        Of a panel: those within which fixed effects were swept out. The degrees of freedom that this took are counted, but for effects
-        whose levels lie in one of the clusters each.
-
     Returns
     -------
     list of Estimate
@@ -60,7 +54,9 @@ def with_vcov(
     kind, named = _vcov(vcov, study)
     frame = _clusters(study, named)
     clusters = [frame[name].to_numpy() for name in frame.columns]
-    factor = 1.0 if folds is None else inflation(study, folds, clusters)
+    factor = inflation(
+        study, clusters
+    )  # what effects took as degrees of freedom, but for those that these clusters hold
     return [
         _refitted(row, frame, kind, named, 1.0 if row.estimand == "coefficient" else factor) for row in rows
     ]

@@ -7,13 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from hte_bridge.study import Folds, Study
+from hte_bridge.study import Study
 
 
-def lost_to_effects(
-    study: Study, folds: Folds, clusters: Sequence[npt.NDArray[np.int64]] | None = None
-) -> float:
-    """Share of the rows that the study's fixed effects, swept out within each fold, take as degrees of freedom.
+def lost_to_effects(study: Study, clusters: Sequence[npt.NDArray[np.int64]] | None = None) -> float:
+    """Share of the rows that the study's fixed effects take as degrees of freedom.
 
     Effects whose levels lie in one cluster each, of the study's or of any of the ``clusters`` (n,) given, are not counted, as errors by
     cluster hold what sweeping them out did (pyfixest's and fixest's ``fixef_k="nested"``).
@@ -23,16 +21,14 @@ def lost_to_effects(
         clusters = [study.cluster] if study.clustered else []
     held = [any(nested(codes, cluster) for cluster in clusters) for codes in effects.T]
     counted = [codes for codes, inside in zip(effects.T, held, strict=True) if not inside]
-    taken = 0
-    for _, test in folds:
-        levels = sum(len(np.unique(codes[test])) for codes in counted)
-        taken += max(levels - max(len(counted) - (not any(held)), 0), 0)
+    levels = sum(len(np.unique(codes)) for codes in counted)
+    taken = max(levels - max(len(counted) - (not any(held)), 0), 0)
     return min(taken / study.n, 0.99)
 
 
-def inflation(study: Study, folds: Folds, clusters: Sequence[npt.NDArray[np.int64]] | None = None) -> float:
+def inflation(study: Study, clusters: Sequence[npt.NDArray[np.int64]] | None = None) -> float:
     """Factor of the errors of a panel's rows from scores for what ``lost_to_effects`` takes; one without fixed effects."""
-    return float((1.0 - lost_to_effects(study, folds, clusters)) ** -0.5)
+    return float((1.0 - lost_to_effects(study, clusters)) ** -0.5)
 
 
 def nested(codes: npt.NDArray[np.int64], cluster: npt.NDArray[np.int64]) -> bool:

@@ -17,15 +17,12 @@ from hte_bridge.errors import HteBridgeError, NotIdentified
 from hte_bridge.faults import Fault, Guard
 from hte_bridge.scores import Scores
 from hte_bridge.scores import scores as scores_of
-from hte_bridge.study import SHORT, UNDEFENDED, Folds, Study
+from hte_bridge.study import SHORT, UNDEFENDED, Study
 from hte_bridge.table import Estimate, Table
 
 Kind = TypeVar("Kind")
 JOINTS = (" - ", " & ")  # between the names of two engines
 BARE: dict[str, Any] = {"std_error": np.nan, "test": None, "interval": None, "influence": None}
-PER_FOLD = (
-    10  # units of a panel in each fold below which intervals from scores are too short (docs/few_clusters.md)
-)
 OTHER_ERRORS = ("with_vcov", "wild_bootstrap", "randomisation", "adjusted")  # as they were asked for
 INNER = ("fit", "scores", "per_engine", "save")  # no questions: what they raise says enough
 
@@ -113,7 +110,7 @@ def _asked(method: Callable[..., Any]) -> Callable[..., Any]:
             answer = without_errors(answer, self.fits)
             if method.__name__ in OTHER_ERRORS or getattr(self.study, "second_cluster", None) is None:
                 return answer
-            return replace(answer, rows=tuple(crossed(answer.rows, self.study, self.folds)))
+            return replace(answer, rows=tuple(crossed(answer.rows, self.study)))
 
     return asked
 
@@ -163,21 +160,6 @@ def too_few(study: Study) -> str:
     lies_in = f"few {what}, as in {found:.1f} of equal size (of {study.n_clusters:,})"
     panel = bool(study.fixed_effects.shape[1])
     return few_words(lies_in, study.names.treatment, found >= UNDEFENDED, panel=panel)
-
-
-def few_in_folds(study: Study, folds: Folds) -> str:
-    """Why a panel's rows from held-out scores have errors that are too small; empty with enough units in each fold."""
-    effects = study.fixed_effects
-    if not effects.shape[1] or study.undefended:  # which have no intervals
-        return ""
-    units = study.n_clusters if study.clustered else int(effects.max()) + 1
-    if units >= PER_FOLD * folds.n_folds:
-        return ""
-    what = f"clusters of `{study.names.cluster}`" if study.clustered else "units"
-    return (
-        f"intervals from held-out scores are too short: {units:,} {what} in {folds.n_folds} folds leave {units / folds.n_folds:.3g} in each, in "
-        "which effects are swept out; read `coefficient`, or use n_folds=2"
-    )
 
 
 def few_words(lies_in: str, treatment: str, defended: bool, *, panel: bool) -> str:

@@ -11,12 +11,12 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from hte_bridge.crossfit import within_effects
 from hte_bridge.engine import HeldOut
 from hte_bridge.engines.linear import Surface, interacted, nuisances
 from hte_bridge.engines.regressed import HETERO, Design, Regression
 from hte_bridge.engines.trends import doubts
 from hte_bridge.errors import InvalidOption, NotIdentified
-from hte_bridge.lost import lost_to_effects
 from hte_bridge.predicting import Predicts
 from hte_bridge.scaling import Standard, power, slopes
 from hte_bridge.shown import Fitted
@@ -185,7 +185,7 @@ class FeolsFit(Predicts, Fitted):
 
 def _heldout_panel(study: Study, folds: Folds) -> HeldOut:
     """Interacted linear model with effects, cross-fitted; docs/architecture.md, Panels, states the identities."""
-    cate, mean, slope, variance = (np.empty(study.n) for _ in range(4))
+    cate, left, dose = (np.empty(study.n) for _ in range(3))
     both = Standard.of(np.column_stack([study.outcome, study.treatment]), study.weight)
     unit = power(both.scale)
     outcome, treatment = ((np.column_stack([study.outcome, study.treatment]) - both.centre) / unit).T
@@ -199,13 +199,8 @@ def _heldout_panel(study: Study, folds: Folds) -> HeldOut:
         swept = within(columns[train], study.fixed_effects[train], weight)
         y, d, xs, dx = swept[:, :1], swept[:, 1:2], swept[:, 2 : 2 + k], swept[:, 2 + k :]
         beta = slopes(np.column_stack([d, xs, dx]), y, weight)
-        first = slopes(xs, d, weight)
         tau = beta[0] + along[test] @ beta[k + 1 :]
-        left = outcome[test] - x[test] @ beta[1 : k + 1] - tau * treatment[test]
-        dose = treatment[test] - x[test] @ first
-        off = within(np.column_stack([left, dose]), study.fixed_effects[test], study.weight[test])
         cate[test] = tau * unit[0] / unit[1]
-        slope[test] = study.treatment[test] - unit[1] * off[:, 1]
-        mean[test] = study.outcome[test] - unit[0] * (off[:, 0] + off[:, 1] * tau)
-        variance[test] = unit[1] ** 2 * np.average((d[:, 0] - xs @ first) ** 2, weights=weight)
-    return HeldOut(cate, mean, slope, variance, lost_to_effects(study, folds))
+        left[test] = unit[0] * (outcome[test] - x[test] @ beta[1 : k + 1] - tau * treatment[test])
+        dose[test] = unit[1] * (treatment[test] - x[test] @ slopes(xs, d, weight))
+    return within_effects(study, cate, left, dose, np.ones(study.n))

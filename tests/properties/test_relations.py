@@ -52,6 +52,21 @@ def test_the_deep_engine_keeps_its_promise(relation, drawn, seed, verbs):
     held("deep", relation, drawn, seed, verbs)
 
 
+@pytest.mark.r
+@pytest.mark.parametrize("relation", RELATIONS)
+@examples(share=0.0006, most=12)
+@given(sound_frame(panel=False), SEEDS, some_verbs)
+def test_a_forest_keeps_each_promise(relation, drawn, seed, verbs):
+    held("grf", relation, drawn, seed, verbs)
+
+
+@pytest.mark.parametrize("relation", RELATIONS)
+@examples(share=0.0004, most=8)
+@given(sound_frame(most=70), SEEDS, no_refits)
+def test_the_deep_engine_keeps_each_promise(relation, drawn, seed, verbs):
+    held("deep", relation, drawn, seed, verbs)
+
+
 @pytest.mark.parametrize("relation", ["columns renamed", "unused columns", "levels renamed"])
 @examples(share=0.01, most=10)
 @given(sound_frame(), SEEDS)

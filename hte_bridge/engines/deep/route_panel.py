@@ -42,7 +42,7 @@ def fit_panel(study: Study, folds: Folds, options: Options) -> Branch:
     asked = Asked(moving=True, n_jobs=options.n_jobs, checkpoint=checkpoint, unit=moved.unit)
     fitted = fit_mixed_model(study, made, asked)
     info = fitted.info | {"seconds": {"networks": round(trained, 2)} | fitted.info["seconds"]}
-    heldout = replace(moved.back(fitted.heldout), lost=lost_to_effects(study, folds))
+    heldout = replace(moved.back(fitted.heldout), lost=lost_to_effects(study))
     whole = FullFit(
         fitted.surface.per(moved.unit), converged=fitted.converged, structure=made.structure.arrays()
     )

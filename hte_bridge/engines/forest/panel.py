@@ -254,8 +254,7 @@ class Nuisances:
         study = self.swept.study
         drawn = self.drawn(cate)
         mean, propensity = self.given(drawn, base)
-        whole = Folds(np.zeros(study.n, dtype=np.int64), 1, 0)
-        return HeldOut(cate, mean, propensity, self.variance, lost_to_effects(study, whole), drawn)
+        return HeldOut(cate, mean, propensity, self.variance, lost_to_effects(study), drawn)
 
 
 def _variance(swept: Swept, dose: Array, learn: Learn) -> Array:

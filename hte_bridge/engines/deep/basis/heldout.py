@@ -9,6 +9,7 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from hte_bridge.arrays import Array, Codes
+from hte_bridge.crossfit import from_left
 from hte_bridge.engine import HeldOut
 from hte_bridge.engines.deep.basis.cells import TrainingFolds
 from hte_bridge.engines.deep.basis.composite_likelihood import composite_likelihood
@@ -53,8 +54,8 @@ def held_out_effects(
 ) -> tuple[HeldOut, dict[str, float]]:
     """Held-out predictions of all rows, and the held-out losses.
 
-    With effects the functions are those of the other folds, and the effects are swept out within the held-out rows
-    (docs/architecture.md, Panels). Networks that saw the fold are not used, nor is a pair that only they found.
+    With effects the functions are those of the other folds, and the effects are swept out of all held-out rows together
+    (``crossfit.within_effects``). Networks that saw the fold are not used, nor is a pair that only they found.
 
     Parameters
     ----------
@@ -86,43 +87,41 @@ def held_out_effects(
     fitted, seen = [found for found, _ in done], [own for _, own in done]
     if products is not None and part is not None:
         fitted = with_products(seen, part, fitted, products, n_jobs)
-    held, loss = np.empty((rows.n, 4)), {"deep": 0.0, "linear": 0.0, "constant effect": 0.0}
+    held, variance = np.empty((rows.n, 6)), np.ones(rows.n)
     for k, (found, every) in enumerate(zip(fitted, seen, strict=True)):
         here = np.flatnonzero(rows.fold == k)
-        held[here], missed = of_fold(made, k, found, every.at(here), moving)
-        for name, miss in missed.items():
-            loss[name] += miss / rows.n
-    cate, mean, dose, variance = (np.ascontiguousarray(column) for column in held.T)
-    return HeldOut(cate, mean, dose, variance if moving else None), loss
+        own = every.at(here)
+        held[here] = of_fold(found, own)
+        if moving:
+            variance[here] = held_out_variance(made, k, own)
+    return as_held_out(rows, held, variance, moving)
 
 
-def of_fold(
-    made: Design, fold: int, found: Functions, own: Rows, moving: bool
-) -> tuple[Array, dict[str, float]]:
-    """Effect, outcome mean, propensity and treatment variance (m, 4) of a fold's rows ``own``; and sums of squares of what models miss."""
-    points, place = np.unique(own.point, return_inverse=True)
-    within = sweeper(own) if made.rows.sizes else lambda values: values
-    t, y = own.treatment, own.outcome
-    extra = 0.0 if own.beside is None else own.beside
-    residual = within(y - found.drift[place] - found.beside * extra - found.beta[place] * t)
-    moved = within(t - found.dose[place]) if moving else t
-    mean = found.drift[place] + found.beside * extra  # without effects: no outcome of the fold
-    variance = np.ones(own.n)
+def of_fold(found: Functions, own: Rows) -> Array:
+    """Of a fold's rows ``own`` (m, 6) what its models say and leave, before effects.
+
+    Effect and mu; what is left of Y and of T; of Y by the model whose effect is a line, and by the one with a constant effect.
+    """
+    place = np.unique(own.point, return_inverse=True)[1]
+    extra, line = (
+        0.0 if own.beside is None else own.beside * each for each in (found.beside, found.linear_beside)
+    )
+    y, t, beta, mean = own.outcome, own.treatment, found.beta[place], found.drift[place] + extra
+    by_line = y - found.linear_drift[place] - line - found.linear[place] * t
+    by_constant = y - mean - found.constant * t
+    return np.column_stack([beta, mean, y - mean - beta * t, t - found.dose[place], by_line, by_constant])
+
+
+def as_held_out(rows: Rows, held: Array, variance: Array, moving: bool) -> tuple[HeldOut, dict[str, float]]:
+    """Held-out columns and losses from what each fold's models say and leave (n, 6); effects are swept out of all rows together."""
+    cate, mean, left = held[:, 0].copy(), held[:, 1].copy(), held[:, 2:]
+    if rows.sizes:
+        left = sweeper(rows)(left)
+    lost = rows.weight @ left[:, [0, 2, 3]] ** 2 / rows.n
+    loss = dict(zip(("deep", "linear", "constant effect"), lost.tolist(), strict=True))
     if moving:
-        mean = y - moved * found.beta[place] - residual
-        variance = held_out_variance(made, fold, found, points, moved, place)
-    left = {"deep": residual} | simpler(found, own, place, within)
-    missed = {name: float((own.weight * miss**2).sum()) for name, miss in left.items()}
-    return np.column_stack([found.beta[place], mean, t - moved, variance]), missed
-
-
-def simpler(found: Functions, own: Rows, place: Codes, within: Callable[[Array], Array]) -> dict[str, Array]:
-    """Held-out residuals of the models whose effect is a line, or constant."""
-    t, y = own.treatment, own.outcome
-    extra = 0.0 if own.beside is None else own.beside
-    line = found.linear_drift[place] + found.linear_beside * extra + found.linear[place] * t
-    constant = found.drift[place] + found.beside * extra + found.constant * t
-    return {"linear": within(y - line), "constant effect": within(y - constant)}
+        return from_left(rows, cate, left[:, :2], variance), loss
+    return HeldOut(cate, mean, np.zeros(rows.n)), loss  # without effects: no outcome of the fold
 
 
 @dataclass(frozen=True)
@@ -241,24 +240,17 @@ def _evaluate(made: Design, columns: Codes, coefficients: Array, points: Codes) 
     return tau, mu
 
 
-def held_out_variance(
-    made: Design, fold: int, found: Functions, points: Codes, moved: Array, place: Codes
-) -> Array:
-    """Fitted E[(T - propensity)^2 | x] of the held-out rows, at least a tenth of its mean.
+def held_out_variance(made: Design, fold: int, own: Rows) -> Array:
+    """Fitted E[(T - propensity)^2 | x] (m,) of a fold's rows up to scale, at least a tenth of its mean.
 
-    A log-linear model in the covariates and their squares, fitted to the squared within-effects treatment of the
-    other folds; then scaled so that ``moved**2`` over it averages one, which a change in how many rows each effect
-    has between folds would otherwise undo.
+    A log-linear model in the covariates and their squares, fitted to the squared within-effects treatment of the other folds.
     """
-    rows, q = made.rows, made.q
-    train: Rows = rows.at(rows.fold != fold)
-    shape = _design_of_variance(made, rows.points[:, :q])
+    train: Rows = made.rows.at(made.rows.fold != fold)
+    shape = _design_of_variance(made, made.rows.points[:, : made.q])
     square = sweeper(train)(train.treatment) ** 2
     coefficient = log_linear(shape[train.point], square, train.weight)
-    fitted = np.exp(np.clip(shape[points] @ coefficient, -30, 30))[place]
-    weight = rows.weight[rows.fold == fold]
-    fitted = np.maximum(fitted, FOLDS.least_variance * np.average(fitted, weights=weight))
-    return np.asarray(fitted * np.average(moved**2 / fitted, weights=weight))
+    fitted = np.exp(np.clip(shape[own.point] @ coefficient, -30, 30))
+    return np.maximum(fitted, FOLDS.least_variance * np.average(fitted, weights=own.weight))
 
 
 def _design_of_variance(made: Design, points: Array) -> Array:
