@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -63,18 +64,29 @@ def measurable(study: Checked) -> None:
     columns += [("covariate", *each) for each in zip(study.names.covariates, study.covariates.T, strict=True)]
     if study.controls is not None:
         columns += [("control", *each) for each in zip(study.names.controls, study.controls.T, strict=True)]
+    in_range(columns, study.index)
+
+
+def in_range(columns: Sequence[tuple[str, str, Array]], index: Any) -> None:
+    """Columns, given by role, name and values (n,) with the labels of their rows, are of sizes that can be squared and divided by each other.
+
+    Raises
+    ------
+    InvalidData
+        With the first whose largest value is too large, or too small.
+    """
     for role, name, values in columns:
         known = np.where(np.isnan(values), 0.0, np.abs(values))
         row = int(known.argmax())
         if known[row] > LARGEST:
             raise InvalidData(
                 f"`{role} {name}` must be below {LARGEST:g} in size, so that sums of squares can be formed. The largest value is "
-                f"{values[row]:.3g}, in row {spelled(study.index[row])}. Give it in another unit."
+                f"{values[row]:.3g}, in row {spelled(index[row])}. Give it in another unit."
             )
         if known[row] < LEAST:
             raise InvalidData(
                 f"`{role} {name}` must have values above {LEAST:g} in size, so that sums of squares can be formed. The largest is "
-                f"{values[row]:.3g}, in row {spelled(study.index[row])}. Give it in another unit."
+                f"{values[row]:.3g}, in row {spelled(index[row])}. Give it in another unit."
             )
 
 

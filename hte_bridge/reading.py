@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from hte_bridge.shown import first_names
+from hte_bridge.marks import Marks
 
 Role = Literal["number", "identity", "text"]
 BLOCK = 1 << 24  # bytes: a row must fit in a block
@@ -23,7 +23,6 @@ YES_NO = ({"True", "False"}, {"TRUE", "FALSE"}, {"true", "false"})
 PADDED = r"^[+-]?0\d"  # a code: no program writes a number so
 MARKS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}  # between columns
 SNIFFED, RECORDS = 1 << 16, 50  # bytes and records that are looked at for the mark
-COMMA_NUMBER = r"^[+-]?(\d{1,3}(\.\d{3})+|\d*)(,\d+)?([eE][+-]?\d+)?$"
 TAKEN = b"hte_bridge_taken"
 DATE = r"^\d{4}-\d\d-\d\d"  # ISO 8601
 CODE = r"^(\d+[eE]\d+|[+-]?\d{19,})$"  # 1E2, or more digits than integers have
@@ -46,8 +45,8 @@ def read_csv(path: Path, roles: Mapping[str, Role] | None = None) -> pa.Table:
     ----------
     path : Path
         Of a file that may be compressed (``.gz``); quotes ``"``, UTF-8, the first line names the columns. Between columns stands a comma,
-        semicolon, tab or bar (``separator``); where it is no comma, numbers may have decimal commas. What was taken is said in the
-        table's metadata, under ``TAKEN``.
+        semicolon, tab or bar (``separator``); where it is no comma, numbers may have decimal commas or marks between thousands
+        (``marks.Marks``). What was taken is said in the table's metadata, under ``TAKEN``.
     roles : mapping, optional
         Name of a column -> "number": numbers wherever they can be; "identity": different texts stay different; "text": always text.
 
@@ -60,9 +59,16 @@ def read_csv(path: Path, roles: Mapping[str, Role] | None = None) -> pa.Table:
     text = _text(path, mark)
     names = [name or f"Unnamed: {place}" for place, name in enumerate(text.column_names)]
     text = text.rename_columns(names)
-    pointed = [] if mark == "," else _with_decimal_commas(text, roles or {})
+    known = roles or {}
+    plain = {
+        name: shorn.filter(pc.invert(pc.is_in(shorn, pa.array([*GAPS, ""]))))
+        for name, column in zip(names, text.columns, strict=True)
+        if known.get(name) not in ("text", "identity")
+        for shorn in [pc.utf8_trim_whitespace(column)]
+    }
+    marks = Marks.of({} if mark == "," else plain, mark)
     columns = [
-        typed(_pointed(column) if name in pointed else column, (roles or {}).get(name))
+        _numbers(column, marks, name, known.get(name))
         for name, column in zip(names, text.columns, strict=True)
     ]
     doubtful = [
@@ -72,7 +78,7 @@ def read_csv(path: Path, roles: Mapping[str, Role] | None = None) -> pa.Table:
     ]
     if doubtful:
         columns = _without_gaps_of_r(path, mark, columns, doubtful)
-    return pa.table(columns, names=names).replace_schema_metadata({TAKEN: taken(path, mark, pointed)})
+    return pa.table(columns, names=names).replace_schema_metadata({TAKEN: taken(path, mark, marks)})
 
 
 def separator(path: Path) -> str:
@@ -97,38 +103,26 @@ def _records(text: str) -> list[str]:
     return lines[:RECORDS] if len(text) < SNIFFED else lines[:-1][:RECORDS]
 
 
-def _with_decimal_commas(text: pa.Table, roles: Mapping[str, Role]) -> list[str]:
-    """Columns of numbers some of which have a decimal comma; a point then stands between thousands."""
-    found = []
-    for name, column in zip(text.column_names, text.columns, strict=True):
-        trimmed = pc.utf8_trim_whitespace(column)
-        numbers = trimmed.filter(pc.invert(pc.is_in(trimmed, pa.array([*GAPS, ""]))))
-        if roles.get(name) in ("text", "identity") or not _any(numbers, ","):
-            continue
-        if pc.all(pc.match_substring_regex(numbers, COMMA_NUMBER)).as_py():
-            found.append(name)
-    return found
+def _numbers(text: pa.ChunkedArray, marks: Marks, name: str, role: Role | None) -> pa.ChunkedArray:
+    """A typed column, its numbers read by their marks; what stays text keeps them, and so does what may be read two ways."""
+    if name in marks.doubtful:
+        return typed(text, "text")
+    made = typed(marks.plain(name, text), role)
+    return typed(text, "text") if name in marks.decimal and pa.types.is_string(made.type) else made
 
 
-def _pointed(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Numbers with a decimal point in place of the comma; gaps stay."""
-    plain = pc.replace_substring(pc.replace_substring(column, ".", ""), ",", ".")
-    return pc.if_else(pc.match_substring_regex(pc.utf8_trim_whitespace(column), COMMA_NUMBER), plain, column)
-
-
-def taken(path: Path, mark: str, pointed: Sequence[str]) -> str:
+def taken(path: Path, mark: str, marks: Marks) -> str:
     """What was found between columns and in numbers, as a sentence; empty for commas and points.
 
     Examples
     --------
     >>> from pathlib import Path
-    >>> taken(Path("a.csv"), ";", ["x"])
+    >>> taken(Path("a.csv"), ";", Marks({"x": ","}, {}))
     '`a.csv` was read with a semicolon between columns and decimal commas in x'
     """
     if mark == ",":
         return ""
-    commas = f" and decimal commas in {first_names(list(pointed))}" if pointed else ""
-    return f"`{path.name}` was read with a {MARKS[mark]} between columns{commas}"
+    return f"`{path.name}` was read with a {MARKS[mark]} between columns{marks.said()}"
 
 
 def _text(path: Path, mark: str, gaps: tuple[str, ...] = ()) -> pa.Table:

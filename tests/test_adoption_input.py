@@ -170,6 +170,47 @@ def test_never_is_missing_infinite_or_zero_and_it_is_said():
         assert [row.estimate for row in hb.compare(other, [hb.Feols()]).rows] == expected
 
 
+def test_never_may_be_a_gap_among_whole_numbers(tmp_path):
+    """Readers of CSV files and of Arrow keep such a column whole, with gaps of pandas' own, which are neither 0 nor not."""
+    frame = panel().assign(g=lambda df: df["g"].replace(0, np.nan))
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    nullable = frame.astype({"g": "Int64"})
+    for data in (nullable, tmp_path / "a.csv"):
+        assert np.array_equal(study(data).cohort, study(frame).cohort)
+
+
+def test_units_of_unknown_cluster_are_dropped_and_counted():
+    """They were one cluster more, under the name of the last."""
+    frame = panel().assign(v=lambda df: (df["id"] // 6).where(df["id"] >= 6).astype("Int64"))
+    for village in (frame["v"], frame["v"].astype(object).where(frame["v"].notna(), " ")):
+        made = study(frame.assign(v=village), cluster="v")
+        assert made.n == 54
+        assert made.n_clusters == 9
+        assert made.dropped == {"missing cluster v": 24}
+
+
+def test_names_and_order_of_units_move_no_lot_and_levels_without_units_have_no_group():
+    frame = panel().assign(town=lambda df: np.where(df["id"] % 4 < 2, "a", "b"))
+    towns = pd.Categorical(frame["town"], categories=["never", "a", "b"])
+    plain, other = (
+        hb.compare(study(each, covariates=["x"]), [hb.Feols()], seed=1)
+        for each in (frame, frame.assign(id=[f"u{900 - k}" for k in frame["id"]], town=towns))
+    )
+    for one, two in ((plain.bands(), other.bands()), (plain.gate("town"), other.gate("town"))):
+        assert [row.term for row in one.rows] == [row.term for row in two.rows]
+        assert np.allclose(
+            *[[row.p_value for row in each.rows] for each in (one, two)], rtol=1e-9, atol=0, equal_nan=True
+        )
+
+
+def test_labels_by_row_are_found_by_row_in_any_order():
+    """The rows' labels 0 to 59 are units' too: groups of a Series in another order were those of other rows."""
+    frame = panel().assign(town=lambda df: np.where(df["id"] % 4 < 2, "a", "b"))
+    table = hb.compare(study(frame, covariates=["x"]), [hb.Feols()], seed=1)
+    turned = table.gate(frame["town"].sample(frac=1.0, random_state=1))
+    assert [row.estimate for row in turned.rows[:2]] == [row.estimate for row in table.gate("town").rows[:2]]
+
+
 def test_dates_count_by_their_place():
     frame = panel()
     day = pd.Series(

@@ -305,3 +305,27 @@ def test_a_missing_id_among_numbers_is_no_cluster(tmp_path):
         made = study(path, cluster="g")
         assert made.n_clusters == 6
         assert made.dropped == {"missing cluster g": 12}
+
+
+MARKED = {  # a file, and what its column `x` holds; a mark is taken for what the rest of the file shows
+    "thousands beside decimal commas": ("y;x\n1,5;1.234\n2,5;900\n0,25;12.500\n", [1234, 900, 12500]),
+    "thousands twice in a number": ("y;x\n1;1.234.567\n2;900\n3;12.500\n", [1234567, 900, 12500]),
+    "commas beside decimal points": ("y\tx\n1.5\t1,234\n2.5\t900\n0.25\t12,500\n", [1234, 900, 12500]),
+    "both marks": ("y\tx\n1\t1,234.5\n2\t900\n3\t12,500\n", [1234.5, 900, 12500]),
+    "three decimals behind a comma": ("y;x\n1;1,234\n2;0,5\n3;12,500\n", [1.234, 0.5, 12.5]),
+    "three decimals behind a point": ("y;x\n1.5;1.234\n2.5;900\n0.25;12.500\n", [1.234, 900, 12.5]),
+    "semicolons": ("y;x\n1;1,234\n2;900\n3;12,500\n", [1.234, 900, 12.5]),
+    "points that nothing tells": ("y;x\n1;1.234\n2;900\n3;12.500\n", ["1.234", "900", "12.500"]),
+    "commas that nothing tells": ("y\tx\n1\t1,234\n2\t900\n3\t12,500\n", ["1,234", "900", "12,500"]),
+    "a code stays as it stood": ("y;x\n1,5;01,5\n2,5;2,5\n0,25;3\n", ["01,5", "2,5", "3"]),
+}
+
+
+@pytest.mark.parametrize("case", MARKED)
+def test_a_mark_in_a_number_is_what_the_file_shows_it_to_be(case, tmp_path):
+    """A million of people was read as 1.234 beside decimal commas, and 1,234 of a file with tabs as 1.234."""
+    content, values = MARKED[case]
+    (tmp_path / "t.csv").write_text(content)
+    made = to_pandas(tmp_path / "t.csv")
+    assert made["x"].tolist() == values
+    assert ("may be read two ways" in made.attrs["hte_bridge_taken"]) == ("nothing tells" in case)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from hte_bridge import checks
 from hte_bridge.adoption import checked
 from hte_bridge.adoption.cells import Design
 from hte_bridge.adoption.clock import Clock, read_clock
@@ -57,18 +58,20 @@ def adopt(
         )
     codes, levels = codes_of(frame[unit], "unit", unit)
     y = to_float(frame[outcome])
-    keep, dropped = _kept(
-        {
-            f"missing outcome {outcome}": np.isnan(y),
-            f"missing unit {unit}": codes < 0,
-            f"missing period {period}": ~np.isfinite(times),
-        }
-    )
+    gaps = {
+        f"missing outcome {outcome}": np.isnan(y),
+        f"missing unit {unit}": codes < 0,
+        f"missing period {period}": ~np.isfinite(times),
+    }
+    if cluster is not None:
+        gaps[f"missing cluster {cluster}"] = codes_of(frame[cluster], "cluster", cluster)[0] < 0
+    keep, dropped = _kept(gaps)
     if np.isinf(y[keep]).any():
         raise InvalidData(
             f"`outcome` must be finite. `{outcome}` holds infinite values. Recode them, or drop those rows."
         )
     frame, y, times = frame[keep], y[keep], times[keep]
+    checks.in_range([("outcome", outcome, y)], frame.index)
     codes, levels = renumbered(codes[keep], levels)
     checked.once_a_period(codes, times, frame, (unit, period))
     start = checked.never_from_zero(adopted[keep], times, first_treated) if len(times) else adopted[keep]
@@ -154,7 +157,7 @@ def _study(
         clusters = checked.one_cluster(
             panel.frame[names.cluster], str(names.cluster), panel.unit, panel.levels
         )
-    if clock.labels is None and (panel.frame[names.first_treated] == 0).to_numpy().any():
+    if clock.labels is None and (to_float(panel.frame[names.first_treated]) == 0).any():
         said.append(f"0 in `{names.first_treated}` is taken as never treated")
     study = Adoption(
         outcome,
@@ -171,7 +174,10 @@ def _study(
         tuple(said),
     )
     if study.cells:
-        _ = study.filled  # covariates that are no covariates are told now
+        x = study.filled  # covariates that are no covariates are told now
+        checks.in_range(
+            [("covariate", name, x[:, j]) for j, name in enumerate(study.filled_names)], study.stacked.index
+        )
     else:
         raise InvalidData(
             "Some cohort must be seen before and after a period together with units to compare it with. None is: "

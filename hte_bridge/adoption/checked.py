@@ -164,7 +164,7 @@ def one_cluster(
     Raises
     ------
     InvalidData
-        If a unit lies in two clusters, or in none.
+        If a unit lies in two clusters.
     """
     codes, levels = codes_of(cluster, "cluster", name)
     _, first = np.unique(unit, return_index=True)

@@ -55,6 +55,10 @@ def row_labels(study: Adoption, by: Any, bins: int | Sequence[float] | None) -> 
         )
     if by.index.equals(study.index):
         return labels_of(by.to_numpy()[study.base_rows], bins), str(by.name or "")
+    if (
+        by.index.is_unique and study.index.isin(by.index).all()
+    ):  # by row, in another order or with further rows
+        return labels_of(by.reindex(study.index).to_numpy()[study.base_rows], bins), str(by.name or "")
     if not by.index.is_unique:
         raise InvalidData(
             f"`by` must have one label for each unit. {by.index[by.index.duplicated()][0]} stands twice. Keep one."
@@ -89,8 +93,8 @@ def gate_rows(
     A group's effect is that of its own adopters against its own comparison units.
     """
     study = fit.study
-    levels = [str(each) for each in labels.categories]
-    codes = np.asarray(labels.codes)
+    used = labels.remove_unused_categories()
+    levels, codes = [str(each) for each in used.categories], np.asarray(used.codes)
     if len(levels) < 1:
         raise InvalidData(
             "Groups must be made of values. This column has none in the cells' units. Name another."
