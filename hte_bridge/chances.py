@@ -41,6 +41,19 @@ def by_name(propensity: Any) -> dict[str, Any] | None:
     return {named(arm): value for arm, value in propensity.items()}
 
 
+def written(propensity: Mapping[str, Any]) -> str:
+    """Known chances in a line.
+
+    Examples
+    --------
+    >>> written({"a": 1 / 3, "b": "share"})
+    'a: 0.3333, b: share'
+    """
+    return ", ".join(
+        f"{arm}: {each if isinstance(each, str) else f'{each:.4g}'}" for arm, each in propensity.items()
+    )
+
+
 def columns_of(propensity: Mapping[Any, Any] | None) -> list[str]:
     """Names of columns among the chances."""
     return [] if propensity is None else [each for each in propensity.values() if isinstance(each, str)]

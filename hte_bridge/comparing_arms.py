@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from hte_bridge import chances
 from hte_bridge.between.compared import study_scores
 from hte_bridge.between.differences import difference
 from hte_bridge.between.hypothesis import hypothesis
@@ -342,6 +343,6 @@ def _meta(study: ArmsStudy, tables: Mapping[str, Comparison]) -> dict[str, Any]:
         )
         meta["names"] = {
             **meta["names"],
-            "propensity": ", ".join(f"{a}: {p}" for a, p in study.propensity.items()),
+            "propensity": chances.written(study.propensity),
         }
     return meta

@@ -126,7 +126,7 @@ def compare_outcomes(
         )
         tables[name] = made
         rows += [(name, placed(row, kept)) for row in made.rows]
-    meta = dict(tables[names[0]].meta)
+    meta = {key: value for key, value in tables[names[0]].meta.items() if key != "later"}  # of one outcome
     meta["names"] = dict(meta["names"]) | {"outcome": ", ".join(names)}
     meta["warnings"] = [f"{name}: {said}" for name in names for said in tables[name].meta["warnings"]]
     options: dict[str, Any] = {"method": method, "draws": draws, "seed": seed}
@@ -136,8 +136,8 @@ def compare_outcomes(
 def _check(study: Study, names: Sequence[str]) -> None:
     if not isinstance(study, Study):
         raise InvalidOption(
-            "`study` must have one treatment of 0 and 1, or a dose. A study of several arms or of an adoption was given. Of arms, ask of one "
-            "contrast: study.studies['arm']."
+            "`study` must have one treatment of 0 and 1, or a dose. A study of several arms or of an adoption was given. Make a study of "
+            "one arm beside the control (in Python study.studies['arm'])."
         )
     if study.frame is None:
         raise InvalidOption(

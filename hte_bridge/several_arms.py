@@ -122,6 +122,11 @@ class ArmsStudy:
         studies = {name: each.computed(recipes, further) for name, each in self.studies.items()}
         return replace(self, whole=self.whole.computed(recipes, further), studies=studies)
 
+    def keyed(self, key: npt.NDArray[np.uint64]) -> ArmsStudy:
+        """The study whose units have these keys (n,), by which folds are dealt."""
+        studies = {name: each.with_(key=key[self.rows[name]]) for name, each in self.studies.items()}
+        return replace(self, whole=self.whole.with_(key=key), studies=studies)
+
     def place_of(self, arm: Any) -> str:
         """An arm's name as ``labels`` hold it.
 

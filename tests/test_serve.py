@@ -18,9 +18,10 @@ import pytest
 from hte_bridge.errors import InvalidOption
 from hte_bridge.rlink.transport import Column
 from hte_bridge.serve.__main__ import PROTOCOL
+from hte_bridge.serve.arguments import as_declared, check_arguments
 from hte_bridge.serve.channel import Channel
 from hte_bridge.serve.remote import UserSession
-from hte_bridge.serve.session import Session, as_declared, check_arguments, make_engine
+from hte_bridge.serve.session import Session, make_engine
 from hte_bridge.serve.values import Rows, decode, encode, read_frame
 from hte_bridge.table import Estimate, Table
 

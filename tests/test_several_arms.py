@@ -250,9 +250,18 @@ def test_chances_that_are_none_are_refused(df: pd.DataFrame, given: Any, kind: A
         arms_of(df, propensity=given)
 
 
-def test_arms_from_r_are_refused_in_a_sentence(df: pd.DataFrame, tmp_path: Any) -> None:
-    with pytest.raises(errors.InvalidOption, match="From R"):
-        Session(tmp_path).study(df, {**ROLES, "treatment_type": "arms"})
+def test_arms_from_r_have_the_folds_and_rows_of_python(df: pd.DataFrame, table: Any, tmp_path: Any) -> None:
+    session = Session(tmp_path)
+    rows = df.set_axis(pd.RangeIndex(1, N + 1))  # as R counts them
+    options = {**ROLES, "treatment_type": "arms", "control": "placebo"}
+    about = session.study(rows, options)
+    assert list(about["arms"]) == ["placebo", "a", "b"]
+    made = session.compare(session.held[about["handle"]], ["feols"], {"seed": 1.0})
+    pd.testing.assert_frame_equal(made.to_frame(), table.to_frame())
+    part = session.part(made, "b")
+    np.testing.assert_array_equal(part["kept"] - 1, table["b"].study.index)
+    with pytest.raises(errors.InvalidOption, match="must be asked of one arm"):
+        session.heldout(made, "feols")
 
 
 def test_a_formula_makes_arms_too(df: pd.DataFrame, table: Any) -> None:

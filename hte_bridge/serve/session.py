@@ -6,7 +6,7 @@ import inspect
 import itertools
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -14,19 +14,21 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from hte_bridge import __version__
-from hte_bridge.adoption import Adoption
 from hte_bridge.arrays import Codes
+from hte_bridge.comparing_arms import ArmsComparison
 from hte_bridge.comparison import Comparison
 from hte_bridge.engine import Engine, Fit
 from hte_bridge.engines.given import Lookup
 from hte_bridge.errors import HteBridgeError, InvalidNewData, InvalidOption, nearest
 from hte_bridge.fitted_table import Answer
 from hte_bridge.inference import joint_covariance
-from hte_bridge.keys import row_keys
+from hte_bridge.outcomes import OutcomesTable
+from hte_bridge.serve.arguments import as_declared, check_arguments
 from hte_bridge.serve.files import new_file, taken
+from hte_bridge.serve.further import study_with_columns, with_columns
+from hte_bridge.serve.studies import Made, about, kept, study_from_r
 from hte_bridge.serve.values import Rows, decode, encode
 from hte_bridge.serve.words import for_r
 from hte_bridge.staggered.comparison import AdoptionComparison
@@ -49,7 +51,7 @@ BETWEEN = {  # verbs that are functions of a table
     "explain_gap": "between.explain_gap",
     "report": "report",
 }
-LIVE = (Comparison, AdoptionComparison)  # tables that keep their fits
+LIVE = (Comparison, AdoptionComparison, ArmsComparison, OutcomesTable)  # tables that keep their fits
 HOUSEKEEPING = ("fit", "scores", "per_engine")  # methods that return what R cannot hold
 
 
@@ -95,11 +97,13 @@ class Session:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.held: dict[str, Study | Adoption | Table] = {}
+        self.held: dict[str, Made | Table] = {}
         self._numbers = itertools.count(1)
         self.requests: Mapping[str, Callable[..., Any]] = {
             "study": self.study,
             "compare": self.compare,
+            "compare_outcomes": self.compare_outcomes,
+            "part": self.part,
             "verb": self.verb,
             "verbs": self.verbs,
             "add": self.add,
@@ -131,7 +135,7 @@ class Session:
         cluster = cluster_of(arguments)
         return encode(self.requests[do](**arguments), self.folder, partial(self._to_r, cluster=cluster))
 
-    def hold(self, value: Study | Adoption | Table) -> str:
+    def hold(self, value: Made | Table) -> str:
         """Keep a value; its handle."""
         handle = f"{type(value).__name__.lower()}{next(self._numbers)}"
         self.held[handle] = value
@@ -169,27 +173,9 @@ class Session:
         return {"$table": file, **said, "joint": joint, **live}
 
     def study(self, data: Any, options: dict[str, Any], labels: Rows | None = None) -> dict[str, Any]:
-        """``Study.from_frame``, and what R prints of it; ``labels`` are the data's row names where they are not 1 to n.
-
-        R counts rows from 1 and Python from 0: chance belongs to the labels that the same data would have in Python.
-        """
-        check_arguments(Study.from_frame, options, "hte_study")
-        if options.get("treatment_type") == "arms":
-            raise InvalidOption(
-                "Several arms are compared in Python. From R, `treatment_type` 'arms' was asked for. Make a study of each arm beside the control."
-            )
-        study = Study.from_frame(data, **as_declared(Study.from_frame, options))
-        study = replace(study, key=python_keys(data.index, labels)[study.index - 1])
-        named = {each.name: getattr(study.names, each.name) for each in fields(study.names)}
-        about: dict[str, Any] = {
-            "n": study.n,
-            "n_clusters": study.n_clusters,
-            "clustered": study.clustered,
-            "binary": study.binary,
-        }
-        if study.dropped:
-            about["kept"] = np.asarray(study.index, dtype=np.int64)  # which of R's rows, counted from 1
-        return {"handle": self.hold(study), **about, "names": named, "dropped": dict(study.dropped)}
+        """``Study.from_frame`` or ``Study.from_formula``, and what R prints of it."""
+        made = study_from_r(data, options, labels)
+        return {"handle": self.hold(made), **about(made)}
 
     def compare(self, study: Study, engines: list[Engine | str], options: dict[str, Any]) -> Table:
         """``hte_bridge.compare``."""
@@ -198,13 +184,36 @@ class Session:
         check_arguments(compare, options, "hte_compare")
         return compare(study, engines, **as_declared(compare, options))
 
+    def compare_outcomes(
+        self,
+        study: Study,
+        outcomes: list[str],
+        engines: list[Engine | str],
+        options: dict[str, Any],
+        columns: Rows | None = None,
+    ) -> Table:
+        """``hte_bridge.compare_outcomes``; ``columns`` are the outcomes that the study was not made of."""
+        from hte_bridge.outcomes import compare_outcomes
+
+        check_arguments(compare_outcomes, options, "hte_compare_outcomes", partly=True)
+        wider = study_with_columns(study, columns)
+        return compare_outcomes(wider, outcomes, engines, **as_declared(compare_outcomes, options))
+
+    def part(self, table: Table, name: str) -> dict[str, Any]:
+        """The comparison of one arm with the control, or of one outcome, and which of R's rows it is about."""
+        if not isinstance(table, ArmsComparison | OutcomesTable):
+            raise InvalidOption(
+                "A part is that of a table of several arms or several outcomes. This one has one of each. Ask it as it is."
+            )
+        own = table[name]
+        return {"table": own, "kept": kept(own.study)}
+
     def add(self, table: Comparison, engine: Engine) -> Table:
         """The table with the rows of one more engine, on the same study and folds; nothing is fitted twice."""
         from hte_bridge.comparing import compare
         from hte_bridge.estimands.registry import MAKERS
 
-        if not isinstance(table, Comparison):
-            raise FitsAreGone()
+        only_one(table, "hte_add()")
         fitted = [Fitted(each) for each in table.fits.values()]
         estimands = [name for name in dict.fromkeys(row.estimand for row in table.rows) if name in MAKERS]
         chance: dict[str, Any] = {"seed": table.folds.seed, "n_folds": table.folds.n_folds}
@@ -212,26 +221,27 @@ class Session:
 
     def verb(self, table: Table, name: str, options: dict[str, Any], columns: Rows | None = None) -> Any:
         """Any public method of a table; ``columns`` are further ones of the study's data that the options name."""
-        if isinstance(table, Comparison | AdoptionComparison):
-            at = table.study.index
+        if isinstance(table, LIVE):
+            at = cast(Any, getattr(table.study, "whole", table.study)).index
             if name == "cate" and isinstance(options.get("engine"), str):
                 refuse_given(table, options["engine"])
             table = with_columns(table, columns)
             options = {key: each.on(at) if isinstance(each, Rows) else each for key, each in options.items()}
         verb = find_verb(table, name)
         if verb is None and find_verb(Comparison, name) is not None:
-            raise FitsAreGone()
+            only_one(table, f"{name}()")
         if verb is None:
             offer = nearest(name, self.verbs(table), kind="The verbs")
             raise InvalidOption(f"A verb must be one that a table has. `{name}` is not. {offer}")
         check_arguments(verb, options, name)
         answer = verb(**as_declared(verb, options))
+        if name == "cate" and isinstance(table, ArmsComparison):
+            return answer.reset_index(level="contrast")
         return for_r(answer) if name == "to_text" else answer
 
     def heldout(self, table: Comparison, engine: str) -> npt.NDArray[np.float64]:
         """Held-out CATE (n,) of an engine, comparable across folds."""
-        if not isinstance(table, Comparison):
-            raise FitsAreGone()
+        only_one(table, "predict() and augment() without new data")
         return table.heldout_cate(engine)[0]
 
     def verbs(self, table: Table) -> dict[str, str]:
@@ -258,27 +268,36 @@ class Session:
 
 
 def cluster_of(arguments: Mapping[str, Any]) -> Codes | None:
-    """Cluster codes (n,) of the study that a request is about."""
-    asked = arguments.get("table")
-    study = asked.study if isinstance(asked, Comparison) else arguments.get("study")
-    return study.cluster if isinstance(study, Study) else None
+    """Cluster codes (n,) of the units that the rows of a request are about."""
+    asked = getattr(arguments.get("table"), "study", None) or arguments.get("study")
+    found: Codes | None = getattr(getattr(asked, "whole", asked), "cluster", None)
+    return found
 
 
-def python_keys(index: pd.RangeIndex, labels: Rows | None) -> npt.NDArray[np.uint64]:
-    """Keys (n,) of the rows of R's data, by which folds are dealt: whole row names are counted from 0."""
-    known = index if labels is None else pd.Index(labels.frame.iloc[:, 0])
-    return row_keys(known - 1 if pd.api.types.is_integer_dtype(known.dtype) else known)
+def only_one(table: Table, asked: str) -> None:
+    """Refuse what is asked of one comparison where there are several, or none.
+
+    Raises
+    ------
+    InvalidOption
+        With the way to one of them.
+    FitsAreGone
+        If the table has no fits.
+    """
+    if isinstance(table, ArmsComparison | OutcomesTable):
+        kind = "arm" if isinstance(table, ArmsComparison) else "outcome"
+        raise InvalidOption(
+            f'{asked} must be asked of one {kind}. The table has {len(table.tables)}. Write hte_part(table, "{next(iter(table.tables))}").'
+        )
+    if isinstance(table, AdoptionComparison):
+        raise InvalidOption(
+            f"{asked} must be asked of a treatment at one time. This table is of an adoption. hte_verbs(table) lists what it answers."
+        )
+    if not isinstance(table, Comparison):
+        raise FitsAreGone()
 
 
-def with_columns(table: Any, columns: Rows | None) -> Any:
-    """The same table and fits, with further columns in the frame of its study."""
-    if columns is None or table.study.frame is None:
-        return table
-    frame = table.study.frame.assign(**columns.on(table.study.index))
-    return replace(table, study=replace(table.study, frame=frame))
-
-
-def refuse_given(table: Comparison | AdoptionComparison, engine: str) -> None:
+def refuse_given(table: Any, engine: str) -> None:
     """Columns predicted elsewhere say nothing of new rows, and rows of a data frame of R's are always new.
 
     Raises
@@ -286,7 +305,7 @@ def refuse_given(table: Comparison | AdoptionComparison, engine: str) -> None:
     InvalidNewData
         If the engine is one of these.
     """
-    if isinstance(getattr(table.fits.get(engine), "at_rows", None), Lookup):
+    if isinstance(getattr(getattr(table, "fits", {}).get(engine), "at_rows", None), Lookup):
         raise InvalidNewData(
             f"Columns of hte_given() are known for the study's own rows alone. Effects of `{engine}` at new rows were "
             "asked for. Ask an engine that can predict, or hand the model over: hte_from_forest(forest)."
@@ -320,57 +339,3 @@ def make_engine(name: str, options: Mapping[str, Any]) -> Engine:
     check_arguments(made, options, f"hte_{name}")
     engine: Engine = made(**as_declared(made, options))
     return engine
-
-
-def check_arguments(function: Callable[..., Any], options: Mapping[str, Any], called: str) -> None:
-    """Every option is an argument of the function, and none that it needs is missing.
-
-    Raises
-    ------
-    InvalidOption
-        With the nearest name where one is not known.
-    """
-    known = inspect.signature(function).parameters
-    if any(each.kind is each.VAR_KEYWORD for each in known.values()):
-        return
-    for name in options:
-        if name not in known:
-            offer = nearest(name, known, kind="They")
-            raise InvalidOption(
-                f"`{called}()` must be given arguments that it has. `{name}` is not one. {offer}"
-            )
-    needed = [
-        name
-        for name, each in known.items()
-        if each.default is each.empty and each.kind is not each.VAR_POSITIONAL
-    ]
-    missing = [name for name in needed if name not in options and name not in ("df", "study", "engines")]
-    if missing:
-        raise InvalidOption(
-            f"`{called}()` needs `{missing[0]}`. It was not given. Add {missing[0]} = ... to the call."
-        )
-
-
-def as_declared(function: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options with R's vectors of length one as the lists that the function declares, and whole numbers as int.
-
-    Examples
-    --------
-    >>> def f(by: Sequence[str], seed: int) -> None: ...
-    >>> as_declared(f, {"by": "age", "seed": 1.0})
-    {'by': ['age'], 'seed': 1}
-    """
-    parameters = inspect.signature(function).parameters
-    out = {}
-    for name, value in options.items():
-        declared = str(parameters[name].annotation) if name in parameters else ""
-        if (
-            isinstance(value, str)
-            and declared.startswith(("Sequence[", "list[", "tuple["))
-            and "| str" not in declared
-        ):
-            value = [value]
-        if isinstance(value, float) and value.is_integer() and declared.startswith("int"):
-            value = int(value)
-        out[name] = value
-    return out

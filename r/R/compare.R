@@ -23,16 +23,18 @@
 #' @export
 hte_compare <- function(study, engines = list(hte_feols(), hte_causal_forest(), hte_deep()), estimands = NULL,
                         level = 0.95, seed = 0, n_folds = 5, on_error = "row") {
-  if (!inherits(study, "hte_study")) {
-    abort("InvalidOption", "`study` must be made by hte_study(). A ", class(study)[1L],
-      " was given. Write hte_compare(hte_study(data, ...), ...).")
-  }
+  check_study(study, "hte_compare(hte_study(data, ...), ...)")
   engines <- check_engines(engines)
   options <- list(level = level, seed = seed, n_folds = n_folds, on_error = on_error)
   if (!is.null(estimands)) options$estimands <- as.list(estimands)
   table <- ask("compare", study = study, engines = engines, options = options)
   remember(table, study)
   say_warnings(table)
+}
+
+check_study <- function(study, write) {
+  if (inherits(study, "hte_study")) return(invisible())
+  abort("InvalidOption", "`study` must be made by hte_study(). A ", class(study)[1L], " was given. Write ", write, ".")
 }
 
 check_engines <- function(engines) {

@@ -1,5 +1,6 @@
 # Which columns a study names, and whether they can travel.
 
+NO_COLUMNS <- c("treatment_type", "control", "formula") # options that name none
 ONE_COLUMN <- c("outcome", "treatment", "weight", "unit", "period", "first_treated")
 
 # Each role as names of columns; formulas with + between names are understood.
@@ -9,11 +10,17 @@ check_roles <- function(options) {
     options[[role]] <- as.list(several_names(role, options[[role]]))
   }
   if (!is.null(options$cluster)) options$cluster <- one_or_two(options$cluster)
-  known <- options$propensity
-  if (!is.null(known) && !(is.numeric(known) && length(known) == 1L)) {
-    options$propensity <- one_name("propensity", known, " or one number")
-  }
+  options$propensity <- known_chance(options$propensity)
   options
+}
+
+# One number, a column, or of several arms one of these for each, by its name.
+known_chance <- function(known) {
+  if (is.null(known) || is.numeric(known) && length(known) == 1L && is.null(names(known))) return(known)
+  if (!is.null(names(known)) && (is.list(known) || is.numeric(known) || is.character(known))) {
+    return(lapply(as.list(known), function(each) if (is.numeric(each)) each else one_name("propensity", each, " or one number")))
+  }
+  one_name("propensity", known, " or one number")
 }
 
 # `"all"` as the columns that have no other role.
@@ -24,7 +31,7 @@ all_others <- function(data, options) {
     abort("InvalidData", "`covariates` and `controls` must be told apart. Both were given as \"all\". Name the columns of one ",
       "of them.")
   }
-  roles <- setdiff(names(options), c(every, "treatment_type"))
+  roles <- setdiff(names(options), c(every, NO_COLUMNS))
   taken <- Filter(is.character, unlist(options[roles], recursive = FALSE, use.names = FALSE))
   options[[every]] <- as.list(setdiff(names(data), unlist(taken)))
   options
@@ -75,32 +82,27 @@ check_formula_alone <- function(outcome, covariates, fixed_effects) {
   }
 }
 
-# A treatment in two groups by name as 0 and 1: the first level is the control, as in R's own contrasts.
-with_numeric_arms <- function(data, treatment) {
-  arms <- if (treatment %in% names(data)) unclass(data)[[treatment]]
-  if (!is.factor(arms) || nlevels(droplevels(arms)) != 2L) return(data)
+# A treatment that is a factor: of two levels 0 and 1, of more the arms of a trial. The first level is the control, as in R's own
+# contrasts.
+with_arms <- function(data, options) {
+  column <- options$treatment
+  arms <- if (column %in% names(data)) unclass(data)[[column]]
+  asked <- identical(options$treatment_type, "arms")
+  if (!is.factor(arms) || !(asked || is.null(options$treatment_type))) return(list(data = data, options = options))
   arms <- droplevels(arms)
-  message("`", treatment, "`: ", quoted(levels(arms)[1L]), " is the control (0), ", quoted(levels(arms)[2L]), " is treated (1).")
-  data <- as.data.frame(data)
-  data[[treatment]] <- as.integer(arms) - 1L
-  data
-}
-
-formula_parts <- function(formula) {
-  if (!inherits(formula, "formula") || length(formula) != 3L) {
-    abort("InvalidOption", "`formula` must be two-sided, such as y ~ x1 + x2 | effect. `",
-      substr(deparse1(formula), 1L, 80L), "` was given. Write the outcome on the left.")
+  if (nlevels(arms) == 2L && !asked) {
+    message("`", column, "`: ", quoted(levels(arms)[1L]), " is the control (0), ", quoted(levels(arms)[2L]), " is treated (1).")
+    data <- as.data.frame(data)
+    data[[column]] <- as.integer(arms) - 1L
+  } else if (nlevels(arms) > 2L) {
+    options$treatment_type <- "arms"
+    if (is.null(options$control)) {
+      options$control <- levels(arms)[1L]
+      message("`", column, "`: ", quoted(levels(arms)[1L]), " is the control of ", nlevels(arms), " arms; control = \"",
+        levels(arms)[2L], "\" would name another.")
+    }
   }
-  right <- formula[[3L]]
-  effects <- NULL
-  if (is.call(right) && identical(right[[1L]], as.name("|"))) {
-    effects <- column_names(right[[3L]])
-    right <- right[[2L]]
-  }
-  outcome <- column_names(formula[[2L]])
-  covariates <- column_names(right)
-  if ("." %in% covariates) covariates <- "all"
-  list(outcome = outcome, covariates = covariates, fixed_effects = effects)
+  list(data = data, options = options)
 }
 
 # Names between plus signs.
@@ -122,9 +124,8 @@ check_frame <- function(data) {
 # The columns that the roles name, each one there, once, and of a type that can travel; no other is looked at.
 named_columns <- function(data, options) {
   named <- character()
-  for (role in setdiff(names(options), "treatment_type")) {
-    names <- unlist(options[[role]])
-    if (!is.character(names)) next # a number as propensity
+  for (role in setdiff(names(options), NO_COLUMNS)) {
+    names <- unlist(Filter(is.character, as.list(options[[role]]))) # a propensity may be a number
     for (name in names) check_column(data, role, name)
     named <- c(named, names)
   }

@@ -81,8 +81,10 @@ hte_verbs <- function(table) {
 #' @param engine Name in the table's column `engine`.
 #' @param newdata Data frame with the covariates of the study.
 #' @param level Coverage of the intervals; that of the table where left out.
+#' @param ... Further arguments of the verb, by name: of an adoption `event_time`.
 #' @return A data frame with `estimate`, `std.error`, `conf.low` and `conf.high` for each row of `newdata`; its attribute
-#'   `note` says what the interval of an engine leaves out.
+#'   `note` says what the interval of an engine leaves out. Of several arms it has the rows once for each, with columns `contrast` and
+#'   `row`, the name of the row.
 #' @seealso [predict.hte_table()] for the estimates alone.
 #' @examplesIf nzchar(htebridge::hte_python())
 #' set.seed(1)
@@ -98,10 +100,13 @@ cate <- function(table, engine, newdata, level = NULL, ...) {
       " was given. Put it into a data frame with the covariates of the study.")
   }
   study <- study_of(table)
-  needed <- intersect(unlist(study$options$covariates), names(newdata))
+  needed <- intersect(study$sources, names(newdata))
   options <- c(list(new = labelled(newdata, needed), engine = engine), snake(list(...)))
   if (!is.null(level)) options$level <- level
   frame <- ask("verb", table = table, name = "cate", options = options)
+  if ("contrast" %in% names(frame)) { # of several arms: the rows once for each
+    return(data.frame(frame["contrast"], row = rep(row.names(newdata), length.out = nrow(frame)), frame[names(frame) != "contrast"]))
+  }
   attr(frame, "row.names") <- attr(newdata, "row.names")
   frame
 }

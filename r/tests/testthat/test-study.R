@@ -71,9 +71,9 @@ test_that("bad input is told with Python's sentence, rows counted as R counts th
   expect_sentence(study(as.list(df)), "InvalidData", "The data must be a data frame. A list was found.")
 })
 
-test_that("a formula holds names of columns only", {
+test_that("a formula that cannot be read is a sentence", {
   df <- experiment(5)
-  expect_sentence(hte_study(df, y ~ log(x), treatment = "d"), "InvalidOption", "`log(x)` is not one")
+  expect_sentence(hte_study(df, y ~ paste(x), treatment = "d"), "InvalidOption", "`paste(x)` is not one")
   expect_sentence(hte_study(df, ~x, treatment = "d"), "InvalidOption", "`formula` must be two-sided")
   expect_sentence(hte_study(df, y ~ x, outcome = "y", treatment = "d"), "InvalidOption", "One of them was given too")
   expect_sentence(hte_study(df, y ~ x), "InvalidOption", "needs `treatment`")
