@@ -15,6 +15,7 @@ from hte_bridge.crossfit import within_effects
 from hte_bridge.engine import HeldOut
 from hte_bridge.engines.linear import Surface, interacted, nuisances
 from hte_bridge.engines.regressed import HETERO, Design, Regression
+from hte_bridge.engines.summed import Summed, heldout_panel
 from hte_bridge.engines.trends import doubts
 from hte_bridge.errors import InvalidOption, NotIdentified
 from hte_bridge.predicting import Predicts
@@ -80,11 +81,13 @@ class Feols:
             If covariates and effects determine the treatment, or there are no more rows than coefficients.
         """
         folds = folds or Folds.make(study, self.n_folds, self.seed)
-        design = Design.of(study)
-        fitted = {"": design.regress(study, self.vcov)}
-        if self.plain:
-            fitted[PLAIN] = design.regress(study, self.vcov, plain=True)
-        return FeolsFit(self, study, folds, fitted)
+        plain = [False, True] if self.plain else [False]
+        if study.stored is not None:
+            found = Summed.of(study).regress(self.vcov, plain)
+        else:
+            design = Design.of(study)
+            found = [design.regress(study, self.vcov, plain=bare) for bare in plain]
+        return FeolsFit(self, study, folds, dict(zip(["", PLAIN], found, strict=False)))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -113,7 +116,7 @@ class FeolsFit(Predicts, Fitted):
 
     @cached_property
     def _doubts(self) -> tuple[str, ...]:
-        return doubts(self.study)
+        return () if self.study.stored is not None else doubts(self.study)
 
     @property
     def info(self) -> Mapping[str, Any]:
@@ -132,9 +135,10 @@ class FeolsFit(Predicts, Fitted):
 
     @cached_property
     def _learned(self) -> tuple[HeldOut | None, str]:
-        panel = bool(self.study.fixed_effects.shape[1])
+        panel = _heldout_panel if self.study.stored is None else heldout_panel
+        learn = panel if self.study.fixed_effects.shape[1] else nuisances
         try:
-            return (_heldout_panel if panel else nuisances)(self.study, self.folds), ""
+            return learn(self.study, self.folds), ""
         except NotIdentified as error:
             return None, str(error)
 
@@ -143,8 +147,12 @@ class FeolsFit(Predicts, Fitted):
         """tau(x) from all rows, errors as in the table."""
         if not self.study.fixed_effects.shape[1]:
             return interacted(self.study)
-        design = Design.of(self.study, products=True)
-        found = design.regress(self.study, self.options.vcov)
+        if self.study.stored is not None:
+            summed = Summed.of(self.study, products=True)
+            (found,), design = summed.regress(self.options.vcov, [False]), summed.design
+        else:
+            design = Design.of(self.study, products=True)
+            found = design.regress(self.study, self.options.vcov)
         return Surface(design.covariates, found.coefficients, found.covariance, found.df, found.untold)
 
     def cate(self, new: Any, level: float = 0.95) -> pd.DataFrame:

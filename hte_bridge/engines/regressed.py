@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ import pandas as pd
 from hte_bridge.arrays import Array
 from hte_bridge.errors import NotIdentified
 from hte_bridge.faults import silent
-from hte_bridge.scaling import EPS, Standard, directions, independent, tolerance
+from hte_bridge.scaling import EPS, Mask, Standard, directions, independent, tolerance
 from hte_bridge.study import Study
 from hte_bridge.sweeping import within
 
@@ -38,6 +39,26 @@ class Regression:
     def std_error(self) -> float:
         """Of the treatment's coefficient."""
         return float(self.covariance[0, 0] ** 0.5)
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """Columns (n, k) of a regression that are independent, which controls (q,) are kept, which of these and the treatment's columns (q', m) are
+    ``there``, directions that the data do not tell, and a note on what was left out."""
+
+    columns: Array
+    kept: Mask
+    there: Mask
+    untold: Array
+    note: str
+
+    def back(self, inverse: Array, unit: Array) -> Array:
+        """The map (m, k) from coefficients on a basis to those of the treatment's columns in the study's units."""
+        first = int(self.kept.sum())
+        own = self.there[first:]
+        out = np.zeros((len(own), inverse.shape[1]))
+        out[own] = inverse[first:]
+        return out * unit[: len(own), None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +117,27 @@ class Design:
             If covariates and effects determine the treatment, or there are no more rows than coefficients.
         """
         root = np.sqrt(study.weight / study.weight.mean())[:, None]
+        chosen = self.chosen(study, root, plain)
+        basis, inverse = orthogonal(chosen.columns, study.weight)
+        model = pyfixest_model(
+            self.outcome,
+            basis,
+            study.fixed_effects,
+            study.weight if study.weighted else None,
+            study.cluster if study.clustered else None,
+            vcov,
+            study.second_cluster,
+        )
+        return _mapped(study, model, chosen.back(inverse, self.unit), vcov, chosen.note, chosen.untold)
+
+    def chosen(self, study: Study, root: Array | float, plain: bool = False) -> Chosen:
+        """The columns that are independent, those of the controls first; of the treatment alone if ``plain``.
+
+        Raises
+        ------
+        NotIdentified
+            As ``regress`` does.
+        """
         controls, own = (self.controls[:, :0], self.own[:, :1]) if plain else (self.controls, self.own)
         kept = independent(root * controls, self.tolerance)
         _room(study, int(kept.sum()) + 1)
@@ -108,19 +150,6 @@ class Design:
                 f"`{study.names.treatment}` as collinear with them. Leave out the covariate that determines it."
             )
         _room(study, int(there.sum()))
-        basis, inverse = orthogonal(columns[:, there], study.weight)
-        model = pyfixest_model(
-            self.outcome,
-            basis,
-            study.fixed_effects,
-            study.weight if study.weighted else None,
-            study.cluster if study.clustered else None,
-            vcov,
-            study.second_cluster,
-        )
-        back = np.zeros((own.shape[1], len(inverse)))
-        back[there[first:]] = inverse[first:]
-        back *= self.unit[: own.shape[1], None]
         gone = [name for name, stays in zip(study.adjusted.filled_names, kept, strict=False) if not stays]
         note = (
             f"feols left out {', '.join(gone)}: collinear with the effects or other covariates"
@@ -128,9 +157,9 @@ class Design:
             else ""
         )
         untold = np.zeros((own.shape[1], 0)) if there[first:].all() else self._untold(root)
-        return _mapped(study, model, back, vcov, note, untold)
+        return Chosen(columns[:, there], kept, there, untold, note)
 
-    def _untold(self, root: Array) -> Array:
+    def _untold(self, root: Array | float) -> Array:
         every = root * np.column_stack([self.controls, self.own])
         _, values, right = np.linalg.svd(np.linalg.qr(every, mode="r"))
         lost = np.append(values, np.zeros(len(right) - len(values))) <= self.tolerance * values.max()
@@ -216,3 +245,26 @@ def pyfixest_model(
             store_data=False,
             fixef_rm="none",
         )
+
+
+def small_sample(
+    study: Study, columns: int, vcov: str, held: Sequence[Sequence[bool]]
+) -> tuple[list[float], float]:
+    """pyfixest's factors of a covariance for so many columns beside effects, one for each way of clustering and their cells, and the degrees
+    of freedom; ``held`` says of each way which effects' levels lie within its clusters."""
+    from pyfixest.utils.utils import get_ssc, ssc
+
+    sizes = [len(levels) for levels in study.effect_levels]
+    inside = [any(way[f] for way in held) for f in range(len(sizes))]
+    given: dict[str, Any] = {"ssc_dict": ssc(), "N": study.n, "k": columns + (not sizes), "n_fe": len(sizes)}
+    given |= {"k_fe": sum(sizes), "vcov_sign": 1, "k_fe_nested": 0, "n_fe_fully_nested": 0}
+    if not study.clustered:
+        factor, _, df = get_ssc(**given, G=1 if vcov == "iid" else study.n, vcov_type=vcov)
+        return [float(factor[0])], float(df)
+    given["k_fe_nested"] = sum(size for size, each in zip(sizes, inside, strict=True) if each)
+    given["n_fe_fully_nested"] = sum(inside)
+    fewest = study.n_clusters
+    if study.second_cluster is not None:
+        fewest = min(fewest, int(study.second_cluster.max()) + 1)
+    factor, _, _ = get_ssc(**given, G=fewest, vcov_type="CRV")
+    return [float(factor[0])] * (1 if study.second_cluster is None else 3), float(fewest - 1)

@@ -1,0 +1,371 @@
+"""Regressions of a study of files, part by part: columns net of effects become one small triangle, which holds all that least squares ask.
+
+Each row's columns less its levels' coefficients (``stream.levels``) are what ``sweeping.within`` leaves; the triangle R of their QR factorisation has
+the same products, so that coefficients, ranks and collinear columns are found on its few rows by the code that finds them on all rows. One more
+pass gives residuals, influence values and sums by cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hte_bridge.arrays import Array, Codes
+from hte_bridge.engine import HeldOut
+from hte_bridge.engines.regressed import EXACT, Chosen, Design, Regression, small_sample
+from hte_bridge.errors import NotIdentified
+from hte_bridge.lost import lost_to_effects, nested
+from hte_bridge.scaling import EPS, Standard, power, slopes, tolerance
+from hte_bridge.stream import parts_of, tree_sum
+from hte_bridge.stream.levels import Levels, at_rows, level_sums
+from hte_bridge.study import Folds, Study
+from hte_bridge.sweeping import ABSORBED
+
+Columns = Callable[[slice], Array]
+
+
+@dataclass(frozen=True, eq=False)
+class Swept:
+    """Columns net of effects on some rows: their triangle R (k, k) under the weights, which (k,) the effects leave anything of, coefficients (L, k)
+    of the levels, and the sum of weights."""
+
+    factor: Array
+    live: npt.NDArray[np.bool_]
+    levels: Array
+    weight: float
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Columns of a study's rows, made part by part, in standard units.
+
+    Parameters
+    ----------
+    study : Study
+    raw : function
+        Slice of rows -> columns (m, k).
+    standard : Standard
+        Their means, spreads, and what of them may be rounding.
+    largest : array (k,)
+        Largest size.
+    """
+
+    study: Study
+    raw: Columns
+    standard: Standard
+    largest: Array
+
+    @classmethod
+    def of(cls, study: Study, raw: Columns) -> Table:
+        """With the standard of the columns of all rows."""
+        standard, largest = standard_of(raw, study)
+        return cls(study, raw, standard, largest)
+
+    def at(self, rows: slice) -> Array:
+        """Columns (m, k) less their means, over a power of two near their spreads; zeros where they have none."""
+        moved = (self.raw(rows) - self.standard.centre) / power(self.standard.scale)
+        moved[:, self.standard.scale == 0] = 0.0
+        return np.asarray(moved)
+
+    @cached_property
+    def effects(self) -> tuple[Codes, tuple[int, ...]]:
+        """Codes (n, F) and numbers of levels; one level for all, a constant, without effects."""
+        sizes = tuple(len(levels) for levels in self.study.effect_levels)
+        if sizes:
+            return self.study.fixed_effects, sizes
+        return np.zeros((self.study.n, 1), dtype=np.int64), (1,)
+
+    def swept(self, rows: npt.NDArray[np.bool_] | None = None) -> Swept:
+        """Net of effects, on all rows or those of a mask (n,)."""
+        codes, sizes = self.effects
+        every = np.asarray(self.study.weight) if rows is None else np.where(rows, self.study.weight, 0.0)
+        held = slice(None) if rows is None else np.flatnonzero(rows)
+        system = Levels.of(codes[held], every[held], sizes)
+        k = len(self.largest)
+        sums, squares = np.zeros((sum(sizes), k)), np.zeros(k)
+        for part in parts_of(self.study.n):
+            columns, weight = self.at(part.rows), every[part.rows]
+            live = np.flatnonzero(weight)
+            level_sums(columns[live], np.asarray(codes[part.rows])[live], weight[live], sizes, sums)
+            squares += weight @ columns**2
+        levels = system.solve(sums)
+        del system, sums
+
+        def triangle(part: Any) -> Array:
+            weight = every[part.rows]
+            live = np.flatnonzero(weight)
+            net = self.at(part.rows)[live] - at_rows(levels, np.asarray(codes[part.rows])[live], sizes)
+            return _triangle(np.sqrt(weight[live])[:, None] * net)
+
+        factor = tree_sum(
+            map(triangle, parts_of(self.study.n)), lambda one, other: _triangle(np.vstack([one, other]))
+        )
+        left = np.linalg.norm(factor, axis=0)
+        live = left > ABSORBED * np.sqrt(squares)
+        return Swept(np.where(live, factor, 0.0), live, levels, float(every.sum()))
+
+    def net(self, swept: Swept, rows: slice) -> Array:
+        """Columns (m, k) of some rows net of effects."""
+        codes, sizes = self.effects
+        return np.where(
+            swept.live, self.at(rows) - at_rows(swept.levels, np.asarray(codes[rows]), sizes), 0.0
+        )
+
+
+def _triangle(columns: Array) -> Array:
+    return np.asarray(np.linalg.qr(columns, mode="r"))
+
+
+def standard_of(raw: Columns, study: Study) -> tuple[Standard, Array]:
+    """``Standard.of`` of columns that are made part by part, and their largest sizes (k,)."""
+    parts = parts_of(study.n)
+    weight = lambda part: np.asarray(study.weight[part.rows]) / study.n
+    total = float(study.weight.sum()) / study.n
+    found = [
+        (np.abs(columns).max(axis=0), weight(part) @ columns)
+        for part in parts
+        for columns in [raw(part.rows)]
+    ]
+    largest = np.max([each for each, _ in found], axis=0)
+    centre = tree_sum(each for _, each in found) / total
+    far = [
+        (weight(part) @ (raw(part.rows) - centre), weight(part) @ (raw(part.rows) - centre) ** 2)
+        for part in parts
+    ]
+    more, squares = (tree_sum(each[k] for each in far) / total for k in range(2))
+    scale = np.sqrt(np.maximum(squares - more**2, 0.0))
+    rounding = EPS * largest
+    scale = np.where(scale > 8 * rounding, scale, 0.0)
+    share = np.where(scale > 0, rounding / np.where(scale > 0, scale, 1.0), 0.0)
+    return Standard(centre + more, scale, share), largest
+
+
+@dataclass(frozen=True, eq=False)
+class Summed:
+    """A study's regression columns net of effects: outcome, treatment and its products with the covariates if asked for, then the controls."""
+
+    table: Table
+    swept: Swept
+    design: Design
+
+    @classmethod
+    def of(cls, study: Study, products: bool = False) -> Summed:
+        """The counterpart of ``Design.of``.
+
+        Raises
+        ------
+        NotIdentified
+            If the effects determine the outcome.
+        """
+        along, beside = study.filled, study.adjusted.filled
+        covariates, _ = standard_of(lambda rows: np.asarray(along[rows]), study)
+        mean = float(np.average(study.treatment, weights=study.weight))
+
+        def raw(rows: slice) -> Array:
+            own = np.asarray(study.treatment[rows])[:, None] - mean
+            if products:
+                own = np.column_stack([own, own * covariates(np.asarray(along[rows]))])
+            return np.column_stack([study.outcome[rows], own, beside[rows]])
+
+        table, m = Table.of(study, raw), 2 + (along.shape[1] if products else 0)
+        swept = table.swept()
+        scale = np.linalg.norm(swept.factor, axis=0) / swept.weight**0.5
+        if not scale[0] > 0:
+            raise NotIdentified(
+                f"The outcome must vary within the fixed effects. They determine `{study.names.outcome}`. Leave out an effect."
+            )
+        live, whole = scale > 0, scale * power(table.standard.scale)
+        rounding = EPS * table.largest[live] / whole[live]
+        columns = swept.factor / np.where(live, scale, 1.0)
+        unit = np.where(live, whole[0] / np.where(live, whole, 1.0), 0.0)[1:m]
+        design = Design(columns[:, 0], columns[:, 1:m], columns[:, m:], unit, tolerance(rounding), covariates)
+        return cls(table, swept, design)
+
+    def regress(self, vcov: str, plain: Sequence[bool]) -> list[Regression]:
+        """``Design.regress``, for each of some regressions beside the controls or without: one pass for all."""
+        study, size = self.table.study, np.linalg.norm(self.swept.factor, axis=0) / self.swept.weight**0.5
+        lines = [_Line.of(self, study, bare) for bare in plain]
+        scale = np.where(size > 0, size, 1.0)
+        for part in parts_of(study.n):
+            net = self.table.net(self.swept, part.rows) / scale
+            for line in lines:
+                line.take(net, study, part.rows)
+        return [line.done(study, vcov) for line in lines]
+
+
+@dataclass(eq=False)
+class _Line:
+    """One regression while its rows pass: coefficients on the columns, the map from rows to what they move, and sums."""
+
+    chosen: Chosen
+    places: Codes
+    slopes: Array
+    lever: Array
+    spread: Array
+    estimate: Array
+    influence: Array
+    share: Array
+    totals: list[Array]
+    ways: list[Codes]
+    squares: Array
+    residual: float = 0.0
+    largest: float = 0.0
+
+    @classmethod
+    def of(cls, summed: Summed, study: Study, plain: bool) -> _Line:
+        design, total = summed.design, summed.swept.weight
+        chosen = design.chosen(study, 1.0, plain)
+        m, controls = design.own.shape[1], np.flatnonzero(chosen.kept)
+        own = np.arange(1, 2 if plain else 1 + m)
+        places = np.concatenate([1 + m + controls, own])[chosen.there]
+        q, r = np.linalg.qr(chosen.columns / total**0.5)
+        inverse = np.linalg.inv(r)
+        along = q.T @ design.outcome / total**0.5
+        back = chosen.back(inverse, design.unit)
+        ways = clusters_of(study)
+        return cls(
+            chosen,
+            places,
+            inverse @ along,
+            inverse @ back.T / total,
+            back @ back.T / total,
+            back @ along,
+            np.empty(study.n),
+            np.empty(study.n),
+            [np.zeros((int(codes.max()) + 1, len(back))) for codes in ways],
+            ways,
+            np.zeros((len(back), len(back))),
+        )
+
+    def take(self, net: Array, study: Study, rows: slice) -> None:
+        weight = np.asarray(study.weight[rows])
+        columns = net[:, self.places]
+        left = net[:, 0] - columns @ self.slopes
+        moved = (weight * left)[:, None] * (columns @ self.lever)
+        self.influence[rows] = moved[:, 0]
+        self.share[rows] = weight * (columns @ self.lever[:, 0]) ** 2
+        self.squares += moved.T @ moved
+        self.estimate = self.estimate + moved.sum(axis=0)  # zero but for rounding, which this takes out
+        self.residual += float(weight @ left**2)
+        self.largest = max(self.largest, float(np.abs(np.sqrt(weight) * left).max()))
+        for codes, totals in zip(self.ways, self.totals, strict=True):
+            for j, column in enumerate(moved.T):
+                totals[:, j] += np.bincount(codes[rows], weights=column, minlength=len(totals))
+
+    def done(self, study: Study, vcov: str) -> Regression:
+        factors, df = small_sample(
+            study, len(self.places), vcov, [nested_in(study, way) for way in self.ways[:2]]
+        )
+        if study.clustered:
+            signs = (1, 1, -1)[: len(self.ways)]
+            parts = zip(signs, factors, self.totals, strict=True)
+            covariance = np.asarray(sum(sign * factor * (total.T @ total) for sign, factor, total in parts))
+        elif vcov == "iid":
+            covariance = factors[0] * self.residual / (study.n - 1) * self.spread
+        else:
+            covariance = factors[0] * self.squares
+        note = self.chosen.note
+        if self.largest < EXACT:
+            covariance = np.full_like(covariance, np.nan)
+            note = "; ".join(filter(None, [note, "no interval: the regression fits every outcome exactly"]))
+        named = [each for each in (study.names.cluster, study.names.second_cluster) if each is not None]
+        said = f"CRV1 ({' + '.join(named)})" if study.clustered else vcov
+        share = self.share / self.share.sum()
+        return Regression(
+            self.estimate, covariance, self.influence, share, df, said, self.chosen.untold, note
+        )
+
+
+def clusters_of(study: Study) -> list[Codes]:
+    """Codes (n,) by which errors are summed: clusters, of two ways both and their cells; none without clusters."""
+    if not study.clustered:
+        return []
+    if study.second_cluster is None:
+        return [study.cluster]
+    size = int(study.second_cluster.max()) + 1
+    cells = np.unique(study.cluster * size + study.second_cluster, return_inverse=True)[1].reshape(-1)
+    return [study.cluster, study.second_cluster, cells]
+
+
+def nested_in(study: Study, cluster: Codes) -> list[bool]:
+    """Of each effect whether its levels lie in one cluster each."""
+    return [nested(codes, cluster) for codes in study.fixed_effects.T]
+
+
+def heldout_panel(study: Study, folds: Folds) -> HeldOut:
+    """Interacted linear model with effects, cross-fitted: ``feols._heldout_panel`` part by part."""
+    out = [np.empty(study.n) for _ in range(4)]
+    along, beside = study.filled, study.adjusted.filled
+    moves, _ = standard_of(lambda rows: np.asarray(along[rows]), study)
+    x, _ = standard_of(lambda rows: np.asarray(beside[rows]), study)
+    both, _ = standard_of(lambda rows: np.column_stack([study.outcome[rows], study.treatment[rows]]), study)
+    unit, k = power(both.scale), beside.shape[1]
+
+    def raw(rows: slice) -> Array:
+        pair = (np.column_stack([study.outcome[rows], study.treatment[rows]]) - both.centre) / unit
+        return np.column_stack(
+            [pair, x(np.asarray(beside[rows])), pair[:, 1:] * moves(np.asarray(along[rows]))]
+        )
+
+    table = Table.of(study, raw)
+    scale = np.where(table.standard.scale > 0, power(table.standard.scale), 0.0)
+    for number in range(folds.n_folds):
+        held = folds.fold == number
+        swept = table.swept(~held)
+        r = swept.factor * scale
+        y, d, xs, dx, ones = r[:, :1], r[:, 1:2], r[:, 2 : 2 + k], r[:, 2 + k :], np.ones(len(r))
+        beta = slopes(np.column_stack([d, xs, dx]), y, ones)
+        first = slopes(xs, d, ones)
+        spread = float(((d[:, 0] - xs @ first) ** 2).sum()) / swept.weight
+        del swept
+        model = _Fold(beta, first, raw, moves, along, k)
+        _predict(study, np.flatnonzero(held), model, unit, spread, out)
+    cate, mean, slope, variance = out
+    return HeldOut(cate, mean, slope, variance, lost_to_effects(study, folds))
+
+
+@dataclass(frozen=True, eq=False)
+class _Fold:
+    """What is learned outside a fold: slopes of the outcome, and of the treatment."""
+
+    beta: Array
+    first: Array
+    raw: Columns
+    moves: Standard
+    along: Array
+    k: int
+
+    def left(self, rows: Any) -> tuple[Array, Array]:
+        """What the model leaves of outcome and treatment (m, 2), and its effect (m,), in the table's units."""
+        columns = self.raw(rows)
+        tau = self.beta[0] + self.moves(np.asarray(self.along[rows])) @ self.beta[self.k + 1 :]
+        x = columns[:, 2 : 2 + self.k]
+        outcome = columns[:, 0] - x @ self.beta[1 : self.k + 1] - tau * columns[:, 1]
+        return np.column_stack([outcome, columns[:, 1] - x @ self.first]), tau
+
+
+def _predict(
+    study: Study, test: Codes, model: _Fold, unit: Array, spread: float, out: Sequence[Array]
+) -> None:
+    """Predictions of a fold's rows, what the model leaves of them net of the effects within them."""
+    cate, mean, slope, variance = out
+    sizes = tuple(len(levels) for levels in study.effect_levels)
+    sums, left, tau = np.zeros((sum(sizes), 2)), np.empty((len(test), 2)), np.empty(len(test))
+    effects, weight = study.fixed_effects[test], study.weight[test]
+    for part in parts_of(len(test)):
+        left[part.rows], tau[part.rows] = model.left(test[part.rows])
+        level_sums(left[part.rows], effects[part.rows], weight[part.rows], sizes, sums)
+    size = np.sqrt(np.average((left - np.average(left, axis=0, weights=weight)) ** 2, axis=0))
+    levels = Levels.of(effects, weight, sizes).solve(sums)
+    for part in parts_of(len(test)):
+        left[part.rows] -= at_rows(levels, effects[part.rows], sizes)
+    left[:, np.sqrt((left**2).mean(axis=0)) <= ABSORBED * size] = 0.0
+    cate[test] = tau * unit[0] / unit[1]
+    slope[test] = study.treatment[test] - unit[1] * left[:, 1]
+    mean[test] = study.outcome[test] - unit[0] * (left[:, 0] + left[:, 1] * tau)
+    variance[test] = unit[1] ** 2 * spread

@@ -1,0 +1,176 @@
+"""Fixed effects out of columns by sums over levels: what a level holds is summed once, and the system of all levels is solved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import linalg, sparse
+
+from hte_bridge.arrays import Array, Codes
+from hte_bridge.errors import NotIdentified
+
+DENSE = 3_000  # levels beside the widest effect up to which their system is factored
+RANK = 1e-11  # of the largest eigenvalue, below which a direction is redundant
+MOST_STEPS = 10_000
+SETTLED = 1e-14  # of the right-hand side: what is left of it where conjugate gradients stop
+ROWS = 16_384  # of the widest effect at once, where its shared weights are dense
+
+
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """Generalised inverse of D'WD of the dummies D of all effects: the widest effect is diagonal, the others are its Schur complement.
+
+    Memory is linear in levels and in the pairs of them that share a row. The complement of few levels is factored; of many it is only
+    ever multiplied with, by conjugate gradients (Abowd, Creecy and Kramarz, 2002).
+
+    Parameters
+    ----------
+    widest : int
+        Place of the widest effect.
+    order : array (L,)
+        Levels of all effects, one after another, those of the widest first.
+    inverse : array (first,)
+        One over the weight of each level of the widest effect; zero where it is empty.
+    border : sparse array (first, rest)
+        Weight shared by each such level and each other.
+    corner : sparse array (rest, rest)
+        Weights that the others share.
+    root : array (rest, r), optional
+        Of the complement's generalised inverse, ``root @ root.T``.
+    sizes : tuple of int
+        Levels of each effect.
+    """
+
+    widest: int
+    order: Codes
+    inverse: Array
+    border: sparse.csr_array
+    corner: sparse.csr_array
+    root: Array | None
+    sizes: tuple[int, ...]
+
+    @classmethod
+    def of(cls, effects: Codes, weight: Array, sizes: Sequence[int]) -> Levels:
+        """From the codes (n, F) of some rows and their weights (n,)."""
+        start = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        widest = int(np.argmax(sizes))
+        front = np.arange(start[widest], start[widest + 1])
+        rest = np.setdiff1d(np.arange(start[-1]), front)
+        others = [place for place in range(len(sizes)) if place != widest]
+        shift = dict(
+            zip(others, np.concatenate([[0], np.cumsum([sizes[f] for f in others])]).tolist(), strict=False)
+        )
+        held = np.bincount(effects[:, widest], weights=weight, minlength=sizes[widest])
+        inverse = np.divide(1.0, held, out=np.zeros(len(held)), where=held > 0)
+        border = sparse.csr_array((len(front), len(rest)))
+        corner = sparse.csr_array((len(rest), len(rest)))
+        for f in others:
+            border = border + _shared(effects[:, widest], effects[:, f] + shift[f], weight, border.shape)
+            for g in others:
+                corner = corner + _shared(
+                    effects[:, f] + shift[f], effects[:, g] + shift[g], weight, corner.shape
+                )
+        root = _root(inverse, border, corner) if len(rest) <= DENSE else None
+        return cls(widest, np.concatenate([front, rest]), inverse, border, corner, root, tuple(sizes))
+
+    def solve(self, sums: Array) -> Array:
+        """Coefficients (L, k) of all levels from weighted sums (L, k) of columns by level, up to what leaves D @ coefficients as it is.
+
+        Examples
+        --------
+        >>> codes = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+        >>> levels = Levels.of(codes, np.ones(4), (2, 2))
+        >>> found = levels.solve(np.array([[3.0], [7.0], [4.0], [6.0]]))  # of 1, 2, 3, 4
+        >>> (found[codes[:, 0]] + found[2 + codes[:, 1]]).ravel().round(9).tolist()
+        [1.0, 2.0, 3.0, 4.0]
+        """
+        table = sums[self.order]
+        top, bottom = table[: len(self.inverse)], table[len(self.inverse) :]
+        scaled = self.inverse[:, None] * top
+        right = bottom - self.border.T @ scaled
+        if self.root is not None:
+            lower = self.root @ (self.root.T @ right)
+        else:
+            lower = _conjugate(self._complement, right, self.corner.diagonal())
+        out = np.empty_like(table)
+        out[self.order] = np.vstack([scaled - self.inverse[:, None] * (self.border @ lower), lower])
+        return out
+
+    def _complement(self, columns: Array) -> Array:
+        return np.asarray(
+            self.corner @ columns - self.border.T @ (self.inverse[:, None] * (self.border @ columns))
+        )
+
+
+def level_sums(values: Array, effects: Codes, weight: Array, sizes: Sequence[int], into: Array) -> None:
+    """Add weighted sums of columns (m, k) by level to those of all effects (L, k), one effect after another."""
+    start, weighted = 0, weight[:, None] * values
+    for codes, size in zip(effects.T, sizes, strict=True):
+        here, place = np.unique(codes, return_inverse=True)
+        pick = sparse.csr_array(
+            (np.ones(len(place)), (place, np.arange(len(place)))), shape=(len(here), len(place))
+        )
+        into[start + here] += pick @ weighted
+        start += size
+
+
+def at_rows(coefficients: Array, effects: Codes, sizes: Sequence[int]) -> Array:
+    """Sum (m, k) over the effects of the coefficients (L, k) of each row's levels."""
+    out, start = np.zeros((len(effects), coefficients.shape[1])), 0
+    for codes, size in zip(effects.T, sizes, strict=True):
+        out += coefficients[start + codes]
+        start += size
+    return out
+
+
+def _shared(left: Codes, right: Codes, weight: Array, shape: tuple[int, int]) -> sparse.csr_array:
+    return sparse.csr_array(sparse.coo_array((weight, (left, right)), shape=shape))
+
+
+def _root(inverse: Array, border: sparse.csr_array, corner: sparse.csr_array) -> Array:
+    """Root of the complement's generalised inverse; of a border with few zeros, products of dense rows are quicker than sparse ones."""
+    complement = corner.toarray()
+    if border.nnz < 0.02 * max(np.prod(border.shape), 1):
+        complement -= (border.T @ (sparse.diags_array(inverse) @ border)).toarray()
+    else:
+        for begin in range(0, border.shape[0], ROWS):
+            some = border[begin : begin + ROWS].toarray()
+            complement -= some.T @ (inverse[begin : begin + ROWS, None] * some)
+    if not len(complement):
+        return np.zeros((0, 0))
+    values, vectors = linalg.eigh(complement)
+    kept = values > RANK * max(values[-1], np.finfo(float).tiny)
+    return np.asarray(vectors[:, kept] / np.sqrt(values[kept]))
+
+
+def _conjugate(times: Callable[[Array], Array], right: Array, diagonal: Array) -> Array:
+    """Solution (L, k) of a consistent system by conjugate gradients, its diagonal as preconditioner.
+
+    Raises
+    ------
+    NotIdentified
+        If the levels hang together by so few rows that it does not come to rest.
+    """
+    scale = 1 / np.where(diagonal > 0, diagonal, 1.0)[:, None]
+    out, left = np.zeros_like(right), right.copy()
+    near = scale * left
+    way, length = near.copy(), (left * near).sum(axis=0)
+    goal = SETTLED**2 * length
+    for _ in range(MOST_STEPS):
+        going = length > goal
+        if not going.any():
+            return out
+        step = times(way)
+        bend = (way * step).sum(axis=0)
+        reach = np.where(going & (bend > 0), length / np.where(bend > 0, bend, 1.0), 0.0)
+        out += reach * way
+        left -= reach * step
+        near = scale * left
+        before, length = length, (left * near).sum(axis=0)
+        way = near + np.where(before > 0, length / np.where(before > 0, before, 1.0), 0.0) * way
+    raise NotIdentified(
+        f"Fixed effects must hang together by enough rows to be swept out. After {MOST_STEPS:,} steps what is left still moves. Leave out an "
+        "effect, or the levels that few rows tie to the others."
+    )
