@@ -15,6 +15,7 @@ from hte_bridge.errors import InvalidData, UnusablePrediction
 from hte_bridge.lost import lost_to_effects
 from hte_bridge.predicting import Predicts
 from hte_bridge.shown import Fitted
+from hte_bridge.stream.levels import swept
 from hte_bridge.study import Folds, Study
 from hte_bridge.sweeping import within
 from hte_bridge.table import Estimate, check_level, interval
@@ -88,7 +89,8 @@ def within_effects(study: Study, cate: Array, left: Array, dose: Array, variance
     variance : array (n,)
         Fitted E[dose^2 | X] within effects, of any scale.
     """
-    off = within(np.column_stack([left, dose]), study.fixed_effects, study.weight)
+    sweep = within if study.stored is None else swept
+    off = sweep(np.column_stack([left, dose]), study.fixed_effects, study.weight)
     return from_left(study, cate, off, variance, lost_to_effects(study))
 
 

@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from hte_bridge.arrays import Array, Codes
+from hte_bridge.crossfit import within_effects
 from hte_bridge.engine import HeldOut
 from hte_bridge.engines.regressed import EXACT, Chosen, Design, Regression, small_sample
 from hte_bridge.errors import NotIdentified
-from hte_bridge.lost import lost_to_effects, nested
+from hte_bridge.lost import nested
 from hte_bridge.scaling import EPS, Standard, power, slopes, tolerance
 from hte_bridge.stream import parts_of, tree_sum
 from hte_bridge.stream.levels import Levels, at_rows, level_sums
@@ -299,7 +300,7 @@ def nested_in(study: Study, cluster: Codes) -> list[bool]:
 
 def heldout_panel(study: Study, folds: Folds) -> HeldOut:
     """Interacted linear model with effects, cross-fitted: ``feols._heldout_panel`` part by part."""
-    out = [np.empty(study.n) for _ in range(4)]
+    cate, left, dose = (np.empty(study.n) for _ in range(3))
     along, beside = study.filled, study.adjusted.filled
     moves, _ = standard_of(lambda rows: np.asarray(along[rows]), study)
     x, _ = standard_of(lambda rows: np.asarray(beside[rows]), study)
@@ -315,57 +316,15 @@ def heldout_panel(study: Study, folds: Folds) -> HeldOut:
     table = Table.of(study, raw)
     scale = np.where(table.standard.scale > 0, power(table.standard.scale), 0.0)
     for number in range(folds.n_folds):
-        held = folds.fold == number
-        swept = table.swept(~held)
-        r = swept.factor * scale
+        r = table.swept(folds.fold != number).factor * scale
         y, d, xs, dx, ones = r[:, :1], r[:, 1:2], r[:, 2 : 2 + k], r[:, 2 + k :], np.ones(len(r))
-        beta = slopes(np.column_stack([d, xs, dx]), y, ones)
-        first = slopes(xs, d, ones)
-        spread = float(((d[:, 0] - xs @ first) ** 2).sum()) / swept.weight
-        del swept
-        model = _Fold(beta, first, raw, moves, along, k)
-        _predict(study, np.flatnonzero(held), model, unit, spread, out)
-    cate, mean, slope, variance = out
-    return HeldOut(cate, mean, slope, variance, lost_to_effects(study, folds))
-
-
-@dataclass(frozen=True, eq=False)
-class _Fold:
-    """What is learned outside a fold: slopes of the outcome, and of the treatment."""
-
-    beta: Array
-    first: Array
-    raw: Columns
-    moves: Standard
-    along: Array
-    k: int
-
-    def left(self, rows: Any) -> tuple[Array, Array]:
-        """What the model leaves of outcome and treatment (m, 2), and its effect (m,), in the table's units."""
-        columns = self.raw(rows)
-        tau = self.beta[0] + self.moves(np.asarray(self.along[rows])) @ self.beta[self.k + 1 :]
-        x = columns[:, 2 : 2 + self.k]
-        outcome = columns[:, 0] - x @ self.beta[1 : self.k + 1] - tau * columns[:, 1]
-        return np.column_stack([outcome, columns[:, 1] - x @ self.first]), tau
-
-
-def _predict(
-    study: Study, test: Codes, model: _Fold, unit: Array, spread: float, out: Sequence[Array]
-) -> None:
-    """Predictions of a fold's rows, what the model leaves of them net of the effects within them."""
-    cate, mean, slope, variance = out
-    sizes = tuple(len(levels) for levels in study.effect_levels)
-    sums, left, tau = np.zeros((sum(sizes), 2)), np.empty((len(test), 2)), np.empty(len(test))
-    effects, weight = study.fixed_effects[test], study.weight[test]
-    for part in parts_of(len(test)):
-        left[part.rows], tau[part.rows] = model.left(test[part.rows])
-        level_sums(left[part.rows], effects[part.rows], weight[part.rows], sizes, sums)
-    size = np.sqrt(np.average((left - np.average(left, axis=0, weights=weight)) ** 2, axis=0))
-    levels = Levels.of(effects, weight, sizes).solve(sums)
-    for part in parts_of(len(test)):
-        left[part.rows] -= at_rows(levels, effects[part.rows], sizes)
-    left[:, np.sqrt((left**2).mean(axis=0)) <= ABSORBED * size] = 0.0
-    cate[test] = tau * unit[0] / unit[1]
-    slope[test] = study.treatment[test] - unit[1] * left[:, 1]
-    mean[test] = study.outcome[test] - unit[0] * (left[:, 0] + left[:, 1] * tau)
-    variance[test] = unit[1] ** 2 * spread
+        beta, first = slopes(np.column_stack([d, xs, dx]), y, ones), slopes(xs, d, ones)
+        for part in parts_of(study.n):
+            columns, test = raw(part.rows), part.start + np.flatnonzero(folds.fold[part.rows] == number)
+            here = columns[test - part.start]
+            tau = beta[0] + moves(np.asarray(along[test])) @ beta[k + 1 :]
+            own = here[:, 2 : 2 + k]
+            cate[test] = tau * unit[0] / unit[1]
+            left[test] = unit[0] * (here[:, 0] - own @ beta[1 : k + 1] - tau * here[:, 1])
+            dose[test] = unit[1] * (here[:, 1] - own @ first)
+    return within_effects(study, cate, left, dose, np.ones(study.n))

@@ -10,6 +10,8 @@ from scipy import linalg, sparse
 
 from hte_bridge.arrays import Array, Codes
 from hte_bridge.errors import NotIdentified
+from hte_bridge.stream.study import parts_of
+from hte_bridge.sweeping import ABSORBED
 
 DENSE = 3_000  # levels beside the widest effect up to which their system is factored
 RANK = 1e-11  # of the largest eigenvalue, below which a direction is redundant
@@ -102,6 +104,30 @@ class Levels:
         return np.asarray(
             self.corner @ columns - self.border.T @ (self.inverse[:, None] * (self.border @ columns))
         )
+
+
+def swept(values: Array, effects: Codes, weight: Array) -> Array:
+    """``sweeping.within`` of columns (n, k) by the system of levels: quicker and smaller where rows are many and levels few.
+
+    Examples
+    --------
+    >>> swept(np.array([[1.0], [3.0], [5.0], [9.0]]), np.array([[0], [0], [1], [1]]), np.ones(4)).ravel().tolist()
+    [-1.0, 1.0, -2.0, 2.0]
+    """
+    sizes = tuple(int(codes.max()) + 1 for codes in effects.T)
+    out = values - np.average(values, axis=0, weights=weight)
+    size, sums, parts = (
+        np.sqrt((out**2).mean(axis=0)),
+        np.zeros((sum(sizes), values.shape[1])),
+        parts_of(len(values)),
+    )
+    for part in parts:
+        level_sums(out[part.rows], np.asarray(effects[part.rows]), np.asarray(weight[part.rows]), sizes, sums)
+    coefficients = Levels.of(effects, weight, sizes).solve(sums)
+    for part in parts:
+        out[part.rows] -= at_rows(coefficients, np.asarray(effects[part.rows]), sizes)
+    out[:, np.sqrt((out**2).mean(axis=0)) <= ABSORBED * size] = 0.0
+    return out
 
 
 def level_sums(values: Array, effects: Codes, weight: Array, sizes: Sequence[int], into: Array) -> None:
