@@ -24,6 +24,7 @@ from hte_bridge.errors import InvalidOption
 from hte_bridge.estimands.moments import covariance, placed
 from hte_bridge.faults import OnError
 from hte_bridge.inference import Family, adjusted
+from hte_bridge.keys import lots
 from hte_bridge.rows import distinct
 from hte_bridge.several_arms import ArmsStudy
 from hte_bridge.study import Folds, Study
@@ -179,7 +180,15 @@ class ArmsComparison(Table):
         """The rows (of ``table``, or these) of all contrasts as one family; ``inference.adjusted``."""
         given = self if table is None else table
         return Table(
-            tuple(adjusted(given.rows, self.study.whole.cluster, method=method, seed=seed)), given.meta
+            tuple(
+                adjusted(
+                    given.rows,
+                    lots(self.study.whole.cluster, self.study.whole.keys),
+                    method=method,
+                    seed=seed,
+                )
+            ),
+            given.meta,
         )
 
     def hypothesis(

@@ -31,6 +31,7 @@ from hte_bridge.estimands.sequential import ranking as ranking_of
 from hte_bridge.faults import Guard
 from hte_bridge.fitted_table import FittedTable
 from hte_bridge.frames import to_pandas
+from hte_bridge.keys import lots
 from hte_bridge.language.formula import design_of, groups_of, rows_of
 from hte_bridge.lost import inflation
 from hte_bridge.options import whole
@@ -328,7 +329,9 @@ class Comparison(FittedTable):
     ) -> Table:
         """The rows (of ``table``, or these) as one family: p-values that allow for all of them; ``inference.adjusted``."""
         given = self if table is None else table
-        rows = inference.adjusted(given.rows, self.study.cluster, method=method, seed=seed)
+        rows = inference.adjusted(
+            given.rows, lots(self.study.cluster, self.study.keys), method=method, seed=seed
+        )
         return Table(tuple(rows), given.meta)
 
     def wild_bootstrap(self, table: Table | None = None, *, draws: int = 999, seed: int = 0) -> Table:
@@ -347,7 +350,9 @@ class Comparison(FittedTable):
         """
         options: dict[str, Any] = {"draws": draws, "seed": seed, "factor": inflation(self.study)}
         options["weight"] = self.study.weight
-        again = lambda rows: inference.wild_bootstrap(rows, self.study.cluster, **options)
+        again = lambda rows: inference.wild_bootstrap(
+            rows, lots(self.study.cluster, self.study.keys), **options
+        )
         return again_by_engine(
             self if table is None else table, "wild_bootstrap", again, Guard(self.on_error)
         )
@@ -356,4 +361,9 @@ class Comparison(FittedTable):
         """Randomisation test of no effect on any unit, treatment redrawn from each engine's propensity."""
         known = self.study.propensity is not None
         options: dict[str, Any] = {"draws": draws, "seed": seed, "known": known, "level": self.level}
-        return self.per_engine("ate", lambda fit, scores: [inference.randomisation(scores, **options)])
+        study, order = (
+            self.study,
+            np.argsort(self.study.keys, kind="stable"),
+        )  # lots belong to rows, wherever they stand
+        own = lambda scores: replace(scores, cluster=lots(study.cluster, study.keys)).where(order)
+        return self.per_engine("ate", lambda fit, scores: [inference.randomisation(own(scores), **options)])

@@ -83,6 +83,8 @@ class ColumnCode:
                     f"`{self.name}` must be finite or missing. {int(np.isinf(values).sum()):,} of {len(values):,} "
                     f"values are infinite; the first is in row {spelled(row)}. Recode them as missing, or drop those rows."
                 )
+            if self.kind == "boolean" and found == "number":
+                self._yes_no(column, values[:, 0])
             return self.with_score(values)
         place = {level: float(code) for code, level in enumerate(self.levels)}
         found_codes, labels = pd.factorize(column)
@@ -99,6 +101,15 @@ class ColumnCode:
         indicators = (codes[:, None] == np.arange(1, len(self.levels))).astype(np.float64)
         indicators[np.isnan(codes)] = np.nan
         return indicators
+
+    def _yes_no(self, column: pd.Series, values: Array) -> None:
+        """Refuse numbers (m,) other than 0 and 1 where the study holds yes and no."""
+        wrong = np.flatnonzero(~np.isnan(values) & (values != 0) & (values != 1))
+        if len(wrong):
+            raise InvalidNewData(
+                f"`{self.name}` must be yes or no, or 1 or 0, as in the study. {len(wrong):,} of {len(values):,} values are not; the first is "
+                f"{values[wrong[0]]:g}, in row {spelled(column.index[wrong[0]])}. Recode them."
+            )
 
     @property
     def note(self) -> str:

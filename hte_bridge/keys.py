@@ -94,6 +94,22 @@ def deal_clusters(cluster: Codes, keys: Keys, n_folds: int) -> Codes:
     return place[cluster]
 
 
+def lots(cluster: Codes, keys: Keys) -> Codes:
+    """Codes (n,) 0..G-1 of the clusters in the order of the smallest key of their rows: what is drawn for a cluster by lot is then its own,
+    under any name and in any order of the rows.
+
+    Examples
+    --------
+    >>> lots(np.array([0, 0, 1]), np.array([5, 7, 2], dtype=np.uint64)).tolist()
+    [1, 1, 0]
+    """
+    smallest = np.full(int(cluster.max()) + 1, np.iinfo(np.uint64).max)
+    np.minimum.at(smallest, cluster, keys)
+    place = np.empty(len(smallest), dtype=np.int64)
+    place[np.argsort(smallest, kind="stable")] = np.arange(len(smallest))
+    return place[cluster]
+
+
 def _members(codes: Codes) -> Sequence[Codes]:
     return [np.flatnonzero(codes == code) for code in range(int(codes.max()) + 1)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from numbers import Integral, Real
 from typing import Any
 
@@ -32,6 +33,24 @@ def whole(
         span = f"{least} or more" if most is None else f"{least} to {most:,}"
         raise InvalidOption(f"`{name}` must be a whole number, {span}. {value!r} was given. {advice}")
     return int(value)
+
+
+def finite(name: str, value: Any) -> float:
+    """A number that is neither missing nor infinite.
+
+    Raises
+    ------
+    InvalidOption
+        If it is, or no number.
+
+    Examples
+    --------
+    >>> finite("T1", 2)
+    2.0
+    """
+    if not isinstance(value, Real) or isinstance(value, bool) or not isfinite(value):
+        raise InvalidOption(f"`{name}` must be a finite number. {value!r} was given. Choose another.")
+    return float(value)
 
 
 def between(name: str, value: Any, low: float, high: float, words: str, ends: tuple[bool, bool]) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hte_bridge import columns
+from hte_bridge import checks, columns
 from hte_bridge.comparing import compare
 from hte_bridge.comparison import Comparison
 from hte_bridge.engine import Engine
@@ -17,6 +17,7 @@ from hte_bridge.errors import InvalidData, InvalidOption, nearest
 from hte_bridge.estimands.moments import placed
 from hte_bridge.faults import OnError
 from hte_bridge.inference import Family, adjusted
+from hte_bridge.keys import lots
 from hte_bridge.rows import distinct
 from hte_bridge.study import Study
 from hte_bridge.table import Estimate, Table
@@ -172,6 +173,7 @@ def _of(study: Study, name: str) -> tuple[Study, np.ndarray[Any, Any]]:
         dropped[f"missing outcome {name}"] = int((~kept).sum())
     own = part.with_(outcome=values, names=replace(part.names, outcome=name), dropped=dropped)
     columns.covariate_values(own)
+    checks.measurable(own)
     return own, kept
 
 
@@ -183,7 +185,9 @@ def _families(rows: list[tuple[str, Estimate]], study: Study, options: dict[str,
     out: list[Estimate] = []
     for family in families.values():
         usable = [row for _, row in family if row.std_error > 0 and row.influence is not None]
-        made = iter(adjusted(usable, study.cluster, **options) if len(usable) > 1 else usable)
+        made = iter(
+            adjusted(usable, lots(study.cluster, study.keys), **options) if len(usable) > 1 else usable
+        )
         for name, row in family:
             found = next(made) if row.std_error > 0 and row.influence is not None else row
             plain = row.estimand not in ("coefficient", "projection", "gate") and not row.term

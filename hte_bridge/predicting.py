@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import pandas as pd
 
 from hte_bridge.arrays import Array
 from hte_bridge.errors import InvalidNewData, InvalidOption, nearest
-from hte_bridge.options import between
+from hte_bridge.options import between, finite
 
 if TYPE_CHECKING:
     from hte_bridge.study import Study
@@ -31,7 +31,7 @@ class Predicts:
 
     def effect(self, X: Any, *, T0: float = 0.0, T1: float = 1.0) -> Array:
         """Effect (m,) of a change of the treatment from ``T0`` to ``T1``, which is ``T1 - T0`` times that of one unit."""
-        return self.predict(X) * (T1 - T0)
+        return self.predict(X) * (finite("T1", T1) - finite("T0", T0))
 
     def effect_interval(
         self, X: Any, *, T0: float = 0.0, T1: float = 1.0, alpha: float = 0.05
@@ -44,8 +44,8 @@ class Predicts:
             If ``alpha`` is not between 0 and 1.
         """
         between("alpha", alpha, 0, 1, "between 0 and 1, such as 0.05", (False, False))
-        found = _asked(self, X, 1 - alpha)
-        ends = np.sort(found[["conf_low", "conf_high"]].to_numpy(dtype=np.float64) * (T1 - T0), axis=1)
+        step, found = finite("T1", T1) - finite("T0", T0), _asked(self, X, 1 - alpha)
+        ends = np.sort(found[["conf_low", "conf_high"]].to_numpy(dtype=np.float64) * step, axis=1)
         return ends[:, 0], ends[:, 1]
 
 
@@ -55,6 +55,11 @@ def _asked(fit: Any, X: Any, level: float) -> pd.DataFrame:
         found: pd.DataFrame = fit.cate(X, level)
         return found
     names = fit.study.encoder.sources
+    if fit.study.encoder.recipes:
+        raise InvalidNewData(
+            "New rows of a study by a formula must be a frame, from which its terms are computed. An array was given: its columns could be the "
+            f"frame's or the formula's ({', '.join(names)}). Hand over a frame with named columns."
+        )
     if X.ndim != 2 or X.shape[1] != len(names):
         raise InvalidNewData(
             f"An array of new rows must have one column for each covariate: {', '.join(names)}. It has shape {X.shape}. Hand over a frame "
@@ -128,11 +133,13 @@ def grid_of(study: Study, new: Any) -> tuple[Any, pd.DataFrame | None]:
 
 
 def _several(value: Any) -> list[Any]:
-    return (
-        list(value)
-        if isinstance(value, list | tuple | np.ndarray | pd.Series | pd.Index | range)
-        else [value]
-    )
+    if isinstance(value, Mapping) or hasattr(value, "columns"):
+        raise InvalidOption(
+            f"A grid must have values, or sequences of them. A {type(value).__name__} was given. Write them as a list."
+        )
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        return [value]
+    return [each.as_py() if hasattr(each, "as_py") else each for each in value]  # Arrow's own scalars
 
 
 def _typical(study: Study, name: str) -> Any:

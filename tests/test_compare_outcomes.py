@@ -100,6 +100,23 @@ def test_under_no_effect_any_rejection_is_rare():
     assert alone / draws > 0.05 + band  # each by itself would be caught
 
 
+def test_rows_in_another_order_have_the_same_lots():
+    """Signs were drawn by the place of a row: adjusted p-values moved with the order of the file."""
+    tables = [
+        hb.compare_outcomes(
+            hb.Study.from_frame(frame, outcome="y", treatment="d", covariates=["x"]),
+            [name for name in frame.columns if name.startswith("y")],
+            ["feols"],
+            estimands=["ate"],
+            draws=199,
+            seed=1,
+        )
+        for frame in (FRAME, FRAME.sample(frac=1.0, random_state=1))
+    ]
+    one, other = ([row.p_value for row in table.rows] for table in tables)
+    assert np.allclose(one, other, rtol=1e-9, atol=0)
+
+
 @pytest.mark.parametrize(
     ("outcomes", "error", "sentence"),
     [
@@ -108,10 +125,13 @@ def test_under_no_effect_any_rejection_is_rare():
         (["y", "y"], InvalidOption, "each once"),
         (["y", "yy"], InvalidOption, "`yy` is not one. The nearest"),
         (["y", "x"], InvalidData, "An outcome must not be the treatment, a covariate or a control. `x` is."),
+        (["y", "vast"], InvalidData, "`outcome vast` must be below 1e+50 in size"),
         (["y", "town"], InvalidData, "`outcome` must be numeric. `town` holds text"),
     ],
 )
 def test_sentences(outcomes, error, sentence):
-    study = hb.Study.from_frame(FRAME.assign(town="a"), outcome="y", treatment="d", covariates=["x"])
+    study = hb.Study.from_frame(
+        FRAME.assign(town="a", vast=FRAME["y"] * 1e200), outcome="y", treatment="d", covariates=["x"]
+    )
     with pytest.raises(error, match=re.escape(sentence)):
         hb.compare_outcomes(study, outcomes, ["feols"])

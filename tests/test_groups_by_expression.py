@@ -38,6 +38,11 @@ def test_a_condition_has_two_groups_and_unknown_rows_are_in_neither(table):
     assert row.estimate == pytest.approx(made.rows[1].estimate - made.rows[0].estimate)
 
 
+def test_what_is_divided_by_zero_is_in_no_group(table):
+    assert [row.term for row in table.gate("x // (x > 0)").rows if row.n_obs]
+    assert not [row.term for row in table.gate("x // 0").rows if row.n_obs]
+
+
 def test_numbers_of_few_values_are_groups_and_many_are_cut(table):
     made = table.gate("age // 10")
     assert [row.term for row in made.rows] == ["age // 10 = 2", "age // 10 = 3", "age // 10 = 4", "equal"]

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 from sklearn.linear_model import LinearRegression
 
@@ -62,3 +64,29 @@ def test_a_grid_of_what_is_no_covariate_is_refused(table):
         hb.datagrid(table.study, agee=3)
     with pytest.raises(InvalidOption, match="between 1 and"):
         hb.datagrid(table.study, age=[])
+
+
+def test_any_sequence_is_values_of_a_grid(table):
+    """A polars or Arrow column was one value of a grid, a row that holds a list."""
+    wanted = hb.datagrid(table.study, x=[0.0, 1.0])
+    for values in (pl.Series([0.0, 1.0]), pa.array([0.0, 1.0]), (each for each in (0.0, 1.0))):
+        pd.testing.assert_frame_equal(hb.datagrid(table.study, x=values), wanted)
+    with pytest.raises(InvalidOption, match="values, or sequences of them. A DataFrame was given"):
+        hb.datagrid(table.study, x=wanted)
+
+
+def test_what_is_no_new_row_is_refused(table):
+    fit, new = table.fits["feols"], table.study.frame.head(2)
+    with pytest.raises(
+        InvalidNewData, match="`member` must be yes or no, or 1 or 0, as in the study. 2 of 2 values are not"
+    ):
+        fit.predict(new.assign(member=2))
+    with pytest.raises(InvalidOption, match="`T1` must be a finite number"):
+        fit.effect(new, T1="2")
+    frame = table.study.frame.assign(z=lambda df: np.exp(df["x"]))
+    study = hb.Study.from_formula("y ~ age + log(z)", frame, treatment="d")
+    fit = hb.compare(study, [hb.Feols()], n_folds=2).fits["feols"]
+    with pytest.raises(
+        InvalidNewData, match="its columns could be the frame's or the formula's"
+    ):  # as many of each
+        fit.predict(frame[["age", "z"]].head(2).to_numpy())

@@ -15,7 +15,7 @@ from hte_bridge.adoption.cells import Cell, Design, make_cells
 from hte_bridge.adoption.clock import Clock
 from hte_bridge.arrays import Array, Codes
 from hte_bridge.encode import Encoder, MeanFill
-from hte_bridge.keys import row_keys
+from hte_bridge.keys import lots, row_keys
 from hte_bridge.shown import first_names, visible
 
 
@@ -138,15 +138,11 @@ class Adoption:
         return tuple(cell for cell in self.every_cell if not cell.lost)
 
     @cached_property
-    def lot(self) -> Codes:
-        """Clusters (G,) in the order in which lots are drawn for them: by the smallest key of their rows, which no name or order moves."""
+    def lots(self) -> Codes:
+        """Codes (n,) of each unit's cluster in the order in which lots are drawn; see ``keys.lots``."""
         keys = row_keys(self.index) if self.key is None else self.key
-        seen = self.rows >= 0
-        smallest = np.full(self.n_clusters, np.iinfo(np.uint64).max)
-        np.minimum.at(
-            smallest, np.broadcast_to(self.cluster[:, None], seen.shape)[seen], keys[self.rows[seen]]
-        )
-        return np.argsort(smallest, kind="stable")
+        own = np.where(self.rows >= 0, keys[self.rows], np.iinfo(np.uint64).max).min(axis=1)
+        return lots(self.cluster, own)
 
     @cached_property
     def starts(self) -> Codes:

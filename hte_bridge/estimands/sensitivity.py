@@ -14,6 +14,7 @@ from hte_bridge.estimands.averages import ate
 from hte_bridge.estimands.benchmarks import BESIDE
 from hte_bridge.estimands.moments import row_from_influence
 from hte_bridge.estimands.sequential import engine_of
+from hte_bridge.keys import lots
 from hte_bridge.scores import Scores, variance_of_treatment
 from hte_bridge.scores import scores as scores_of
 from hte_bridge.study import Folds, Study
@@ -213,13 +214,15 @@ def placebo_treatment(fit: Fit, folds: Folds, *, seed: int = 0, level: float = 0
         raise NotIdentified(fit.reasons.get("*", "This engine has no held-out predictions for this study."))
     study, rng = fit.study, np.random.default_rng(seed)
     whole = study.clustered and _constant_within(study.treatment, study.cluster)
-    group = study.cluster if whole else np.arange(study.n)
+    order = np.argsort(study.keys, kind="stable")  # lots belong to rows, wherever they stand
+    group = lots(study.cluster, study.keys) if whole else np.argsort(order)
     n_groups = int(group.max()) + 1
     if study.binary and not study.fixed_effects.shape[1]:
         chance = np.bincount(group, held.propensity) / np.bincount(group)
         drawn = (rng.random(n_groups) < chance)[group].astype(np.float64)
     else:
-        drawn = held.propensity + rng.permutation(study.treatment - held.propensity)
+        drawn = held.propensity.copy()
+        drawn[order] += rng.permutation((study.treatment - held.propensity)[order])
     row = _refit(fit, study.with_(treatment=drawn), folds, level)
     return [row.with_(term="placebo treatment", note="a treatment drawn by lot: no effect must be found")]
 

@@ -31,7 +31,7 @@ from hte_bridge.language.pieces import (
     written_out,
 )
 from hte_bridge.language.terms import Factor, Term, split, terms_of
-from hte_bridge.language.values import Levels, Number, Text, Truth, Unfit, Value, value_of
+from hte_bridge.language.values import EXACT, Levels, Number, Text, Truth, Unfit, Value, value_of
 from hte_bridge.study import Study
 
 EXAMPLE = "such as 'age + i(town) + log(income)'"
@@ -97,8 +97,9 @@ def groups_of(study: Study, by: Any) -> tuple[Any, str]:
         raise InvalidOption(
             f"`by` must be a condition or a number. `{by}` is {value.said}. Compare it with something."
         )
-    numbers = value.values
-    whole = bool((numbers[np.isfinite(numbers)] == np.round(numbers[np.isfinite(numbers)])).all())
+    numbers = np.where(np.isfinite(value.values), value.values, np.nan)  # by zero: of no group
+    known = numbers[~np.isnan(numbers)]
+    whole = bool((known == np.round(known)).all() and (np.abs(known) < EXACT).all())
     return (pd.Series(numbers).astype("Int64") if whole else pd.Series(numbers)), by
 
 

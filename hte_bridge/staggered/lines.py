@@ -95,7 +95,7 @@ def joint(rows: Sequence[Estimate], study: Adoption) -> list[Estimate]:
 def largest_of(rows: Sequence[Estimate], study: Adoption) -> Array:
     """Largest pointwise coverage (DRAWS,) that a draw of the multiplier bootstrap reaches among rows with errors."""
     influence = np.column_stack([row.influence for row in rows if row.influence is not None])
-    scaled = cluster_totals(influence, study.cluster)[study.lot] / [row.std_error for row in rows]
+    scaled = cluster_totals(influence, study.lots) / [row.std_error for row in rows]
     rng = np.random.default_rng(SEED)
     step = max(int(4e6 // len(scaled)), 1)
     found = []

@@ -6,7 +6,7 @@ from hypothesis import given, note
 from hypothesis import strategies as st
 
 from tests.properties.profiles import count, examples
-from tests.properties.relations import LOTTERIES, REFITTED, RELATIONS, VERBS, answers, check
+from tests.properties.relations import REFITTED, RELATIONS, VERBS, answers, check
 from tests.properties.strategies import SEEDS, sound_frame
 
 
@@ -16,7 +16,7 @@ def held(engine, relation, drawn, seed, verbs):
     note(f"{relation}: {roles}")
     way = RELATIONS[relation]
     told = way.tell(frame, roles, np.random.default_rng(seed))
-    asked = {name: (VERBS | LOTTERIES)[name] for name in ("table", *verbs)}
+    asked = {name: VERBS[name] for name in ("table", *verbs)}
     check(
         way,
         engine,
@@ -65,10 +65,3 @@ def test_a_forest_keeps_each_promise(relation, drawn, seed, verbs):
 @given(sound_frame(most=70), SEEDS, no_refits)
 def test_the_deep_engine_keeps_each_promise(relation, drawn, seed, verbs):
     held("deep", relation, drawn, seed, verbs)
-
-
-@pytest.mark.parametrize("relation", ["columns renamed", "unused columns", "levels renamed"])
-@examples(share=0.01, most=10)
-@given(sound_frame(), SEEDS)
-def test_lotteries_do_not_see_names(relation, drawn, seed):
-    held("feols", relation, drawn, seed, LOTTERIES)
