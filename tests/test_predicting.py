@@ -71,15 +71,13 @@ def test_any_sequence_is_values_of_a_grid(table):
     wanted = hb.datagrid(table.study, x=[0.0, 1.0])
     for values in (pl.Series([0.0, 1.0]), pa.array([0.0, 1.0]), (each for each in (0.0, 1.0))):
         pd.testing.assert_frame_equal(hb.datagrid(table.study, x=values), wanted)
-    with pytest.raises(InvalidOption, match="values, or sequences of them. A DataFrame was given"):
+    with pytest.raises(InvalidOption, match="values, or sequences of them"):
         hb.datagrid(table.study, x=wanted)
 
 
 def test_what_is_no_new_row_is_refused(table):
     fit, new = table.fits["feols"], table.study.frame.head(2)
-    with pytest.raises(
-        InvalidNewData, match="`member` must be yes or no, or 1 or 0, as in the study. 2 of 2 values are not"
-    ):
+    with pytest.raises(InvalidNewData, match="`member` must be yes or no, or 1 or 0, as in the study"):
         fit.predict(new.assign(member=2))
     with pytest.raises(InvalidOption, match="`T1` must be a finite number"):
         fit.effect(new, T1="2")

@@ -99,7 +99,7 @@ def leverage_one_has_no_error(drawn: Drawn) -> None:
     """A unit that alone tells a coefficient: no error, the same of the others in any order of rows."""
     frame, roles = drawn
     roles = {key: value for key, value in roles.items() if key not in ("fixed_effects", "cluster")}
-    frame = frame.assign(d=frame.index % 2, lone=0.0)
+    frame = frame.assign(d=frame.index % 2, lone=0.0).dropna(subset=["y"])
     frame.loc[frame.index[0], "lone"] = 1.0
     found = []
     for seed in range(3):
