@@ -31,8 +31,8 @@ class Options:
     label: str | None = None
     device: Device = "auto"
     kernel_max_rows: int = 3_000
-    scale_rows: int = 1_000
-    draws: int = 32
+    scale_rows: int = 700
+    draws: int = 20
     effect_rate: float = 10.0
     n_nets: int = 1
     epochs: int = 60

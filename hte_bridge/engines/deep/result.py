@@ -38,14 +38,14 @@ class FullFit:
         Its diagnostics that JSON can hold: forms, draws, noise, seconds.
     converged : bool
         False: no interval is offered, and a note says so.
-    structure : mapping
-        ``pairs`` (q, q) and ``pairs_sd``: strength of each pair, and its spread; empty where none was sought.
+    structure : mapping or callable
+        Or what makes it when it is first asked for. ``pairs`` (q, q) and ``pairs_sd``: strength of each pair, and its spread; empty where none was sought.
     """
 
     posterior: Posterior
     info: Mapping[str, Any] = field(default_factory=dict)
     converged: bool = True
-    structure: Mapping[str, Array] = field(default_factory=dict)
+    structure: Mapping[str, Array] | Callable[[], Mapping[str, Array]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +92,8 @@ class Branch:
         """Whether the fit to all rows ended at a mode."""
         return self.full.converged
 
-    @property
+    @cached_property
     def structure(self) -> Mapping[str, Array]:
         """What the fit to all rows says of covariates and pairs."""
-        return self.full.structure
+        found = self.full.structure
+        return found() if callable(found) else found

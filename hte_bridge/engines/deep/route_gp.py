@@ -23,7 +23,6 @@ from hte_bridge.engines.deep.gp.model_average import mixed_posterior
 from hte_bridge.engines.deep.gp.posterior import KernelPosterior
 from hte_bridge.engines.deep.gp.regression import smooth_learners
 from hte_bridge.engines.deep.nuisance.crossfit import CrossFitted
-from hte_bridge.engines.deep.nuisance.networks import NetOptions
 from hte_bridge.engines.deep.nuisance.propensity import Treatment, centre_treatment, parts_of
 from hte_bridge.engines.deep.options import Options
 from hte_bridge.engines.deep.result import Branch, FullFit
@@ -67,8 +66,7 @@ def fit_gp(study: Study, folds: Folds, options: Options) -> Branch:
 
 def most_probable_effects(study: Study, folds: Folds, x: Array, options: Options) -> Array:
     """Effect (m,) at filled covariates (m, q), by a model of all units as each fold's held-out effects are made of the others."""
-    nets = NetOptions(hidden=options.hidden, epochs=options.epochs, n_nets=options.n_nets)
-    treatment = centre_treatment(study, folds, nets, options.seed, "cpu", smooth_learners, options.n_jobs)
+    treatment = centre_treatment(study, folds, None, options.seed, "cpu", smooth_learners, options.n_jobs)
     first, _, at = most_probable(study, treatment.mean, slice(None), options)
     return KernelPosterior(first.sample.units, (at,)).mean(x)
 
@@ -77,21 +75,20 @@ def parts_held_out(
     study: Study, folds: Folds, options: Options
 ) -> tuple[Treatment, list[Predicted], CrossFitted]:
     """The treatment's mean, what kernel fits say of the fold that each has not seen, and the stacked outcome mean."""
-    nets = NetOptions(hidden=options.hidden, epochs=options.epochs, n_nets=options.n_nets)
-    treatment = centre_treatment(study, folds, nets, options.seed, "cpu", smooth_learners, options.n_jobs)
+    treatment = centre_treatment(study, folds, None, options.seed, "cpu", smooth_learners, options.n_jobs)
     part, without = parts_of(study, folds), treatment.seen_without(folds.n_folds)
-    work = [delayed(other_means)(study, folds, options, nets)]
+    work = [delayed(other_means)(study, folds, options)]
     work += [
         delayed(predict_fold)(study, *fold, mean, part, options)
         for fold, mean in zip(folds, without, strict=True)
     ]
     side_by_side = Parallel(n_jobs=options.n_jobs, prefer="threads")
     others, *predicted = side_by_side(steps(work, "deep: kernel fits", len(work)))
-    return treatment, predicted, stacked(study, folds, part, others, predicted, options, nets)
+    return treatment, predicted, stacked(study, folds, part, others, predicted, options)
 
 
 def fit_full(study: Study, propensity: Array, options: Options) -> FullFit:
-    """Posterior from all rows, and the structure that it shows.
+    """Posterior from all rows, and what makes the structure that it shows.
 
     Raises
     ------
@@ -101,7 +98,7 @@ def fit_full(study: Study, propensity: Array, options: Options) -> FullFit:
     began = time.perf_counter()
     with threads(1):
         posterior, info, converged = mixed_posterior(study, propensity, options)
-        structure = structure_of(posterior, study.filled.shape[1], options.seed)
+    structure = partial(structure_of, posterior, study.filled.shape[1], options.seed)
     info["posterior_seconds"] = round(time.perf_counter() - began, 2)
     return FullFit(posterior, info, converged, structure)
 
@@ -119,4 +116,5 @@ def structure_of(posterior: KernelPosterior, n_columns: int, seed: int) -> dict[
         every[:, plain.columns] = z
         z = every
     alone = (KernelPosterior(plain, (replace(each, weight=1.0),)) for each in heaviest)
-    return average([probe(each.mean, z, seed, PROBE.rows) for each in alone]).arrays()
+    with threads(1):
+        return average([probe(each.mean, z, seed, PROBE.rows) for each in alone]).arrays()

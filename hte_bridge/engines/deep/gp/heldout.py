@@ -15,8 +15,7 @@ from hte_bridge.engines.deep.gp.outliers import far_out
 from hte_bridge.engines.deep.gp.posterior import Component, KernelPosterior, component
 from hte_bridge.engines.deep.gp.sample import Sample
 from hte_bridge.engines.deep.gp.search import SEARCH, ModelSearch, model_search
-from hte_bridge.engines.deep.nuisance.crossfit import CrossFitted, crossfit, left_out_twice, standard_learners
-from hte_bridge.engines.deep.nuisance.networks import NetOptions
+from hte_bridge.engines.deep.nuisance.crossfit import CrossFitted, crossfit, left_out_twice, plain_learners
 from hte_bridge.engines.deep.nuisance.propensity import Treatment
 from hte_bridge.engines.deep.options import Options
 from hte_bridge.engines.deep.store.devices import doubles_on
@@ -71,14 +70,14 @@ def held_out(
     return heldout, losses, (*([verdict] if verdict else []), *outlying_note(far, study.n))
 
 
-def other_means(study: Study, folds: Folds, options: Options, nets: NetOptions) -> CrossFitted:
-    """The outcome's mean held out by a constant, the linear model and the network."""
+def other_means(study: Study, folds: Folds, options: Options) -> CrossFitted:
+    """The outcome's mean held out by a constant and the linear model."""
     with threads(1):
         return crossfit(
             study.filled,
             study.outcome,
             folds.fold,
-            standard_learners("mean", nets),
+            plain_learners("mean"),
             weight=study.weight,
             seed=options.seed + 2,
             name="outcome",
@@ -92,9 +91,8 @@ def stacked(
     others: CrossFitted,
     predicted: Sequence[Predicted],
     options: Options,
-    nets: NetOptions,
 ) -> CrossFitted:
-    """The outcome's mean of each fold, stacked from kernel, constant, linear model and network by shares that have not seen the fold."""
+    """The outcome's mean of each fold, stacked from kernel, constant and linear model by shares that have not seen the fold."""
     kernel, inside = np.zeros(study.n), np.full((folds.n_folds, study.n, 1), np.nan)
     for k, ((train, test), found) in enumerate(zip(folds, predicted, strict=True)):
         kernel[test], inside[k, train, 0] = found.mean, found.inside
@@ -103,7 +101,7 @@ def stacked(
         study.outcome,
         folds.fold,
         part,
-        standard_learners("mean", nets),
+        plain_learners("mean"),
         weight=study.weight,
         seed=options.seed + 2,
         n_jobs=options.n_jobs,

@@ -15,6 +15,7 @@ import torch
 from scipy import special, stats
 
 from hte_bridge.arrays import Array
+from hte_bridge.engines.deep.gp.laplace import Mode
 from hte_bridge.engines.deep.gp.modes import Candidate, search
 from hte_bridge.engines.deep.gp.outcome_models import OutcomeModel
 from hte_bridge.engines.deep.gp.outliers import leave_one_out
@@ -39,7 +40,7 @@ class ErrorVarianceRule:
     # log of a variance over the mean one, either way
     largest: float = 6.0
     # of the search for the evidence, in shares of the log posterior
-    tolerance: float = 1e-5
+    tolerance: float = 1e-4
     # on which the evidence is asked
     most_rows: int = 500
 
@@ -101,7 +102,7 @@ class ErrorVariance:
         level = self.level(sample) if self.wide and sample.leveled else None
         return replace(sample, bare=bare, units=replace(sample.units, level=level))
 
-    def again(self, sample: Sample, weighed: Sample, begin: Mapping[OutcomeModel, Array]) -> ErrorVariance:
+    def again(self, sample: Sample, weighed: Sample, begin: Mapping[OutcomeModel, Mode]) -> ErrorVariance:
         """Fitted again, to what is left by a model that knows of these variances.
 
         The first had surfaces that follow units as closely where errors are large as where they are small.
@@ -110,11 +111,11 @@ class ErrorVariance:
         ----------
         sample, weighed : Sample
             Without and with the variances applied.
-        begin : mapping of Form to array
+        begin : mapping of Form to Mode
             Most probable scales with them, the best form first.
         """
-        form, theta = next(iter(begin.items()))
-        alone, _ = leave_one_out(component(1.0, theta, weighed.model(form)))
+        form, mode = next(iter(begin.items()))
+        alone, _ = leave_one_out(component(1.0, mode.theta, weighed.model(form)))
         square = np.asarray(alone**2 / sample.bare.noise.cpu().numpy())
         x = columns(sample.bare.x.cpu().numpy(), sample.treatment, sample.propensity, self.wide, self.step)
         return ErrorVariance.fitted(x, square, self.wide, self.step)
@@ -136,7 +137,7 @@ class ErrorVariance:
 
 
 def error_variance(
-    sample: Sample, begin: Mapping[OutcomeModel, Array], choices: Sequence[OutcomeModel], binary: bool
+    sample: Sample, begin: Mapping[OutcomeModel, Mode], choices: Sequence[OutcomeModel], binary: bool
 ) -> ErrorVariance | None:
     """How the errors' variance moves; ``None`` where the evidence for that is not strong.
 
@@ -152,7 +153,7 @@ def error_variance(
     Parameters
     ----------
     sample : Sample
-    begin : mapping of Form to array
+    begin : mapping of Form to Mode
         Most probable scales of each form that counts on few rows, the best form first.
     choices : sequence of Form
         All forms.
@@ -160,8 +161,8 @@ def error_variance(
     """
     if len(torch.unique(sample.bare.y)) < 2:
         return None  # none of few events is among these units
-    form, theta = next(iter(begin.items()))
-    square = left_out_squares(sample.model(form), theta)
+    form, mode = next(iter(begin.items()))
+    square = left_out_squares(sample.model(form), mode.theta)
     few = sample.thinned(RULE.most_rows, seed=0)
     step = 0.0 if binary else float(np.sqrt(np.mean((sample.treatment - sample.propensity) ** 2)))
     offered = [each for wide in (False, True) if (each := heard(sample, square, wide, step)) is not None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ class PartRule:
     """When hyperparameters are found anew without a part."""
 
     # units up to which hyperparameters are found anew without each part: with more a part tells little of them
-    sought_again_rows: int = 1_000
+    sought_again_rows: int = 300
     # of such a search, from the scales found with the part
     most_steps: int = 12
 
@@ -33,7 +33,8 @@ def mean_without_part(
 ) -> Array:
     """E[Y | x] (n,) of each unit from the units of the other parts. Where one part is all there is nothing is left out.
 
-    Its scales must not have seen the part either: they follow the few units of a small sample, and shares learned with them go to the kernel alone.
+    In a small sample its scales must not have seen the part either: they follow the few units, and shares learned with them go to the kernel alone.
+    In a larger one all parts are predicted from one factor, by blocks of the inverse (Rasmussen and Williams, 2006, section 5.4.2).
 
     Parameters
     ----------
@@ -51,17 +52,38 @@ def mean_without_part(
     combination = at.model.form.mean(units.dose(propensity), units.error_sd(at.model.rows.x))
     found = torch.empty_like(at.solved)
     several = len(np.unique(part)) > 1
+    again = several and len(part) <= PARTS.sought_again_rows
+    inverse = torch.cholesky_inverse(at.factor) if several and not again else None
     for each in np.unique(part):
         own = torch.as_tensor(np.flatnonzero(part == each))
         rest = torch.as_tensor(np.flatnonzero(part != each)) if several else own
-        few = part[even_subset(len(part), best.model.rows.n, seed)] != each
-        if several and len(part) <= PARTS.sought_again_rows:
+        if again:
+            few = part[even_subset(len(part), best.model.rows.n, seed)] != each
             there = without(first, best, at, rest, torch.as_tensor(np.flatnonzero(few)))
         else:
-            there = component(1.0, at.theta.cpu().numpy(), Model.of(at.model.form, at.model.rows.take(rest)))
+            solved = at.solved if inverse is None else solved_without(at.solved, inverse, own)
+            there = replace(at, model=Model.of(at.model.form, at.model.rows.take(rest)), solved=solved[rest])
         joint = cross(there.model, at.model.rows.x[own], there.theta, combination[:, own])
         found[own] = there.solved @ joint
     return np.asarray(found.cpu().numpy() * units.outcome_sd + units.outcome_mean)
+
+
+def solved_without(solved: torch.Tensor, inverse: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
+    """Inverse of the covariance of all units but ``own``, times their outcomes (n,), from that of all; zero at ``own``.
+
+    Examples
+    --------
+    >>> k = torch.tensor([[2.0, 1.0, 0.0], [1.0, 3.0, 1.0], [0.0, 1.0, 2.0]]).double()
+    >>> y = torch.tensor([1.0, 2.0, 3.0]).double()
+    >>> inverse = torch.linalg.inv(k)
+    >>> found = solved_without(inverse @ y, inverse, torch.tensor([1]))
+    >>> [round(float(each), 9) for each in found], [round(float(each), 9) for each in y[[0, 2]] / 2.0]
+    ([0.5, 0.0, 1.5], [0.5, 1.5])
+    """
+    columns = inverse[:, own]
+    found = solved - columns @ torch.linalg.solve(columns[own], solved[own])
+    found[own] = 0.0
+    return found
 
 
 def without(

@@ -11,6 +11,7 @@ from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.gp.covariance import Data, Space, covariance
 from hte_bridge.engines.deep.gp.hyperparameters import Hyperparameters
 from hte_bridge.engines.deep.gp.kinds.layout import SurfaceLayout
+from hte_bridge.engines.deep.store.symmetric import factored, inverted
 
 LOG_2PI = log(2.0 * pi)
 
@@ -28,16 +29,13 @@ class Together:
         """Log marginal likelihood (Rasmussen and Williams, eq. 5.8), whose slopes (eq. 5.9) are added to ``gradient``."""
         rows, space = self.rows, self.space
         total = covariance(rows, theta, self.surfaces, self.cluster, space)
-        failed = torch.empty((), dtype=torch.int32, device=theta.device)
-        torch.linalg.cholesky_ex(total, out=(space.factor, failed))
-        if int(failed):
+        if not factored(total, space.factor):
             return -float("inf")
         half = torch.linalg.solve_triangular(space.factor, rows.y[:, None], upper=False)
         value = -0.5 * float(half.square().sum()) - float(torch.log(torch.diagonal(space.factor)).sum())
         weights = torch.linalg.solve_triangular(space.factor.T, half, upper=True)[:, 0]
         # the derivative by the covariance; symmetric, so its transpose, which is stored by rows
-        torch.cholesky_inverse(space.factor, out=space.slope)
-        slope = space.slope.T.addr_(weights, weights, beta=-0.5, alpha=0.5)
+        slope = inverted(space.factor, space.slope).T.addr_(weights, weights, beta=-0.5, alpha=0.5)
         gradient[0] += 2.0 * torch.exp(2.0 * theta[0]) * (torch.diagonal(slope) * rows.noise).sum()
         if self.cluster is not None and space.same is not None:
             inside = torch.dot(slope.view(-1), space.same.view(-1))
@@ -51,13 +49,13 @@ class Together:
 class LogPosterior:
     """Log marginal likelihood plus log prior of the log scales given some rows, and its gradient.
 
-    Units that share no surface and no cluster (treated and controls, under ``arms``) are apart: two factors of half the size. It writes
+    The likelihood counts with ``power``: that of few rows stands for as many times as many of the same kind. Units that share no surface and no cluster (treated and controls, under ``arms``) are apart: two factors of half the size. It writes
     over its own arrays: one thread at a time.
     """
 
-    def __init__(self, rows: Data, scales: Hyperparameters) -> None:
+    def __init__(self, rows: Data, scales: Hyperparameters, power: float = 1.0) -> None:
         rows = rows.moved()
-        self.scales, self.device = scales, rows.x.device
+        self.scales, self.device, self.power, self.n = scales, rows.x.device, power, rows.n
         cluster = scales.cluster if scales.clustered else None
         used = rows.loads != 0.0
         self.parts = []
@@ -73,7 +71,7 @@ class LogPosterior:
         """Value, minus infinity where a covariance is not positive definite, and gradient (size,) at scales (size,)."""
         at = torch.as_tensor(theta)
         value, gradient = self.scales.prior(at)
-        at, gradient = at.to(self.device), gradient.to(self.device)
+        at, likelihood = at.to(self.device), gradient.new_zeros(gradient.shape, device=self.device)
         for part in self.parts:
-            value += part.add(at, gradient)
-        return value, gradient.cpu().numpy()
+            value += self.power * part.add(at, likelihood)
+        return value, (gradient + self.power * likelihood.cpu()).numpy()

@@ -11,7 +11,7 @@ import numpy as np
 from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.gp.hmc import hamiltonian
 from hte_bridge.engines.deep.gp.laplace import Laplace, importance_weights
-from hte_bridge.engines.deep.gp.modes import Candidate, along_an_index, as_a_sum, search
+from hte_bridge.engines.deep.gp.modes import MODES, Candidate, along_an_index, as_a_sum, search
 from hte_bridge.engines.deep.gp.posterior import Component, KernelPosterior, component
 from hte_bridge.engines.deep.gp.sample import Sample
 from hte_bridge.engines.deep.gp.search import ModelSearch, model_search
@@ -31,9 +31,9 @@ class AverageOptions:
     # a draw of the scales with less weight is left out
     lightest_draw: float = 1e-3
     # of a model, with up to ``full_draws_rows`` rows
-    fewest_draws: int = 8
+    fewest_draws: int = 4
     # and with more
-    fewest_draws_of_many: int = 4
+    fewest_draws_of_many: int = 3
     # up to which the scales are drawn by a chain; beyond, where it takes many minutes, from the normal approximation
     chain_rows: int = 3_000
     # rows from which draws are fewer: each is dearer, and the scales are better known
@@ -44,8 +44,10 @@ class AverageOptions:
     least_share: float = 0.05
     # and on a subset, where the evidence is weaker, one with less than this
     least_share_on_fewer: float = 0.005
+    # from which models are followed to all, where those are more
+    rows_between: int = 1_000
     # of the search for the scales, in shares of the log posterior
-    tolerance: float = 1e-6
+    tolerance: float = 1e-5
 
 
 AVERAGE = AverageOptions()
@@ -90,9 +92,9 @@ def mixed_posterior(
     With many rows models and modes are found on an even subset of ``scale_rows``, then moved to the mode on all rows.
     """
     first = model_search(Sample.either(study, propensity, device=doubles_on(options)), options, study.binary)
-    tried = candidates(first)
+    tried = candidates(first, options.seed)
     everyone = first.everyone()
-    chosen, share = chosen_of(tried, first, everyone)
+    chosen, share = chosen_of(tried, first, everyone, options.seed)
     weighed = list(zip(chosen, share.tolist(), strict=True))
     parts = lighter_left_out(drawn(weighed, options, first))
     info = said(first, tried, weighed, parts)
@@ -101,20 +103,27 @@ def mixed_posterior(
     return KernelPosterior(first.sample.units, tuple(parts)), info, converged
 
 
-def candidates(first: ModelSearch) -> list[Weighed]:
-    """Every model that counts at its mode on the searched rows, with the normal approximation there; then those that bend otherwise."""
-    found = search(first.small.rows, list(first.begin), AVERAGE.tolerance, first.begin)
+def candidates(first: ModelSearch, seed: int) -> list[Weighed]:
+    """Every model that counts at its mode on few rows, with the normal approximation there; then those that bend otherwise."""
+    few = first.small.thinned(MODES.first_rows, seed)
+    found = search(few.rows, list(first.begin), AVERAGE.tolerance, first.begin)
     pairs = [(each, approximate(each)) for each in found]
     best_first = [each for each, _ in sorted(pairs, key=height, reverse=True)]
     return pairs + [(each, approximate(each)) for each in bent(best_first)]
 
 
-def chosen_of(tried: list[Weighed], first: ModelSearch, everyone: Sample) -> tuple[list[Weighed], Array]:
+def chosen_of(
+    tried: list[Weighed], first: ModelSearch, everyone: Sample, seed: int
+) -> tuple[list[Weighed], Array]:
     """Models that count, at their modes on all rows, and their shares."""
-    if first.small.bare.n == first.sample.bare.n:
+    if tried[0][0].model.rows.n == first.sample.bare.n:
         return weigh(tried, AVERAGE.least_share)
-    few, _ = weigh(tried, AVERAGE.least_share_on_fewer)
-    return weigh([on_all(each, laplace, everyone) for each, laplace in few], AVERAGE.least_share)
+    kept, _ = weigh(tried, AVERAGE.least_share_on_fewer)
+    for most in (AVERAGE.rows_between, everyone.bare.n):
+        if most <= everyone.bare.n:
+            sample = everyone.thinned(most, seed)
+            kept, share = weigh([on_more(*each, sample) for each in kept], AVERAGE.least_share)
+    return kept, share
 
 
 def drawn(weighed: list[tuple[Weighed, float]], options: Options, first: ModelSearch) -> list[Component]:
@@ -139,7 +148,7 @@ def said(
     weights = np.array([each.weight for each in parts])
     noise = weights @ np.array([np.exp(2 * float(each.theta[0])) for each in parts])
     return {
-        "scale_rows": first.small.bare.n,
+        "scale_rows": tried[0][0].model.rows.n,
         "evaluations": sum(each.mode.evaluations for each, _ in tried),
         "forms": {each.model.form.label: round(own, 4) for (each, _), own in weighed},
         "draws": len(parts),
@@ -172,10 +181,10 @@ def bent(tried: Sequence[Candidate]) -> list[Candidate]:
     ]
 
 
-def on_all(candidate: Candidate, laplace: Laplace, sample: Sample) -> tuple[Candidate, Laplace]:
-    """A candidate found on a subset, at its mode on all rows; the curvature grows with the rows."""
+def on_more(candidate: Candidate, laplace: Laplace, sample: Sample) -> tuple[Candidate, Laplace]:
+    """A candidate found on fewer rows, at its mode on a sample; the curvature grows with the rows."""
     model = replace(candidate.model, rows=sample.rows(candidate.model.form))
-    wide = laplace.on_more(model.rows, model.rows.n / candidate.model.rows.n, model.scales)
+    wide = laplace.on_more(model.rows, model.scales)
     return Candidate(model, wide.mode), wide
 
 

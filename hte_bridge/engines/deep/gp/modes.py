@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.gp.covariance import Data
 from hte_bridge.engines.deep.gp.hyperparameters import Hyperparameters
-from hte_bridge.engines.deep.gp.laplace import Mode, find_mode
+from hte_bridge.engines.deep.gp.laplace import Mode, find_mode, on_more_rows
 from hte_bridge.engines.deep.gp.outcome_models import OutcomeModel
 from hte_bridge.engines.deep.gp.posterior import Model, component, gradients
+from hte_bridge.engines.deep.gp.sample import even_subset
 from hte_bridge.errors import DidNotConverge
 
 
@@ -21,6 +23,8 @@ from hte_bridge.errors import DidNotConverge
 class ModeRule:
     """Which outcome models are followed further."""
 
+    # on which a search begins, where there are more
+    first_rows: int = 250
     # log posterior at the mode by which a model may trail before its evidence is no longer asked for
     hopeless: float = 15.0
     # at least, of the part along an index where its search begins
@@ -47,23 +51,25 @@ def search(
     rows_of: Callable[[OutcomeModel], Data],
     choices: Sequence[OutcomeModel],
     tolerance: float,
-    begin: Mapping[OutcomeModel, Array] | None = None,
+    begin: Mapping[OutcomeModel, Mode] | None = None,
 ) -> list[Candidate]:
     """Most probable scales of each form, the best form first; those that trail it hopelessly are left out.
 
-    Each search begins at the prior's centre, or where ``begin`` says: at the scales found on fewer rows.
+    Each search begins where ``begin`` says, at the mode on fewer rows; else at that of a form before it with the same scales; else at the prior's
+    centre, on few rows where there are more.
 
     Raises
     ------
     DidNotConverge
         If no form has a covariance that is positive definite.
     """
-    found = []
+    found: list[Candidate] = []
     for form in choices:
         rows = rows_of(form)
         model = Model.of(form, rows)
-        start = None if begin is None else begin.get(form)
-        found.append(Candidate(model, find_mode(model.rows, model.scales, start, tolerance=tolerance)))
+        before = next((each.mode for each in found if each.model.scales == model.scales), None)
+        start = before if begin is None else begin.get(form, before)
+        found.append(Candidate(model, most_probable_scales(model, start, tolerance)))
     found = sorted((each for each in found if np.isfinite(each.value)), key=lambda each: -each.value)
     if not found:
         raise DidNotConverge(
@@ -71,6 +77,16 @@ def search(
             "Look for a covariate or outcome with extreme values, and rescale or trim it."
         )
     return [each for each in found if each.value > found[0].value - MODES.hopeless]
+
+
+def most_probable_scales(model: Model, start: Mode | None, tolerance: float) -> Mode:
+    """The mode on a model's rows, from that on fewer, which is found first where it is not there."""
+    if start is None:
+        few = model.rows.take(torch.as_tensor(even_subset(model.rows.n, MODES.first_rows, seed=0)))
+        start = find_mode(few, model.scales, tolerance=tolerance)
+        if few.n == model.rows.n:
+            return start
+    return on_more_rows(start, model.rows, model.scales)
 
 
 def along_an_index(best: Candidate, tolerance: float) -> Candidate:

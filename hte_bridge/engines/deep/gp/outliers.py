@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from hte_bridge.arrays import Array
+from hte_bridge.engines.deep.gp.laplace import Mode
 from hte_bridge.engines.deep.gp.outcome_models import OutcomeModel
 from hte_bridge.engines.deep.gp.posterior import Component, Model, component
 from hte_bridge.engines.deep.gp.sample import Sample
@@ -107,22 +108,22 @@ def weighed_down(sample: Sample, model: Model, theta: Array) -> Sample | None:
 
 
 def outlying(
-    sample: Sample, begin: dict[OutcomeModel, Array], search: Callable[[Sample], dict[OutcomeModel, Array]]
-) -> tuple[Sample, dict[OutcomeModel, Array]]:
+    sample: Sample, begin: dict[OutcomeModel, Mode], search: Callable[[Sample], dict[OutcomeModel, Mode]]
+) -> tuple[Sample, dict[OutcomeModel, Mode]]:
     """The sample on which scales are to be sought, its outlying units weighed down, and where to begin; as they were where there are none.
 
     Parameters
     ----------
     sample : Sample
-    begin : mapping of Form to array
+    begin : mapping of Form to Mode
         Most probable scales of each form, the best form first.
     search : callable
         From a sample to the same.
     """
     weighed = sample
     for _ in range(OUTLIERS.rounds):
-        form, theta = next(iter(begin.items()))
-        fresh = weighed_down(sample, weighed.model(form), theta)
+        form, mode = next(iter(begin.items()))
+        fresh = weighed_down(sample, weighed.model(form), mode.theta)
         if fresh is None:
             break
         weighed = fresh

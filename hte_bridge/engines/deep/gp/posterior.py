@@ -23,6 +23,7 @@ from hte_bridge.engines.deep.gp.hyperparameters import Hyperparameters
 from hte_bridge.engines.deep.gp.kinds.layout import Room
 from hte_bridge.engines.deep.gp.outcome_models import OutcomeModel
 from hte_bridge.engines.deep.gp.standardise import Standardisation
+from hte_bridge.engines.deep.store.symmetric import factored
 from hte_bridge.errors import DidNotConverge
 
 JITTER = 1e-8  # of the covariance's diagonal, where rounding left it indefinite
@@ -86,12 +87,11 @@ def component(weight: float, theta: Array, model: Model) -> Component:
     rows, scales = model.rows, model.scales
     place = scales.cluster if scales.clustered else None
     total = covariance(rows, at, scales.surfaces, place, Space.of(rows, scales.surfaces))
-    factor, failed = torch.linalg.cholesky_ex(total)
-    if int(failed):
+    factor = torch.empty_like(total).T
+    if not factored(total, factor):
         total.diagonal().mul_(1.0 + JITTER)
-        factor, failed = torch.linalg.cholesky_ex(total)
-    if int(failed):
-        raise DidNotConverge(
+        if not factored(total, factor):
+            raise DidNotConverge(
             f"The covariance of {model.rows.n:,} rows must be positive definite. It was not at scales that were drawn. "
             "Look for a covariate or outcome with extreme values, and rescale or trim it."
         )

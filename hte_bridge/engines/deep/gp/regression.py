@@ -12,9 +12,10 @@ import torch
 from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.gp.categories import Categories, groups_of
 from hte_bridge.engines.deep.gp.covariance import Data
-from hte_bridge.engines.deep.gp.laplace import find_mode
+from hte_bridge.engines.deep.gp.laplace import find_mode, on_more_rows
 from hte_bridge.engines.deep.gp.outcome_models import ALONE
 from hte_bridge.engines.deep.gp.posterior import KernelPosterior, Model, component
+from hte_bridge.engines.deep.gp.sample import even_subset
 from hte_bridge.engines.deep.gp.standardise import Standardisation
 from hte_bridge.engines.deep.nuisance.crossfit import Learner
 from hte_bridge.engines.deep.nuisance.gam import gam
@@ -25,17 +26,23 @@ from hte_bridge.study import Study
 
 @dataclass(frozen=True)
 class RegressionRule:
-    """When a Gaussian process is a candidate."""
+    """When a Gaussian process is a candidate, and on how many rows its hyperparameters are sought."""
 
     # from here the kernel candidate costs more than it earns, and curves of one covariate each take its place
-    most_rows: int = 1_500
+    most_rows: int = 3_000
+    # on which the search begins
+    first_rows: int = 200
+    # and ends, a few steps later
+    rows: int = 400
+    # of the search, in shares of the log posterior
+    tolerance: float = 1e-4
 
 
 REGRESSION = RegressionRule()
 
 
 def smooth_learners(study: Study) -> dict[str, Learner]:
-    """With up to 1,500 rows a Gaussian process, with more an additive model."""
+    """With up to 3,000 rows a Gaussian process, with more an additive model."""
     if study.n > REGRESSION.most_rows:
         return {"additive": gam}
     return {"kernel": partial(kernel_learner, groups=groups_of(study))}
@@ -60,5 +67,17 @@ def kernel_learner(
     rows = Data(own, torch.as_tensor((y - centre) / spread), noise, loads, groups=categories.groups)
     units = Standardisation(standard.centre, standard.spread, centre, spread, turn=categories.turn)
     model = Model.of(ALONE, rows)
-    only = component(1.0, find_mode(rows, model.scales, max_steps=60, tolerance=1e-6).theta, model)
+    only = component(1.0, found_scales(model, seed), model)
     return lambda new: KernelPosterior(units, (only,)).mean(new) + centre
+
+
+def found_scales(model: Model, seed: int) -> Array:
+    """Scales (size,) close to the most probable ones: sought on few rows, refined on more."""
+    first, more = (
+        model.rows.take(torch.as_tensor(even_subset(model.rows.n, most, seed)))
+        for most in (REGRESSION.first_rows, REGRESSION.rows)
+    )
+    found = find_mode(first, model.scales, max_steps=60, tolerance=REGRESSION.tolerance)
+    if first.n == more.n:
+        return found.theta
+    return on_more_rows(found, more, model.scales).theta

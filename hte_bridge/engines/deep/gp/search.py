@@ -10,6 +10,7 @@ import torch
 
 from hte_bridge.arrays import Array, Codes
 from hte_bridge.engines.deep.gp.heteroskedastic import ErrorVariance, error_variance
+from hte_bridge.engines.deep.gp.laplace import Mode
 from hte_bridge.engines.deep.gp.modes import MODES, Candidate, search
 from hte_bridge.engines.deep.gp.outcome_models import OutcomeModel
 from hte_bridge.engines.deep.gp.outliers import noise_shift, outlying, weighed_down
@@ -23,12 +24,12 @@ from hte_bridge.study import Study
 class SearchOptions:
     """The model search on few rows."""
 
-    # on which the search for forms and scales begins
-    first_rows: int = 250
     # in which the errors' variances are fitted to what a model that knows of them leaves
     variance_rounds: int = 2
+    # share of the distance at which a model is hopeless that chance alone may make on few rows
+    chance: float = 0.25
     # of a search that only begins another, or serves a point prediction
-    tolerance: float = 1e-5
+    tolerance: float = 1e-4
 
 
 SEARCH = SearchOptions()
@@ -46,7 +47,7 @@ class ModelSearch:
         Those on which forms and scales are sought.
     small : Sample
         The same, outlying units weighed down where there are such.
-    begin : mapping of Form to array
+    begin : mapping of Form to Mode
         Scales of each form found on a few rows, the best form first.
     errors : ErrorVariance, optional
         How the variances move.
@@ -55,7 +56,7 @@ class ModelSearch:
     sample: Sample
     plain: Sample
     small: Sample
-    begin: dict[OutcomeModel, Array]
+    begin: dict[OutcomeModel, Mode]
     errors: ErrorVariance | None
 
     def noise_root(self, study: Study, rows: Codes, propensity: Array) -> Array:
@@ -70,9 +71,9 @@ class ModelSearch:
         """All units, for the search: outlying ones weighed down, as they lie out from what the few say."""
         if self.small.bare.n == self.sample.bare.n:
             return self.small
-        form, theta = next(iter(self.begin.items()))
+        form, mode = next(iter(self.begin.items()))
         model = self.small.model(form)
-        theta = theta + self._shift(model, theta, self.plain)
+        theta = mode.theta + self._shift(model, mode.theta, self.plain)
         return weighed_down(self.sample, self.sample.model(form), theta) or self.sample
 
     def shift(self, candidate: Candidate) -> Array | float:
@@ -112,7 +113,7 @@ def model_search(samples: Sequence[Sample], options: Options, binary: bool) -> M
 
 def best_columns(
     samples: Sequence[Sample], options: Options, binary: bool
-) -> tuple[Sample, Sample, dict[OutcomeModel, Array]]:
+) -> tuple[Sample, Sample, dict[OutcomeModel, Mode]]:
     """The sample with the best model, its few rows, and the hyperparameters of each model found on them."""
     tried = []
     for each in samples:
@@ -131,19 +132,19 @@ def refitted(errors: ErrorVariance, few: Sample, options: Options, binary: bool)
     return errors
 
 
-def first_search(sample: Sample, options: Options, binary: bool) -> dict[OutcomeModel, Array]:
+def first_search(sample: Sample, options: Options, binary: bool) -> dict[OutcomeModel, Mode]:
     """Scales of each form on few rows, where a search takes a tenth of the time; forms that trail far even there are left out.
 
-    On half of the rows a form trails by half as much, and with fewer yet chance has too large a part to leave out more.
+    On half of the rows a form trails by half as much; with fewer yet chance has too large a part to leave out many more.
     """
     return searched(sample, options, binary)[1]
 
 
-def searched(sample: Sample, options: Options, binary: bool) -> tuple[float, dict[OutcomeModel, Array]]:
+def searched(sample: Sample, options: Options, binary: bool) -> tuple[float, dict[OutcomeModel, Mode]]:
     """What ``first_search`` finds, and the log posterior of the best form."""
-    few = sample.thinned(SEARCH.first_rows, options.seed)
+    few = sample.thinned(MODES.first_rows, options.seed)
     choices = sample.choices(options, binary)
     found = search(few.rows, choices, SEARCH.tolerance)
-    trailing = MODES.hopeless * max(0.5, few.bare.n / sample.bare.n)
-    kept = {each.model.form: each.mode.theta for each in found if each.value > found[0].value - trailing}
+    trailing = MODES.hopeless * max(SEARCH.chance, few.bare.n / sample.bare.n)
+    kept = {each.model.form: each.mode for each in found if each.value > found[0].value - trailing}
     return found[0].value, kept

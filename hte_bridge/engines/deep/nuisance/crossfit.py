@@ -71,6 +71,11 @@ def constant(x: Array, y: Array, weight: Array, seed: int, before: Mapping[str, 
     return lambda new: np.full(len(new), mean)
 
 
+def plain_learners(scale: Scale) -> dict[str, Learner]:
+    """Constant and linear (or logistic) model."""
+    return {"constant": constant, "linear": lambda x, y, weight, seed, before: linear(x, y, weight, scale)}
+
+
 def standard_learners(scale: Scale, options: NetOptions, device: str = "cpu") -> dict[str, Learner]:
     """Constant, linear (or logistic) model, and network, which begins at the linear model."""
 
@@ -79,11 +84,7 @@ def standard_learners(scale: Scale, options: NetOptions, device: str = "cpu") ->
         begin = line if isinstance(line, Linear) else None
         return net(x, y, weight, scale, seed=seed, options=options, device=device, begin=begin)
 
-    return {
-        "constant": constant,
-        "linear": lambda x, y, weight, seed, before: linear(x, y, weight, scale),
-        "net": network,
-    }
+    return plain_learners(scale) | {"net": network}
 
 
 def crossfit(

@@ -10,11 +10,11 @@ from typing import Literal
 import numpy as np
 import torch
 from scipy import special
-from sklearn.linear_model import LogisticRegression, RidgeCV
-from sklearn.model_selection import GridSearchCV
+from sklearn.linear_model import RidgeCV
 from torch import nn
 
 from hte_bridge.arrays import Array
+from hte_bridge.engines.deep.nuisance.logistic import logistic_ridge
 from hte_bridge.engines.deep.nuisance.standard import Standard
 from hte_bridge.errors import DidNotConverge, InvalidOption
 
@@ -24,10 +24,8 @@ Scale = Literal["mean", "probability"]
 
 @dataclass(frozen=True)
 class TrainingRule:
-    """What networks and lines share whatever the options."""
+    """What networks share whatever the options."""
 
-    # rows from which one penalty is used for the logistic model instead of a search
-    one_penalty_rows: int = 20_000
     # seeds tried where a loss is not finite
     restarts: int = 3
 
@@ -104,14 +102,7 @@ def linear_coefficients(x: Array, y: Array, weight: Array, scale: Scale) -> tupl
     if scale == "mean":
         ridge = RidgeCV(alphas=np.logspace(-2, 4, 13)).fit(x, y, sample_weight=weight)
         return np.asarray(ridge.coef_, dtype=np.float64), float(ridge.intercept_)
-    if min(y.sum(), len(y) - y.sum()) < 10 or len(y) > TRAINING.one_penalty_rows:
-        logit = LogisticRegression(C=0.1 if len(y) <= TRAINING.one_penalty_rows else 1.0, max_iter=500)
-    else:
-        grid = {"C": np.logspace(-3, 1, 7)}
-        logit = GridSearchCV(LogisticRegression(max_iter=500), grid, scoring="neg_brier_score", cv=5)
-    logit = logit.fit(x, y, sample_weight=weight)
-    logit = getattr(logit, "best_estimator_", logit)
-    return np.asarray(logit.coef_[0], dtype=np.float64), float(np.ravel(logit.intercept_)[0])
+    return logistic_ridge(x, y, weight)
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ from hte_bridge.engines.deep.nuisance.crossfit import (
     Twice,
     crossfit,
     left_out_twice,
+    plain_learners,
     standard_learners,
 )
 from hte_bridge.engines.deep.nuisance.networks import NetOptions, Scale
@@ -102,7 +103,7 @@ def parts_of(study: Study, folds: Folds) -> Codes:
 def centre_treatment(
     study: Study,
     folds: Folds,
-    options: NetOptions,
+    options: NetOptions | None,
     seed: int,
     device: str,
     smooth: Smooth,
@@ -124,7 +125,8 @@ def centre_treatment(
     ----------
     study : Study
     folds : Folds
-    options : NetOptions
+    options : NetOptions, optional
+        Without them no network is a candidate.
     seed : int
     device : str
         Of the networks.
@@ -186,10 +188,12 @@ def propensity_without_fold(
     )
 
 
-def spread(study: Study, folds: Folds, mean: Array, options: NetOptions, seed: int, device: str) -> Array:
+def spread(
+    study: Study, folds: Folds, mean: Array, options: NetOptions | None, seed: int, device: str
+) -> Array:
     """Var(T | x) (n,) of a dose: squared residuals, cross-fitted."""
     squares = (study.treatment - mean) ** 2
-    simple = standard_learners("mean", options, device)
+    simple = plain_learners("mean") if options is None else standard_learners("mean", options, device)
     fit = crossfit(
         study.filled,
         squares,
@@ -202,10 +206,10 @@ def spread(study: Study, folds: Folds, mean: Array, options: NetOptions, seed: i
     return np.maximum(fit.prediction, 0.05 * float(np.average(squares, weights=study.weight)))
 
 
-def candidates(study: Study, options: NetOptions, device: str) -> dict[str, Learner]:
-    """Constant, line and network for a study's propensity."""
+def candidates(study: Study, options: NetOptions | None, device: str) -> dict[str, Learner]:
+    """Constant, line and, with options, network for a study's propensity."""
     scale: Scale = "probability" if study.binary else "mean"
-    return standard_learners(scale, options, device)
+    return plain_learners(scale) if options is None else standard_learners(scale, options, device)
 
 
 def crossfitted_state(made: CrossFitted) -> State:
