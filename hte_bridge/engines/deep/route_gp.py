@@ -21,7 +21,7 @@ from hte_bridge.engines.deep.gp.heldout import (
 )
 from hte_bridge.engines.deep.gp.model_average import mixed_posterior
 from hte_bridge.engines.deep.gp.posterior import KernelPosterior
-from hte_bridge.engines.deep.gp.regression import smooth_learners
+from hte_bridge.engines.deep.gp.regression import REGRESSION, by_fold, smooth_learners
 from hte_bridge.engines.deep.nuisance.crossfit import CrossFitted
 from hte_bridge.engines.deep.nuisance.propensity import Treatment, centre_treatment, parts_of
 from hte_bridge.engines.deep.options import Options
@@ -66,16 +66,25 @@ def fit_gp(study: Study, folds: Folds, options: Options) -> Branch:
 
 def most_probable_effects(study: Study, folds: Folds, x: Array, options: Options) -> Array:
     """Effect (m,) at filled covariates (m, q), by a model of all units as each fold's held-out effects are made of the others."""
-    treatment = centre_treatment(study, folds, None, options.seed, "cpu", smooth_learners, options.n_jobs)
+    treatment = centred(study, folds, options)
     first, _, at = most_probable(study, treatment.mean, slice(None), options)
     return KernelPosterior(first.sample.units, (at,)).mean(x)
+
+
+def centred(study: Study, folds: Folds, options: Options) -> Treatment:
+    """The treatment's mean by a constant, a line and a Gaussian process: in small samples one for each pair of folds left out."""
+    if study.n <= REGRESSION.anew_rows:
+        return centre_treatment(study, folds, None, options.seed, "cpu", smooth_learners, options.n_jobs)
+    return centre_treatment(
+        study, folds, None, options.seed, "cpu", lambda study: {}, options.n_jobs, by_fold=by_fold
+    )
 
 
 def parts_held_out(
     study: Study, folds: Folds, options: Options
 ) -> tuple[Treatment, list[Predicted], CrossFitted]:
     """The treatment's mean, what kernel fits say of the fold that each has not seen, and the stacked outcome mean."""
-    treatment = centre_treatment(study, folds, None, options.seed, "cpu", smooth_learners, options.n_jobs)
+    treatment = centred(study, folds, options)
     part, without = parts_of(study, folds), treatment.seen_without(folds.n_folds)
     work = [delayed(other_means)(study, folds, options)]
     work += [

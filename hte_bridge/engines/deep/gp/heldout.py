@@ -107,9 +107,7 @@ def stacked(
         n_jobs=options.n_jobs,
         beside=inside,
     ).share
-    every = {"kernel": kernel} | dict(others.candidates)
-    loss = dict(others.loss) | {"kernel": weighted_loss(study, kernel)}
-    both = replace(others, candidates=every, loss=loss)
+    both = others.beside("kernel", kernel, study.outcome, study.weight)
     return both.restacked(study.outcome, folds.fold, study.weight, share)
 
 

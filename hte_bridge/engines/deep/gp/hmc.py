@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,17 +21,17 @@ class HmcOptions:
     """The chain."""
 
     # in standard deviations of the normal approximation
-    leap: float = 0.55
+    leap: float = 0.5
     # drawn for each trajectory: where the posterior is narrow a chain with one leap would be stuck
     share_of_leap: tuple[float, float] = (0.4, 1.1)
     # of a trajectory: the posterior has directions several times as wide as at its mode
     leaps: int = 5
     # trajectories
-    warm_up: int = 6
+    warm_up: int = 5
     # share of trajectories taken, towards which the leap is adapted in the warm-up
     wanted_acceptance: float = 0.8
-    # on which the chain runs, where there are more
-    rows: int = 250
+    # on which trajectories run, where there are more
+    rows: int = 500
     # and at least this share of them
     share_of_rows: float = 0.125
     # nats per scale below the mode at which a chain does not begin
@@ -40,8 +41,30 @@ class HmcOptions:
 HMC = HmcOptions()
 
 
+@dataclass(frozen=True, eq=False)
+class Chain:
+    """Where a chain stands.
+
+    Parameters
+    ----------
+    z : array (size,)
+        In standard normal coordinates of the approximation.
+    value, gradient : float, array (size,)
+        Log posterior there, and its slope.
+    """
+
+    z: Array
+    value: float
+    gradient: Array
+
+
 def hamiltonian(
-    laplace: Laplace, rows: Data, scales: Hyperparameters, n_draws: int, seed: int
+    laplace: Laplace,
+    rows: Data,
+    scales: Hyperparameters,
+    n_draws: int,
+    seed: int,
+    exact: Callable[[Array], float] | None = None,
 ) -> tuple[Array, Array, float]:
     """Draws from the scales' posterior by Hamiltonian Monte Carlo in the coordinates of the normal approximation.
 
@@ -49,69 +72,103 @@ def hamiltonian(
     fit, and most of the posterior at longer ones. Trajectories are long enough to reach them (Neal, 2011, Handbook of Markov Chain Monte
     Carlo, ch. 5); the end of each is a draw.
 
-    With many rows the chain runs on few of them, whose likelihood counts as many times as there are more (``few_rows``). What it
-    says is the shape: a draw is as many of its standard deviations from its mode as the draw handed back is of those on all rows.
+    With many rows trajectories run on few of them, whose likelihood counts as many times as there are more; a point there is as many
+    standard deviations from their mode as the scales that it stands for are from that on all rows. Where one ends is then taken or not by
+    the posterior on all rows, one factor each, so that what is drawn is that (surrogate transitions: Liu, 2001, Monte Carlo Strategies in
+    Scientific Computing, section 9.4.3).
+
+    Parameters
+    ----------
+    exact : callable, optional
+        Log posterior on all rows, up to a constant, of scales; by default it is evaluated.
 
     Returns
     -------
     draws : array (n_draws, size)
     values : array (n_draws,)
-        Log posterior there; that of the few rows where the chain ran on them.
+        Log posterior there.
     accepted : float
         Share of trajectories taken.
     """
     few = few_rows(rows, seed)
-    density = LogPosterior(few, scales, rows.n / few.n)
-    around = laplace
+    density, around = LogPosterior(few, scales, rows.n / few.n), laplace
     if few.n < rows.n:
         mode = climb(laplace.mode.theta, laplace.curved, density)
         around = Laplace.of(mode, mode.curved)
-    normal, values, accepted = chain(around, density, n_draws, seed)
-    return np.array([laplace.at_normal(z) for z in normal]), values, accepted
+        exact = exact or LogPosterior(rows, scales).value
+    rng = np.random.default_rng(seed)
+    at = begun(around, density, rng)
+    at, leap, _ = walked(at, around, density, HMC.warm_up, HMC.leap, rng, adapt=True)
+    draws, values, accepted = [], [], 0
+    whole = at.value if few.n == rows.n or exact is None else exact(laplace.at_normal(at.z))
+    for _ in range(n_draws):
+        new, leap, moved = walked(at, around, density, 1, leap, rng)
+        if moved and few.n < rows.n and exact is not None:
+            there = exact(laplace.at_normal(new.z))
+            moved = taken(there - whole - new.value + at.value, rng)
+            whole = there if moved else whole
+        elif moved:
+            whole = new.value
+        at = new if moved else at
+        accepted += moved
+        draws.append(laplace.at_normal(at.z))
+        values.append(whole)
+    return np.array(draws), np.array(values), accepted / n_draws
 
 
 def few_rows(rows: Data, seed: int) -> Data:
-    """The rows of the chain: all, or an even subset of ``HMC.rows`` or, of more than eight times as many, an eighth."""
+    """The rows of the trajectories: all, or an even subset of ``HMC.rows`` or, of more than eight times as many, an eighth."""
     most = max(HMC.rows, round(rows.n * HMC.share_of_rows))
     return rows if rows.n <= most else rows.take(torch.as_tensor(even_subset(rows.n, most, seed)))
 
 
-def chain(
-    laplace: Laplace, density: LogPosterior, n_draws: int, seed: int
-) -> tuple[Array, Array, float]:
-    """Draws (n_draws, size) in standard normal coordinates of the approximation, the log density there, and the share of trajectories taken."""
-    rng = np.random.default_rng(seed)
-
-    def at(z: Array) -> tuple[float, Array]:
-        value, gradient = density(laplace.at_normal(z))
-        return value, laplace.root.T @ gradient
-
+def begun(laplace: Laplace, density: LogPosterior, rng: np.random.Generator) -> Chain:
+    """A draw from the normal approximation, drawn in where the posterior has none of it."""
     z = rng.normal(size=len(laplace.root))
-    value, gradient = at(z)
+    at = seen(z, laplace, density)
     while (
-        not value > laplace.mode.value - HMC.furthest_start * len(z)
-        and np.abs(z).max() > MODE.difference_step
+        not at.value > laplace.mode.value - HMC.furthest_start * len(z)
+        and np.abs(at.z).max() > MODE.difference_step
     ):
-        z = 0.7 * z
-        value, gradient = at(z)
-    draws, values, accepted, size = [], [], 0, HMC.leap
-    for k in range(HMC.warm_up + n_draws):
-        momentum = rng.normal(size=len(z))
-        leap = size * rng.uniform(*HMC.share_of_leap)
-        new, new_value, new_gradient, speed = z, value, gradient, momentum
+        at = seen(0.7 * at.z, laplace, density)
+    return at
+
+
+def seen(z: Array, laplace: Laplace, density: LogPosterior) -> Chain:
+    """The log posterior and its slope at standard normal coordinates."""
+    value, gradient = density(laplace.at_normal(z))
+    return Chain(z, value, laplace.root.T @ gradient)
+
+
+def taken(gain: float, rng: np.random.Generator) -> bool:
+    """Whether a step that gains so many nats is taken (Metropolis et al., 1953)."""
+    return bool(rng.random() < (np.exp(min(gain, 0.0)) if np.isfinite(gain) else 0.0))
+
+
+def walked(
+    at: Chain,
+    laplace: Laplace,
+    density: LogPosterior,
+    count: int,
+    leap: float,
+    rng: np.random.Generator,
+    *,
+    adapt: bool = False,
+) -> tuple[Chain, float, bool]:
+    """Where the chain stands after some trajectories, the leap then, and whether the last was taken."""
+    moved = False
+    for _ in range(count):
+        momentum = rng.normal(size=len(at.z))
+        own = leap * rng.uniform(*HMC.share_of_leap)
+        new, speed = at, momentum
         for _ in range(HMC.leaps):
-            speed = speed + 0.5 * leap * new_gradient
-            new = new + leap * speed
-            new_value, new_gradient = at(new)
-            speed = speed + 0.5 * leap * new_gradient
-        gain = float(new_value - 0.5 * speed @ speed - value + 0.5 * momentum @ momentum)
-        chance = float(np.exp(min(gain, 0.0))) if np.isfinite(gain) else 0.0
-        if k < HMC.warm_up:
-            size = min(size * float(np.exp(0.5 * (chance - HMC.wanted_acceptance))), HMC.leap)
-        if rng.random() < chance:
-            z, value, gradient = new, new_value, new_gradient
-            accepted += k >= HMC.warm_up
-        if k >= HMC.warm_up:
-            draws.append(z)
-            values.append(value)
-    return np.array(draws), np.array(values), accepted / n_draws
+            speed = speed + 0.5 * own * new.gradient
+            new = seen(new.z + own * speed, laplace, density)
+            speed = speed + 0.5 * own * new.gradient
+        gain = float(new.value - 0.5 * speed @ speed - at.value + 0.5 * momentum @ momentum)
+        if adapt:
+            chance = float(np.exp(min(gain, 0.0))) if np.isfinite(gain) else 0.0
+            leap = min(leap * float(np.exp(0.5 * (chance - HMC.wanted_acceptance))), HMC.leap)
+        moved = taken(gain, rng)
+        at = new if moved else at
+    return at, leap, moved

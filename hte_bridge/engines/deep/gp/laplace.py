@@ -23,8 +23,9 @@ class ModeOptions:
     difference_step: float = 1e-3
     # evaluations from a mode on fewer rows: at most
     most_steps: int = 6
-    # and with more rows than so many, where each takes a second
+    # and at most, with many rows, where each takes a second
     few_steps: int = 3
+    # which are more than so many
     many_rows: int = 1_000
     # and gain in log posterior below which it is there
     close: float = 0.4

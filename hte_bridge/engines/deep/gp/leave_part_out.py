@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -50,22 +50,28 @@ def mean_without_part(
     """
     units = first.sample.units
     combination = at.model.form.mean(units.dose(propensity), units.error_sd(at.model.rows.x))
-    found = torch.empty_like(at.solved)
-    several = len(np.unique(part)) > 1
-    again = several and len(part) <= PARTS.sought_again_rows
-    inverse = torch.cholesky_inverse(at.factor) if several and not again else None
-    for each in np.unique(part):
-        own = torch.as_tensor(np.flatnonzero(part == each))
-        rest = torch.as_tensor(np.flatnonzero(part != each)) if several else own
-        if again:
+    if len(np.unique(part)) == 1 or len(part) > PARTS.sought_again_rows:
+        found = without_own_part(at, combination, part)
+    else:
+        found = np.empty(len(part))
+        for each in np.unique(part):
+            own, rest = (torch.as_tensor(np.flatnonzero(where)) for where in (part == each, part != each))
             few = part[even_subset(len(part), best.model.rows.n, seed)] != each
             there = without(first, best, at, rest, torch.as_tensor(np.flatnonzero(few)))
-        else:
-            solved = at.solved if inverse is None else solved_without(at.solved, inverse, own)
-            there = replace(at, model=Model.of(at.model.form, at.model.rows.take(rest)), solved=solved[rest])
-        joint = cross(there.model, at.model.rows.x[own], there.theta, combination[:, own])
-        found[own] = there.solved @ joint
-    return np.asarray(found.cpu().numpy() * units.outcome_sd + units.outcome_mean)
+            joint = cross(there.model, at.model.rows.x[own], there.theta, combination[:, own])
+            found[own] = (there.solved @ joint).cpu().numpy()
+    return found * units.outcome_sd + units.outcome_mean
+
+
+def without_own_part(at: Component, combination: torch.Tensor, part: Codes) -> Array:
+    """A combination (s, n) of the surfaces at each unit (n,), from the units of the other parts, at the same scales."""
+    parts = [torch.as_tensor(np.flatnonzero(part == each)) for each in np.unique(part)]
+    inverse = torch.cholesky_inverse(at.factor) if len(parts) > 1 else None
+    found = torch.empty_like(at.solved)
+    for own in parts:  # where one part is all there is nothing is left out
+        solved = at.solved if inverse is None else solved_without(at.solved, inverse, own)
+        found[own] = solved @ cross(at.model, at.model.rows.x[own], at.theta, combination[:, own])
+    return np.asarray(found.cpu().numpy())
 
 
 def solved_without(solved: torch.Tensor, inverse: torch.Tensor, own: torch.Tensor) -> torch.Tensor:

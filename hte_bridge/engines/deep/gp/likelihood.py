@@ -67,6 +67,10 @@ class LogPosterior:
             space = Space.of(rows, scales.surfaces)
             self.parts.append(Together(rows, scales.surfaces, cluster, space))
 
+    def value(self, theta: Array) -> float:
+        """Value alone."""
+        return self(theta)[0]
+
     def __call__(self, theta: Array) -> tuple[float, Array]:
         """Value, minus infinity where a covariance is not positive definite, and gradient (size,) at scales (size,)."""
         at = torch.as_tensor(theta)

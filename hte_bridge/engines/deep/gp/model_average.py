@@ -30,6 +30,8 @@ class AverageOptions:
     coarsening: float = 3.0
     # a draw of the scales with less weight is left out
     lightest_draw: float = 1e-3
+    # a form with a smaller share has no chain of its own
+    chain_share: float = 0.2
     # of a model, with up to ``full_draws_rows`` rows
     fewest_draws: int = 4
     # and with more
@@ -193,20 +195,39 @@ def mixture_of(
 ) -> list[Component]:
     """Draws of a form's scales, with weights that sum to the form's share.
 
-    By Hamiltonian Monte Carlo or, where that takes minutes, from the normal approximation with importance weights.
+    By Hamiltonian Monte Carlo; of a form with a small share, or where a chain takes minutes, from the normal approximation with importance
+    weights.
     """
     model = candidate.model
-    fewest = AVERAGE.fewest_draws if model.rows.n <= AVERAGE.full_draws_rows else AVERAGE.fewest_draws_of_many
-    number = max(fewest, round(options.draws * share * min(1.0, AVERAGE.full_draws_rows / model.rows.n)))
-    number = min(number, options.draws)
-    if model.rows.n > AVERAGE.chain_rows:
+    number = n_draws(model.rows.n, share, options.draws)
+    if model.rows.n > AVERAGE.chain_rows or share < AVERAGE.chain_share:
         thetas, density = laplace.draw(2 * number, options.seed)
         parts = [component(share, theta, model) for theta in thetas]
         weights = importance_weights(np.array([each.log_posterior for each in parts]), density)
         parts = [replace(each, weight=share * float(w)) for each, w in zip(parts, weights, strict=True)]
         return first.at_full_weight(parts, candidate)
-    thetas, _, _ = hamiltonian(laplace, model.rows, model.scales, number, options.seed)
+    made: dict[bytes, Component] = {}
+
+    def exact(theta: Array) -> float:
+        made[theta.tobytes()] = part = component(1.0, theta, model)
+        return part.log_posterior
+
+    thetas, _, _ = hamiltonian(laplace, model.rows, model.scales, number, options.seed, exact)
     distinct, count = np.unique(thetas, axis=0, return_counts=True)  # a trajectory not taken repeats the last
-    weights = share * count / len(thetas)
-    parts = [component(float(w), theta, model) for w, theta in zip(weights, distinct, strict=True)]
+    parts = [
+        replace(made.get(theta.tobytes()) or component(1.0, theta, model), weight=share * float(w))
+        for theta, w in zip(distinct, count / len(thetas), strict=True)
+    ]
     return first.at_full_weight(parts, candidate)
+
+
+def n_draws(n: int, share: float, most: int) -> int:
+    """Draws of a form's scales: as many as its share asks, fewer with many rows.
+
+    Examples
+    --------
+    >>> n_draws(500, 0.5, 20), n_draws(500, 0.1, 20), n_draws(4_000, 0.5, 20)
+    (10, 4, 3)
+    """
+    fewest = AVERAGE.fewest_draws if n <= AVERAGE.full_draws_rows else AVERAGE.fewest_draws_of_many
+    return min(max(fewest, round(most * share * min(1.0, AVERAGE.full_draws_rows / n))), most)

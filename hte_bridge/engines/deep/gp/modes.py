@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.gp.covariance import Data
 from hte_bridge.engines.deep.gp.hyperparameters import Hyperparameters
 from hte_bridge.engines.deep.gp.laplace import Mode, find_mode, on_more_rows

@@ -92,9 +92,9 @@ def component(weight: float, theta: Array, model: Model) -> Component:
         total.diagonal().mul_(1.0 + JITTER)
         if not factored(total, factor):
             raise DidNotConverge(
-            f"The covariance of {model.rows.n:,} rows must be positive definite. It was not at scales that were drawn. "
-            "Look for a covariate or outcome with extreme values, and rescale or trim it."
-        )
+                f"The covariance of {model.rows.n:,} rows must be positive definite. It was not at scales that were drawn. "
+                "Look for a covariate or outcome with extreme values, and rescale or trim it."
+            )
     return Component(weight, at, factor, torch.cholesky_solve(model.rows.y[:, None], factor)[:, 0], model)
 
 

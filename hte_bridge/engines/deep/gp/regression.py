@@ -8,20 +8,23 @@ from functools import partial
 
 import numpy as np
 import torch
+from joblib import Parallel, delayed
 
-from hte_bridge.arrays import Array
+from hte_bridge.arrays import Array, Codes
 from hte_bridge.engines.deep.gp.categories import Categories, groups_of
 from hte_bridge.engines.deep.gp.covariance import Data
 from hte_bridge.engines.deep.gp.laplace import find_mode, on_more_rows
+from hte_bridge.engines.deep.gp.leave_part_out import without_own_part
 from hte_bridge.engines.deep.gp.outcome_models import ALONE
-from hte_bridge.engines.deep.gp.posterior import KernelPosterior, Model, component
+from hte_bridge.engines.deep.gp.posterior import Component, KernelPosterior, Model, component
 from hte_bridge.engines.deep.gp.sample import even_subset
 from hte_bridge.engines.deep.gp.standardise import Standardisation
 from hte_bridge.engines.deep.nuisance.crossfit import Learner
 from hte_bridge.engines.deep.nuisance.gam import gam
 from hte_bridge.engines.deep.nuisance.networks import Predict
 from hte_bridge.engines.deep.nuisance.standard import Standard
-from hte_bridge.study import Study
+from hte_bridge.engines.deep.store.threads import threads
+from hte_bridge.study import Folds, Study
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class RegressionRule:
     rows: int = 400
     # of the search, in shares of the log posterior
     tolerance: float = 1e-4
+    # up to which it is fitted anew without each part of the rows beside a fold; with more, parts leave one factor
+    anew_rows: int = 300
 
 
 REGRESSION = RegressionRule()
@@ -55,7 +60,7 @@ def kernel_learner(
     seed: int,
     before: Mapping[str, Predict],
     groups: tuple[int, ...] = (),
-) -> Predict:
+) -> KernelRegression:
     """Gaussian process regression at the most probable scales, as a candidate for a nuisance; ``groups`` are the covariates of the columns."""
     standard = Standard.of(x, weight)
     centre = float(np.average(y, weights=weight))
@@ -67,8 +72,44 @@ def kernel_learner(
     rows = Data(own, torch.as_tensor((y - centre) / spread), noise, loads, groups=categories.groups)
     units = Standardisation(standard.centre, standard.spread, centre, spread, turn=categories.turn)
     model = Model.of(ALONE, rows)
-    only = component(1.0, found_scales(model, seed), model)
-    return lambda new: KernelPosterior(units, (only,)).mean(new) + centre
+    return KernelRegression(units, component(1.0, found_scales(model, seed), model))
+
+
+@dataclass(frozen=True, eq=False)
+class KernelRegression:
+    """A Gaussian process at its most probable scales, as a prediction function."""
+
+    units: Standardisation
+    only: Component
+
+    def __call__(self, new: Array) -> Array:
+        """Prediction (m,) at the rows of ``new`` (m, q)."""
+        return KernelPosterior(self.units, (self.only,)).mean(new) + self.units.outcome_mean
+
+    def without_own_part(self, part: Codes) -> Array:
+        """Prediction (n,) at each of its own units from those of the other parts, at the same scales."""
+        ones = torch.ones(1, len(part), dtype=torch.float64)
+        return without_own_part(self.only, ones, part) * self.units.outcome_sd + self.units.outcome_mean
+
+
+def by_fold(study: Study, folds: Folds, part: Codes, seed: int, n_jobs: int | None) -> tuple[Array, Array]:
+    """E[T | x] (n,) of each fold by a process of the others; and (K, n, 1) of each of these without its own part, not a number for the fold.
+
+    A process for each fold, whose factor leaves out one part of its units after the other. Its scales have seen the part, but not the fold.
+    """
+
+    def fit(place: int, train: Codes, test: Codes) -> tuple[Array, Array]:
+        with threads(1):
+            known = study.filled[train], study.treatment[train], study.weight[train]
+            model = kernel_learner(*known, seed + place, {}, groups=groups_of(study))
+            return model(study.filled[test]), model.without_own_part(part[train])
+
+    held, inside = np.zeros(study.n), np.full((folds.n_folds, study.n, 1), np.nan)
+    work = (delayed(fit)(place, *fold) for place, fold in enumerate(folds))
+    found = Parallel(n_jobs=n_jobs, prefer="threads")(work)
+    for place, ((train, test), (outer, inner)) in enumerate(zip(folds, found, strict=True)):
+        held[test], inside[place, train, 0] = outer, inner
+    return held, inside
 
 
 def found_scales(model: Model, seed: int) -> Array:

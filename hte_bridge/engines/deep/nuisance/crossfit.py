@@ -40,6 +40,11 @@ class CrossFitted:
     loss: Mapping[str, float]
     share: Mapping[str, float]
 
+    def beside(self, name: str, prediction: Array, y: Array, weight: Array) -> CrossFitted:
+        """The same with a candidate (n,) more, first of all, that was fitted elsewhere; until it is stacked anew it has no share."""
+        loss = {**self.loss, name: float(np.average((y - prediction) ** 2, weights=weight))}
+        return replace(self, candidates={name: prediction, **self.candidates}, loss=loss)
+
     def restacked(self, y: Array, fold: Codes, weight: Array, share: Array) -> CrossFitted:
         """The same with shares (K, c) for each fold that have not seen it; a candidate's mean share is said."""
         columns = np.column_stack(list(self.candidates.values()))

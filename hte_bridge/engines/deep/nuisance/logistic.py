@@ -15,18 +15,28 @@ class LogisticRule:
     """Penalties tried, how they are told apart, and where Newton's method ends."""
 
     # inverse penalties, from the strongest: each fit begins at the one before
-    inverse_penalties: tuple[float, ...] = (1e-3, 10 ** (-7 / 3), 10 ** (-5 / 3), 0.1, 10 ** (-1 / 3), 10 ** (1 / 3), 10.0)
+    inverse_penalties: tuple[float, ...] = (
+        1e-3,
+        10 ** (-7 / 3),
+        10 ** (-5 / 3),
+        0.1,
+        10 ** (-1 / 3),
+        10 ** (1 / 3),
+        10.0,
+    )
     # left out in turn
     parts: int = 5
     # of the smaller kind of outcome: with fewer the penalty is not sought
     fewest: int = 10
     # the inverse penalty then
     with_few: float = 0.1
-    # rows from which one penalty is used instead of a search, and that one
+    # rows from which one penalty is used instead of a search
     one_penalty_rows: int = 20_000
+    # the inverse penalty then
     with_many: float = 1.0
-    # Newton steps at most, and the largest change of a coefficient at which they end
+    # Newton steps at most
     most_steps: int = 50
+    # largest change of a coefficient at which they end
     close: float = 1e-7
 
 

@@ -24,6 +24,8 @@ from hte_bridge.engines.deep.store.checkpoint import NOWHERE, Checkpoint, Format
 from hte_bridge.study import Folds, Study
 
 Smooth = Callable[[Study], dict[str, Learner]]
+# of a study, its folds, parts and seed, and the fits side by side: held out (n,), and (K, n, 1) without a fold and without a unit's own part
+ByFold = Callable[[Study, Folds, Codes, int, int | None], tuple[Array, Array]]
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,7 @@ def centre_treatment(
     n_jobs: int | None = None,
     twice: bool = True,
     kept: Checkpoint = NOWHERE,
+    by_fold: ByFold | None = None,
 ) -> Treatment:
     """Cross-fit the treatment on the covariates, or take the propensity that the study knows.
 
@@ -138,6 +141,8 @@ def centre_treatment(
         Whether each fold is left out of what the others' e-hat, and the shares of its own, are made of: ten fits more with five folds.
     kept : Checkpoint
         Where finished work is left.
+    by_fold : callable, optional
+        A candidate, ``"kernel"``, that leaves parts out of one fit for each fold; with ``twice``.
     """
     if study.propensity is not None:
         return Treatment(study.propensity, None)
@@ -145,7 +150,12 @@ def centre_treatment(
     fit = kept.remember("propensity", CROSSFITTED, crossfitted_propensity, study, folds, own, seed)
     without = None
     if twice:
-        found = kept.remember("without", TWICE, propensity_without_fold, study, folds, own, seed, n_jobs)
+        inside = None
+        if by_fold is not None:
+            held, inside = by_fold(study, folds, parts_of(study, folds), seed, n_jobs)
+            fit = fit.beside("kernel", held, study.treatment, study.weight)
+        given = study, folds, own, seed, n_jobs, inside
+        found = kept.remember("without", TWICE, propensity_without_fold, *given)
         fit = fit.restacked(study.treatment, folds.fold, study.weight, found.share)
         without = found.mean
     verdict = fit.verdict("the treatment")
@@ -173,7 +183,12 @@ def crossfitted_propensity(study: Study, folds: Folds, own: Mapping[str, Learner
 
 
 def propensity_without_fold(
-    study: Study, folds: Folds, own: Mapping[str, Learner], seed: int, n_jobs: int | None
+    study: Study,
+    folds: Folds,
+    own: Mapping[str, Learner],
+    seed: int,
+    n_jobs: int | None,
+    beside: Array | None = None,
 ) -> Twice:
     """E[T | x] by models that saw neither the unit nor some fold."""
     return left_out_twice(
@@ -185,6 +200,7 @@ def propensity_without_fold(
         weight=study.weight,
         seed=seed,
         n_jobs=n_jobs,
+        beside=beside,
     )
 
 

@@ -114,7 +114,8 @@ def test_a_dose_may_move_the_variance_by_its_distance():
 
 def test_left_out_residuals_are_those_of_fits_without_the_unit():
     sample, begin, _ = begun(dense(60, seed=1, p=2))
-    form, theta = next(iter(begin.items()))
+    form, mode = next(iter(begin.items()))
+    theta = mode.theta
     rows = sample.rows(form)
     model = Model(form, rows, form.scales(2, clustered=False))
     factor, y, others = component(1.0, theta, model).factor, rows.y.numpy(), np.arange(1, 60)

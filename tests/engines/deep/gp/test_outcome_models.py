@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from hte_bridge.engines.deep.gp.laplace import MODE
 from hte_bridge.engines.deep.gp.model_average import AVERAGE, approximate, weigh
 from hte_bridge.engines.deep.gp.modes import along_an_index, search
 from tests.helpers.gaussian_process import ARMS, BASELINE, CENTRED, P, rows_of
@@ -48,8 +49,9 @@ def test_shares_are_the_cube_root_of_evidence_and_odds():
 def test_a_search_that_begins_at_the_scales_of_fewer_rows_ends_where_the_other_does():
     full = worlds(False)
     few = search(lambda form: full(form).take(torch.arange(80)), [CENTRED], 1e-7)[0]
-    plain, begun = (search(full, [CENTRED], 1e-9, begin)[0] for begin in (None, {CENTRED: few.mode.theta}))
-    assert begun.mode.value == pytest.approx(plain.mode.value, abs=1e-3)
+    plain, begun = (search(full, [CENTRED], 1e-9, begin)[0] for begin in (None, {CENTRED: few.mode}))
+    # the last step's gain, as its curvature foretells it, is below half of that
+    assert begun.mode.value == pytest.approx(plain.mode.value, abs=MODE.close)
     assert abs(few.mode.value - plain.mode.value) > 1.0  # the two are not the same problem
 
 

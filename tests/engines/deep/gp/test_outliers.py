@@ -86,7 +86,8 @@ def test_units_count_in_full_in_the_posterior():
 def test_noise_at_full_weight_is_that_of_all_errors():
     draw = long_tails(400, seed=2)
     first = model_search([Sample.of(study_of(draw), draw.propensity)], OPTIONS, binary=True)
-    form, theta = next(iter(first.begin.items()))
+    form, mode = next(iter(first.begin.items()))
+    theta = mode.theta
     shifted = theta + noise_shift(first.small.model(form), theta, first.plain)
     error = draw.outcome - draw.outcome_mean - (draw.treatment - draw.propensity) * draw.cate
     noise = np.exp(shifted[0]) * first.sample.units.outcome_sd
@@ -98,7 +99,8 @@ def test_variance_of_errors_is_estimated_without_bias():
     """Of outcomes drawn from the model itself: the mean over draws is each unit's own variance."""
     draw = long_tails(60, seed=3)
     sample = Sample.of(study_of(draw), draw.propensity)
-    form, theta = next(iter(model_search([sample], OPTIONS, binary=True).begin.items()))
+    form, mode = next(iter(model_search([sample], OPTIONS, binary=True).begin.items()))
+    theta = mode.theta
     uneven = torch.linspace(0.5, 2.0, 60, dtype=torch.float64)
     model = replace(sample, bare=replace(sample.bare, noise=uneven)).model(form)
     factor, found = component(1.0, theta, model).factor, []

@@ -57,7 +57,7 @@ def test_more_rows_are_reached_by_newton_steps():
     model, _ = example(n=160)
     fewer = Model(model.form, model.rows.take(torch.arange(80)), model.scales)
     laplace = Laplace.at(find_mode(fewer.rows, fewer.scales), fewer.rows, fewer.scales)
-    wide = laplace.on_more(model.rows, 2.0, model.scales)
+    wide = laplace.on_more(model.rows, model.scales)
     best = find_mode(model.rows, model.scales, wide.mode.theta)
     before = LogPosterior(model.rows, model.scales)(laplace.mode.theta)[0]
     assert before < wide.mode.value
