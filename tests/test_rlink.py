@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from hte_bridge.errors import RError, RUnavailable, RWarning, RWorkerDied
+from hte_bridge.free_memory import available
 from hte_bridge.rlink import client, transport, versions
 from hte_bridge.rlink.kept import Kept
-from hte_bridge.rlink.memory import available
 from tests.helpers.numbers import NUMBERS
 
 

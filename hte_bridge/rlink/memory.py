@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 
 from hte_bridge.arrays import Array
 from hte_bridge.errors import NotEnoughMemory
+from hte_bridge.free_memory import available
 from hte_bridge.rlink import client
 
 ROUGH_BYTES = 150  # more than a tree has been seen to take per row, copies in growing and predicting included
@@ -19,17 +18,6 @@ ROUGH_BYTES = 150  # more than a tree has been seen to take per row, copies in g
 COPIES = 8.0
 PROBE_TREES, PROBE_ROWS = 20, 5_000
 FREE_SHARE = 0.5  # below this share of free memory, by the rough figure, no forecast is needed
-CGROUP = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current"))
-
-
-def available() -> int:
-    """Bytes that this process may still use: the machine's, or its container's if less."""
-    free = psutil.virtual_memory().available
-    try:
-        limit, used = (file.read_text().strip() for file in CGROUP)
-    except OSError:
-        return free
-    return free if limit == "max" else max(0, min(free, int(limit) - int(used)))
 
 
 def forecast(

@@ -69,10 +69,14 @@ class Deep(Options):
     n_nets, epochs, hidden
         Networks averaged per fold; passes over the data at most; width of each hidden layer.
     n_jobs : int, optional
-        Folds fitted side by side, by joblib; by default one, or what ``joblib.parallel_config`` says. The numbers are the same.
+        Folds fitted side by side, by joblib; by default what ``joblib.parallel_config`` says, or one, in panels and large samples as many as
+        there are cores. The numbers are the same.
     checkpoint : path, optional
         Folder in which long fits (panels, many rows, Parquet files) leave finished work every few minutes, and from which
         they continue after a kill with the same numbers. Files of other data, options or versions are left alone.
+    memory_gb : float, optional
+        What a panel or a large sample may take beyond what the process holds, in 10^9 bytes; by default half of what is free. Features that do not
+        fit are left out before anything large is made, and a note says how many; what cannot be met raises ``NotEnoughMemory``.
 
     Examples
     --------

@@ -39,12 +39,15 @@ class Options:
     hidden: tuple[int, ...] = (64, 64)
     n_jobs: int | None = None
     checkpoint: str | Path | None = None
+    memory_gb: float | None = None
 
     def __post_init__(self) -> None:
         if self.device not in ("auto", "cpu", "cuda", "mps"):
             raise InvalidOption(f"`device` must be auto, cpu, cuda or mps. {self.device!r} was given.")
         for name, least in LEAST.items():
             whole(name, getattr(self, name), least)
+        if self.memory_gb is not None:
+            between("memory_gb", self.memory_gb, 0, inf, "a number of GB above 0", (False, False))
         between("effect_rate", self.effect_rate, 0, inf, "above 0 and finite", (False, False))
         if isinstance(self.hidden, str | int) or not self.hidden:
             raise InvalidOption(

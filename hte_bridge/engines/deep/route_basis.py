@@ -22,6 +22,7 @@ from hte_bridge.engines.deep.options import Options
 from hte_bridge.engines.deep.result import Branch, FullFit
 from hte_bridge.engines.deep.store.checkpoint import Checkpoint
 from hte_bridge.engines.deep.store.devices import device_of, doubles_on
+from hte_bridge.engines.deep.store.threads import side_by_side
 from hte_bridge.study import Folds, Study
 
 
@@ -149,7 +150,7 @@ def fit_basis(study: Study, folds: Folds, options: Options, centred_on: Treatmen
     trained = time.perf_counter() - began - centred
     asked = Asked(
         moving=False,
-        n_jobs=options.n_jobs,
+        n_jobs=side_by_side(options.n_jobs),
         checkpoint=checkpoint,
         unit=shift.unit,
         precision=precision,

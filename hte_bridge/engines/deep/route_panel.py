@@ -11,6 +11,7 @@ from hte_bridge.engines.deep.basis.mixed_model import Asked, fit_mixed_model
 from hte_bridge.engines.deep.options import Options
 from hte_bridge.engines.deep.result import Branch, FullFit
 from hte_bridge.engines.deep.store.checkpoint import Checkpoint
+from hte_bridge.engines.deep.store.threads import side_by_side
 from hte_bridge.engines.trends import doubts
 from hte_bridge.lost import lost_to_effects
 from hte_bridge.study import Folds, Study
@@ -39,7 +40,7 @@ def fit_panel(study: Study, folds: Folds, options: Options) -> Branch:
     study = moved.study(study)
     made = design(study, folds, options, study.treatment, checkpoint)
     trained = time.perf_counter() - began
-    asked = Asked(moving=True, n_jobs=options.n_jobs, checkpoint=checkpoint, unit=moved.unit)
+    asked = Asked(moving=True, n_jobs=side_by_side(options.n_jobs), checkpoint=checkpoint, unit=moved.unit)
     fitted = fit_mixed_model(study, made, asked)
     info = fitted.info | {"seconds": {"networks": round(trained, 2)} | fitted.info["seconds"]}
     heldout = replace(moved.back(fitted.heldout), lost=lost_to_effects(study))

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import hte_bridge as hb
+from hte_bridge import free_memory
 from hte_bridge.engine import Engine, Fit
 from hte_bridge.engines.forest import CausalForest, CausalForestFit
 from hte_bridge.errors import (
@@ -144,10 +145,10 @@ def test_a_container_limits_what_is_free(monkeypatch, tmp_path):
     limit, used = tmp_path / "memory.max", tmp_path / "memory.current"
     limit.write_text("1000\n")
     used.write_text("400\n")
-    monkeypatch.setattr(memory, "CGROUP", (limit, used))
-    assert memory.available() == 600
+    monkeypatch.setattr(free_memory, "CGROUP", (limit, used))
+    assert free_memory.available() == 600
     limit.write_text("max\n")
-    assert memory.available() > 600
+    assert free_memory.available() > 600
 
 
 @pytest.mark.r

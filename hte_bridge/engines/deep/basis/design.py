@@ -14,9 +14,12 @@ from hte_bridge.engines.deep.basis.features import Basis
 from hte_bridge.engines.deep.basis.interactions import Structure, average, probe
 from hte_bridge.engines.deep.basis.layout import LAYOUT, layout, net_blocks, unheard_blocks
 from hte_bridge.engines.deep.basis.networks import TauNetOptions, crossfit_nets
+from hte_bridge.engines.deep.basis.room import Shape, fitting
 from hte_bridge.engines.deep.options import Options
 from hte_bridge.engines.deep.store.checkpoint import NOWHERE, Checkpoint
 from hte_bridge.engines.deep.store.devices import device_of, doubles_on
+from hte_bridge.engines.deep.store.memory import Budget
+from hte_bridge.engines.deep.store.threads import side_by_side
 from hte_bridge.study import Folds, Study
 
 
@@ -40,6 +43,8 @@ class Design:
         Covariates.
     device : str
         Where sums over rows and the Gram matrix's factors are found.
+    note : str
+        What was left out so that the fit stays in memory.
     """
 
     rows: Rows
@@ -50,6 +55,7 @@ class Design:
     slopes: SlopeGroups
     q: int
     device: str = "cpu"
+    note: str = ""
 
     def columns(self, fold: int | None = None, networks: bool = False) -> Codes:
         """Features (tau, then mu) that may be used for all rows, or by models that must not have seen ``fold``."""
@@ -149,10 +155,17 @@ def design(
     centre, scale = np.append(centre, extra.mean(axis=0)), np.append(scale, spread)
     wide_z = (extra - centre[len(names) :]) / scale[len(names) :]
     blocks += net_blocks(wide_z, len(names))
+    blocks, note = fitting(blocks, shape_of(rows, folds, options), Budget.of(options))
     basis = Basis.fit(blocks, wide, centre, scale)
     drift = np.repeat([block.drift for block in blocks], [block.size for block in blocks])
     rows = replace(rows, points=wide)
-    return Design(rows, basis, drift, nets, overall, slopes, len(names), doubles_on(options))
+    return Design(rows, basis, drift, nets, overall, slopes, len(names), doubles_on(options), note)
+
+
+def shape_of(rows: Rows, folds: Folds, options: Options) -> Shape:
+    """What the sums of a study will be: of each fold; in a cross-section also those of each fold's own rows, one fold at a time."""
+    cells = folds.n_folds * (1 if rows.sizes else 2)
+    return Shape.of(rows, cells, side_by_side(options.n_jobs))
 
 
 def network_columns(nets: list[list[Ensemble]], z: Array, rows: Rows) -> Array:

@@ -16,11 +16,11 @@ from hte_bridge.engines.deep.basis.composite_likelihood import composite_likelih
 from hte_bridge.engines.deep.basis.data import Rows, sweeper
 from hte_bridge.engines.deep.basis.design import Design
 from hte_bridge.engines.deep.basis.normal_equations import ABSORBED, NormalEquations, System
+from hte_bridge.engines.deep.basis.problem import Problem
 from hte_bridge.engines.deep.basis.regression import Regression
 from hte_bridge.engines.deep.basis.stacked_mean import Functions, Inside, with_products
 from hte_bridge.engines.deep.basis.variance_components import (
     LastLayer,
-    Problem,
     solved_again,
     variance_components,
 )

@@ -93,8 +93,38 @@ def fit_mixed_model(study: Study, made: Design, asked: Asked) -> Fitted:
     clock = Clock()
     cells = Cells.of(made.rows.fold, asked.part, asked.checkpoint, asked.n_jobs)
     parts = cells.sums(made)
-    plain = weighed_rows(made, cells, total(list(parts.values())), asked.precision)
     clock.done("sums")
+    whole = of_all_rows(study, made, cells, total(list(parts.values())), asked)
+    clock.done("variances")
+    if asked.unseen is not None:  # folds then have sums of their own
+        parts.clear()
+    cluster = study.cluster if study.clustered else None
+    others = cells.each_fold(made, parts, asked.unseen)
+    heldout, loss = held_out_effects(made, others, asked.moving, asked.n_jobs, cluster, asked.part)
+    clock.done("held out")
+    info = whole.info | {"losses": loss, "seconds": clock.seconds}
+    notes = (made.note, *whole.notes, *_beaten(loss), *whole.together)
+    return Fitted(whole.surface, heldout, info, tuple(note for note in notes if note), whole.converged)
+
+
+@dataclass(frozen=True, eq=False)
+class OfAllRows:
+    """What the model of all rows says; its sums and factors, which fill the memory, are gone when folds' models are made.
+
+    ``together`` are the notes that come after those of the folds' models.
+    """
+
+    surface: EffectPosterior
+    info: dict[str, Any]
+    notes: tuple[str, ...]
+    together: tuple[str, ...]
+    converged: bool
+
+
+def of_all_rows(study: Study, made: Design, cells: Cells, sums: NormalEquations, asked: Asked) -> OfAllRows:
+    """Variances and posterior of the model of all rows."""
+    plain = weighed_rows(made, cells, sums, asked.precision)
+    del sums
     relative = None if asked.level is None else relative_rows(plain[0], cells, asked.level)
     cluster = study.cluster if study.clustered else None
     chosen, sums, solved = likelier(*plain, relative, cluster)
@@ -102,13 +132,13 @@ def fit_mixed_model(study: Study, made: Design, asked: Asked) -> Fitted:
     if relative is not None and chosen is relative[0]:
         surface = replace(surface, level=asked.level)
     spread = max(spread_of(chosen, solved), 1e-300)
-    clock.done("variances")
-    others = cells.each_fold(made, parts, asked.unseen)
-    heldout, loss = held_out_effects(made, others, asked.moving, asked.n_jobs, cluster, asked.part)
-    clock.done("held out")
-    info = _info(chosen, solved, loss, inflation, asked.unit) | {"seconds": clock.seconds}
-    notes = (*_notes(solved, loss, spread, asked.unit), *together(study, chosen, solved))
-    return Fitted(surface, heldout, info, notes, solved.layer.converged)
+    return OfAllRows(
+        surface,
+        _info(chosen, solved, inflation, asked.unit),
+        _unexplained(solved, spread, asked.unit),
+        together(study, chosen, solved),
+        solved.layer.converged,
+    )
 
 
 def weighed_rows(
@@ -166,9 +196,7 @@ def together(study: Study, made: Design, solved: Solved) -> tuple[str, ...]:
     )
 
 
-def _info(
-    made: Design, solved: Solved, loss: dict[str, float], inflation: float, unit: float
-) -> dict[str, Any]:
+def _info(made: Design, solved: Solved, inflation: float, unit: float) -> dict[str, Any]:
     layer = solved.layer
     kept = [k for k in range(len(layer.variance)) if layer.variance[k] > 0]
     return {
@@ -177,7 +205,6 @@ def _info(
         "features": made.basis.size,
         "noise": float(layer.error_variance),
         "nugget": float(solved.nugget) / unit**2,
-        "losses": loss,
         "inflation": inflation,
         "steps": layer.steps,
         "converged": layer.converged,
@@ -189,14 +216,20 @@ def _info(
     }
 
 
-def _notes(solved: Solved, loss: dict[str, float], spread: float, unit: float) -> tuple[str, ...]:
-    found = []
+def _unexplained(solved: Solved, spread: float, unit: float) -> tuple[str, ...]:
+    """A sentence where blocks leave much of the effect unexplained."""
     share = solved.nugget**0.5 / spread
-    if share > NOTES.large_nugget:
-        found.append(
-            f"The effect varies by a standard deviation of {solved.nugget**0.5 / unit:.3g} that no block explains "
-            f"({share:.0%} of that of the fitted effect); intervals contain it."
-        )
+    if share <= NOTES.large_nugget:
+        return ()
+    return (
+        f"The effect varies by a standard deviation of {solved.nugget**0.5 / unit:.3g} that no block explains "
+        f"({share:.0%} of that of the fitted effect); intervals contain it.",
+    )
+
+
+def _beaten(loss: dict[str, float]) -> tuple[str, ...]:
+    """Sentences where a simpler model predicts as well."""
+    found = []
     if loss["deep"] > loss["linear"]:
         found.append(
             f"The deep model did not beat the linear one held out (loss {loss['deep']:.5g} against "

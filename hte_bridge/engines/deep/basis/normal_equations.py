@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
-from operator import add
 from typing import Any
 
 import numpy as np
@@ -146,8 +145,18 @@ def sums_by_point(
 
 
 def total(parts: list[NormalEquations]) -> NormalEquations:
-    """Sum of the parts, in their order."""
-    return reduce(add, parts)
+    """Sum of the parts, in their order; the large arrays of the first alone are copied."""
+    first, *rest = parts
+    if not rest:
+        return first
+    begun = replace(
+        first,
+        **{
+            name: getattr(first, name).copy()
+            for name in ("dense", "cross", "target", "level_target", "second")
+        },
+    )
+    return reduce(NormalEquations.take, rest, begun)
 
 
 def _add_product(total: Array, side: sparse.csc_array, f: Array) -> None:

@@ -10,7 +10,8 @@ import numpy.typing as npt
 from hte_bridge.arrays import Codes
 from hte_bridge.engines.deep.basis.design import Design
 from hte_bridge.engines.deep.basis.normal_equations import NormalEquations, System, eliminate
-from hte_bridge.engines.deep.basis.variance_components import LastLayer, Problem, variance_components
+from hte_bridge.engines.deep.basis.problem import Problem
+from hte_bridge.engines.deep.basis.variance_components import LastLayer, variance_components
 
 
 @dataclass(frozen=True, eq=False)

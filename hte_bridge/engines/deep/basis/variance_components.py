@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hte_bridge.arrays import Array, Codes
+from hte_bridge.engines.deep.basis.coarse import coarse
+from hte_bridge.engines.deep.basis.problem import Problem
 from hte_bridge.engines.deep.store.linear_algebra import Factor, HostFactor, factor, product
 
 
@@ -20,6 +22,8 @@ class FixedPointOptions:
     steps: int = 60
     # at least
     fewest_steps: int = 3
+    # of a large problem, at least, from where a coarser one ended
+    refined_steps: int = 1
     # gain in log evidence below which a step is the last: blocks that it cannot tell apart keep a variance
     close: float = 0.05
     # a block whose prior allows it fewer degrees of freedom than this is set aside for good
@@ -90,31 +94,6 @@ def solved_again(layer: LastLayer, gram: Array, target: Array, owner: Codes, dev
     return full
 
 
-@dataclass(frozen=True, eq=False)
-class Problem:
-    """Normal equations net of the effects, and whose coefficients they hold.
-
-    Parameters
-    ----------
-    gram, target : array (P, P), (P,)
-    second : float
-        Sum of squares of the outcome.
-    freedom : int
-        Rows minus the rank of the effects.
-    owner : array (P,)
-        Block of each column; blocks are numbered without gaps.
-    free : tuple of int
-        Blocks without a prior.
-    """
-
-    gram: Array
-    target: Array
-    second: float
-    freedom: int
-    owner: Codes
-    free: tuple[int, ...] = ()
-
-
 def variance_components(
     problem: Problem, *, max_steps: int | None = None, device: str = "cpu", temper: float = 1.0
 ) -> LastLayer:
@@ -134,11 +113,20 @@ def variance_components(
     """
     if not problem.second > 0:  # of an outcome that the effects explain nothing is left: any scale will do
         problem = replace(problem, second=1.0)
-    most = FIXED_POINT.steps if max_steps is None else max_steps
-    state, before = _State.begin(problem, device, temper), -np.inf
+    most, fewest = FIXED_POINT.steps if max_steps is None else max_steps, FIXED_POINT.fewest_steps
+    state, smaller = _State.begin(problem, device, temper), coarse(problem, device)
+    if smaller is not None:
+        near = _climbed(_State.begin(smaller, device, temper), most, fewest)
+        state, fewest = state.at(near.variance, near.noise), FIXED_POINT.refined_steps
+    return _climbed(state, most, fewest)
+
+
+def _climbed(state: _State, most: int, fewest: int) -> LastLayer:
+    """Steps until the log evidence gains no more."""
+    before = -np.inf
     while True:
         state.update()
-        converged = state.step >= FIXED_POINT.fewest_steps and abs(state.height - before) < FIXED_POINT.close
+        converged = state.step >= fewest and abs(state.height - before) < FIXED_POINT.close
         if converged or state.step >= most:
             return state.result(converged)
         before = state.height
@@ -181,6 +169,16 @@ class _State:
         live = np.flatnonzero(variance[owner] > 0)
         own = gram if len(live) == len(gram) else gram[np.ix_(live, live)]
         return cls(problem, device, temper, fixed, size, scale.astype(np.float64), variance, noise, live, own)
+
+    def at(self, variance: Array, noise: float) -> _State:
+        """The same at other variances and noise; blocks without variance are set aside."""
+        live = np.flatnonzero(variance[self.problem.owner] > 0)
+        gram = (
+            self.problem.gram
+            if len(live) == len(self.problem.owner)
+            else self.problem.gram[np.ix_(live, live)]
+        )
+        return replace(self, variance=variance, noise=noise, live=live, gram=gram)
 
     def result(self, converged: bool) -> LastLayer:
         """The posterior where the steps ended."""

@@ -13,7 +13,8 @@ import numpy as np
 
 from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.basis.features import Basis, Block, knots
-from hte_bridge.engines.deep.basis.variance_components import Problem, variance_components
+from hte_bridge.engines.deep.basis.problem import Problem
+from hte_bridge.engines.deep.basis.variance_components import variance_components
 from hte_bridge.engines.deep.nuisance.networks import Predict
 from hte_bridge.engines.deep.nuisance.standard import Standard
 

@@ -6,12 +6,29 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import joblib
 import numpy as np
 import torch
+from joblib.parallel import get_active_backend
 from threadpoolctl import threadpool_limits
 
 # numpy's own: an exponential that underflows to zero is no error, whatever the caller asks of his own arithmetic
 ARITHMETIC: dict[str, Any] = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
+
+
+def side_by_side(n_jobs: int | None) -> int:
+    """How many pieces of work run at once: as asked, else as ``joblib.parallel_config`` says, else on all cores; one inside another's worker.
+
+    Examples
+    --------
+    >>> side_by_side(2)
+    2
+    """
+    if n_jobs is not None:
+        return int(joblib.effective_n_jobs(n_jobs))
+    backend, said = get_active_backend()
+    alone = said is None and not backend.nesting_level
+    return int(joblib.cpu_count()) if alone else int(joblib.effective_n_jobs(said))
 
 
 @contextmanager

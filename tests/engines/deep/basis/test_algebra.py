@@ -18,8 +18,9 @@ from hte_bridge.engines.deep.basis.cluster import cluster_sandwich, cluster_scor
 from hte_bridge.engines.deep.basis.data import Rows, SlopeGroups, constant_columns, unique_rows
 from hte_bridge.engines.deep.basis.features import Basis, Block, frequencies, knots, ramps
 from hte_bridge.engines.deep.basis.normal_equations import eliminate, normal_equations, total
+from hte_bridge.engines.deep.basis.problem import Problem
 from hte_bridge.engines.deep.basis.regression import Regression
-from hte_bridge.engines.deep.basis.variance_components import Problem, scale_uncertainty, variance_components
+from hte_bridge.engines.deep.basis.variance_components import scale_uncertainty, variance_components
 from hte_bridge.engines.deep.store.linear_algebra import eigen
 from tests.helpers.marginal import log_marginal, solve
 

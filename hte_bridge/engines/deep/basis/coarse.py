@@ -1,0 +1,63 @@
+"""A smaller problem with nearly the same functions, on which variances are sought first: a step costs the cube of the columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hte_bridge.arrays import Array, Codes
+from hte_bridge.engines.deep.basis.problem import Problem
+from hte_bridge.engines.deep.store.linear_algebra import eigen, product
+
+
+@dataclass(frozen=True)
+class CoarseRule:
+    """When a problem is made smaller, and by how much."""
+
+    # columns from which on it pays
+    columns: int = 600
+    # of a block, below which it stays as it is
+    block: int = 64
+    # of the columns, at most, that are left
+    share: float = 0.8
+    # of a block's variance that the directions kept hold
+    mass: float = 0.98
+
+
+COARSE = CoarseRule()
+
+
+def coarse(problem: Problem, device: str = "cpu") -> Problem | None:
+    """The problem in the directions of each block that hold nearly all of its variance; ``None`` where that would not be much smaller.
+
+    The prior of a block's coefficients is the same in all directions, so that the model is the same but for those left out.
+
+    Parameters
+    ----------
+    problem : Problem
+    device : str
+        Of the products.
+    """
+    if len(problem.owner) < COARSE.columns:
+        return None
+    parts = [
+        directions(problem, np.flatnonzero(problem.owner == block)) for block in np.unique(problem.owner)
+    ]
+    owner = np.concatenate([np.full(turn.shape[1], block) for block, (_, turn) in enumerate(parts)])
+    if len(owner) > COARSE.share * len(problem.owner):
+        return None
+    half = np.hstack([product(problem.gram[:, own], turn, device) for own, turn in parts])
+    gram = np.vstack([product(turn.T, half[own], device) for own, turn in parts])
+    target = np.concatenate([turn.T @ problem.target[own] for own, turn in parts])
+    return replace(problem, gram=(gram + gram.T) / 2, target=target, owner=owner)
+
+
+def directions(problem: Problem, own: Codes) -> tuple[Codes, Array]:
+    """Columns of a block, and orthonormal directions (K, r) of theirs that hold ``COARSE.mass`` of their sum of squares."""
+    if len(own) < COARSE.block:
+        return own, np.eye(len(own))
+    values, vectors = eigen(problem.gram[np.ix_(own, own)])
+    held = np.cumsum(values[::-1])
+    count = int(np.searchsorted(held, COARSE.mass * held[-1])) + 1
+    return own, np.ascontiguousarray(vectors[:, ::-1][:, :count])
