@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import GammaRegressor, LogisticRegression
 
 from hte_bridge.arrays import Array, Codes
@@ -186,6 +190,14 @@ def _spare(study: Study, x: Array, both: Array) -> None:
         )
 
 
+@contextmanager
+def _at_the_top() -> Iterator[None]:
+    """Without what scikit-learn's Newton steps say where they begin at the answer, as where arms are balanced exactly: no step goes up."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Line search of Newton solver", category=ConvergenceWarning)
+        yield
+
+
 def _logit(x: Array, treatment: Array, weight: Array, new: Array) -> Array:
     white = White.of(x, weight)
     if not white.turn.shape[1]:
@@ -193,7 +205,8 @@ def _logit(x: Array, treatment: Array, weight: Array, new: Array) -> Array:
     model = LogisticRegression(
         C=1 / (RIDGE * weight.sum()), max_iter=1000, solver="newton-cholesky", tol=1e-8
     )
-    model.fit(white(x), treatment, sample_weight=weight)
+    with _at_the_top():
+        model.fit(white(x), treatment, sample_weight=weight)
     return np.clip(model.predict_proba(white(new))[:, 1], CLIP, 1 - CLIP)
 
 
@@ -206,7 +219,8 @@ def _dose(x: Array, treatment: Array, weight: Array, new: Array) -> tuple[Array,
     if not white.turn.shape[1]:
         return line.predict(new)[:, 0], np.full(len(new), np.average(squared, weights=weight) * unit**2)
     spread = GammaRegressor(alpha=1e-3, max_iter=1000, solver="newton-cholesky", tol=1e-8)
-    spread.fit(white(x), squared / mean, sample_weight=weight)
+    with _at_the_top():
+        spread.fit(white(x), squared / mean, sample_weight=weight)
     floor = 0.01  # of the mean variance: a unit whose dose hardly varies must not carry the average alone
     variance = np.maximum(spread.predict(white(new)), floor) * mean * unit**2
     return line.predict(new)[:, 0], variance
