@@ -65,6 +65,17 @@ def fitted(path: Path) -> Callable[[Path], Any]:
     return read
 
 
+def comparison(path: Path) -> Callable[[Path], Any]:
+    """A comparison in a file, which answers again."""
+    hb.compare(study(), [hb.Feols()], estimands=["ate"], seed=1).save(path)
+
+    def read(path: Path) -> Any:
+        back = hb.load(path)
+        return back.to_frame().to_dict("list"), back.gate("x > 0").to_frame().to_dict("list")
+
+    return read
+
+
 def draws(path: Path) -> Callable[[Path], Any]:
     """Draws of ``coverage`` in a file."""
     marks = {"study": "a"}
@@ -95,6 +106,7 @@ def work(path: Path) -> Callable[[Path], Any]:
 
 KINDS: Mapping[str, tuple[str, Callable[[Path], Callable[[Path], Any]]]] = {
     "table": ("t.parquet", table),
+    "comparison": ("t.hte", comparison),
     "forest": ("f.rds", forest),
     "deep": ("d.npz", fitted),
     "coverage": ("c.parquet", draws),

@@ -63,10 +63,19 @@ def to_pandas(data: Any, roles: Mapping[str, Role] | None = None) -> pd.DataFram
     elif isinstance(data, pd.DataFrame):
         frame = _plain_types(data)
     elif hasattr(data, "__arrow_c_stream__") and not hasattr(data, "index"):
-        frame = from_arrow(pa.table(data))
+        frame = from_arrow(_streamed(data))
     else:
         frame = _by_narwhals(data)
     return _named(frame)
+
+
+def _streamed(data: Any) -> pa.Table:
+    try:
+        return pa.table(data)
+    except pa.ArrowInvalid as error:  # a stream of one column
+        raise InvalidData(
+            f"The data must be {WHAT}. A {type(data).__name__} was found, whose stream is no table. Put it into a data frame with named columns."
+        ) from error
 
 
 def _by_narwhals(data: Any) -> pd.DataFrame:

@@ -76,6 +76,7 @@ IN_OUTCOME_UNITS = [
     "dose",
     "trimmed",
     "placebo",
+    *("att_gt", "att_simple", "att_group", "att_event", "att_calendar"),
 ]
 
 
@@ -271,6 +272,14 @@ def answers(
 ) -> dict[tuple[str, ...], Estimate]:
     """Rows of an engine under (verb, estimand, term); a verb that refuses is a row of its own with the kind of the sentence."""
     table = hb.compare(hb.Study.from_frame(frame, **roles), [ENGINES[engine]()], seed=1, on_error="raise")
+    found = asked(table, verbs)
+    if "grf" not in table.fits or not table.study.fixed_effects.shape[1]:
+        found |= _pointwise(table, frame, engine)
+    return found
+
+
+def asked(table: Any, verbs: Mapping[str, Callable[[Any], Table]]) -> dict[tuple[str, ...], Estimate]:
+    """Rows of verbs under (verb, estimand, term)."""
     found: dict[tuple[str, ...], Estimate] = {}
     for name, verb in verbs.items():
         try:
@@ -281,8 +290,6 @@ def answers(
             key = (name, row.estimand, row.term)
             assert key not in found, f"two rows of one name: {key}"
             found[key] = row
-    if "grf" not in table.fits or not table.study.fixed_effects.shape[1]:
-        found |= _pointwise(table, frame, engine)
     return found
 
 

@@ -174,6 +174,11 @@ PLANTED = {
         lambda column, name: pd.factorize(column)[0],
         promises.unknown_clusters_are_refused,
     ),
+    "lots by the place of rows": (
+        "hte_bridge.comparison.lots",
+        lambda cluster, keys: cluster,
+        relation("rows change places", "adjusted"),
+    ),
     "signs turned by rows": (
         "hte_bridge.wild._share",
         lambda row, weight: np.full(len(weight), 1 / len(weight)),
@@ -194,6 +199,7 @@ PLANTED = {
 KINDS = {  # of studies, where only some can show it
     "weights as given": {"panel": False},
     "a leak into held-out predictions": {"panel": False},
+    "lots by the place of rows": {"panel": False},
     "ties by the order of rows, groups": {"panel": False, "ties": True},
     "ties by the order of rows, ranks": {"panel": False, "ties": True},
 }
