@@ -6,7 +6,7 @@ import csv
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +15,7 @@ from hte_bridge.errors import HteBridgeError, InvalidOption, nearest
 from hte_bridge.shell import in_shell
 from hte_bridge.shown import visible
 
+LARGE = 1 << 30  # bytes of a Parquet file from which on it is read part by part
 NO_ENGINE = 1  # exit status where every engine named failed
 BAD_INPUT = 2  # exit status, as for an option that does not exist
 EXAMPLE = (
@@ -107,7 +108,11 @@ def number_or_name(text: str | None) -> float | str | None:
 @app.command(epilog=EXAMPLE)
 def compare(
     data: Annotated[
-        Path, typer.Argument(help="Parquet, CSV or Stata file, one row per unit.", show_default=False)
+        Path,
+        typer.Argument(
+            help="Parquet, CSV or Stata file, one row per unit, or a folder of Parquet files.",
+            show_default=False,
+        ),
     ],
     outcome: Annotated[str, typer.Option(help="Column of the outcome.")],
     treatment: Annotated[
@@ -161,24 +166,29 @@ def compare(
     from hte_bridge.folder import write_folder
     from hte_bridge.study import Study
 
+    roles: dict[str, Any] = {
+        "outcome": outcome,
+        "treatment": treatment,
+        "covariates": several(covariates, "--covariates"),
+        "controls": several(controls, "--controls") if first_treated is None else controls,
+        "fixed_effects": names(fixed_effects, "--fixed-effects"),
+        "cluster": names(cluster, "--cluster") or None,
+        "weight": weight,
+        "propensity": number_or_name(propensity),
+        "treatment_type": "continuous" if dose else treatment_type,
+    }
+    further: dict[str, Any] = {
+        "control": control,
+        "unit": unit,
+        "period": period,
+        "first_treated": first_treated,
+    }
     with ExitStack() as stack:
-        study = Study.from_frame(
-            data,
-            outcome=outcome,
-            treatment=treatment,
-            covariates=several(covariates, "--covariates"),
-            controls=several(controls, "--controls") if first_treated is None else controls,
-            fixed_effects=names(fixed_effects, "--fixed-effects"),
-            cluster=names(cluster, "--cluster") or None,
-            weight=weight,
-            propensity=number_or_name(propensity),
-            treatment_type="continuous" if dose else cast(Any, treatment_type),
-            control=control,
-            unit=unit,
-            period=period,
-            first_treated=first_treated,
-            anticipation=anticipation,
-        )
+        if is_large(data) and treatment_type != "arms" and not any(further.values()):
+            study = Study.from_parquet(data, **roles)
+            typer.echo(f"{study}\n", err=True)
+        else:
+            study = Study.from_frame(data, **roles, **further, anticipation=anticipation)
         write = stack.enter_context(write_folder(out)) if out is not None else None
         table = compare_engines(study, names(engines, "--engines"), level=level, seed=seed, n_folds=folds)
         typer.echo(str(table))
@@ -190,6 +200,13 @@ def compare(
             raise typer.Exit(NO_ENGINE)
         if write is not None:
             typer.echo(f"\n{out}: {', '.join(write(table))}", err=True)
+
+
+def is_large(path: Path) -> bool:
+    """Whether data are read part by part: a folder of files, or one Parquet file that memory might not hold as a frame."""
+    return path.is_dir() or (
+        path.suffix in (".parquet", ".pq") and path.is_file() and path.stat().st_size > LARGE
+    )
 
 
 @app.command(epilog="Example: hte-bridge report out/table.parquet --out report.html")

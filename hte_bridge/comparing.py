@@ -23,6 +23,7 @@ from hte_bridge.recipe import recipe
 from hte_bridge.rows import distinct, engine_rows, engine_scores, too_few, under
 from hte_bridge.scores import Scores, by_lot, overlap_warning
 from hte_bridge.several_arms import ArmsStudy
+from hte_bridge.stream.sample import in_memory
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate, check_level
 
@@ -121,16 +122,31 @@ def compared(
     seconds: dict[str, float] = {}
     for engine in steps(engines, "compare", total=len(engines)):
         began = time.perf_counter()
-        fit = fitted(engine, study, folds, guard)
-        if not isinstance(fit, NoFit):
-            fits[engine.name] = fit
-        rows += _rows(engine.name, fit, scores, wanted, folds, level, guard)
+        own, said = (study, "") if reads_parts(engine, study) else in_memory(study, folds.seed)
+        if said:
+            again = partial(compared, own, [engine], estimands=wanted, level=level, on_error=on_error)
+            made = again(folds=Folds.make(own, folds.n_folds, folds.seed))
+            rows += [row.with_(influence=None, share=None, note=_beside(row.note, said)) for row in made.rows]
+        else:
+            fit = fitted(engine, own, folds, guard)
+            if not isinstance(fit, NoFit):
+                fits[engine.name] = fit
+            rows += _rows(engine.name, fit, scores, wanted, folds, level, guard)
         seconds[engine.name] = round(time.perf_counter() - began, 2)
     rows = crossed(rows, study)
     with silent():
         meta = guard.noted(_meta(study, folds, fits, level, seconds))
         meta["code"] = recipe(study, engines, level, folds.seed, folds.n_folds)
     return Comparison(distinct(rows), meta, study, folds, fits, level, scores, on_error)
+
+
+def reads_parts(engine: Engine, study: Study) -> bool:
+    """Whether an engine can be given this study as it is: one of files needs an engine that says so by ``streams``."""
+    return study.stored is None or bool(getattr(engine, "streams", False))
+
+
+def _beside(note: str, said: str) -> str:
+    return f"{note}; {said}" if note else said
 
 
 def _rows(

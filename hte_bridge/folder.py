@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -179,14 +180,14 @@ def cate_panels(comparison: Comparison) -> dict[str, Callable[[Axes], Axes]]:
     study = comparison.study
     if study.frame is None:
         return {}
-    columns = study.frame[list(study.encoder.sources)]
-    numeric = [
-        str(name)
-        for name in columns
-        if pd.api.types.is_numeric_dtype(columns[name]) and columns[name].nunique() > 1
-    ]
+    columns = (
+        (name, study.frame[name]) for name in study.encoder.sources
+    )  # of files each is read when its turn comes
+    numeric = (
+        name for name, column in columns if pd.api.types.is_numeric_dtype(column) and column.nunique() > 1
+    )
     panels: dict[str, Callable[[Axes], Axes]] = {}
-    for name in numeric[:PANELS]:
+    for name in islice(numeric, PANELS):
         with suppress(HteBridgeError):  # engines that predict nowhere else; their rows say why
             frames, values, _ = along(comparison, name)
             panels[name] = partial(cate_against, frames, values, name=name)

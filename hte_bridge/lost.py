@@ -33,5 +33,6 @@ def inflation(study: Study, clusters: Sequence[npt.NDArray[np.int64]] | None = N
 
 def nested(codes: npt.NDArray[np.int64], cluster: npt.NDArray[np.int64]) -> bool:
     """Whether each level lies in one cluster."""
-    cells = np.unique(codes * (int(cluster.max()) + 1) + cluster)
-    return len(cells) == len(np.unique(codes))
+    home = np.zeros(int(codes.max()) + 1, dtype=np.int64)
+    home[codes] = cluster  # of one of its rows: all the others' too, or not nested
+    return bool((home[codes] == cluster).all())

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any
 
+import numpy as np
+
 from hte_bridge.engine import Engine
 from hte_bridge.study import Study
 
@@ -33,16 +35,17 @@ def recipe(study: Study, engines: Sequence[Engine], level: float, seed: int, n_f
         roles["covariates"] = [each for each in roles["covariates"] if each not in roles["controls"]]
     lines = ["import hte_bridge as hb", ""]
     lines += [] if path else [f"# {PLACEHOLDER} stands for the file of your data"]
-    lines += ["study = hb.Study.from_frame(", f"    {path or PLACEHOLDER!r},"]
+    door = "from_frame" if study.stored is None else "from_parquet"
+    lines += [f"study = hb.Study.{door}(", f"    {path or PLACEHOLDER!r},"]
     short = [f"{role}={value!r}," for role, value in roles.items() if not isinstance(value, list)]
     lines += [f"    {' '.join(short)}"]
     lines += [f"    {role}={value!r}," for role, value in roles.items() if isinstance(value, list)]
     if study.propensity is not None and names.propensity is None:
-        known = set(study.propensity.tolist())
+        known = set(np.unique(study.propensity).tolist())
         lines += [
             f"    propensity={known.pop()!r}," if len(known) == 1 else "    propensity=...,  # the known ones"
         ]
-    if not study.binary and set(study.treatment) <= set(range(100)):
+    if not study.binary and set(np.unique(study.treatment)) <= set(range(100)):
         lines += ["    treatment_type='continuous',"]
     lines += [")", "engines = [", *(f"    {call(engine)}," for engine in engines), "]"]
     lines += [f"table = hb.compare(study, engines, level={level!r}, seed={seed!r}, n_folds={n_folds!r})"]

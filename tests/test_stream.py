@@ -1,6 +1,7 @@
 """Studies of files: the same arrays, and the same table, as of the same rows in memory."""
 
 import gc
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 import hte_bridge as hb
+from hte_bridge import cli
 from hte_bridge.errors import InvalidData, UnreadableFile, UnwritableFolder
 from hte_bridge.simulate.panel import panel
 from hte_bridge.stream import Serial, Store, parts_of, rows_of, tree_sum
+from hte_bridge.stream.sample import places
 
 ROLES = {
     "outcome": "y",
@@ -207,3 +210,54 @@ def test_a_store_gives_back_what_it_was_given(tmp_path):
         store.put("x", given)
         assert np.array_equal(store.read("x"), given)
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@dataclass(frozen=True)
+class Whole:
+    """feols, but as an engine that reads no parts."""
+
+    name: str = "s"
+
+    def fit(self, study, folds=None):
+        assert study.stored is None
+        return hb.Feols(label="s", plain=False).fit(study, folds)
+
+
+def test_an_engine_that_needs_all_rows_in_memory_gets_a_sample_of_whole_clusters_and_says_so(
+    both, monkeypatch
+):
+    monkeypatch.setattr("hte_bridge.stream.sample.WHOLE", 100)
+    monkeypatch.setattr("hte_bridge.stream.sample.SAMPLE", 700)
+    streamed = both[1]
+    table = hb.compare(streamed, [hb.Feols(), Whole()], estimands=["ape"], seed=1)
+    row = next(row for row in table.rows if row.engine == "s" and row.estimand == "ape")
+    sample = places(streamed, 700, seed=1)
+    assert 700 <= row.n_obs == len(sample) < 800
+    assert not np.isin(streamed.cluster[sample], np.delete(streamed.cluster, sample)).any()
+    assert f"a random sample of {row.n_obs:,} of {streamed.n:,} rows, whole clusters of `user`" in row.note
+    alone = hb.compare(streamed.subset(sample), [Whole()], estimands=["ape"], seed=1).rows[-1]
+    assert (row.estimate, row.std_error) == (alone.estimate, alone.std_error)
+    assert list(table.fits) == ["feols"]
+
+
+def test_such_an_engine_gets_all_rows_where_they_are_few(both):
+    held, streamed = (hb.compare(each, [Whole()], estimands=["ape"], seed=1) for each in both)
+    assert held.rows[0].estimate == streamed.rows[0].estimate
+    assert "sample" not in streamed.rows[0].note
+
+
+def test_the_shell_reads_a_folder_and_says_what_it_holds(folder, both, monkeypatch, capsys, tmp_path):
+    words = ["--outcome=y", "--treatment=t", "--covariates=a,b,town", "--fixed-effects=user,vendor,period"]
+    words += ["--cluster=user", "--weight=w", "--engines=feols", "--seed=1", f"--out={tmp_path}"]
+    monkeypatch.setattr("sys.argv", ["hte-bridge", "compare", str(folder), *words])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    said = capsys.readouterr()
+    assert ended.value.code == 0
+    assert repr(both[0]) in said.err
+    table = hb.Table.load(tmp_path / "table.parquet")
+    known = hb.compare(both[1], ["feols"], seed=1)
+    assert [row.estimate for row in table.rows if row.term != "joint"] == [
+        row.estimate for row in known.rows if row.term != "joint"
+    ]
+    assert f"hb.Study.from_parquet(\n    {str(folder)!r}" in known.meta["code"]

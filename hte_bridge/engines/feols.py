@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -51,6 +51,8 @@ class Feols:
     >>> Feols().name
     'feols'
     """
+
+    streams: ClassVar[bool] = True  # a study of files is read part by part
 
     vcov: str = HETERO
     plain: bool = True
