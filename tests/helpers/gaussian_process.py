@@ -20,10 +20,10 @@ FORMS = [
     BASELINE.with_effect("additive"),
 ]
 FORMS += [
-    ALONE.of_kind("edged"),
-    CENTRED.of_kind("edged"),
-    ARMS.of_kind("edged"),
-    CENTRED.of_kind("edged").with_effect("smooth"),
+    ALONE.of_kinds("edged", "edged"),
+    CENTRED.of_kinds("edged", "edged"),
+    ARMS.of_kinds("edged", "edged"),
+    CENTRED.of_kinds("edged", "edged").with_effect("smooth"),
 ]
 
 

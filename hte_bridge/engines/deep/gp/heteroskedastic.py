@@ -169,6 +169,7 @@ def error_variance(
     if not offered:
         return None
     before = search(few.rows, list(begin), RULE.tolerance, begin)[0]
+    choices = [each.of_kinds(form.mean_kind, form.effect_kind) for each in choices]
     best: tuple[float, ErrorVariance | None] = (-np.inf, None)
     for found in offered:
         gain, least = evidence_for(found, few, choices, before)

@@ -161,15 +161,18 @@ def said(
 
 
 def bent(tried: Sequence[Candidate]) -> list[Candidate]:
-    """The first form, and the centred one where that is another, with an effect along one index and with an additive one.
+    """The best form with a smooth effect, and the centred one where that is another, with an effect along one index and with an additive one.
 
     Independent arms have no additive effect, and none has where covariates are so many that the functions are too.
     """
-    rows = tried[0].model.rows
-    best = tried[0].model.form
+    smooth = [each for each in tried if each.model.form.effect_kind == "smooth"]
+    if not smooth:
+        return []
+    rows = smooth[0].model.rows
+    best = smooth[0].model.form
     plain = [
         each
-        for each in tried
+        for each in smooth
         if each.model.form == best
         or (each.model.form.name == "centred" and each.model.form.relative == best.relative)
     ]

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.gp.covariance import Data
 from hte_bridge.engines.deep.gp.hyperparameters import Hyperparameters
 from hte_bridge.engines.deep.gp.laplace import Mode, find_mode, on_more_rows
@@ -64,18 +65,73 @@ def search(
     """
     found: list[Candidate] = []
     for form in choices:
-        rows = rows_of(form)
-        model = Model.of(form, rows)
+        model = Model.of(form, rows_of(form))
         before = next((each.mode for each in found if each.model.scales == model.scales), None)
         start = before if begin is None else begin.get(form, before)
         found.append(Candidate(model, most_probable_scales(model, start, tolerance)))
-    found = sorted((each for each in found if np.isfinite(each.value)), key=lambda each: -each.value)
-    if not found:
+    return ranked(found)
+
+
+def search_kinds(
+    rows_of: Callable[[OutcomeModel], Data], choices: Sequence[OutcomeModel], tolerance: float
+) -> list[Candidate]:
+    """Most probable scales of each outcome model by the kinds of surface that suit it, the best first; for few rows.
+
+    Of the first outcome model, whether the mean has edges, then whether the effect has: the two hardly depend on one another, as the mean decides
+    most of the evidence and the effect sees what it leaves. Both kinds of effect are kept. The other outcome models are sought by the best kinds.
+
+    Raises
+    ------
+    DidNotConverge
+        If no form has a covariance that is positive definite.
+    """
+    first, *others = choices
+
+    def at_mode(form: OutcomeModel, near: Candidate | None = None) -> Candidate:
+        model = Model.of(form, rows_of(form))
+        start = None if near is None else borrowed(model.scales, near)
+        return Candidate(model, find_mode(model.rows, model.scales, start, tolerance=tolerance))
+
+    smooth = at_mode(first)
+    plain = max(smooth, at_mode(first.of_kinds("edged", "smooth"), smooth), key=lambda each: each.value)
+    mean = plain.model.form.mean_kind
+    jumps = at_mode(first.of_kinds(mean, "edged"), plain)
+    best = max(plain, jumps, key=lambda each: each.value)
+    found = [plain, jumps]
+    for each in others:
+        form = each.of_kinds(mean, best.model.form.effect_kind)
+        alike = best.model.scales == Model.of(form, rows_of(form)).scales
+        found.append(at_mode(form, best if alike else None))
+    return ranked(found)
+
+
+def borrowed(scales: Hyperparameters, near: Candidate) -> Array:
+    """Scales to begin at: those of a candidate whose surfaces have the same loads, but the metric of surfaces of another kind."""
+    start, was = scales.start(), near.model.scales
+    start[0] = near.mode.theta[0]
+    for before, surface in zip(was.surfaces, scales.surfaces, strict=True):
+        start[surface.deviations] = near.mode.theta[before.deviations]
+        if surface.kind is before.kind:
+            start[surface.metric] = near.mode.theta[before.metric]
+    start[scales.cluster :] = near.mode.theta[was.cluster :]
+    return start
+
+
+def ranked(found: Sequence[Candidate]) -> list[Candidate]:
+    """Those that count, the best first; those that trail it hopelessly are left out.
+
+    Raises
+    ------
+    DidNotConverge
+        If no form has a covariance that is positive definite.
+    """
+    live = sorted((each for each in found if np.isfinite(each.value)), key=lambda each: -each.value)
+    if not live:
         raise DidNotConverge(
-            f"The covariance of {rows.n:,} rows must be positive definite. It was not at any scales tried. "
+            f"The covariance of {found[0].model.rows.n:,} rows must be positive definite. It was not at any scales tried. "
             "Look for a covariate or outcome with extreme values, and rescale or trim it."
         )
-    return [each for each in found if each.value > found[0].value - MODES.hopeless]
+    return [each for each in live if each.value > live[0].value - MODES.hopeless]
 
 
 def most_probable_scales(model: Model, start: Mode | None, tolerance: float) -> Mode:
@@ -93,21 +149,15 @@ def along_an_index(best: Candidate, tolerance: float) -> Candidate:
 
     The direction in which a surface changes most over the rows: the active subspace of Constantine (2015), *Active Subspaces*.
     """
-    rows, was = best.model.rows, best.model.scales
+    rows = best.model.rows
     model = Model.of(best.model.form.with_effect("index"), rows)
-    scales, theta = model.scales, best.mode.theta
-    start = scales.start()
-    start[0] = theta[0]
-    at = component(1.0, theta, best.model)
-    for k, (before, surface) in enumerate(zip(was.surfaces, scales.surfaces, strict=True)):
-        start[surface.deviations] = theta[before.deviations]
+    scales, start = model.scales, borrowed(model.scales, best)
+    at = component(1.0, best.mode.theta, best.model)
+    for k, surface in enumerate(scales.surfaces):
         if surface.kind.name == "index":
             slope = gradients(at, rows.x, alone=k).cpu().numpy()
             start[surface.metric] = np.linalg.eigh(slope.T @ slope)[1][:, -1]
             start[surface.bent] = max(start[surface.bent], np.log(MODES.index_sd))
-        else:
-            start[surface.metric] = theta[before.metric]
-    start[scales.cluster :] = theta[was.cluster :]
     return Candidate(model, find_mode(rows, scales, start, tolerance=tolerance))
 
 

@@ -135,9 +135,16 @@ class OutcomeModel:
         covariates = max(groups) + 1 if groups else p
         return Hyperparameters(covariates, self.rates, self.shapes, self.each_kind, sparse, clustered, groups)
 
-    def of_kind(self, kind: KindName) -> OutcomeModel:
-        """The same outcome model, all of whose surfaces are of a kind."""
-        return replace(self, kinds=(kind,) * len(self.rates))
+    @property
+    def mean_kind(self) -> KindName:
+        """Kind of the outcome's mean: of the surface that is no part of the effect, where there is one."""
+        return self.each_kind[0]
+
+    def of_kinds(self, mean: KindName, effect: KindName) -> OutcomeModel:
+        """The same outcome model with a mean and an effect of these kinds; where both are of the same surfaces, they are of the mean's."""
+        apart = 0.0 in self.effect
+        chosen = (effect if apart and share != 0.0 else mean for share in self.effect)
+        return replace(self, kinds=tuple(chosen))
 
     def with_effect(self, kind: KindName) -> OutcomeModel:
         """The same outcome model, whose effect is of another kind; the other surfaces stay what they are."""

@@ -11,7 +11,7 @@ import torch
 from hte_bridge.arrays import Array, Codes
 from hte_bridge.engines.deep.gp.heteroskedastic import ErrorVariance, error_variance
 from hte_bridge.engines.deep.gp.laplace import Mode
-from hte_bridge.engines.deep.gp.modes import MODES, Candidate, search
+from hte_bridge.engines.deep.gp.modes import MODES, Candidate, search_kinds
 from hte_bridge.engines.deep.gp.outcome_models import OutcomeModel
 from hte_bridge.engines.deep.gp.outliers import noise_shift, outlying, weighed_down
 from hte_bridge.engines.deep.gp.posterior import Component, Model, component
@@ -144,7 +144,7 @@ def searched(sample: Sample, options: Options, binary: bool) -> tuple[float, dic
     """What ``first_search`` finds, and the log posterior of the best form."""
     few = sample.thinned(MODES.first_rows, options.seed)
     choices = sample.choices(options, binary)
-    found = search(few.rows, choices, SEARCH.tolerance)
+    found = search_kinds(few.rows, choices, SEARCH.tolerance)
     trailing = MODES.hopeless * max(SEARCH.chance, few.bare.n / sample.bare.n)
     kept = {each.model.form: each.mode for each in found if each.value > found[0].value - trailing}
     return found[0].value, kept

@@ -1,0 +1,113 @@
+"""Kinds of surface: the edged one in closed form, where the evidence wants edges, and that kinds go with any outcome model."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from hte_bridge.engines.deep.gp.covariance import COVARIANCE, surface_kernel, surface_variance
+from hte_bridge.engines.deep.gp.hyperparameters import Hyperparameters
+from hte_bridge.engines.deep.gp.model_average import bent
+from hte_bridge.engines.deep.gp.modes import borrowed, search, search_kinds
+from hte_bridge.engines.deep.gp.outcome_models import ALONE
+from tests.helpers.gaussian_process import ARMS, BASELINE, CENTRED, P, example, posterior, rows_of, tensor
+
+
+def test_an_edged_surface_is_the_mondrian_process_in_closed_form():
+    model, theta = example(ALONE.of_kinds("edged", "edged"))
+    surface, rows, rng = model.scales.surfaces[0], model.rows, np.random.default_rng(1)
+    line, curved = np.exp(2 * theta[surface.deviations])
+    lengths, new = np.exp(theta[surface.metric]), rng.normal(size=(20, P))
+
+    def kernel(a, b):
+        cuts = (np.abs(a[:, None] - b[None]) / lengths).sum(-1)
+        return COVARIANCE.constant_variance + line / P * a @ b.T + curved * np.exp(-cuts)
+
+    x, noise = rows.x.numpy(), np.exp(2 * theta[0]) * rows.noise.numpy()
+    weights = np.linalg.solve(kernel(x, x) + np.diag(noise), kernel(x, new))
+    spread = np.diag(kernel(new, new)) - (kernel(x, new) * weights).sum(0)
+    mean, sd = posterior(model, [theta]).moments(new)
+    np.testing.assert_allclose(mean, rows.y.numpy() @ weights, atol=1e-7)
+    np.testing.assert_allclose(sd, np.sqrt(spread), atol=1e-6)
+
+
+def test_levels_of_a_category_are_all_as_far_from_one_another_along_edges():
+    """Corners of a simplex, turned so that the differences of coordinates are not all alike."""
+    turn = np.linalg.qr(np.random.default_rng(2).normal(size=(3, 3)))[0]
+    corners = np.vstack([np.eye(3), np.full(3, (1 - 2) / 3)]) @ turn
+    x = tensor(np.column_stack([np.zeros(4), corners]))
+    scales = Hyperparameters(2, rates=(1.0,), kinds=("edged",), groups=(0, 1, 1, 1))
+    theta = torch.as_tensor(scales.start())
+    (surface,) = scales.surfaces
+    found = surface.kind.correlation(x, x, theta, surface, None).numpy()
+    assert np.ptp(found[~np.eye(4, dtype=bool)]) < 1e-12
+    assert (np.diag(found) == 1.0).all()
+
+
+def rows_where(effect, mean=lambda x: x[:, 2], n=240):
+    rng = np.random.default_rng(6)
+    x, t = rng.normal(size=(n, P)), rng.integers(0, 2, size=n) * 1.0
+    y = mean(x) + (t - 0.5) * effect(x) + 0.4 * rng.normal(size=n)
+    return rows_of(x, t, y)
+
+
+def stairs(x):
+    return 2.0 * (x[:, 0] > 0.2) - 2.0 * (x[:, 1] > -0.3) * (x[:, 0] < 0.9)
+
+
+def bend(x):
+    return 2.0 * np.sin(1.5 * x[:, 0]) + x[:, 0] * x[:, 1]
+
+
+@pytest.mark.parametrize(
+    ("effect", "mean", "wanted"),
+    [
+        (stairs, stairs, "centred, edged"),
+        (bend, bend, "centred"),
+        (stairs, bend, "centred, edged"),
+        (bend, stairs, "centred, edged mean"),
+    ],
+    ids=["both jump", "none", "the effect", "the mean"],
+)
+def test_evidence_finds_which_surface_has_edges(effect, mean, wanted):
+    found = search_kinds(rows_where(effect, mean), [CENTRED], 1e-4)
+    best = found[0].model.form
+    assert best.label == wanted
+    assert {each.model.form.mean_kind for each in found} == {
+        best.mean_kind
+    }  # both kinds of effect may be there
+
+
+def test_only_smooth_effects_are_bent_and_keep_the_kind_of_their_mean():
+    rows = rows_where(stairs, stairs, n=80)
+    smooth, jumps = (search(rows, [CENTRED.of_kinds("edged", kind)], 1e-3)[0] for kind in ("smooth", "edged"))
+    labels = [each.model.form.label for each in bent([jumps, smooth])]
+    assert labels == ["centred, index, edged mean", "centred, additive, edged mean"]
+    assert bent([jumps]) == []
+
+
+def test_a_search_borrows_the_scales_of_surfaces_of_its_kind():
+    near = search(rows_where(bend, n=80), [CENTRED], 1e-3)[0]
+    scales = CENTRED.of_kinds("smooth", "edged").scales(P, clustered=False)
+    start, (mean, effect) = borrowed(scales, near), scales.surfaces
+    assert (start[mean.metric] == near.mode.theta[mean.metric]).all()
+    assert (start[effect.metric] == scales.start()[effect.metric]).all()
+    assert (start[effect.deviations] == near.mode.theta[effect.deviations]).all()
+
+
+def test_arms_have_one_kind():
+    assert ARMS.of_kinds("edged", "smooth").each_kind == ("edged", "edged")
+    assert BASELINE.of_kinds("edged", "smooth").each_kind == ("edged", "smooth")
+
+
+def test_a_surface_of_any_kind_has_the_variance_that_its_kernel_says():
+    rng = np.random.default_rng(3)
+    x = tensor(rng.normal(size=(6, P)))
+    for kind in ("smooth", "edged", "index", "additive"):
+        scales = Hyperparameters(P, rates=(1.0,), kinds=(kind,))
+        theta = torch.as_tensor(scales.start() + 0.3 * rng.normal(size=scales.size))
+        (surface,) = scales.surfaces
+        own = surface_kernel(x, x, theta, surface)
+        assert torch.linalg.eigvalsh(own).min() > -1e-9, kind
+        np.testing.assert_allclose(torch.diagonal(own), surface_variance(x, theta, surface), rtol=1e-12)
