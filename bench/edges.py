@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -64,17 +65,28 @@ def every() -> dict[str, tuple[Callable[..., CrossSection], int]]:
 
 @contextmanager
 def variant(name: str) -> Iterator[None]:
-    """Run the body with the engine as the variant has it: ``both`` as it is, ``smooth`` without edges; ``tail2`` behind it sets the priors' tail."""
+    """Run the body with the engine as the variant has it: ``both`` as it is, ``smooth`` without edges; ``,tail=2`` or ``,rate=5``
+    behind it set the priors' tail and the effect's rate."""
     asked, tail = search.search_kinds, PRIORS.tail
     if name.startswith("smooth"):
         search.search_kinds = modes.search
-    if "tail" in name:
-        object.__setattr__(PRIORS, "tail", float(name.split("tail")[1]))
+    object.__setattr__(PRIORS, "tail", number(name, "tail", tail))
     try:
         yield
     finally:
         search.search_kinds = asked
         object.__setattr__(PRIORS, "tail", tail)
+
+
+def number(name: str, part: str, default: float) -> float:
+    """A number that a variant's name sets.
+
+    Examples
+    --------
+    >>> number("both,tail=3,rate=5", "rate", 10.0), number("both", "rate", 10.0)
+    (5.0, 10.0)
+    """
+    return float(dict(each.split("=") for each in name.split(",")[1:]).get(part, default))
 
 
 def run(design: str, draw: int, variants: list[str], known: bool) -> Iterator[dict[str, Any]]:
@@ -99,7 +111,8 @@ def run(design: str, draw: int, variants: list[str], known: bool) -> Iterator[di
     for each in variants:
         began = time.process_time()
         with variant(each):
-            posterior, info, _ = mixed_posterior(seen.study, propensity, options)
+            own = replace(options, effect_rate=number(each, "rate", options.effect_rate))
+            posterior, info, _ = mixed_posterior(seen.study, propensity, own)
         mean, sd = posterior.moments(seen.encode(test.frame()))
         found = judge(mean, sd, test.cate)
         found |= {"forms": str(info["forms"]), "cpu_seconds": time.process_time() - began}
@@ -137,7 +150,7 @@ def main() -> None:
     """Read the command line, run what is missing, print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--designs", default="all", help="names with commas, or: all, edged, smooth, few")
-    parser.add_argument("--variants", default="smooth,both")
+    parser.add_argument("--variants", default="smooth both", help="with spaces between")
     parser.add_argument("--draws", type=int, default=4)
     parser.add_argument("--first", type=int, default=0, help="number of the first draw")
     parser.add_argument("--most-rows", type=int, default=KERNEL_ROWS)
@@ -154,7 +167,7 @@ def main() -> None:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
     names = [each for each in chosen(asked.designs) if every()[each][1] <= asked.most_rows]
-    variants, until = asked.variants.split(","), time.monotonic() + 60 * asked.minutes
+    variants, until = asked.variants.split(), time.monotonic() + 60 * asked.minutes
     wanted = []
     for k in range(asked.first, asked.first + asked.draws):
         for design in names:
