@@ -27,7 +27,7 @@ from hte_bridge.stream.sample import in_memory
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate, check_level
 
-CHAIN_ROWS = 800  # of a Gaussian process whose posterior takes about as long as its fit
+CHAIN_ROWS = 1_000  # of a Gaussian process whose posterior takes about as long as its fit
 
 
 def compare(
@@ -177,9 +177,8 @@ def later(fits: Mapping[str, Fit], folds: Folds, seconds: Mapping[str, float]) -
     """About how many seconds further questions take at first, from what the fits took.
 
     ``ranking``: models of the first folds, one fold less each, without errors where the engine can spare them (``point_effects``).
-    ``cate``: a posterior from all rows, where it has not been made. Of a Gaussian process that is a chain whose every step factors all rows,
-    which grows faster than the folds' modes that were timed: as long as the fit at some 800 rows, twelve times as long at 2,800
-    (docs/cost.md; the demo's 2,825 rows: 27 and 361 s).
+    ``cate``: a posterior from all rows, where it has not been made. Of a Gaussian process those are modes and draws on all rows, which grow a
+    little faster than the folds' that were timed: as long as the fit at 1,000 rows, 1.7 times as long at 2,900 (11 and 19 s).
     """
     share = (folds.n_folds - 1) / 2  # of the rows, summed over the models
     ranking, cate = {}, {}
@@ -191,7 +190,7 @@ def later(fits: Mapping[str, Fit], folds: Folds, seconds: Mapping[str, float]) -
         ranking[name] = round(seconds[name] * share / spared, 2)
         branch = getattr(fit, "branch", None)
         if branch is not None and not branch.at_once:
-            steps = max(1.0, (fit.study.n / CHAIN_ROWS) ** 2) if branch.kind == "kernel" else 1.0
+            steps = max(1.0, (fit.study.n / CHAIN_ROWS) ** 0.5) if branch.kind == "kernel" else 1.0
             cate[name] = round(seconds[name] * steps, 2)
     return {"ranking": ranking, "cate": cate}
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hte_bridge.cores import cores
 from hte_bridge.errors import RError, RUnavailable, RWarning
 from hte_bridge.rlink import versions
 from hte_bridge.rlink.process import DiedIdle, Worker
@@ -158,10 +159,8 @@ def _ask(
 
 
 def threads() -> int:
-    """Threads for R: the processors this process may use, or OMP_NUM_THREADS if less (a joblib worker's share)."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    limit = os.environ.get("OMP_NUM_THREADS", "")
-    return min(usable, int(limit)) if limit.isdigit() and int(limit) else usable
+    """Threads for R: the processors that are ours."""
+    return cores()
 
 
 def record(package: str) -> dict[str, str]:

@@ -69,8 +69,8 @@ class Deep(Options):
     n_nets, epochs, hidden
         Networks averaged per fold; passes over the data at most; width of each hidden layer.
     n_jobs : int, optional
-        Folds fitted side by side, by joblib; by default what ``joblib.parallel_config`` says, or one, in panels and large samples as many as
-        there are cores. The numbers are the same.
+        Folds, and chains of the exact kernel, side by side, by joblib; by default as ``joblib.parallel_config`` says, else as many as there are
+        processors, or OMP_NUM_THREADS if less. The numbers are the same.
     checkpoint : path, optional
         Folder in which long fits (panels, many rows, Parquet files) leave finished work every few minutes, and from which
         they continue after a kill with the same numbers. Files of other data, options or versions are left alone.

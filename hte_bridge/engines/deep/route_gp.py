@@ -27,7 +27,7 @@ from hte_bridge.engines.deep.nuisance.propensity import Treatment, centre_treatm
 from hte_bridge.engines.deep.options import Options
 from hte_bridge.engines.deep.result import Branch, FullFit
 from hte_bridge.engines.deep.store.devices import device_of
-from hte_bridge.engines.deep.store.threads import threads
+from hte_bridge.engines.deep.store.threads import side_by_side, threads
 from hte_bridge.progress import steps
 from hte_bridge.study import Folds, Study
 
@@ -56,6 +56,7 @@ def fit_gp(study: Study, folds: Folds, options: Options) -> Branch:
         If the device asked for is not there.
     """
     began = time.perf_counter()
+    options = replace(options, n_jobs=side_by_side(options.n_jobs))
     device_of(options)  # a device that is not there is refused before anything else
     treatment, predicted, mean = parts_held_out(study, folds, options)
     heldout, losses, notes = held_out(study, folds, treatment, predicted, mean)
@@ -91,8 +92,9 @@ def parts_held_out(
         delayed(predict_fold)(study, *fold, mean, part, options)
         for fold, mean in zip(folds, without, strict=True)
     ]
-    side_by_side = Parallel(n_jobs=options.n_jobs, prefer="threads")
-    others, *predicted = side_by_side(steps(work, "deep: kernel fits", len(work)))
+    others, *predicted = Parallel(n_jobs=options.n_jobs, prefer="threads")(
+        steps(work, "deep: kernel fits", len(work))
+    )
     return treatment, predicted, stacked(study, folds, part, others, predicted, options)
 
 

@@ -359,3 +359,13 @@ def test_no_rows_have_no_effects(fit, draw):
     none = draw.frame().head(0)
     assert fit.cate(none, simultaneous=True).shape == (0, 4)
     assert fit.posterior(none, draws=3).shape == (3, 0)
+
+
+def test_fits_side_by_side_give_the_same_numbers():
+    """Above 300 rows, where parts leave one factor, and with two models that count."""
+    drawn = nie_wager(320, seed=2, setup="A", d=5)
+    study = hb.Study.from_frame(drawn.frame(), outcome="y", treatment="t", covariates=drawn.columns)
+    one, two = (hb.Deep(**QUICK, n_jobs=n).fit(study) for n in (1, 2))
+    for name in ("cate", "outcome_mean", "propensity"):
+        assert np.array_equal(getattr(one.heldout, name), getattr(two.heldout, name))
+    assert one.cate(drawn.frame()).equals(two.cate(drawn.frame()))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from joblib import Parallel, delayed
 
 from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.gp.hmc import hamiltonian
@@ -18,6 +19,7 @@ from hte_bridge.engines.deep.gp.search import ModelSearch, model_search
 from hte_bridge.engines.deep.gp.splines import PER_COVARIATE
 from hte_bridge.engines.deep.options import Options
 from hte_bridge.engines.deep.store.devices import doubles_on
+from hte_bridge.engines.deep.store.threads import side_by_side, threads
 from hte_bridge.progress import steps
 from hte_bridge.study import Study
 
@@ -96,7 +98,7 @@ def mixed_posterior(
     first = model_search(Sample.either(study, propensity, device=doubles_on(options)), options, study.binary)
     tried = candidates(first, options.seed)
     everyone = first.everyone()
-    chosen, share = chosen_of(tried, first, everyone, options.seed)
+    chosen, share = chosen_of(tried, first, everyone, options.seed, options.n_jobs)
     weighed = list(zip(chosen, share.tolist(), strict=True))
     parts = lighter_left_out(drawn(weighed, options, first))
     info = said(first, tried, weighed, parts)
@@ -115,7 +117,7 @@ def candidates(first: ModelSearch, seed: int) -> list[Weighed]:
 
 
 def chosen_of(
-    tried: list[Weighed], first: ModelSearch, everyone: Sample, seed: int
+    tried: list[Weighed], first: ModelSearch, everyone: Sample, seed: int, n_jobs: int | None
 ) -> tuple[list[Weighed], Array]:
     """Models that count, at their modes on all rows, and their shares."""
     if tried[0][0].model.rows.n == first.sample.bare.n:
@@ -124,16 +126,20 @@ def chosen_of(
     for most in (AVERAGE.rows_between, everyone.bare.n):
         if most <= everyone.bare.n:
             sample = everyone.thinned(most, seed)
-            kept, share = weigh([on_more(*each, sample) for each in kept], AVERAGE.least_share)
+            moved = Parallel(n_jobs=side_by_side(n_jobs), prefer="threads")(
+                delayed(on_more)(*each, sample) for each in kept
+            )
+            kept, share = weigh(moved, AVERAGE.least_share)
     return kept, share
 
 
 def drawn(weighed: list[tuple[Weighed, float]], options: Options, first: ModelSearch) -> list[Component]:
     """Draws of the hyperparameters of every model, each with its weight."""
-    parts: list[Component] = []
-    for (candidate, laplace), own in steps(weighed, "deep: draws of the scales"):
-        parts += mixture_of(candidate, laplace, own, options, first)
-    return parts
+    work = (delayed(mixture_of)(*pair, own, options, first) for pair, own in weighed)
+    made = Parallel(n_jobs=side_by_side(options.n_jobs), prefer="threads")(
+        steps(work, "deep: draws of the scales", len(weighed))
+    )
+    return [part for parts in made for part in parts]
 
 
 def lighter_left_out(parts: list[Component]) -> list[Component]:
@@ -189,7 +195,8 @@ def bent(tried: Sequence[Candidate]) -> list[Candidate]:
 def on_more(candidate: Candidate, laplace: Laplace, sample: Sample) -> tuple[Candidate, Laplace]:
     """A candidate found on fewer rows, at its mode on a sample; the curvature grows with the rows."""
     model = replace(candidate.model, rows=sample.rows(candidate.model.form))
-    wide = laplace.on_more(model.rows, model.scales)
+    with threads(1):
+        wide = laplace.on_more(model.rows, model.scales)
     return Candidate(model, wide.mode), wide
 
 
@@ -201,6 +208,14 @@ def mixture_of(
     By Hamiltonian Monte Carlo; of a form with a small share, or where a chain takes minutes, from the normal approximation with importance
     weights.
     """
+    with threads(1):
+        return parts_of_mixture(candidate, laplace, share, options, first)
+
+
+def parts_of_mixture(
+    candidate: Candidate, laplace: Laplace, share: float, options: Options, first: ModelSearch
+) -> list[Component]:
+    """The same, with as many threads as there are."""
     model = candidate.model
     number = n_draws(model.rows.n, share, options.draws)
     if model.rows.n > AVERAGE.chain_rows or share < AVERAGE.chain_share:

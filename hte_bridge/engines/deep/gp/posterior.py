@@ -24,6 +24,7 @@ from hte_bridge.engines.deep.gp.kinds.layout import Room
 from hte_bridge.engines.deep.gp.outcome_models import OutcomeModel
 from hte_bridge.engines.deep.gp.standardise import Standardisation
 from hte_bridge.engines.deep.store.symmetric import factored
+from hte_bridge.engines.deep.store.threads import side_by_side
 from hte_bridge.errors import DidNotConverge
 
 JITTER = 1e-8  # of the covariance's diagonal, where rounding left it indefinite
@@ -120,8 +121,9 @@ class KernelPosterior:
         """
         quick = len(covariates) >= PREDICTION.single_precision_rows
         mix, chunks = self._quick() if quick else self._mix, self._chunks(covariates, 1 + quick)
-        side_by_side = Parallel(backend="threading")  # by default one thread
-        means, variances = zip(*side_by_side(delayed(mix)(x) for x in chunks), strict=True)
+        jobs = side_by_side(None, tasks=len(covariates) // ((1 + quick) * CHUNK))
+        made = Parallel(n_jobs=jobs, backend="threading")(delayed(mix)(x) for x in chunks)
+        means, variances = zip(*made, strict=True)
         sd = torch.cat(variances)[: len(covariates)].clamp(min=0.0).sqrt().cpu().numpy()
         mean = torch.cat(means)[: len(covariates)].cpu().numpy()
         return mean * self.units.effect_sd, sd * self.units.effect_sd

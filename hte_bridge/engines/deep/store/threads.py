@@ -12,23 +12,29 @@ import torch
 from joblib.parallel import get_active_backend
 from threadpoolctl import threadpool_limits
 
+from hte_bridge.cores import cores
+
 # numpy's own: an exponential that underflows to zero is no error, whatever the caller asks of his own arithmetic
 ARITHMETIC: dict[str, Any] = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
 
 
-def side_by_side(n_jobs: int | None) -> int:
+def side_by_side(n_jobs: int | None, tasks: int | None = None) -> int:
     """How many pieces of work run at once: as asked, else as ``joblib.parallel_config`` says, else on all cores; one inside another's worker.
+
+    No more than there are ``tasks``.
 
     Examples
     --------
-    >>> side_by_side(2)
-    2
+    >>> side_by_side(2), side_by_side(8, tasks=5)
+    (2, 5)
     """
     if n_jobs is not None:
-        return int(joblib.effective_n_jobs(n_jobs))
-    backend, said = get_active_backend()
-    alone = said is None and not backend.nesting_level
-    return int(joblib.cpu_count()) if alone else int(joblib.effective_n_jobs(said))
+        found = int(joblib.effective_n_jobs(n_jobs))
+    else:
+        backend, said = get_active_backend()
+        alone = said is None and not backend.nesting_level
+        found = cores() if alone else int(joblib.effective_n_jobs(said))
+    return found if tasks is None else max(1, min(found, tasks))
 
 
 @contextmanager

@@ -1,0 +1,145 @@
+"""What the deep engine takes beside grf: a whole comparison and the effects of 1,000 new rows, pair by pair in one run.
+
+    python -m bench.speed --sizes 500,1000,2900 --pairs 5
+
+A pair is one draw of set-up A of Nie and Wager (2021), twelve covariates: `compare` with each engine alone (its rows, at their defaults)
+and `cate` with intervals at 1,000 new rows, grf with 2,000 trees. Seconds are those of the processor, one thread, R's process counted in,
+so that what else the machine does moves them little; imports and the start of R come before. `--cores 1000` adds seconds on the clock with one and with two
+folds side by side. Rows are written as they are made, and the table is printed at the end with what was asked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import psutil
+from threadpoolctl import threadpool_limits
+
+from bench.cross_section import machine
+
+COVARIATES = 12
+NEW_ROWS = 1_000
+NEW_SEED = 1_000_003
+MUST = {500: 3.0, 1_000: 3.0, 2_900: 2.0, 10_000: 0.3, 100_000: 0.05}  # of grf's seconds
+CORES_MUST = 0.6  # of the seconds on the clock with one
+WARM_ROWS = 60  # of the comparison that loads what is loaded once
+
+
+def processor_seconds() -> float:
+    """Of this process and those it started, which live: R's."""
+    children = psutil.Process().children(recursive=True)
+    return time.process_time() + sum(sum(each.cpu_times()[:2]) for each in children)
+
+
+def engine(name: str, seed: int, n_jobs: int = 1, **options: Any) -> Any:
+    """One of the two, on one thread."""
+    import hte_bridge as hb
+
+    if name == "grf":
+        return hb.CausalForest(**({"num_trees": 2_000, "num_threads": 1, "seed": seed} | options))
+    return hb.Deep(**({"seed": seed, "n_jobs": n_jobs} | options))
+
+
+def work(name: str, n: int, seed: int, n_jobs: int = 1, **options: Any) -> tuple[float, float]:
+    """Processor seconds, and seconds on the clock, of a comparison and of effects at new rows."""
+    import hte_bridge as hb
+    from hte_bridge.simulate import nie_wager
+
+    made = nie_wager(n, seed=seed, setup="A", d=COVARIATES)
+    new = nie_wager(NEW_ROWS, seed=NEW_SEED, setup="A", d=COVARIATES).frame()
+    study = hb.Study.from_frame(made.frame(), outcome="y", treatment="t", covariates=made.columns)
+    own = engine(name, seed, n_jobs, **options)
+    spent, clock = processor_seconds(), time.perf_counter()
+    hb.compare(study, [own]).cate(new, own.name)
+    return processor_seconds() - spent, time.perf_counter() - clock
+
+
+def pair(n: int, seed: int, quick: bool = False) -> dict[str, Any]:
+    """Both engines on one draw, in an order that turns with the draw."""
+    options = (
+        {"deep": {"n_folds": 2, "draws": 4}, "grf": {"num_trees": 50}} if quick else {"deep": {}, "grf": {}}
+    )
+    order = ("deep", "grf") if seed % 2 else ("grf", "deep")
+    found = {name: work(name, n, seed, **options[name])[0] for name in order}
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else np.nan
+    return {"n": n, "pair": seed, **found, "ratio": found["deep"] / found["grf"], "load": load, **machine()}
+
+
+def cores(n: int, seed: int) -> dict[str, Any]:
+    """Seconds on the clock of the deep engine with one and with two folds side by side."""
+    one, two = (work("deep", n, seed, jobs)[1] for jobs in (1, 2))
+    return {"n": n, "pair": seed, "one": one, "two": two, "ratio": two / one, **machine()}
+
+
+def table(rows: pd.DataFrame, must: dict[int, float]) -> pd.DataFrame:
+    """By size: medians, the ratio of each pair, its median, and what was asked.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"n": 500, "deep": [2.0, 4.0], "grf": [1.0, 1.0], "ratio": [2.0, 4.0]})
+    >>> table(rows, {500: 3.0}).to_dict("records")
+    [{'n': 500, 'deep': 3.0, 'grf': 1.0, 'pairs': '2.0 4.0', 'ratio': 3.0, 'must': 3.0}]
+    """
+    found = []
+    for n, own in rows.groupby("n"):
+        seconds = {name: float(own[name].median()) for name in ("deep", "grf", "one", "two") if name in own}
+        each = " ".join(f"{ratio:.2g}" if ratio < 1 else f"{ratio:.1f}" for ratio in own["ratio"])
+        ratio = float(own["ratio"].median())
+        found.append(
+            {
+                "n": int(str(n)),
+                **seconds,
+                "pairs": each,
+                "ratio": ratio,
+                "must": must.get(int(str(n)), np.nan),
+            }
+        )
+    return pd.DataFrame(found)
+
+
+def arguments(given: Sequence[str] | None) -> argparse.Namespace:
+    """What was asked."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    sizes = lambda text: [int(each) for each in text.split(",") if each]
+    parser.add_argument("--sizes", type=sizes, default=[500, 1_000, 2_900], help="rows, with commas")
+    parser.add_argument("--cores", type=sizes, default=[], help="rows for two cores beside one, with commas")
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="toy options, to see that it runs")
+    parser.add_argument("--out", type=Path, default=Path("bench/results"), help="folder of the rows")
+    return parser.parse_args(given)
+
+
+def main(given: Sequence[str] | None = None) -> None:
+    """Measure, write, print."""
+    asked = arguments(given)
+    asked.out.mkdir(parents=True, exist_ok=True)
+    rows: dict[str, list[dict[str, Any]]] = {"pairs": [], "cores": []}
+    with threadpool_limits(1):
+        for name in ("deep", "grf") if asked.sizes else ("deep",):
+            work(name, WARM_ROWS, 0)
+        plans = [("pairs", n, seed) for seed in range(1, asked.pairs + 1) for n in asked.sizes]
+        plans += [("cores", n, seed) for seed in range(1, asked.pairs + 1) for n in asked.cores]
+        for part, n, seed in plans:
+            rows[part].append(pair(n, seed, asked.quick) if part == "pairs" else cores(n, seed))
+            pd.DataFrame(rows[part]).to_parquet(asked.out / f"speed-{part}.parquet")
+            print(part, {key: rows[part][-1][key] for key in ("n", "pair", "ratio")}, flush=True)
+    if rows["pairs"]:
+        print("\nProcessor seconds, one thread; ratio to grf pair by pair\n")
+        print(table(pd.DataFrame(rows["pairs"]), MUST).to_markdown(index=False, floatfmt=".3g"))
+    if rows["cores"]:
+        print("\nSeconds on the clock, one core and two\n")
+        own = pd.DataFrame(rows["cores"])
+        print(table(own, dict.fromkeys(own["n"], CORES_MUST)).to_markdown(index=False, floatfmt=".3g"))
+
+
+if __name__ == "__main__":
+    main()

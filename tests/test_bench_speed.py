@@ -1,0 +1,32 @@
+"""bench/speed.py at toy size: it measures, writes and prints."""
+
+import os
+
+import pandas as pd
+import pytest
+
+from bench import speed
+
+
+def test_two_cores_beside_one(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(speed, "NEW_ROWS", 20)
+    speed.main(["--sizes", "", "--cores", "60", "--pairs", "1", "--out", str(tmp_path)])
+    assert "Seconds on the clock" in capsys.readouterr().out
+    row = pd.read_parquet(tmp_path / "speed-cores.parquet").iloc[0]
+    assert row["ratio"] == pytest.approx(row["two"] / row["one"])
+
+
+def test_seconds_are_those_of_children_too():
+    before = speed.processor_seconds()
+    for _ in range(200_000):
+        os.getpid()
+    assert speed.processor_seconds() > before
+
+
+@pytest.mark.r
+def test_a_pair_with_grf(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(speed, "NEW_ROWS", 20)
+    speed.main(["--quick", "--sizes", "80", "--pairs", "1", "--out", str(tmp_path)])
+    said = capsys.readouterr().out
+    assert "ratio to grf pair by pair" in said
+    assert pd.read_parquet(tmp_path / "speed-pairs.parquet").iloc[0]["grf"] > 0
