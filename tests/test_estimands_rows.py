@@ -6,6 +6,7 @@ import pytest
 from statsmodels.stats.oneway import anova_oneway
 
 import hte_bridge as hb
+from hte_bridge.errors import NotIdentified
 from hte_bridge.estimands.averages import ate
 from hte_bridge.estimands.bands import sup_t
 from hte_bridge.estimands.confounding import coefficient_sensitivity
@@ -245,6 +246,22 @@ def test_a_confounder_like_the_true_one_explains_the_bias(trial):
     beside = rows["beside a confounder 1 x z"]
     assert abs(beside.estimate - 1.0) < 0.3  # z does nothing: neither would a confounder like it
     assert rows["robustness value: interval to 0"].estimate < rows["robustness value: estimate to 0"].estimate
+
+
+def test_degrees_of_freedom_of_a_coefficient_s_sensitivity_are_those_of_its_regression(trial):
+    """Collinear columns were counted, and where they used up the rows a power of a negative number was no number."""
+    frame = pd.DataFrame({"y": trial.outcome, "d": trial.treatment, "x": trial.covariates[:, 0]})
+    frame["twice"] = 2 * frame["x"]
+    roles = {"outcome": "y", "treatment": "d"}
+    one, both = (
+        coefficient_sensitivity(hb.Study.from_frame(frame, **roles, covariates=names))[:3]
+        for names in (["x"], ["x", "twice"])
+    )
+    assert [row.df for row in one] == [row.df for row in both]
+    few = pd.DataFrame(np.random.default_rng(1).normal(size=(8, 6)), columns=list("abcefg"))
+    few = few.assign(d=np.arange(8) % 2, y=np.arange(8.0))
+    with pytest.raises(NotIdentified, match="needs 3 degrees of freedom or more"):
+        coefficient_sensitivity(hb.Study.from_frame(few, **roles, covariates=list("abcefg")))
 
 
 def test_placebos_find_nothing_and_real_effects_are_not_placebos(table):

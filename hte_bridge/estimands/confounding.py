@@ -11,12 +11,13 @@ from scipy import stats
 from hte_bridge.arrays import Array
 from hte_bridge.errors import NotIdentified
 from hte_bridge.estimands.benchmarks import BESIDE
-from hte_bridge.scaling import Standard, least_norm
+from hte_bridge.scaling import Standard, independent, least_norm
 from hte_bridge.study import Study
 from hte_bridge.sweeping import within
 from hte_bridge.table import Estimate
 
 TIMES = (1, 2, 3)
+FEWEST_DF = 3  # beside a confounder one less is left, and its interval divides by that
 
 
 def robustness_value(statistic: float, df: float, *, share: float = 1.0, level: float | None = None) -> float:
@@ -78,7 +79,7 @@ class Partialled:
         both = _residual(np.column_stack([target, first]), rest)
         coefficient = float(both[:, 1] @ both[:, 0]) / float(both[:, 1] @ both[:, 1])
         left = both[:, 0] - coefficient * both[:, 1]
-        df = len(target) - self.n_effects - rest.shape[1] - 1
+        df = len(target) - self.n_effects - int(independent(rest).sum()) - 1
         error = (float(left @ left) / df / float(both[:, 1] @ both[:, 1])) ** 0.5
         return coefficient, coefficient / error, float(df)
 
@@ -109,12 +110,17 @@ def coefficient_sensitivity(study: Study, *, level: float = 0.95) -> list[Estima
     Raises
     ------
     NotIdentified
-        If the treatment does not vary beyond the covariates.
+        If the treatment does not vary beyond the covariates, or no degrees of freedom are left.
     """
     data = Partialled.of(study)
     if _determined(data.d, data.x):
         raise NotIdentified("The treatment must vary beyond the covariates and effects. It does not here.")
     coefficient, t, df = data.t_and_df(data.y, data.d, data.x)
+    if df < FEWEST_DF:
+        raise NotIdentified(
+            f"A coefficient's sensitivity needs {FEWEST_DF} degrees of freedom or more beyond covariates and effects. {study.n:,} rows leave {df:g}. "
+            "Name fewer covariates."
+        )
     coefficient *= data.unit
     size: dict[str, Any] = {
         "level": level,
