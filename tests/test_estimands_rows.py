@@ -260,7 +260,7 @@ def test_degrees_of_freedom_of_a_coefficient_s_sensitivity_are_those_of_its_regr
     assert [row.df for row in one] == [row.df for row in both]
     few = pd.DataFrame(np.random.default_rng(1).normal(size=(8, 6)), columns=list("abcefg"))
     few = few.assign(d=np.arange(8) % 2, y=np.arange(8.0))
-    with pytest.raises(NotIdentified, match="needs 3 degrees of freedom or more"):
+    with pytest.raises(NotIdentified, match="needs 2 degrees of freedom or more"):
         coefficient_sensitivity(hb.Study.from_frame(few, **roles, covariates=list("abcefg")))
 
 

@@ -17,7 +17,7 @@ from hte_bridge.sweeping import within
 from hte_bridge.table import Estimate
 
 TIMES = (1, 2, 3)
-FEWEST_DF = 3  # beside a confounder one less is left, and its interval divides by that
+FEWEST_DF = 2  # an interval's robustness value divides by one less
 
 
 def robustness_value(statistic: float, df: float, *, share: float = 1.0, level: float | None = None) -> float:
@@ -76,10 +76,15 @@ class Partialled:
 
     def t_and_df(self, target: Array, first: Array, rest: Array) -> tuple[float, float, float]:
         """Coefficient of ``first`` in the regression of ``target`` on it and ``rest``, its classical t, and df."""
+        df = len(target) - self.n_effects - int(independent(rest).sum()) - 1
+        if df < FEWEST_DF:
+            raise NotIdentified(
+                f"A coefficient's sensitivity needs {FEWEST_DF} degrees of freedom or more beyond covariates and effects. {len(target):,} rows leave "
+                f"{max(df, 0):g}. Name fewer covariates."
+            )
         both = _residual(np.column_stack([target, first]), rest)
         coefficient = float(both[:, 1] @ both[:, 0]) / float(both[:, 1] @ both[:, 1])
         left = both[:, 0] - coefficient * both[:, 1]
-        df = len(target) - self.n_effects - int(independent(rest).sum()) - 1
         error = (float(left @ left) / df / float(both[:, 1] @ both[:, 1])) ** 0.5
         return coefficient, coefficient / error, float(df)
 
@@ -116,11 +121,6 @@ def coefficient_sensitivity(study: Study, *, level: float = 0.95) -> list[Estima
     if _determined(data.d, data.x):
         raise NotIdentified("The treatment must vary beyond the covariates and effects. It does not here.")
     coefficient, t, df = data.t_and_df(data.y, data.d, data.x)
-    if df < FEWEST_DF:
-        raise NotIdentified(
-            f"A coefficient's sensitivity needs {FEWEST_DF} degrees of freedom or more beyond covariates and effects. {study.n:,} rows leave {df:g}. "
-            "Name fewer covariates."
-        )
     coefficient *= data.unit
     size: dict[str, Any] = {
         "level": level,
