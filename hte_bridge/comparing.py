@@ -23,6 +23,7 @@ from hte_bridge.recipe import recipe
 from hte_bridge.rows import distinct, engine_rows, engine_scores, too_few, under
 from hte_bridge.scores import Scores, by_lot, overlap_warning
 from hte_bridge.several_arms import ArmsStudy
+from hte_bridge.stream import employed
 from hte_bridge.stream.sample import in_memory
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate, check_level
@@ -39,6 +40,7 @@ def compare(
     seed: int = 0,
     n_folds: int = 5,
     on_error: OnError = "row",
+    client: Any = None,
 ) -> Comparison:
     """Fit each engine on the same study and folds, and put their effects into one table.
 
@@ -58,6 +60,8 @@ def compare(
     on_error : {"row", "raise"}, default "row"
         What an exception does that nobody foresaw, of one engine or estimand: a row that says so, its traceback in
         ``meta["engines"][name]["traceback"]``; or, for developers, it is raised.
+    client : distributed.Client, optional
+        Of a study of files: the Dask cluster whose workers make the passes; by default the active one, else the cores of this machine.
 
     Returns
     -------
@@ -93,6 +97,7 @@ def compare(
         # typed as the usual case, as Study.from_frame is
         return cast(Any, compare_adoption(study, engines, **options, n_folds=n_folds, on_error=on_error))
     check_level(level)
+    own: Any = employed(study, client)
     chosen = chosen_engines(engines, seed)
     if isinstance(study, ArmsStudy):
         from hte_bridge.comparing_arms import compare_arms
@@ -100,8 +105,8 @@ def compare(
         folds = study.folds(n_folds, seed)
         each = partial(compared, engines=chosen, estimands=estimands, folds=folds)
         return cast(Any, compare_arms(study, partial(each, level=level, on_error=on_error), folds))
-    folds = Folds.make(study, n_folds, seed)
-    return compared(study, chosen, estimands=estimands, folds=folds, level=level, on_error=on_error)
+    folds = Folds.make(own, n_folds, seed)
+    return compared(own, chosen, estimands=estimands, folds=folds, level=level, on_error=on_error)
 
 
 def compared(

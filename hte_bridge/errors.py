@@ -87,6 +87,10 @@ class NotEnoughMemory(HteBridgeError, MemoryError):
     """The work would not fit in memory, forecast before it is begun."""
 
 
+class WorkersLost(HteBridgeError, RuntimeError):
+    """Processes or machines that make the passes over a study of files are gone."""
+
+
 class DidNotConverge(HteBridgeError, RuntimeError):
     """An optimisation ended without a usable answer."""
 

@@ -191,7 +191,14 @@ class Seen:
 
     def encode(self, new: Any) -> Array:
         """Filled covariates (m, q) of new rows, as the engine sees them."""
-        values = standardised(self.plain.transform(new), self.centre, self.scale)
+        return self._shown(self.plain.transform(new))
+
+    def encode_columns(self, covariates: Array) -> Array:
+        """The same of raw covariates (m, p) in the order of the study's own columns."""
+        return self._shown(covariates[:, self.order.columns])
+
+    def _shown(self, covariates: Array) -> Array:
+        values = standardised(covariates, self.centre, self.scale)
         start, widened = 0, []
         for code, own in zip(self.study.encoder.columns, self.plain.columns, strict=True):
             widened.append(code.with_score(values[:, start : start + len(own.names)]))

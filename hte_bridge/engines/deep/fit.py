@@ -85,6 +85,8 @@ class Deep(Options):
     'deep'
     """
 
+    streams: ClassVar[bool] = True  # a study of files is read part by part
+
     def fit(self, study: Study, folds: Folds | None = None) -> DeepFit:
         """Fit the study: a panel where it has fixed effects, else the exact kernel or, with many rows, the Gram form.
 
@@ -102,9 +104,12 @@ class Deep(Options):
         InvalidOption
             If the device asked for is not there.
         """
-        check_size(study)
+        if study.stored is None:
+            check_size(study)
         folds = folds or Folds.make(study, self.n_folds, self.seed)
         check_folds(folds, study.n)
+        if study.stored is not None:
+            return self._fit_stored(study, folds)
         if not study.fixed_effects.shape[1]:
             check_other_folds(study, folds)
         if study.controls is not None:
@@ -123,6 +128,15 @@ class Deep(Options):
             seen = Seen.of(study, folds)
             branch = fit(seen.study, seen.order.folds(folds), self)
             return DeepFit(self, study, folds, replace(branch, heldout=seen.order.back(branch.heldout)))
+
+    def _fit_stored(self, study: Study, folds: Folds) -> DeepFit:
+        """A study of files, by two passes over its rows or, where they are few, in memory."""
+        from hte_bridge.engines.deep.route_stream import fit_stream, wants_memory
+
+        if wants_memory(study):
+            return replace(self.fit(study.subset(slice(None)), folds), study=study)
+        with threads(1):
+            return DeepFit(self, study, folds, fit_stream(study, folds, self))
 
     def point_effects(self, study: Study, new: Any) -> Array:
         """Effect (m,) at the rows of ``new`` by a model of this study alone, without its error: what a ranking needs.
@@ -149,9 +163,9 @@ class Deep(Options):
         covariates: Sequence[str],
         fixed_effects: Sequence[str],
     ) -> StreamFit:
-        """Fit a panel that is larger than memory from a Parquet file or folder, read by row groups.
+        """The posterior of the effect of a panel that is larger than memory, from a Parquet file or folder read by row groups.
 
-        No clusters, no weights and no held-out rows: the posterior of the effect and of averages, not a table.
+        No clusters, weights or held-out rows; for a table, ``compare`` a study that ``Study.from_parquet`` made.
 
         Raises
         ------
@@ -365,6 +379,10 @@ class DeepFit(Predicts, Fitted):
 
     @cached_property
     def _seen(self) -> Seen:
+        if self.branch.kind == "stream":
+            from hte_bridge.engines.deep.route_stream import sampled
+
+            return sampled(self.study, self.folds, self.options)[2]
         return Seen.of(self.study, self.folds)
 
     @property

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+import hte_bridge as hb
 from hte_bridge.engines.deep.basis.data import Rows, unique_rows
 from hte_bridge.engines.deep.basis.features import Basis, Block
 from hte_bridge.engines.deep.basis.normal_equations import eliminate, normal_equations
+from hte_bridge.engines.deep.passes import ordered
 from hte_bridge.engines.deep.passes.swept_sums import GROUPS, swept_sums
+from hte_bridge.errors import InvalidOption, NotEnoughMemory, WorkersLost
+from hte_bridge.simulate.panel import panel
+from hte_bridge.stream import Processes
+from hte_bridge.stream.workers import Cluster, runner_for
 
 ROUNDING = 1e-9  # of the largest entry
 
@@ -68,3 +76,124 @@ def test_sums_net_of_an_effect_are_those_that_eliminate_it(effects, most, monkey
     for name in ("gram", "target", "second"):
         ours, theirs = getattr(found, name), getattr(whole, name)
         assert np.abs(ours - theirs).max() < ROUNDING * np.abs(theirs).max(), name
+
+
+# --- a fit from files -------------------------------------------------------------------------------------------
+
+OPTIONS = hb.Deep(seed=1, n_folds=2, epochs=3, hidden=(8,), device="cpu")
+ROLES = {"outcome": "y", "treatment": "t", "covariates": ["a", "b", "U0"]}
+EFFECTS = {"fixed_effects": ["user", "vendor", "period"], "cluster": "user"}
+COLUMNS = ("cate", "outcome_mean", "propensity", "treatment_variance")
+
+
+@pytest.fixture(scope="module")
+def frame():
+    return panel("linear", n_rows=1_500, n_users=50, n_vendors=9, n_periods=4, seed=4).frame()
+
+
+@pytest.fixture(scope="module")
+def folder(frame, tmp_path_factory):
+    path = tmp_path_factory.mktemp("clicks")
+    frame.iloc[:700].to_parquet(path / "a.parquet", row_group_size=300)
+    frame.iloc[700:].to_parquet(path / "b.parquet")
+    return path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_blocks():
+    """Several blocks in each fold."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ordered, "SIZES", ordered.BlockSizes(least=150))
+        yield
+
+
+@pytest.fixture(scope="module")
+def streamed(folder):
+    study = hb.Study.from_parquet(folder, **ROLES, **EFFECTS)
+    return study, OPTIONS.fit(study, hb.Folds.make(study, 2, 1))
+
+
+def furthest(one, other):
+    """Largest gap between held-out columns, of the column's largest value."""
+    gaps = []
+    for name in COLUMNS:
+        a, b = getattr(one, name), getattr(other, name)
+        gaps.append(np.abs(a - b).max() / np.abs(b).max())
+    return max(gaps)
+
+
+def test_a_panel_from_files_is_held_out_as_in_memory(frame, streamed):
+    _, fit = streamed
+    memory = hb.Study.from_frame(frame, **ROLES, **EFFECTS)
+    whole = OPTIONS.fit(memory, hb.Folds.make(memory, 2, 1))
+    assert fit.branch.kind == "stream"
+    assert furthest(fit.heldout, whole.heldout) < 1e-7  # the memory route adds the same sums in another order
+    assert fit.heldout.lost == whole.heldout.lost
+    assert np.abs(fit.info["noise"] / whole.info["noise"] - 1) < 1e-9
+    ours, theirs = (each.cate(frame.head(50)) for each in (fit, whole))
+    assert np.isfinite(ours.to_numpy()).all()
+    assert np.abs(ours["estimate"] - theirs["estimate"]).max() < 0.2 * theirs["std_error"].mean()
+
+
+def test_workers_give_the_same_bits(folder, streamed):
+    study, fit = streamed
+    again = replace(study, stored=replace(study.stored, runner=Processes(2)))
+    found = OPTIONS.fit(again, fit.folds)
+    assert len(ordered.blocks_of(np.zeros(1_500, dtype=int), np.arange(1_500), True)) > 4
+    for name in COLUMNS:
+        assert np.array_equal(getattr(found.heldout, name), getattr(fit.heldout, name)), name
+
+
+def test_rows_in_other_files_give_the_same_bits(frame, streamed, tmp_path):
+    _, fit = streamed
+    frame.to_parquet(tmp_path / "one.parquet", row_group_size=77)
+    study = hb.Study.from_parquet(tmp_path, **ROLES, **EFFECTS)
+    found = OPTIONS.fit(study, hb.Folds.make(study, 2, 1))
+    assert np.array_equal(found.heldout.cate, fit.heldout.cate)
+
+
+def test_a_cross_section_from_files(tmp_path, monkeypatch):
+    from hte_bridge.engines.deep import route_stream
+    from hte_bridge.simulate import nie_wager
+
+    monkeypatch.setattr(route_stream, "SAMPLE", replace(route_stream.SAMPLE, cross_section=0))
+
+    made = nie_wager(1_500, seed=1, setup="A", d=5)
+    made.frame().to_parquet(tmp_path / "visits.parquet")
+    study = hb.Study.from_parquet(tmp_path, outcome="y", treatment="t", covariates=made.columns)
+    table = hb.compare(study, [OPTIONS], estimands=["ate"], seed=1, n_folds=2, on_error="raise")
+    row = table.rows[0]
+    assert abs(row.estimate - made.cate.mean()) < 4 * row.std_error
+    assert table.fits["deep"].branch.kind == "stream"
+    assert table.fits["deep"].heldout.propensity.min() > 0
+
+
+def test_what_would_not_fit_is_forecast(folder, monkeypatch):
+    from hte_bridge.engines.deep import route_stream
+
+    monkeypatch.setattr(route_stream, "SAMPLE", replace(route_stream.SAMPLE, most_numbers=1_000.0))
+    study = hb.Study.from_parquet(folder, **ROLES, **EFFECTS)
+    with pytest.raises(NotEnoughMemory, match=r"13 levels and .* features would take"):
+        OPTIONS.fit(study)
+
+
+def test_who_makes_the_passes_is_said(frame):
+    study = hb.Study.from_frame(frame, **ROLES, **EFFECTS)
+    with pytest.raises(InvalidOption, match="`client` is for a study of files"):
+        hb.compare(study, ["feols"], client=object())  # before anything is fitted
+    with pytest.raises(InvalidOption, match="must be a client of Dask"):
+        runner_for(10, client="tcp://here")
+
+
+class Gone:
+    """A client whose scheduler went away."""
+
+    def map(self, *given, **options):
+        raise RuntimeError("Cannot send: client is closed")
+
+
+def test_a_cluster_that_went_away_is_a_sentence():
+    with pytest.raises(
+        WorkersLost, match=r"must last as long as the fit. It did not .RuntimeError: Cannot send"
+    ):
+        Cluster(Gone()).map_sum(abs, [1, 2])

@@ -150,15 +150,15 @@ def functions(others: Callable[[], TrainingFolds], fold: int, how: HowHeld) -> t
     columns, whole = made.columns(fold), train.sums()
     model = Regression.of(made, whole, columns)
     layer = fold_layer(model, fold, how.cluster)
-    simple, linear = _linear(made, model.system, columns)
+    simple, linear = linear_coefficients(made, model.system, columns)
     dose = dose_coefficients(model, whole) if how.moving else np.zeros(len(columns))
     fits = {"deep": layer.mean, "linear": linear, "dose": dose}
-    base = {name: _base(model.system, rows, fits[name]) for name in ("deep", "linear")}
+    base = {name: constants(model.system, rows, fits[name]) for name in ("deep", "linear")}
     for each in train.parts if how.nested and len(train.parts) > 1 else ():
         less = Regression.of(made, train.sums(each), columns).system
         name = f"part {each}"
         fits[name] = solved_again(layer, less.gram, less.target[:, 0], model.owner, made.device)
-        base[name] = _base(less, rows, fits[name])
+        base[name] = constants(less, rows, fits[name])
     points = np.unique(rows.point if how.nested else rows.point[rows.fold == fold])
     tau, mu = _evaluate(made, columns, np.column_stack(list(fits.values())), points)
     at = {name: (tau[:, k], mu[:, k]) for k, name in enumerate(fits)}
@@ -205,7 +205,7 @@ def dose_coefficients(model: Regression, whole: NormalEquations) -> Array:
     return found
 
 
-def _base(system: System, rows: Rows, coefficients: Array) -> tuple[float, float]:
+def constants(system: System, rows: Rows, coefficients: Array) -> tuple[float, float]:
     """Without effects: constant, and coefficient of what is beside it."""
     if rows.sizes:
         return 0.0, 0.0
@@ -213,7 +213,7 @@ def _base(system: System, rows: Rows, coefficients: Array) -> tuple[float, float
     return float(free[0]), float(free[1]) if len(free) > 1 else 0.0
 
 
-def _linear(made: Design, system: System, columns: Codes) -> tuple[float, Array]:
+def linear_coefficients(made: Design, system: System, columns: Codes) -> tuple[float, Array]:
     """Constant effect, and coefficients (P,) of the model with linear tau and mu, by least squares."""
     kinds = np.array([block.kind for block in made.basis.blocks])[made.basis.owner]
     kinds = np.concatenate([kinds, kinds[made.drift]])[columns]
@@ -246,14 +246,15 @@ def held_out_variance(made: Design, fold: int, own: Rows) -> Array:
     A log-linear model in the covariates and their squares, fitted to the squared within-effects treatment of the other folds.
     """
     train: Rows = made.rows.at(made.rows.fold != fold)
-    shape = _design_of_variance(made, made.rows.points[:, : made.q])
+    shape = variance_columns(made, made.rows.points[:, : made.q])
     square = sweeper(train)(train.treatment) ** 2
     coefficient = log_linear(shape[train.point], square, train.weight)
     fitted = np.exp(np.clip(shape[own.point] @ coefficient, -30, 30))
     return np.maximum(fitted, FOLDS.least_variance * np.average(fitted, weights=own.weight))
 
 
-def _design_of_variance(made: Design, points: Array) -> Array:
+def variance_columns(made: Design, points: Array) -> Array:
+    """Columns (m, 2 q + 1) of the model of the treatment's variance: one, covariates, their squares."""
     q = made.q
     z = np.clip((points - made.basis.centre[:q]) / made.basis.scale[:q], -3, 3)
     return np.hstack([np.ones((len(z), 1)), z, z**2 - 1])

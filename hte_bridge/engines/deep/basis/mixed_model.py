@@ -103,7 +103,7 @@ def fit_mixed_model(study: Study, made: Design, asked: Asked) -> Fitted:
     heldout, loss = held_out_effects(made, others, asked.moving, asked.n_jobs, cluster, asked.part)
     clock.done("held out")
     info = whole.info | {"losses": loss, "seconds": clock.seconds}
-    notes = (made.note, *whole.notes, *_beaten(loss), *whole.together)
+    notes = (made.note, *whole.notes, *beaten(loss), *whole.together)
     return Fitted(whole.surface, heldout, info, tuple(note for note in notes if note), whole.converged)
 
 
@@ -134,8 +134,8 @@ def of_all_rows(study: Study, made: Design, cells: Cells, sums: NormalEquations,
     spread = max(spread_of(chosen, solved), 1e-300)
     return OfAllRows(
         surface,
-        _info(chosen, solved, inflation, asked.unit),
-        _unexplained(solved, spread, asked.unit),
+        info_of(chosen, solved, inflation, asked.unit),
+        unexplained(solved, spread, asked.unit),
         together(study, chosen, solved),
         solved.layer.converged,
     )
@@ -196,7 +196,8 @@ def together(study: Study, made: Design, solved: Solved) -> tuple[str, ...]:
     )
 
 
-def _info(made: Design, solved: Solved, inflation: float, unit: float) -> dict[str, Any]:
+def info_of(made: Design, solved: Solved, inflation: float, unit: float) -> dict[str, Any]:
+    """Diagnostics of a fit that JSON can hold."""
     layer = solved.layer
     kept = [k for k in range(len(layer.variance)) if layer.variance[k] > 0]
     return {
@@ -216,7 +217,7 @@ def _info(made: Design, solved: Solved, inflation: float, unit: float) -> dict[s
     }
 
 
-def _unexplained(solved: Solved, spread: float, unit: float) -> tuple[str, ...]:
+def unexplained(solved: Solved, spread: float, unit: float) -> tuple[str, ...]:
     """A sentence where blocks leave much of the effect unexplained."""
     share = solved.nugget**0.5 / spread
     if share <= NOTES.large_nugget:
@@ -227,7 +228,7 @@ def _unexplained(solved: Solved, spread: float, unit: float) -> tuple[str, ...]:
     )
 
 
-def _beaten(loss: dict[str, float]) -> tuple[str, ...]:
+def beaten(loss: dict[str, float]) -> tuple[str, ...]:
     """Sentences where a simpler model predicts as well."""
     found = []
     if loss["deep"] > loss["linear"]:

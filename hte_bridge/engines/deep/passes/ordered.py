@@ -1,0 +1,189 @@
+"""A study's rows on disk in the order of the passes, cut into blocks that one worker takes at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hte_bridge.arrays import Array, Codes
+from hte_bridge.engines.deep.basis.data import Rows, unique_rows
+from hte_bridge.keys import mixed
+from hte_bridge.lost import nested
+from hte_bridge.stream import Store
+from hte_bridge.study import Folds, Study
+
+
+@dataclass(frozen=True)
+class BlockSizes:
+    """How large a block is: of the rows alone, so that sums are the same however many workers there are."""
+
+    # in how many the rows are cut, about
+    number: int = 40
+    # rows
+    least: int = 2_000
+    most: int = 400_000
+
+
+SIZES = BlockSizes()
+CHUNK = 131_072  # rows written at once
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows ``start`` to ``stop`` of one fold, the rows of each level of the swept effect among them whole."""
+
+    fold: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, eq=False)
+class Ordered:
+    """Where the ordered rows lie, and what each worker needs to read a block of them; pickled without arrays.
+
+    Rows are sorted by fold, by the level of the swept effect in a random order, by their covariates, and then by all else that they hold:
+    where they stood in the files, and in what parts they were read, moves no bit of a sum.
+
+    Parameters
+    ----------
+    store : Store
+    blocks : tuple of Block
+    sizes : tuple of int
+        Numbers of levels of the effects but for the swept one; one level for all where that is the only effect.
+    swept : bool
+        Whether an effect is swept: that with most levels of those whose levels each lie in one fold.
+    blank : int
+        Columns of zeros behind the covariates, where a basis has networks' columns.
+    """
+
+    store: Store
+    blocks: tuple[Block, ...]
+    sizes: tuple[int, ...]
+    swept: bool
+    blank: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        study: Study,
+        folds: Folds,
+        outcome: Array,
+        treatment: Array,
+        encode: Callable[[Array], Array],
+        store: Store,
+    ) -> Ordered:
+        """Sort and store the rows of a study: ``encode`` gives the covariates (m, q) of raw ones (m, p) as the engine sees them."""
+        effects, fold = study.fixed_effects, np.asarray(folds.fold)
+        place = swept_effect(effects, fold)
+        unit = np.zeros(study.n, dtype=np.int64) if place is None else np.asarray(effects[:, place])
+        others = np.delete(np.arange(effects.shape[1]), [] if place is None else [place])
+        order = order_of(study, fold, unit)
+        columns: dict[str, tuple[Any, Any]] = {
+            "outcome": (outcome, float),
+            "treatment": (treatment, float),
+            "weight": (study.weight, float),
+            "unit": (unit, np.int64),
+            "place": (np.arange(study.n), np.int64),
+        }
+        for name, (column, kind) in columns.items():
+            store.put(f"ordered {name}", np.asarray(column)[order].astype(kind))
+        with store.writing(
+            "ordered effects", (study.n, max(len(others), int(place is not None))), np.int64
+        ) as out:
+            out[...] = 0
+            for j, effect in enumerate(others):
+                out[:, j] = np.asarray(effects[:, effect])[order]
+        width = encode(np.asarray(study.covariates[:1])).shape[1]
+        with store.writing("ordered x", (study.n, width), float) as out:
+            for start in range(0, study.n, CHUNK):
+                rows = order[start : start + CHUNK]
+                out[start : start + CHUNK] = encode(np.asarray(study.covariates[rows]))
+        sizes = tuple(len(study.effect_levels[effect]) for effect in others)
+        if place is not None and not sizes:
+            sizes = (1,)
+        return cls(store, blocks_of(fold[order], unit[order], place is not None), sizes, place is not None)
+
+    def column(self, name: str, block: Block) -> Array:
+        """A stored column of a block's rows."""
+        return np.array(self.store.read(f"ordered {name}")[block.start : block.stop])
+
+    def read(self, block: Block) -> tuple[Rows, Codes]:
+        """A block's rows, and the level of the swept effect of each."""
+        x = self.column("x", block)
+        first, place = unique_rows(x)
+        points = np.hstack([x[first], np.zeros((len(first), self.blank))])
+        n = block.stop - block.start
+        rows = Rows(
+            self.column("outcome", block),
+            self.column("treatment", block),
+            self.column("weight", block),
+            self.column("effects", block).astype(np.int64),
+            self.sizes,
+            np.full(n, block.fold),
+            place,
+            points,
+        )
+        return rows, self.column("unit", block).astype(np.int64)
+
+
+def swept_effect(effects: Codes, fold: Codes) -> int | None:
+    """The effect with most levels of those whose levels each lie in one fold; ``None`` where there is none."""
+    inside = [j for j in range(effects.shape[1]) if nested(np.asarray(effects[:, j]), fold)]
+    return max(inside, key=lambda j: int(effects[:, j].max()), default=None)
+
+
+def order_of(study: Study, fold: Codes, unit: Codes) -> Codes:
+    """Places (n,) of the rows in their order."""
+    covariates = study.covariates
+    direction = np.random.default_rng(0).normal(size=covariates.shape[1] + 3 + study.fixed_effects.shape[1])
+    point, rest = np.zeros(study.n), np.zeros(study.n)
+    for j in range(covariates.shape[1]):
+        column = np.asarray(covariates[:, j])
+        seen = column[~np.isnan(column)]
+        scale = float(np.abs(seen).max(initial=0.0)) or 1.0
+        point += direction[j] * np.where(np.isnan(column), np.pi, column / scale)
+    others = (study.outcome, study.treatment, study.weight, *study.fixed_effects.T)
+    for weight, column in zip(direction[covariates.shape[1] :], others, strict=True):
+        rest += weight * np.asarray(column)
+    return np.lexsort([rest, point, mixed(unit.astype(np.uint64)), fold])
+
+
+def blocks_of(fold: Codes, unit: Codes, whole: bool) -> tuple[Block, ...]:
+    """Blocks of sorted rows (n,), cut where a fold ends and, once they are large enough, where a unit does.
+
+    Examples
+    --------
+    >>> blocks_of(np.array([0, 0, 1]), np.array([4, 4, 2]), whole=True)
+    (Block(fold=0, start=0, stop=2), Block(fold=1, start=2, stop=3))
+    """
+    n = len(fold)
+    most = int(np.clip(n // SIZES.number, SIZES.least, SIZES.most))
+    ends = np.append(np.flatnonzero(np.diff(fold)) + 1, n)
+    cuts = np.append(np.flatnonzero(np.diff(unit)) + 1, n) if whole else np.arange(1, n + 1)
+    found, start = [], 0
+    for end in ends.tolist():
+        while start < end:
+            far = cuts[min(int(np.searchsorted(cuts, start + most)), len(cuts) - 1)]
+            stop = min(int(far), end)
+            if end - stop < most // 2:  # no crumbs
+                stop = end
+            found.append(Block(int(fold[start]), start, stop))
+            start = stop
+    return tuple(found)
+
+
+def net_of_levels(values: Array, weight: Array, code: Codes) -> Array:
+    """Values (n, k) less the weighted means of their levels (n,).
+
+    Examples
+    --------
+    >>> net_of_levels(np.array([[1.0], [3.0], [7.0]]), np.ones(3), np.array([5, 5, 2])).ravel().tolist()
+    [-1.0, 1.0, 0.0]
+    """
+    level = np.unique(code, return_inverse=True)[1].reshape(-1)
+    total = np.bincount(level, weights=weight)
+    means = [np.bincount(level, weights=weight * column) / total for column in values.T]
+    return np.asarray(values - np.column_stack(means)[level])
