@@ -7,10 +7,9 @@ pass gives residuals, influence values and sums by cluster.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,12 +21,12 @@ from hte_bridge.engines.regressed import EXACT, Chosen, Design, Regression, smal
 from hte_bridge.errors import NotIdentified
 from hte_bridge.lost import nested
 from hte_bridge.scaling import EPS, Standard, power, slopes, tolerance
-from hte_bridge.stream import parts_of, tree_sum
+from hte_bridge.stream import Store, parts_of
 from hte_bridge.stream.levels import Levels, at_rows, level_sums
+from hte_bridge.stream.standard import Columns, standard_of, triangle
+from hte_bridge.stream.store import new_name
 from hte_bridge.study import Folds, Study
 from hte_bridge.sweeping import ABSORBED
-
-Columns = Callable[[slice], Array]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,13 +42,13 @@ class Swept:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Columns of a study's rows, made part by part, in standard units.
+    """Columns of a study's rows, made part by part and kept on disk row after row, read in standard units.
 
     Parameters
     ----------
     study : Study
-    raw : function
-        Slice of rows -> columns (m, k).
+    name : str
+        Of the columns in the study's store.
     standard : Standard
         Their means, spreads, and what of them may be rounding.
     largest : array (k,)
@@ -57,21 +56,32 @@ class Table:
     """
 
     study: Study
-    raw: Columns
+    name: str
     standard: Standard
     largest: Array
 
     @classmethod
     def of(cls, study: Study, raw: Columns) -> Table:
-        """With the standard of the columns of all rows."""
-        standard, largest = standard_of(raw, study)
-        return cls(study, raw, standard, largest)
+        """Of a function from slices of rows to columns (m, k), with their standard."""
+        name, store = new_name(), store_of(study)
+        with store.writing(
+            name, (raw(slice(0, 1)).shape[1], study.n), float
+        ) as out:  # transposed: row after row
+            for part in parts_of(study.n):
+                out[:, part.rows] = raw(part.rows).T
+        standard, largest = standard_of(lambda rows: store.read_rows(name, rows), study.weight)
+        return cls(study, name, standard, largest)
+
+    def raw(self, rows: slice) -> Array:
+        """Columns (m, k) as they were given."""
+        return store_of(self.study).read_rows(self.name, rows)
 
     def at(self, rows: slice) -> Array:
         """Columns (m, k) less their means, over a power of two near their spreads; zeros where they have none."""
-        moved = (self.raw(rows) - self.standard.centre) / power(self.standard.scale)
-        moved[:, self.standard.scale == 0] = 0.0
-        return np.asarray(moved)
+        moved = self.raw(rows)
+        moved -= self.standard.centre
+        moved *= np.where(self.standard.scale > 0, 1 / power(self.standard.scale), 0.0)
+        return moved
 
     @cached_property
     def effects(self) -> tuple[Codes, tuple[int, ...]]:
@@ -90,22 +100,19 @@ class Table:
         k = len(self.largest)
         sums, squares = np.zeros((sum(sizes), k)), np.zeros(k)
         for part in parts_of(self.study.n):
-            columns, weight = self.at(part.rows), every[part.rows]
-            live = np.flatnonzero(weight)
-            level_sums(columns[live], np.asarray(codes[part.rows])[live], weight[live], sizes, sums)
+            columns, weight = self.at(part.rows), np.asarray(every[part.rows])
+            level_sums(columns, np.asarray(codes[part.rows]), weight, sizes, sums)
             squares += weight @ columns**2
         levels = system.solve(sums)
         del system, sums
 
-        def triangle(part: Any) -> Array:
-            weight = every[part.rows]
-            live = np.flatnonzero(weight)
-            net = self.at(part.rows)[live] - at_rows(levels, np.asarray(codes[part.rows])[live], sizes)
-            return _triangle(np.sqrt(weight[live])[:, None] * net)
+        def net(rows: slice) -> Array:
+            out = self.at(rows)
+            out -= at_rows(levels, np.asarray(codes[rows]), sizes)
+            out *= np.sqrt(every[rows])[:, None]
+            return out
 
-        factor = tree_sum(
-            map(triangle, parts_of(self.study.n)), lambda one, other: _triangle(np.vstack([one, other]))
-        )
+        factor = triangle(net, self.study.n)
         left = np.linalg.norm(factor, axis=0)
         live = left > ABSORBED * np.sqrt(squares)
         return Swept(np.where(live, factor, 0.0), live, levels, float(every.sum()))
@@ -118,32 +125,10 @@ class Table:
         )
 
 
-def _triangle(columns: Array) -> Array:
-    return np.asarray(np.linalg.qr(columns, mode="r"))
-
-
-def standard_of(raw: Columns, study: Study) -> tuple[Standard, Array]:
-    """``Standard.of`` of columns that are made part by part, and their largest sizes (k,)."""
-    parts = parts_of(study.n)
-    weight = lambda part: np.asarray(study.weight[part.rows]) / study.n
-    total = float(study.weight.sum()) / study.n
-    found = [
-        (np.abs(columns).max(axis=0), weight(part) @ columns)
-        for part in parts
-        for columns in [raw(part.rows)]
-    ]
-    largest = np.max([each for each, _ in found], axis=0)
-    centre = tree_sum(each for _, each in found) / total
-    far = [
-        (weight(part) @ (raw(part.rows) - centre), weight(part) @ (raw(part.rows) - centre) ** 2)
-        for part in parts
-    ]
-    more, squares = (tree_sum(each[k] for each in far) / total for k in range(2))
-    scale = np.sqrt(np.maximum(squares - more**2, 0.0))
-    rounding = EPS * largest
-    scale = np.where(scale > 8 * rounding, scale, 0.0)
-    share = np.where(scale > 0, rounding / np.where(scale > 0, scale, 1.0), 0.0)
-    return Standard(centre + more, scale, share), largest
+def store_of(study: Study) -> Store:
+    """Where a study of files keeps its columns."""
+    assert study.stored is not None
+    return study.stored.store
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +149,7 @@ class Summed:
             If the effects determine the outcome.
         """
         along, beside = study.filled, study.adjusted.filled
-        covariates, _ = standard_of(lambda rows: np.asarray(along[rows]), study)
+        covariates, _ = standard_of(lambda rows: np.asarray(along[rows]), study.weight)
         mean = float(np.average(study.treatment, weights=study.weight))
 
         def raw(rows: slice) -> Array:
@@ -302,9 +287,11 @@ def heldout_panel(study: Study, folds: Folds) -> HeldOut:
     """Interacted linear model with effects, cross-fitted: ``feols._heldout_panel`` part by part."""
     cate, left, dose = (np.empty(study.n) for _ in range(3))
     along, beside = study.filled, study.adjusted.filled
-    moves, _ = standard_of(lambda rows: np.asarray(along[rows]), study)
-    x, _ = standard_of(lambda rows: np.asarray(beside[rows]), study)
-    both, _ = standard_of(lambda rows: np.column_stack([study.outcome[rows], study.treatment[rows]]), study)
+    moves, _ = standard_of(lambda rows: np.asarray(along[rows]), study.weight)
+    x, _ = standard_of(lambda rows: np.asarray(beside[rows]), study.weight)
+    both, _ = standard_of(
+        lambda rows: np.column_stack([study.outcome[rows], study.treatment[rows]]), study.weight
+    )
     unit, k = power(both.scale), beside.shape[1]
 
     def raw(rows: slice) -> Array:
@@ -320,7 +307,7 @@ def heldout_panel(study: Study, folds: Folds) -> HeldOut:
         y, d, xs, dx, ones = r[:, :1], r[:, 1:2], r[:, 2 : 2 + k], r[:, 2 + k :], np.ones(len(r))
         beta, first = slopes(np.column_stack([d, xs, dx]), y, ones), slopes(xs, d, ones)
         for part in parts_of(study.n):
-            columns, test = raw(part.rows), part.start + np.flatnonzero(folds.fold[part.rows] == number)
+            columns, test = table.raw(part.rows), part.start + np.flatnonzero(folds.fold[part.rows] == number)
             here = columns[test - part.start]
             tau = beta[0] + moves(np.asarray(along[test])) @ beta[k + 1 :]
             own = here[:, 2 : 2 + k]

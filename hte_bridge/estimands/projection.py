@@ -9,6 +9,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from hte_bridge.arrays import Array
+from hte_bridge.estimands.large import with_one
 from hte_bridge.estimands.moments import cluster_totals, row_from_influence
 from hte_bridge.estimands.regression import HC, least_squares
 from hte_bridge.scaling import RANK, Standard, wald
@@ -54,7 +55,7 @@ def projection(
         If the columns are collinear.
     """
     spread = np.ones(scores.n) if scores.heldout is None else variance_of_treatment(scores.heldout)
-    x = np.column_stack([np.ones(scores.n), design])
+    x = with_one(design)
     weight = scores.weight * spread if overlap else scores.weight
     fit = least_squares(scores.gamma, x, weight, scores.cluster, vcov)
     clustered = scores.cluster_name is not None or fit.n_clusters < scores.n
@@ -135,9 +136,12 @@ def score_test(
     (True, 198)
     """
     share = weight / weight.sum()
-    off = Standard.of(x, weight)(x)
-    moment = (share * (y - share @ y))[:, None] * off
-    totals = cluster_totals(moment, cluster)[np.bincount(cluster, weights=weight) > 0]
+    moved = share * (y - share @ y)
+    off = (
+        Standard.of(column[:, None], weight)(column[:, None])[:, 0] for column in x.T
+    )  # one at a time in memory
+    sums = np.column_stack([cluster_totals(moved * column, cluster) for column in off])
+    totals = sums[np.bincount(cluster, weights=weight) > 0]
     count, k = totals.shape
     if count <= k:
         return np.nan, np.nan, count - k

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from hte_bridge.arrays import Array
 from hte_bridge.errors import NotIdentified
+from hte_bridge.estimands.large import ALONE, LARGE, Parts, jackknife_totals, on_disk_by_column
 from hte_bridge.estimands.moments import cluster_totals
 from hte_bridge.scaling import Standard
 
@@ -18,9 +19,6 @@ ALONE_SAID = (
     "others"
 )
 HC = Literal["HC0", "HC1", "HC3"]
-
-
-ALONE = 1e-9  # share of a direction that other clusters must hold, so that it can be told without one of them
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,17 +71,27 @@ def least_squares(
     array([-0.2,  1.3])
     """
     n, k = x.shape
-    back, q = _orthogonal(x, weight)
+    large = x.size > LARGE
+    if large:
+        parts = Parts(x, weight)
+        back, q = parts.back, parts.q
+    else:
+        back, q = _orthogonal(x, weight)
     root, n_clusters = np.sqrt(weight), int(cluster.max()) + 1
     along = q.T @ (root * y)
     residual = root * y - q @ along
     coefficients, bread = back @ along, back @ back.T
-    influence, shares = (residual[:, None] * q) @ back.T, (q @ back.T) ** 2 / np.diag(bread)
+    if large:
+        influence = on_disk_by_column(n, k, lambda rows: (residual[rows, None] * q[rows]) @ back.T)
+        shares = on_disk_by_column(n, k, lambda rows: (q[rows] @ back.T) ** 2 / np.diag(bread))
+    else:
+        influence, shares = (residual[:, None] * q) @ back.T, (q @ back.T) ** 2 / np.diag(bread)
     if vcov == "HC3":
-        totals, alone = _jackknife_totals(q, residual, root, cluster, n_clusters)
+        jackknife = jackknife_totals if large else _jackknife_totals
+        totals, alone = jackknife(q, residual, root, cluster, n_clusters)
         covariance, reasons = _defined(back, totals, alone)
         return LeastSquares(coefficients, covariance, bread, influence, n_clusters, reasons, shares)
-    totals = cluster_totals(residual[:, None] * q, cluster)
+    totals = np.column_stack([cluster_totals(residual * column, cluster) for column in q.T])
     factor = n_clusters / (n_clusters - 1) * ((n - 1) / max(n - k, 1) if vcov == "HC1" else 1.0)
     reasons = ("",) * k
     if n == k:

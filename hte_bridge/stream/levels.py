@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import linalg, sparse
@@ -132,13 +133,15 @@ def swept(values: Array, effects: Codes, weight: Array) -> Array:
 
 def level_sums(values: Array, effects: Codes, weight: Array, sizes: Sequence[int], into: Array) -> None:
     """Add weighted sums of columns (m, k) by level to those of all effects (L, k), one effect after another."""
-    start, weighted = 0, weight[:, None] * values
+    start, m = 0, len(values)
     for codes, size in zip(effects.T, sizes, strict=True):
-        here, place = np.unique(codes, return_inverse=True)
-        pick = sparse.csr_array(
-            (np.ones(len(place)), (place, np.arange(len(place)))), shape=(len(here), len(place))
-        )
-        into[start + here] += pick @ weighted
+        here: Any = slice(start, start + size)
+        place = codes
+        if size > m:  # most levels have no row here
+            seen, place = np.unique(codes, return_inverse=True)
+            here = start + seen
+        own = sparse.csr_array((weight, place, np.arange(m + 1)), shape=(m, size if size <= m else len(seen)))
+        into[here] += own.T @ values
         start += size
 
 

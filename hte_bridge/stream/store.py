@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
@@ -72,6 +73,14 @@ class Store:
             return np.empty(size, dtype=shape.kind).T
         return np.memmap(self._file(name), dtype=shape.kind, mode=mode, shape=size).T  # type: ignore[call-overload]
 
+    def read_rows(self, name: str, rows: slice) -> npt.NDArray[Any]:
+        """Rows (m, k) of an array that was stored transposed, (k, n), copied: its pages do not stay with the process."""
+        file = self._file(name)
+        columns, _, kind = (each[1:] for each in file.suffixes[-3:])
+        start, width = rows.start or 0, int(columns) * np.dtype(kind).itemsize
+        count = (rows.stop - start) * int(columns)
+        return np.fromfile(file, dtype=kind, count=count, offset=start * width).reshape(-1, int(columns))
+
     def name_of(self, values: npt.NDArray[Any]) -> str | None:
         """Name of the stored array that these values are; ``None`` of any other."""
         file = Path(getattr(values, "filename", None) or "")
@@ -127,6 +136,11 @@ class Store:
         if not found:
             raise KeyError(name)
         return found[0]
+
+
+def new_name() -> str:
+    """A name that no other array has."""
+    return uuid4().hex
 
 
 def reserve(path: Path, size: int) -> None:

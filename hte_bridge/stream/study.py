@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +13,7 @@ from hte_bridge import parts
 from hte_bridge.arrays import Array, Codes
 from hte_bridge.encode import MeanFill
 from hte_bridge.stream.runner import Runner, Serial
-from hte_bridge.stream.store import Store
+from hte_bridge.stream.store import Store, new_name
 
 Study = Any  # it lies above
 
@@ -164,11 +163,6 @@ def rows_of(study: Study) -> Rows:
         if names[each] not in store:
             store.put(names[each], values)
     return Rows(store, names, study.filler, study.adjusted.filler)
-
-
-def new_name() -> str:
-    """A name that no other array has."""
-    return uuid4().hex
 
 
 def mean_fill(covariates: Array, weight: Array) -> MeanFill:
