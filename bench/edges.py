@@ -28,7 +28,7 @@ from bench.metrics import judge, summarise
 from hte_bridge.engines.deep.canonical import Seen
 from hte_bridge.engines.deep.gp import modes, search
 from hte_bridge.engines.deep.gp.model_average import mixed_posterior
-from hte_bridge.engines.deep.gp.priors import PRIORS
+from hte_bridge.engines.deep.gp.outcome_models import MODEL_PRIORS
 from hte_bridge.engines.deep.route_gp import centred
 from hte_bridge.engines.deep.store.threads import threads
 from hte_bridge.simulate import CrossSection
@@ -65,17 +65,18 @@ def every() -> dict[str, tuple[Callable[..., CrossSection], int]]:
 
 @contextmanager
 def variant(name: str) -> Iterator[None]:
-    """Run the body with the engine as the variant has it: ``both`` as it is, ``smooth`` without edges; ``,tail=2`` or ``,rate=5``
-    behind it set the priors' tail and the effect's rate."""
-    asked, tail = search.search_kinds, PRIORS.tail
+    """Run the body with the engine as the variant has it: ``both`` as it is, ``smooth`` without edges; ``,odds=0`` or ``,rate=5``
+    behind it set the odds of a smooth effect beside an edged mean, and the effect's rate."""
+    asked = search.search_kinds
     if name.startswith("smooth"):
         search.search_kinds = modes.search
-    object.__setattr__(PRIORS, "tail", number(name, "tail", tail))
+    odds = MODEL_PRIORS.unlike_log_odds
+    object.__setattr__(MODEL_PRIORS, "unlike_log_odds", number(name, "odds", odds))
     try:
         yield
     finally:
         search.search_kinds = asked
-        object.__setattr__(PRIORS, "tail", tail)
+        object.__setattr__(MODEL_PRIORS, "unlike_log_odds", odds)
 
 
 def number(name: str, part: str, default: float) -> float:
@@ -83,7 +84,7 @@ def number(name: str, part: str, default: float) -> float:
 
     Examples
     --------
-    >>> number("both,tail=3,rate=5", "rate", 10.0), number("both", "rate", 10.0)
+    >>> number("both,odds=0,rate=5", "rate", 10.0), number("both", "rate", 10.0)
     (5.0, 10.0)
     """
     return float(dict(each.split("=") for each in name.split(",")[1:]).get(part, default))

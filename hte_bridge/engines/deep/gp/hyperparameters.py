@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import exp, lgamma, log, log1p, pi
+from math import lgamma, log, pi
 
 import numpy as np
 import torch
@@ -97,9 +97,10 @@ class Hyperparameters:
         deviations += [(s.bent, s.rate, s.shape) for s in self.surfaces]
         if self.clustered:
             deviations.append((self.cluster, PRIORS.cluster_rate, 1.0))
-        for place, rate, shape in deviations:  # the density of the sd, seen from its logarithm
-            height, gradient[place] = log_density(float(theta[place]), rate, shape)
-            value += height
+        for place, rate, shape in deviations:  # a gamma density of the sd, seen from its logarithm
+            sd = float(theta[place].exp())
+            value += shape * (log(rate) + float(theta[place])) - rate * sd - lgamma(shape)
+            gradient[place] = shape - rate * sd
         for surface in self.surfaces:
             prior = surface.metric_prior
             off = theta[surface.metric] - prior.centre
@@ -113,30 +114,9 @@ class Hyperparameters:
         """Minus the second derivatives (size,) of the log prior, which has none across scales."""
         curved = np.zeros(self.size)
         for surface in self.surfaces:
-            for place, shape in ((surface.linear, 1.0), (surface.bent, surface.shape)):
-                curved[place] = log_curvature(float(theta[place]), surface.rate, shape)
+            curved[surface.deviations] = surface.rate * np.exp(theta[surface.deviations])
             off = torch.as_tensor(theta[surface.metric] - surface.metric_prior.centre)
             curved[surface.metric] = surface.metric_precision(off).numpy()
         if self.clustered:
-            curved[self.cluster] = log_curvature(float(theta[self.cluster]), PRIORS.cluster_rate, 1.0)
+            curved[self.cluster] = PRIORS.cluster_rate * np.exp(theta[self.cluster])
         return curved
-
-
-def log_density(at: float, rate: float, shape: float) -> tuple[float, float]:
-    """Log density of the logarithm of an sd, and its slope.
-
-    The sd over a scale is beta prime with ``shape`` and ``PRIORS.tail``: like a gamma law near zero, with a tail of a power. Its mean is that of
-    the gamma law, ``shape / rate``, which it becomes as the tail grows.
-    """
-    tail = PRIORS.tail
-    scale = (tail - 1.0) / rate
-    ratio = exp(at) / scale
-    norm = lgamma(shape + tail) - lgamma(shape) - lgamma(tail)
-    value = norm + shape * (at - log(scale)) - (shape + tail) * log1p(ratio)
-    return value, shape - (shape + tail) * ratio / (1.0 + ratio)
-
-
-def log_curvature(at: float, rate: float, shape: float) -> float:
-    """Minus the second derivative of ``log_density``."""
-    ratio = exp(at) * rate / (PRIORS.tail - 1.0)
-    return (shape + PRIORS.tail) * ratio / (1.0 + ratio) ** 2

@@ -93,7 +93,7 @@ def search_kinds(
         return Candidate(model, find_mode(model.rows, model.scales, start, tolerance=tolerance))
 
     smooth = at_mode(first)
-    plain = max(smooth, at_mode(first.of_kinds("edged", "smooth"), smooth), key=lambda each: each.value)
+    plain = max(smooth, at_mode(first.of_kinds("edged", "smooth"), smooth), key=lambda each: each.mode.value)
     mean = plain.model.form.mean_kind
     jumps = at_mode(first.of_kinds(mean, "edged"), plain)
     best = max(plain, jumps, key=lambda each: each.value)

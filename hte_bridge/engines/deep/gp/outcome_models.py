@@ -43,6 +43,8 @@ class ModelPriors:
     effect_shape: float = 2.0
     # before the data, of each form but the centred one
     log_odds: float = -5.0
+    # of an effect without edges beside a mean that has them: what makes the one jump is there for the other
+    unlike_log_odds: float = -5.0
     # of an additive effect, which allows no interactions: strong evidence makes up for it
     sum_log_odds: float = -3.0
 
@@ -106,6 +108,8 @@ class OutcomeModel:
     def log_odds(self) -> float:
         """Log prior odds against the centred form whose effect may bend as it likes."""
         own = 0.0 if self.name in ("centred", "alone") else MODEL_PRIORS.log_odds
+        unlike = self.mean_kind == "edged" and self.effect_kind != "edged"
+        own += MODEL_PRIORS.unlike_log_odds * unlike
         return own + MODEL_PRIORS.sum_log_odds * (self.effect_kind == "additive")
 
     def loads(

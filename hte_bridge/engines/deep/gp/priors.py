@@ -17,8 +17,6 @@ class Priors:
     faint_sd: float = long_sd
     # and of those above
     strong_sd: float = 0.7
-    # power with which the density of an sd falls far out, beyond one
-    tail: float = 1e6
     # of the exponential prior on the sd of a cluster's effect, in units of 1 / sd(Y)
     cluster_rate: float = 1.0
     # logs below this are the same model to machine precision

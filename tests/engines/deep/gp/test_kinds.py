@@ -10,7 +10,7 @@ from hte_bridge.engines.deep.gp.covariance import COVARIANCE, surface_kernel, su
 from hte_bridge.engines.deep.gp.hyperparameters import Hyperparameters
 from hte_bridge.engines.deep.gp.model_average import bent
 from hte_bridge.engines.deep.gp.modes import borrowed, search, search_kinds
-from hte_bridge.engines.deep.gp.outcome_models import ALONE
+from hte_bridge.engines.deep.gp.outcome_models import ALONE, MODEL_PRIORS
 from tests.helpers.gaussian_process import ARMS, BASELINE, CENTRED, P, example, posterior, rows_of, tensor
 
 
@@ -111,3 +111,11 @@ def test_a_surface_of_any_kind_has_the_variance_that_its_kernel_says():
         own = surface_kernel(x, x, theta, surface)
         assert torch.linalg.eigvalsh(own).min() > -1e-9, kind
         np.testing.assert_allclose(torch.diagonal(own), surface_variance(x, theta, surface), rtol=1e-12)
+
+
+def test_a_smooth_effect_beside_an_edged_mean_is_asked_for_strong_evidence():
+    both, mean, effect = (
+        CENTRED.of_kinds(*kinds) for kinds in (("edged", "edged"), ("edged", "smooth"), ("smooth", "edged"))
+    )
+    assert both.log_odds == effect.log_odds == CENTRED.log_odds == 0.0
+    assert mean.log_odds == mean.with_effect("index").log_odds == MODEL_PRIORS.unlike_log_odds < 0.0
