@@ -258,6 +258,8 @@ def test_degrees_of_freedom_of_a_coefficient_s_sensitivity_are_those_of_its_regr
         for names in (["x"], ["x", "twice"])
     )
     assert [row.df for row in one] == [row.df for row in both]
+    with pytest.raises(NotIdentified, match="nothing is left for a confounder"):
+        coefficient_sensitivity(hb.Study.from_frame(frame.assign(y=frame["d"]), **roles, covariates=["x"]))
     few = pd.DataFrame(np.random.default_rng(1).normal(size=(8, 6)), columns=list("abcefg"))
     few = few.assign(d=np.arange(8) % 2, y=np.arange(8.0))
     with pytest.raises(NotIdentified, match="needs 2 degrees of freedom or more"):

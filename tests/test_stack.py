@@ -11,6 +11,7 @@ from hte_bridge.engines.given import Given
 from hte_bridge.engines.meta import Meta
 from hte_bridge.engines.stack import Stack, simplex
 from hte_bridge.errors import InvalidOption, NotIdentified
+from hte_bridge.sweeping import within
 from tests.helpers.studies import study_of
 
 LINE, FLAT = Meta("T", LinearRegression(), label="line"), Meta("T", DummyRegressor(), label="flat")
@@ -91,10 +92,13 @@ def test_with_fixed_effects_the_residual_is_the_weighted_one():
     found = residual(fit.heldout.outcome_mean, fit.heldout.propensity, fit.heldout.cate)
     first = residual(held.outcome_mean, held.propensity, held.cate)
     second = residual(other["outcome_mean"], other["propensity"], other["cate"])
+    mixed = np.empty(study.n)
     for fold, weights in enumerate(fit.info["weights_by_fold"]):
         expected = weights["feols"] * first + weights["other"] * second
-        assert np.abs(found - expected)[folds.fold == fold].max() < 1e-10
+        mixed[folds.fold == fold] = expected[folds.fold == fold]
         assert weights["feols"] > 0.5
+    # what weights that differ between folds leave of the effects is swept out
+    assert np.abs(found - within(mixed, study.fixed_effects, study.weight)).max() < 1e-10
 
 
 def test_an_engine_without_predictions_is_left_out_and_none_at_all_is_said():

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.optimize import nnls
 
 from hte_bridge.arrays import Array, Codes
-from hte_bridge.crossfit import PredictedFit, Refusal
+from hte_bridge.crossfit import PredictedFit, Refusal, within_effects
 from hte_bridge.engine import NO_ERROR, Engine, Fit, HeldOut
 from hte_bridge.errors import InvalidOption
 from hte_bridge.progress import steps
@@ -195,13 +195,12 @@ def _combine(study: Study, held: Sequence[HeldOut], parts: Sequence[tuple[Codes,
         variance[test] = np.column_stack([each[test] for each in spread]) @ weights.propensity
         mean[test] = np.column_stack([each.outcome_mean[test] for each in held]) @ weights.mean
     if study.fixed_effects.shape[1]:
-        # the residual within the effects is linear in the models; the mean is what makes it so (architecture, Panels)
+        # the residual within the effects is linear in the models; weights that differ between folds leave some of the effects in it
+        mixed = np.empty(study.n)
         for test, weights in parts:
-            within = left[test] @ weights.cate
-            mean[test] = (
-                study.outcome[test] - (study.treatment[test] - propensity[test]) * cate[test] - within
-            )
-    return HeldOut(cate, mean, propensity, None if shared else variance, max(each.lost for each in held))
+            mixed[test] = left[test] @ weights.cate
+        return within_effects(study, cate, mixed, study.treatment - propensity, variance)
+    return HeldOut(cate, mean, propensity, None if shared else variance)
 
 
 def _notes(every: dict[str, Fit], fits: dict[str, Fit]) -> tuple[str, ...]:

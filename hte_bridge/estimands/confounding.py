@@ -17,6 +17,7 @@ from hte_bridge.sweeping import within
 from hte_bridge.table import Estimate
 
 TIMES = (1, 2, 3)
+EXACT = 1e-12  # of the target's length: what is left below it is rounding
 FEWEST_DF = 2  # an interval's robustness value divides by one less
 
 
@@ -85,6 +86,11 @@ class Partialled:
         both = _residual(np.column_stack([target, first]), rest)
         coefficient = float(both[:, 1] @ both[:, 0]) / float(both[:, 1] @ both[:, 1])
         left = both[:, 0] - coefficient * both[:, 1]
+        if not np.linalg.norm(left) > EXACT * np.linalg.norm(target):
+            raise NotIdentified(
+                "A coefficient's sensitivity needs outcomes that the regression does not fit exactly. It fits all of these: nothing is left for a "
+                "confounder to explain."
+            )
         error = (float(left @ left) / df / float(both[:, 1] @ both[:, 1])) ** 0.5
         return coefficient, coefficient / error, float(df)
 
