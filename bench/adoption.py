@@ -3,14 +3,14 @@
     python -m bench.adoption --designs 100_6,300_6 --engines feols --draws 200 --out DIR
 
 A design is units and periods; ``_flat`` at its end: one effect for all, so that differences and leads are zero. Every draw is a line of a
-file as it finishes and is not run again; the table is printed from what is there.
+file as it finishes and is not run again; the table is printed from what is there, and kept as ``adoption.parquet``, from which ``python -m
+bench.render`` writes its part of docs/benchmarks.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 import hte_bridge as hb
+from bench.drawn import lines
 from hte_bridge.sweeping import within
 
 DESIGNS = ("100_6", "300_6", "300_20", "2000_6", "2000_20", "100_6_flat", "300_6_flat", "300_20_flat")
@@ -161,13 +162,6 @@ def naive(frame: pd.DataFrame, truth: float) -> bool:
     return bool(abs(slope - truth) <= 1.96 * error)
 
 
-def lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Draws of a file; a line cut off by an interruption is left out."""
-    for line in path.read_text().splitlines() if path.exists() else []:
-        if line.endswith("}"):
-            yield json.loads(line)
-
-
 def table(found: pd.DataFrame) -> pd.DataFrame:
     """By engine and design: draws and each share with its Monte-Carlo error."""
     rows = []
@@ -182,6 +176,28 @@ def table(found: pd.DataFrame) -> pd.DataFrame:
             )
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+PAGE = """### Staggered adoption
+
+    python -m bench.adoption --designs ... --engines ... --draws ...
+
+Three waves of adopters (two where they round to one period), trends parallel given a covariate, effects that grow with exposure and with two
+covariates, errors an AR(1) of .5 within units; `flat`: one effect for all. Designs are units and periods. Shares of 95 % intervals that hold, and of
+5 % tests that reject where nothing differs, with their Monte-Carlo errors; `joint bands` hold all event times and leads at once; `two-way` is a
+regression on one dummy with effects of unit and period.
+"""
+
+
+def page(found: pd.DataFrame) -> str:
+    """The part of docs/benchmarks.md: a table for each engine, a row for each design."""
+    made = table(found)
+    parts = [PAGE]
+    for engine, own in made.groupby("engine", sort=False):
+        own = own.loc[:, (own != "").any()].drop(columns="engine")
+        own.columns = [name.replace("coverage, ", "") for name in own.columns]
+        parts.append(f"`{engine}`:\n\n{own.to_markdown(index=False)}\n")
+    return "\n".join(parts)
 
 
 def main() -> None:
@@ -203,7 +219,9 @@ def main() -> None:
                 for design in options.designs.split(","):
                     if (engine, design, seed) not in had:
                         print(json.dumps(measured(design, seed, engine)), file=file, flush=True)
-    print(table(pd.DataFrame([*lines(path)])).to_markdown(index=False))
+    found = pd.DataFrame([*lines(path)])
+    found.to_parquet(path.with_suffix(".parquet"))
+    print(table(found).to_markdown(index=False))
 
 
 if __name__ == "__main__":

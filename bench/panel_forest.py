@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 import hte_bridge as hb
+from bench.drawn import lines
 from hte_bridge.estimands.averages import ape
 from hte_bridge.scores import scores
 
@@ -83,13 +83,6 @@ def measured(design: str, seed: int, trees: int) -> dict[str, Any]:
         "rounds": fit.info["within"]["rounds"],
         "last_move": fit.info["within"]["moved"][-2],
     }
-
-
-def lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Draws of a file; a line cut off by an interruption is left out."""
-    for line in path.read_text().splitlines() if path.exists() else []:
-        if line.endswith("}"):
-            yield json.loads(line)
 
 
 def table(found: pd.DataFrame) -> pd.DataFrame:

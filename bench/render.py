@@ -251,6 +251,10 @@ def render(cross: Path, panel: Path) -> str:
         from bench.panel_forest import page
 
         body.append(page(pd.read_parquet(panel / "panel_forest.parquet")))
+    if (panel / "adoption.parquet").is_file():
+        from bench.adoption import page as adoption_page
+
+        body.append(adoption_page(pd.read_parquet(panel / "adoption.parquet")))
     parts = [
         HEAD,
         machines,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 DPI = 200
+WORK = ".writing-"  # what names of folders begin with in which files are written
+STALE = 3600  # seconds after which such a folder is of a process that was killed: writing takes a minute
 PANELS = 3
 
 
@@ -59,6 +63,7 @@ def write_folder(out: Path) -> Iterator[Write]:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out):
             pass
+        _clear_stale(out)
     except OSError as error:
         raise UnwritableFolder(
             f"The output folder must be one that can be written. `{out}` is not ({error.strerror}). Choose another."
@@ -67,7 +72,7 @@ def write_folder(out: Path) -> Iterator[Write]:
 
     def write(comparison: Comparison, title: str | None = None) -> list[str]:
         try:
-            with tempfile.TemporaryDirectory(prefix=".writing-", dir=out) as work:
+            with tempfile.TemporaryDirectory(prefix=WORK, dir=out) as work:
                 names = write_files(comparison, title, Path(work))
                 for name in names:
                     os.replace(Path(work, name), out / name)
@@ -84,6 +89,14 @@ def write_folder(out: Path) -> Iterator[Write]:
     finally:
         if not written and made is not None:
             _remove_empty(out, made)
+
+
+def _clear_stale(out: Path) -> None:
+    """Take away what killed processes left half-written; a folder that another process writes now stays."""
+    for each in out.glob(f"{WORK}*"):
+        with suppress(FileNotFoundError):
+            if each.is_dir() and time.time() - each.stat().st_mtime > STALE:
+                shutil.rmtree(each, ignore_errors=True)
 
 
 def _first_missing(out: Path) -> Path | None:

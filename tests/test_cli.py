@@ -231,6 +231,17 @@ def test_other_files_in_the_folder_stay(tmp_path, table):
     assert not list(tmp_path.glob(".*"))
 
 
+def test_what_a_killed_process_left_is_taken_away_and_what_another_writes_stays(tmp_path):
+    old, new = tmp_path / ".writing-old", tmp_path / ".writing-new"
+    for each in (old, new):
+        each.mkdir()
+        (each / "table.csv").write_text("half")
+    os.utime(old, (0, 0))
+    with folder.write_folder(tmp_path):
+        pass
+    assert [each.name for each in tmp_path.iterdir()] == [".writing-new"]
+
+
 def test_report_reads_a_saved_table(shell, tmp_path, table):
     table.save(tmp_path / "t.parquet")
     status, _, _ = shell("report", tmp_path / "t.parquet", "--out", tmp_path / "t.html")

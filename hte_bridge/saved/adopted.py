@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy.typing as npt
@@ -13,10 +13,12 @@ from hte_bridge.adoption import Adoption
 from hte_bridge.adoption.cells import Design
 from hte_bridge.adoption.clock import Clock
 from hte_bridge.adoption.study import AdoptionNames
+from hte_bridge.estimate import Estimate
 from hte_bridge.saved.archive import Archive
 from hte_bridge.saved.fits import Arrays, Packed, Unpacking, pack
 from hte_bridge.saved.studies import labels_in, labels_out
 from hte_bridge.staggered.fits import AdoptionFit, Linear, Stacked
+from hte_bridge.staggered.leverage import CellRow
 from hte_bridge.staggered.stack import stack_of
 from hte_bridge.study import Folds
 
@@ -88,3 +90,15 @@ def fits_of(archive: Archive, arrays: Arrays, study: Adoption, folds: Folds | No
         scored = Stacked(study, stack_fit.heldout)
         out[name] = AdoptionFit(each["engine"], study, scored, stack_fit, "", *common)
     return out
+
+
+def cell_rows(rows: Sequence[Estimate], arrays: Arrays) -> tuple[Estimate, ...]:
+    """The rows with what tests need beside their influence values, where the file has it."""
+    out: list[Estimate] = []
+    for k, row in enumerate(rows):
+        if f"rows/{k}/wide" not in arrays:
+            out.append(row)
+            continue
+        known = {each.name: getattr(row, each.name) for each in fields(Estimate)}
+        out.append(CellRow(**known, wide=arrays[f"rows/{k}/wide"], free=float(arrays[f"rows/{k}/free"])))
+    return tuple(out)

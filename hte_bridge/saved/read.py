@@ -13,7 +13,7 @@ from hte_bridge.comparison import Comparison
 from hte_bridge.errors import UnreadableFile
 from hte_bridge.files import load_table
 from hte_bridge.outcomes import OutcomesTable
-from hte_bridge.saved.adopted import adoption_of, fits_of
+from hte_bridge.saved.adopted import adoption_of, cell_rows, fits_of
 from hte_bridge.saved.archive import ENDING, WHAT, Archive, opened
 from hte_bridge.saved.fits import Arrays, Unpacking
 from hte_bridge.saved.studies import folds_of, read_frame, study_of
@@ -123,7 +123,9 @@ def _adoption(found: Archive) -> AdoptionComparison:
     study = adoption_of(arrays, about, read_frame(found.member("frame.parquet"), about["levels"]))
     folds = folds_of(arrays, about) if "folds" in about else None
     fits = fits_of(found, arrays, study, folds)
-    return AdoptionComparison(*_rows(found, arrays), study, fits, about["level"], folds)
+    rows, meta = _rows(found, arrays)
+    rows = cell_rows(rows, arrays)
+    return AdoptionComparison(rows, meta, study, fits, about["level"], folds)
 
 
 def _rows(found: Archive, arrays: Arrays) -> tuple[Any, Mapping[str, Any]]:

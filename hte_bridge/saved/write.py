@@ -112,6 +112,6 @@ def _several(table: Any, into: Packed, columns: Sequence[str] | str | None, rank
 def _rows(table: Any, into: Packed) -> None:
     save_table(table, into.room("table", ".parquet"))
     for k, row in enumerate(table.rows):
-        for what in ("influence", "share"):
-            if getattr(row, what) is not None:
+        for what in ("influence", "share", "wide", "free"):  # the last two of an adoption's rows
+            if getattr(row, what, None) is not None:
                 into.arrays[f"rows/{k}/{what}"] = getattr(row, what)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from hte_bridge.adoption import Adoption
 from hte_bridge.arrays import Array
 from hte_bridge.errors import NotIdentified
+from hte_bridge.staggered.leverage import given_back
 from hte_bridge.staggered.nuisance import Nuisance
 
 Mask = npt.NDArray[np.bool_]
@@ -34,7 +35,8 @@ class Scored(Protocol):
 class Effect:
     """An estimate with influence values (n,) by unit, and its lever (n,): how strongly each unit's outcome enters it.
 
-    ``members`` (n,): how often each unit counts as an adopter in it, by which effects are averaged. ``lost``: why there is none.
+    ``members`` (n,): how often each unit counts as an adopter in it, by which effects are averaged. ``lost``: why there is none. ``wide`` (n,):
+    influence values of residuals that fitting took nothing from (``leverage``), where they are known.
     """
 
     estimate: float
@@ -42,11 +44,12 @@ class Effect:
     lever: Array
     members: Array
     lost: str = ""
+    wide: Array | None = None
 
-    def minus(self, other: Effect) -> Effect:
-        """The difference of two effects."""
-        both = (self.estimate - other.estimate, self.influence - other.influence, self.lever + other.lever)
-        return Effect(*both, self.members + other.members, self.lost or other.lost)
+    @property
+    def wider(self) -> Array:
+        """``wide``, or the influence values themselves."""
+        return self.influence if self.wide is None else self.wide
 
 
 def cell_effects(study: Adoption, scored: Scored, member: Mask | None = None) -> list[Effect]:
@@ -64,9 +67,10 @@ def cell_effects(study: Adoption, scored: Scored, member: Mask | None = None) ->
         lever[cell.units[inside]] = _lever(cell.treated[inside])
         influence = np.zeros(study.n)
         try:
-            estimate, values = scored.nuisance(k, inside).effect()
-            influence[cell.units[inside]] = values
-            out.append(Effect(estimate, influence, lever, own))
+            nuisance, wide = scored.nuisance(k, inside), influence.copy()
+            estimate, influence[cell.units[inside]] = nuisance.effect()
+            wide[cell.units[inside]] = given_back(nuisance, study.cluster[cell.units[inside]]).effect()[1]
+            out.append(Effect(estimate, influence, lever, own, "", wide))
         except NotIdentified as error:
             out.append(Effect(np.nan, influence, lever, own, str(error)))
     return out
@@ -97,7 +101,8 @@ def by_size(effects: Sequence[Effect]) -> Effect:
     values = np.array([each.estimate for each in live])
     estimate = float(share @ values)
     found = weighted(live, share)
-    return replace(found, influence=found.influence + members @ (values - estimate) / members.sum())
+    of_shares = members @ (values - estimate) / members.sum()
+    return replace(found, influence=found.influence + of_shares, wide=found.wider + of_shares)
 
 
 def evenly(effects: Sequence[Effect]) -> Effect:
@@ -109,11 +114,11 @@ def evenly(effects: Sequence[Effect]) -> Effect:
 def weighted(effects: Sequence[Effect], share: Array) -> Effect:
     """Average under given weights (k,)."""
     estimate = float(sum(w * each.estimate for w, each in zip(share, effects, strict=True)))
-    influence, lever, members = (
+    influence, lever, members, wide = (
         np.asarray(sum(w * getattr(each, name) for w, each in zip(share, effects, strict=True)))
-        for name in ("influence", "lever", "members")
+        for name in ("influence", "lever", "members", "wider")
     )
-    return Effect(estimate, influence, lever, members)
+    return Effect(estimate, influence, lever, members, "", wide)
 
 
 def lost_like(effects: Sequence[Effect]) -> Effect:

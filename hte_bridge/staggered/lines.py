@@ -16,6 +16,7 @@ from hte_bridge.estimate import Estimate
 from hte_bridge.rows import few_words
 from hte_bridge.scaling import wald
 from hte_bridge.staggered.effects import Effect
+from hte_bridge.staggered.leverage import CellRow, free_of, reach, wide_of
 from hte_bridge.study import SHORT, UNDEFENDED
 
 DRAWS = 10_000  # of the multiplier bootstrap: Monte-Carlo error of a 95 % critical value is 1 % of it
@@ -40,7 +41,8 @@ def totals(effects: Sequence[Effect], study: Adoption) -> Array:
 
 def line(estimand: str, term: str, effect: Effect, study: Adoption, level: float) -> Estimate:
     """A row: the error is the root of squared cluster totals of influence values, as in R's did; its t has one degree of freedom less than
-    ``effective`` clusters. Where these are too few, no error and a note (docs/few_clusters.md)."""
+    ``effective`` clusters, and fewer for what fitting takes from residuals (``leverage``). Where clusters are too few, no error and a note
+    (docs/few_clusters.md)."""
     size: dict[str, Any] = {
         "term": term,
         "level": level,
@@ -55,8 +57,26 @@ def line(estimand: str, term: str, effect: Effect, study: Adoption, level: float
     if found < UNDEFENDED:
         return Estimate(estimand, effect.estimate, note=note, **size)
     error = float(np.linalg.norm(cluster_totals(effect.influence, study.cluster)))
-    df = min(found, size["n_clusters"]) - 1
-    return Estimate(estimand, effect.estimate, error, df=df, note=note, influence=effect.influence, **size)
+    free = min(found, size["n_clusters"]) - 1
+    return _row(
+        estimand, effect.estimate, error, free, effect.influence, effect.wider, study, note=note, **size
+    )
+
+
+def _row(
+    estimand: str,
+    estimate: float,
+    error: float,
+    free: float,
+    influence: Array,
+    wide: Array,
+    study: Adoption,
+    **size: Any,
+) -> CellRow:
+    """A row whose t reaches as far as that of the error of ``wide`` influence values (n,) with ``free`` degrees of freedom."""
+    ratio = float(np.linalg.norm(cluster_totals(wide, study.cluster))) / error if error > 0 else 1.0
+    df = reach(free, ratio, size["level"])
+    return CellRow(estimand, estimate, error, df=df, influence=influence, wide=wide, free=free, **size)
 
 
 def _few(found: float, study: Adoption) -> str:
@@ -116,14 +136,13 @@ def largest_row(estimand: str, rows: Sequence[Estimate], study: Adoption, said: 
 
 
 def wald_row(estimand: str, rows: Sequence[Estimate], study: Adoption, said: str, term: str) -> Estimate:
-    """Wald test that all rows are zero, by Hotelling's law with the clusters that carry them."""
+    """Wald test that all rows are zero, by Hotelling's law with the clusters that carry them, leverage given back."""
     live = [row for row in rows if row.std_error > 0 and row.influence is not None]
     if not live:
         return Estimate.missing(estimand, f"no test: none of the {len(rows)} rows has an error", term=term)
-    influence = np.column_stack([row.influence for row in live if row.influence is not None])
-    by_cluster = cluster_totals(influence, study.cluster)
+    by_cluster = cluster_totals(np.column_stack([wide_of(row) for row in live]), study.cluster)  # type: ignore[misc]
     raw, rank = wald(np.array([row.estimate for row in live]), by_cluster.T @ by_cluster)
-    df = float(np.mean([row.df for row in live]))
+    df = float(np.mean([free_of(row) for row in live]))
     if rank == 0 or df - rank + 1 < 1:
         note = f"no Wald test: it needs more clusters than the {len(live)} rows have; see the sup-t test"
         return Estimate.missing(estimand, note, term=term, level=live[0].level)
@@ -167,5 +186,6 @@ def difference(row: Estimate, other: Estimate, study: Adoption, **named: Any) ->
         "n_obs": max(row.n_obs, other.n_obs),
         "n_clusters": max(row.n_clusters, other.n_clusters),
     }
-    df = min(row.df, other.df)
-    return Estimate(row.estimand, gap, error, df=df, vcov=row.vcov, influence=influence, **counts, **values)
+    free = min(free_of(row), free_of(other))
+    wide = np.asarray(wide_of(row)) - np.asarray(wide_of(other))
+    return _row(row.estimand, gap, error, free, influence, wide, study, vcov=row.vcov, **counts, **values)

@@ -17,6 +17,7 @@ from hte_bridge.estimate import interval
 from hte_bridge.frames import to_pandas
 from hte_bridge.scaling import Standard, independent
 from hte_bridge.staggered.effects import Effect, Scored
+from hte_bridge.staggered.leverage import given_back
 from hte_bridge.staggered.lines import effective
 from hte_bridge.study import UNDEFENDED
 
@@ -27,8 +28,11 @@ LINE = (
 BOUND = "averaged over cohorts as if their errors were one: no shorter than the average's own"
 
 
-def slopes(study: Adoption, scored: Scored, cells: Sequence[int], z: Array) -> tuple[Array, Effect, Array]:
-    """Coefficients (q,) of the effect on adopters on the columns ``z`` (N, q), over some cells; the lever; influence (n, q).
+def slopes(
+    study: Adoption, scored: Scored, cells: Sequence[int], z: Array
+) -> tuple[Array, Effect, Array, Array]:
+    """Coefficients (q,) of the effect on adopters on the columns ``z`` (N, q), over some cells; the lever; influence (n, q), and the same of
+    residuals that fitting took nothing from.
 
     Adopters of all the cells count alike; comparison units stand in for them as in ``Nuisance.moments``.
 
@@ -38,7 +42,7 @@ def slopes(study: Adoption, scored: Scored, cells: Sequence[int], z: Array) -> t
         If the columns are collinear among the adopters, or no cell can be scored.
     """
     gram, total = np.zeros((z.shape[1], z.shape[1])), np.zeros(z.shape[1])
-    parts: list[tuple[int, Array, Array]] = []
+    parts: list[tuple[int, Array, Array, Array]] = []
     lever, own, reason = np.zeros(study.n), np.zeros(study.n), ""
     for k in cells:
         cell, inside = study.cells[k], z[study.part(k)]
@@ -50,23 +54,25 @@ def slopes(study: Adoption, scored: Scored, cells: Sequence[int], z: Array) -> t
         moved, rows = nuisance.moments(inside)
         treated = inside[cell.treated]
         gram, total = gram + treated.T @ treated, total + moved
-        parts.append((k, inside, rows))
+        wide = given_back(nuisance, study.cluster[cell.units]).moments(inside)[1]
+        parts.append((k, inside, rows, wide))
         lever[cell.units] += np.where(cell.treated, 1.0, cell.treated.sum() / max((~cell.treated).sum(), 1))
         own[cell.units[cell.treated]] += 1.0
     if not parts:
         raise NotIdentified(reason or "no cell of this event time can be scored")
-    stacked = np.vstack([inside[study.cells[k].treated] for k, inside, _ in parts])
+    stacked = np.vstack([inside[study.cells[k].treated] for k, inside, *_ in parts])
     if not independent(stacked, 1e-8).all():
         raise NotIdentified(
             "The columns must not repeat each other among the adopters. The ones given are collinear. Leave one of them out."
         )
     inverse = np.linalg.inv(gram)
-    beta, influence = inverse @ total, np.zeros((study.n, z.shape[1]))
-    for k, inside, rows in parts:
+    beta, influence, wider = inverse @ total, *np.zeros((2, study.n, z.shape[1]))
+    for k, inside, rows, wide in parts:
         cell = study.cells[k]
         own_part = np.where(cell.treated[:, None], inside * (inside @ beta)[:, None], 0.0)
         np.add.at(influence, cell.units, (rows - own_part) @ inverse)
-    return beta, Effect(float(beta[0]), influence[:, 0], lever, own), influence
+        np.add.at(wider, cell.units, (wide - own_part) @ inverse)
+    return beta, Effect(float(beta[0]), influence[:, 0], lever, own), influence, wider
 
 
 def line_cate(study: Adoption, scored: Scored, cells: Sequence[int], new: Any, level: float) -> pd.DataFrame:
@@ -88,8 +94,8 @@ def line_cate(study: Adoption, scored: Scored, cells: Sequence[int], new: Any, l
         if standard
         else np.ones(1, dtype=bool)
     )
-    beta, carried, influence = slopes(study, scored, cells, design[:, kept])
-    totals = cluster_totals(influence, study.cluster)
+    beta, carried, _, wide = slopes(study, scored, cells, design[:, kept])
+    totals = cluster_totals(wide, study.cluster)
     std_error = np.linalg.norm(points[:, kept] @ totals.T, axis=1)
     found = effective(carried.lever, study)
     if found < UNDEFENDED:

@@ -201,10 +201,11 @@ def projection_rows(
     z = np.column_stack([np.ones(len(design)), design])
     size = Standard.of(z, centred=False).scale
     unit = np.where(size > 0, size, 1.0)
-    beta, carried, influence = slopes(study, scored, chosen_cells(study, event_time), z / unit)
+    beta, carried, influence, wide = slopes(study, scored, chosen_cells(study, event_time), z / unit)
     rows = []
     for j, name in enumerate(["(Intercept)", *names]):
-        part = Effect(float(beta[j] / unit[j]), influence[:, j] / unit[j], carried.lever, carried.members)
+        own = (float(beta[j] / unit[j]), influence[:, j] / unit[j], carried.lever, carried.members)
+        part = Effect(*own, "", wide[:, j] / unit[j])
         rows.append(line("projection", name, part, study, level))
     said = f"all {len(names)} slopes are zero" if len(names) > 1 else "the slope is zero"
     return [*rows, wald_row("projection", rows[1:], study, said, "joint")] if len(names) else rows
