@@ -32,7 +32,7 @@ class Options:
     device: Device = "auto"
     kernel_max_rows: int = 3_000
     scale_rows: int = 700
-    draws: int = 20
+    draws: int = 16
     effect_rate: float = 10.0
     n_nets: int = 1
     epochs: int = 60

@@ -25,9 +25,9 @@ class HmcOptions:
     # drawn for each trajectory: where the posterior is narrow a chain with one leap would be stuck
     share_of_leap: tuple[float, float] = (0.4, 1.1)
     # of a trajectory: the posterior has directions several times as wide as at its mode
-    leaps: int = 5
+    leaps: int = 4
     # trajectories
-    warm_up: int = 5
+    warm_up: int = 4
     # share of trajectories taken, towards which the leap is adapted in the warm-up
     wanted_acceptance: float = 0.8
     # on which trajectories run, where there are more

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import lgamma, log, pi
 
 import numpy as np
@@ -49,7 +50,7 @@ class Hyperparameters:
     clustered: bool = False
     groups: tuple[int, ...] = ()
 
-    @property
+    @cached_property
     def surfaces(self) -> tuple[SurfaceLayout, ...]:
         """The surfaces, in the order of ``rates``."""
         count = len(self.rates)

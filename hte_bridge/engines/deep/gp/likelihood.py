@@ -11,7 +11,7 @@ from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.gp.covariance import Data, Space, covariance
 from hte_bridge.engines.deep.gp.hyperparameters import Hyperparameters
 from hte_bridge.engines.deep.gp.kinds.layout import SurfaceLayout
-from hte_bridge.engines.deep.store.symmetric import factored, inverted
+from hte_bridge.engines.deep.store.symmetric import factored, inverted, solved
 
 LOG_2PI = log(2.0 * pi)
 
@@ -31,9 +31,9 @@ class Together:
         total = covariance(rows, theta, self.surfaces, self.cluster, space)
         if not factored(total, space.factor):
             return -float("inf")
-        half = torch.linalg.solve_triangular(space.factor, rows.y[:, None], upper=False)
-        value = -0.5 * float(half.square().sum()) - float(torch.log(torch.diagonal(space.factor)).sum())
-        weights = torch.linalg.solve_triangular(space.factor.T, half, upper=True)[:, 0]
+        value = -float(torch.log(torch.diagonal(space.factor)).sum())
+        weights = solved(space.factor, rows.y)
+        value -= 0.5 * float(rows.y @ weights)
         # the derivative by the covariance; symmetric, so its transpose, which is stored by rows
         slope = inverted(space.factor, space.slope).T.addr_(weights, weights, beta=-0.5, alpha=0.5)
         gradient[0] += 2.0 * torch.exp(2.0 * theta[0]) * (torch.diagonal(slope) * rows.noise).sum()

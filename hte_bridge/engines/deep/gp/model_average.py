@@ -219,7 +219,7 @@ def parts_of_mixture(
     model = candidate.model
     number = n_draws(model.rows.n, share, options.draws)
     if model.rows.n > AVERAGE.chain_rows or share < AVERAGE.chain_share:
-        thetas, density = laplace.draw(2 * number, options.seed)
+        thetas, density = laplace.draw(number, options.seed)
         parts = [component(share, theta, model) for theta in thetas]
         weights = importance_weights(np.array([each.log_posterior for each in parts]), density)
         parts = [replace(each, weight=share * float(w)) for each, w in zip(parts, weights, strict=True)]

@@ -89,6 +89,8 @@ def search_kinds(
 
     def at_mode(form: OutcomeModel, near: Candidate | None = None) -> Candidate:
         model = Model.of(form, rows_of(form))
+        if near is not None and near.model.scales == model.scales:
+            return Candidate(model, on_more_rows(near.mode, model.rows, model.scales))
         start = None if near is None else borrowed(model.scales, near)
         return Candidate(model, find_mode(model.rows, model.scales, start, tolerance=tolerance))
 

@@ -23,7 +23,7 @@ from hte_bridge.engines.deep.gp.hyperparameters import Hyperparameters
 from hte_bridge.engines.deep.gp.kinds.layout import Room
 from hte_bridge.engines.deep.gp.outcome_models import OutcomeModel
 from hte_bridge.engines.deep.gp.standardise import Standardisation
-from hte_bridge.engines.deep.store.symmetric import factored
+from hte_bridge.engines.deep.store.symmetric import factored, solved
 from hte_bridge.engines.deep.store.threads import side_by_side
 from hte_bridge.errors import DidNotConverge
 
@@ -96,7 +96,7 @@ def component(weight: float, theta: Array, model: Model) -> Component:
                 f"The covariance of {model.rows.n:,} rows must be positive definite. It was not at scales that were drawn. "
                 "Look for a covariate or outcome with extreme values, and rescale or trim it."
             )
-    return Component(weight, at, factor, torch.cholesky_solve(model.rows.y[:, None], factor)[:, 0], model)
+    return Component(weight, at, factor, solved(factor, model.rows.y), model)
 
 
 @dataclass(frozen=True, eq=False)

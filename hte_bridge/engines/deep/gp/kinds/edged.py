@@ -12,6 +12,8 @@ from hte_bridge.engines.deep.gp.kinds.line import add_gradient_of_deviations, li
 from hte_bridge.engines.deep.gp.kinds.matern import arrays
 from hte_bridge.engines.deep.gp.priors import PRIORS
 
+IN_CACHE = 65_536  # numbers of a matrix that stay in a processor's own cache
+
 
 class Edged:
     """``exp(-sum_j |x_j - x_j'| / length_j)``, the Mondrian kernel; the metric is the logarithms of the lengths.
@@ -66,17 +68,21 @@ class Edged:
         surface: SurfaceLayout,
         room: Room,
     ) -> None:
-        """d correlation / d log length_j = correlation |x_j - x_j'| / length_j, a column at a time."""
+        """d correlation / d log length_j = correlation |x_j - x_j'| / length_j, some rows and a column at a time."""
         correlation, work = room.both
         variance = add_gradient_of_deviations(gradient, slope, correlation, x, theta, surface)
-        weight = correlation.mul_(slope).view(-1)
+        weight = correlation.mul_(slope)
         alone, together = by_covariate(surface)
         moved = torch.zeros_like(theta[surface.metric])
-        for z, place in zip(x.T[list(alone)].contiguous(), alone.values(), strict=True):
-            apart = torch.sub(z[:, None], z[None, :], out=work).abs_()
-            moved[place] = torch.dot(apart.view(-1), weight)
+        each = list(zip(x.T[list(alone)].contiguous(), alone.values(), strict=True))
+        for rows in torch.arange(len(x), device=x.device).split(max(1, IN_CACHE // len(x))):
+            here = slice(int(rows[0]), int(rows[-1]) + 1)
+            own, room_here = weight[here].reshape(-1), work[: len(rows)]
+            for z, place in each:
+                apart = torch.sub(z[here, None], z[None, :], out=room_here).abs_()
+                moved[place] += torch.dot(apart.view(-1), own)
         for place, columns in together.items():
-            moved[place] = torch.dot(euclidean(x[:, columns], x[:, columns]).view(-1), weight)
+            moved[place] = torch.dot(euclidean(x[:, columns], x[:, columns]).view(-1), weight.view(-1))
         gradient[surface.metric] += variance * torch.exp(-theta[surface.metric]) * moved
 
     def rise(
