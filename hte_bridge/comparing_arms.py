@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
@@ -312,12 +313,26 @@ def _by_both(row: Estimate, whole: Study) -> Estimate:
     return row.with_(std_error=found**0.5 if found > 0 else np.nan, vcov=label, **changes)
 
 
+BY_LOT = re.compile(r"such as propensity=[0-9.e-]*[0-9]")  # of one treatment; arms have a chance each
+
+
+def _shares(study: ArmsStudy) -> str:
+    """The chances that the shares of arms would be, as an argument."""
+    count = np.bincount(study.arm)
+    shares = {name: float(f"{count[k] / study.n:.2g}") for k, name in enumerate(study.labels) if k}
+    return f"propensity={shares!r}"
+
+
 def _meta(study: ArmsStudy, tables: Mapping[str, Comparison]) -> dict[str, Any]:
     """All that a reader needs to rebuild the table, as plain values."""
     whole: Study = study.whole
     first = next(iter(tables.values()))
     meta = {key: value for key, value in first.meta.items() if key != "later"}  # of one contrast
-    said = {study.contrast(arm): table.meta["warnings"] for arm, table in tables.items()}
+    by_arm = lambda text: BY_LOT.sub(f"such as {_shares(study)}", text)
+    said = {
+        study.contrast(arm): [by_arm(each) for each in table.meta["warnings"]]
+        for arm, table in tables.items()
+    }
     meta |= {
         "n": whole.n,
         "n_clusters": whole.n_clusters if whole.clustered else None,
@@ -329,7 +344,7 @@ def _meta(study: ArmsStudy, tables: Mapping[str, Comparison]) -> dict[str, Any]:
         "dropped": dict(whole.dropped),
         "warnings": [
             *(f"data: {each}" for each in study.notes),
-            *(each for each in first.meta["warnings"] if all(each in found for found in said.values())),
+            *(each for each in next(iter(said.values())) if all(each in found for found in said.values())),
             *(
                 f"{name}, {each}"
                 for name, found in said.items()

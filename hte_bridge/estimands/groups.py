@@ -223,6 +223,8 @@ def labels_of(values: Any, bins: int | Sequence[float] | None = None) -> Any:
     >>> from hte_bridge.estimands.groups import labels_of
     >>> labels_of([1.0, 2.0, 3.0, 10.0], bins=[2.5]).tolist()
     ['below 2.5', 'below 2.5', '2.5 or more', '2.5 or more']
+    >>> labels_of([1.0, 0.0, None]).categories.tolist()
+    [0, 1]
     """
     series = pd.Series(values)
     numeric = pd.api.types.is_numeric_dtype(series) and not pd.api.types.is_bool_dtype(series)
@@ -232,7 +234,7 @@ def labels_of(values: Any, bins: int | Sequence[float] | None = None) -> Any:
         )
     if bins is None:
         if not numeric or (series.nunique() <= FEW and not _mostly_rare(series)):
-            return series.array if isinstance(series.array, pd.Categorical) else pd.Categorical(series)
+            return _own_values(series)
         bins = 4
     column = series.to_numpy(dtype=np.float64, na_value=np.nan)
     finite = column[np.isfinite(column)]
@@ -242,6 +244,15 @@ def labels_of(values: Any, bins: int | Sequence[float] | None = None) -> Any:
     place = np.where(np.isfinite(column), np.searchsorted(borders, column, side="right"), -1)
     names = _interval_names(borders, finite, place[np.isfinite(column)])
     return pd.Categorical.from_codes(place.astype(np.int64), pd.Index(names), ordered=True)
+
+
+def _own_values(series: pd.Series) -> pd.Categorical:
+    """A column's own values as groups: whole numbers without a point, as a gap elsewhere in the column would give them one."""
+    made = series.array if isinstance(series.array, pd.Categorical) else pd.Categorical(series)
+    levels = made.categories
+    if pd.api.types.is_float_dtype(levels) and all(float(each).is_integer() for each in levels):
+        return made.rename_categories(lambda each: int(each))
+    return made
 
 
 def _mostly_rare(series: pd.Series) -> bool:

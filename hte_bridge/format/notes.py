@@ -113,4 +113,5 @@ def _law(rows: Sequence[Estimate]) -> str:
         return "normal"
     if math.isinf(high):
         return f"t with {low:,.0f} df or more"
-    return f"t with {low:,.0f} df" if low == high else f"t with {low:,.0f} to {high:,.0f} df"
+    ends = [f"{each:,.0f}" for each in (low, high)]
+    return f"t with {' to '.join(dict.fromkeys(ends))} df"
