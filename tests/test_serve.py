@@ -260,3 +260,19 @@ def test_the_same_rows_get_the_same_folds_as_in_python(tmp_path):
     named = Rows(pd.DataFrame({"v": order + 1}), vector=True)  # the row names that R keeps
     theirs = session.held[session.study(moved, ROLES, named)["handle"]]
     np.testing.assert_array_equal(hb.Folds.make(theirs).fold, hb.Folds.make(ours).fold[order])
+
+
+def test_a_study_of_files_is_made_of_a_path_alone(tmp_path):
+    import hte_bridge as hb
+
+    frame = experiment(5).assign(town=np.tile(["a", "b"], 100))
+    frame.to_parquet(tmp_path / "rows.parquet")
+    session = Session(tmp_path)
+    said = session.study_of_files(str(tmp_path / "rows.parquet"), ROLES)
+    assert said["n"] == 200
+    assert "kept" not in said
+    table = hb.compare(session.held[said["handle"]], ["feols"], seed=1)
+    asked = session.verb(table, "average", {"estimand": "ate", "where": "x > 0 & town == 'a'"})
+    held = hb.compare(hb.Study.from_frame(frame, **ROLES), ["feols"], seed=1)
+    known = held.average("ate", where="x > 0 & town == 'a'")
+    assert abs(asked.rows[0].std_error - known.rows[0].std_error) < 1e-8

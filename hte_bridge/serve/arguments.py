@@ -35,7 +35,9 @@ def check_arguments(
         for name, each in known.items()
         if each.default is each.empty and each.kind is not each.VAR_POSITIONAL
     ]
-    missing = [name for name in needed if name not in options and name not in ("df", "study", "engines")]
+    missing = [
+        name for name in needed if name not in options and name not in ("df", "data", "study", "engines")
+    ]
     if missing:
         raise InvalidOption(
             f"`{called}()` needs `{missing[0]}`. It was not given. Add {missing[0]} = ... to the call."

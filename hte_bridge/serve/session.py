@@ -101,6 +101,7 @@ class Session:
         self._numbers = itertools.count(1)
         self.requests: Mapping[str, Callable[..., Any]] = {
             "study": self.study,
+            "study_of_files": self.study_of_files,
             "compare": self.compare,
             "compare_outcomes": self.compare_outcomes,
             "part": self.part,
@@ -175,6 +176,12 @@ class Session:
     def study(self, data: Any, options: dict[str, Any], labels: Rows | None = None) -> dict[str, Any]:
         """``Study.from_frame`` or ``Study.from_formula``, and what R prints of it."""
         made = study_from_r(data, options, labels)
+        return {"handle": self.hold(made), **about(made)}
+
+    def study_of_files(self, path: str, options: dict[str, Any]) -> dict[str, Any]:
+        """``Study.from_parquet``, and what R prints of it."""
+        check_arguments(Study.from_parquet, options, "hte_study")
+        made = Study.from_parquet(path, **as_declared(Study.from_parquet, options))
         return {"handle": self.hold(made), **about(made)}
 
     def compare(self, study: Study, engines: list[Engine | str], options: dict[str, Any]) -> Table:

@@ -67,7 +67,7 @@ def about(study: Made) -> dict[str, Any]:
             name: int(count) for name, count in zip(study.labels, np.bincount(study.arm), strict=True)
         }
         said["binary"] = False
-    if study.dropped:
+    if study.dropped and getattr(study, "stored", None) is None:  # R has no rows of files
         said["kept"] = kept(whole)
     return said
 

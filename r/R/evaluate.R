@@ -8,6 +8,7 @@ evaluated <- function(study, options) {
   new <- vapply(options, is.data.frame, NA) & names(options) != "formula"
   options[new] <- lapply(options[new], labelled)
   if (is.null(study)) return(list(options = options)) # the fits are gone, and Python says so
+  if (of_files(study)) return(on_files(options))
   data <- study$data[kept_rows(study), , drop = FALSE]
   columns <- list()
   for (name in setdiff(intersect(ALONG_ROWS, names(options)), "where")) {

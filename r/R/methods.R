@@ -108,6 +108,7 @@ predict.hte_table <- function(object, newdata = NULL, engine = NULL, se.fit = FA
 heldout_effect <- function(table, engine) {
   said <- ask("heldout", table = table, engine = engine)
   study <- study_of(table)
+  if (of_files(study)) return(said)
   effect <- rep(NA_real_, nrow(study$data))
   effect[kept_rows(study)] <- said
   effect
@@ -137,6 +138,9 @@ augment.hte_table <- function(x, data = NULL, newdata = NULL, engine = NULL, ...
   engines <- if (is.null(engine)) engines_of(x) else vapply(engine, function(each) one_engine(x, each), "")
   suffix <- if (length(engines) > 1L) paste0(".", engines) else ""
   study <- study_of(x)
+  if (is.null(newdata) && is.null(data) && of_files(study)) {
+    abort("InvalidOption", "`newdata` must be given where a study is of files. Its rows are not in R. Hand over the rows that are wanted.")
+  }
   out <- if (!is.null(newdata)) newdata else if (!is.null(data)) data else study$data
   for (j in seq_along(engines)) {
     if (is.null(newdata)) {

@@ -6,7 +6,8 @@
 #' @param data Data frame, tibble or data.table. Factors, ordered factors, logicals, 64-bit integers and labelled
 #'   columns are understood. What `is.na()` calls missing is missing, user-missing values of SPSS (haven's `na_values`
 #'   and `na_range`) too. Only the columns that are named travel to Python; the others stay here and are sent when a verb
-#'   names them.
+#'   names them. Or the path of a Parquet file, or a folder of them, larger than memory: Python reads it, and nothing of it goes
+#'   through R; conditions of verbs are then text.
 #' @param formula Instead of `outcome`, `covariates` and `fixed_effects`: `y ~ x1 + x2 | effect`. Terms are columns, or computed of one:
 #'   `log(x)`, `sqrt(x)`, `I(x^2)`, `I(x > 3)`, `factor(g)`, `poly(x, 2)`, `bs(x, df = 4)`, `x:z`, `x * z`; new rows are computed as the
 #'   study's were. `y ~ .` takes all columns that have no other role.
@@ -44,7 +45,8 @@ hte_study <- function(data, formula = NULL, outcome = NULL, treatment, covariate
   if (missing(treatment)) {
     abort("InvalidOption", "`hte_study()` needs `treatment`. It was not given. Add treatment = ... to the call.")
   }
-  check_frame(data)
+  of_path <- is.character(data) && length(data) == 1L && !is.na(data)
+  if (!of_path) check_frame(data)
   parts <- list(outcome = outcome, covariates = covariates, fixed_effects = fixed_effects)
   if (!is.null(formula)) {
     check_formula_alone(outcome, covariates, fixed_effects)
@@ -55,6 +57,7 @@ hte_study <- function(data, formula = NULL, outcome = NULL, treatment, covariate
     controls = if (length(controls)) controls, control = control
   )
   options <- options[!vapply(options, is.null, NA)]
+  if (of_path) return(study_of_files(data, parts, options))
   if (is_computed(parts, controls)) study_computed(data, parts, options) else study_named(data, parts, options)
 }
 
@@ -115,7 +118,7 @@ own_copy <- function(data) {
 }
 
 send_study <- function(study) {
-  about <- ask("study", data = sendable(study$data, study$sent, only = TRUE), options = study$options,
+  about <- if (of_files(study)) ask("study_of_files", path = study$path, options = study$options) else ask("study", data = sendable(study$data, study$sent, only = TRUE), options = study$options,
     labels = if (!is.null(study$rows)) along(study$rows))
   study$ref$token <- state$token
   study$ref$handle <- about$handle
@@ -131,6 +134,7 @@ study_handle <- function(study) {
 
 # Numbers of the rows of the data that the study kept.
 kept_rows <- function(study) {
+  if (of_files(study)) return(seq_len(study$about$n))
   kept <- study$about$kept
   if (is.null(kept)) seq_len(nrow(study$data)) else as.integer(kept)
 }
