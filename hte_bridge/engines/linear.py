@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import GammaRegressor, LogisticRegression
 
 from hte_bridge.arrays import Array, Codes
@@ -191,10 +190,13 @@ def _spare(study: Study, x: Array, both: Array) -> None:
 
 
 @contextmanager
-def _at_the_top() -> Iterator[None]:
-    """Without what scikit-learn's Newton steps say where they begin at the answer, as where arms are balanced exactly: no step goes up."""
+def _one_way_or_another() -> Iterator[None]:
+    """Without what scikit-learn's Newton steps say before they leave a fit to L-BFGS; that this one fails would be said.
+
+    They do where they begin at the answer, as where arms are balanced exactly and no step goes up, or where the curvature has no sign.
+    """
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Line search of Newton solver", category=ConvergenceWarning)
+        warnings.filterwarnings("ignore", message=r"[\s\S]*resorts? to lbfgs")
         yield
 
 
@@ -205,7 +207,7 @@ def _logit(x: Array, treatment: Array, weight: Array, new: Array) -> Array:
     model = LogisticRegression(
         C=1 / (RIDGE * weight.sum()), max_iter=1000, solver="newton-cholesky", tol=1e-8
     )
-    with _at_the_top():
+    with _one_way_or_another():
         model.fit(white(x), treatment, sample_weight=weight)
     return np.clip(model.predict_proba(white(new))[:, 1], CLIP, 1 - CLIP)
 
@@ -219,7 +221,7 @@ def _dose(x: Array, treatment: Array, weight: Array, new: Array) -> tuple[Array,
     if not white.turn.shape[1]:
         return line.predict(new)[:, 0], np.full(len(new), np.average(squared, weights=weight) * unit**2)
     spread = GammaRegressor(alpha=1e-3, max_iter=1000, solver="newton-cholesky", tol=1e-8)
-    with _at_the_top():
+    with _one_way_or_another():
         spread.fit(white(x), squared / mean, sample_weight=weight)
     floor = 0.01  # of the mean variance: a unit whose dose hardly varies must not carry the average alone
     variance = np.maximum(spread.predict(white(new)), floor) * mean * unit**2
