@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -138,7 +139,7 @@ def child(asked: dict[str, Any]) -> subprocess.Popen[bytes]:
 
 def watched(asked: dict[str, Any]) -> dict[str, Any]:
     """Run a child; its row with the peak memory of all its processes, in GB (2^30 bytes), with and without pages of files."""
-    process = child(asked)
+    before, process = cpu_seconds(), child(asked)
     peak, private, load = 0.0, 0.0, []
     while process.poll() is None:
         whole, own = held(process.pid)
@@ -149,7 +150,14 @@ def watched(asked: dict[str, Any]) -> dict[str, Any]:
         raise SystemExit(f"A table must be made. Its process ended with status {process.returncode}.")
     row = json.loads(Path(asked["out"]).read_text(encoding="utf8"))
     Path(asked["out"]).unlink()
-    return row | {"memory_gb": peak, "private_gb": private, "load": float(np.mean(load)), **machine()}
+    found = {"memory_gb": peak, "private_gb": private, "load": float(np.mean(load))}
+    return row | found | {"cpu_seconds": cpu_seconds() - before} | machine()
+
+
+def cpu_seconds() -> float:
+    """Of all processes that this one started and that ended: what a table costs, however many others the machine serves."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
 
 
 def held(pid: int) -> tuple[float, float]:
@@ -286,7 +294,7 @@ def conclude(out: Path) -> str:
         lines.append(
             f"{row['n']:>11,} rows{by}: {row['seconds']:.0f} s, {row['memory_gb']:.2f} GB "
             f"({row['private_gb']:.2f} without pages of files), beta {row['beta_error']:.2f} % of sd, coverage {row['coverage']:.3f}, "
-            f"z of the ape {row['z']:.2f}, load {row['load']:.1f}"
+            f"z of the ape {row['z']:.2f}, {row['cpu_seconds']:.0f} s of CPU, load {row['load']:.1f}"
         )
     one, ten = rows.get("1000000"), rows.get("10000000")
     if one and ten:

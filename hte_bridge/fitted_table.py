@@ -17,6 +17,7 @@ from hte_bridge.fitting import fit_of
 from hte_bridge.predicting import grid_of
 from hte_bridge.rows import distinct, engine_rows, engine_scores, verbs
 from hte_bridge.scores import Scores
+from hte_bridge.scores_file import write_scores
 from hte_bridge.sealed import file_names
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate, Table, check_level
@@ -95,6 +96,24 @@ class FittedTable(Table):
         if engine not in self._scores:
             self._scores[engine] = engine_scores(self.fit(engine))
         return self._scores[engine]
+
+    def save_scores(self, path: str | Path) -> Path:
+        """Write what each engine says of each unit, a row for each in the study's order: ``row`` (its label), ``fold``, and by engine ``NAME gamma``
+        (the doubly robust score), ``NAME cate``, ``NAME outcome_mean``, ``NAME propensity``, ``NAME treatment_variance``.
+
+        One Parquet file in double precision with a checksum, for other programs; ``save`` to ``.hte`` is what answers again.
+
+        Raises
+        ------
+        InvalidOption
+            If the path does not end in ``.parquet``.
+        NotIdentified
+            If no engine has held-out predictions.
+        UnwritableFolder
+            If the folder cannot be written or is full; nothing half-written stays.
+        """
+        held = {name: self.scores(name) for name, fit in self.fits.items() if fit.heldout is not None}
+        return write_scores(Path(path), self.study, self.folds, held)
 
     def cate(self, new: Any, engine: str, level: float | None = None) -> pd.DataFrame:
         """``estimate std_error conf_low conf_high`` of one engine at the rows of ``new``.

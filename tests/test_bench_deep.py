@@ -108,9 +108,3 @@ def test_panel_beats_linear_interactions_and_covers(tmp_path):
     assert rows.loc["deep", "error"] < 0.8 * rows.loc["feols_linear", "error"]
     assert rows.loc["deep", "coverage"] > 0.85
     assert rows.loc["feols_linear", "coverage"] < 0.5  # its intervals know of noise alone: the bound can fail
-
-
-def test_every_design_with_edges_has_its_bounds():
-    assert {name for name, bounds in required.MUST.items() if bounds is required.EDGED} == set(
-        cross_section.edged()
-    )

@@ -55,7 +55,7 @@ class Branch:
     Parameters
     ----------
     kind : str
-        ``"kernel"``, ``"gram"`` or ``"panel"``: the switch taken.
+        ``"kernel"``, ``"gram"``, ``"panel"`` or ``"stream"``: the switch taken.
     heldout : HeldOut
         Cross-fitted predictions in the study's order.
     fitted : Whole or callable

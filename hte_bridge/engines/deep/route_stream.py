@@ -15,6 +15,7 @@ from hte_bridge.engines.deep.basis.data import Rows, SlopeGroups, unique_rows
 from hte_bridge.engines.deep.basis.design import Design, design
 from hte_bridge.engines.deep.basis.mixed_model import Clock, beaten, info_of, unexplained
 from hte_bridge.engines.deep.basis.normal_equations import NormalEquations, total
+from hte_bridge.engines.deep.basis.room import NUMBER, Shape
 from hte_bridge.engines.deep.basis.solve import spread_of
 from hte_bridge.engines.deep.canonical import Seen
 from hte_bridge.engines.deep.checks import check_other_folds
@@ -27,6 +28,7 @@ from hte_bridge.engines.deep.passes.probe import Probe, chosen_clusters
 from hte_bridge.engines.deep.passes.sums import SumsOf, sums_by_fold
 from hte_bridge.engines.deep.result import Branch, FullFit
 from hte_bridge.engines.deep.store.checkpoint import Checkpoint
+from hte_bridge.engines.deep.store.memory import GB, Budget
 from hte_bridge.engines.trends import doubts
 from hte_bridge.errors import NotEnoughMemory
 from hte_bridge.keys import mixed, seeded
@@ -45,8 +47,6 @@ class SampleRule:
     units: int = 10_000
     # rows of a cross-section, up to which it is fitted in memory, to its exact or cross-fitted nuisances
     cross_section: int = 20_000
-    # numbers in the sums, by which memory is bounded where no effect can be swept
-    most_numbers: float = 2.5e8
 
 
 SAMPLE = SampleRule()
@@ -108,7 +108,7 @@ def fit_stream(study: Study, folds: Folds, options: Options) -> Branch:
     ordered = replace(ordered, blank=len(made.basis.centre) - made.q)
     probe = probe_of(study, folds, outcome, treatment, seen, ordered)
     made = without_networks(made, probe.rows)
-    check_memory(made, ordered, folds.n_folds)
+    check_memory(made, ordered, folds.n_folds, Budget.of(options))
     clock.done("order")
     if checkpoint.folder is not None:
         data = (outcome, treatment, study.weight, study.fixed_effects, study.covariates, folds.fold)
@@ -137,7 +137,12 @@ def notes_of(
 ) -> tuple[str, ...]:
     """Sentences for every row of the table."""
     spread = max(spread_of(made, whole.solved), 1e-300)
-    notes = (*unexplained(whole.solved, spread, shift.unit), *beaten(found.loss), *doubts(sample))
+    notes = (
+        *filter(None, (made.note,)),
+        *unexplained(whole.solved, spread, shift.unit),
+        *beaten(found.loss),
+        *doubts(sample),
+    )
     return notes if sample.n == study.n else (STRUCTURE.format(sample=sample.n, rows=study.n), *notes)
 
 
@@ -244,24 +249,22 @@ def without_networks(made: Design, rows: Rows) -> Design:
     return replace(made, basis=small, drift=made.drift[mask], rows=rows, slopes=SlopeGroups((), ()), nets=[])
 
 
-def check_memory(made: Design, ordered: Ordered, n_folds: int) -> None:
-    """Refuse what sums by levels and features would not fit.
+def check_memory(made: Design, ordered: Ordered, n_folds: int, budget: Budget) -> None:
+    """Refuse sums by levels and features that would not fit.
 
     Raises
     ------
     NotEnoughMemory
-        With the numbers.
+        With the forecast.
     """
     levels, width = sum(ordered.sizes), made.basis.size + int(made.drift.sum())
-    if (
-        levels * width * (n_folds + 3) > SAMPLE.most_numbers * 4
-        or levels**2 * (n_folds + 3) > SAMPLE.most_numbers * 4
-    ):
-        gb = 8 * levels * (width + levels) * (n_folds + 3) / 2**30
+    shape = Shape(levels, 0, made.rows.n, n_folds, min(n_folds, MOST_AT_ONCE))
+    wanted = shape.forecast(width) + NUMBER * levels**2 * (n_folds + 1)
+    if wanted > budget.bytes:
         raise NotEnoughMemory(
-            f"Deep keeps sums of each feature by each level of an effect, but for the effect with most levels whose levels each lie in one "
-            f"fold. Here {levels:,} levels and {width:,} features would take {gb:,.0f} GB. Cluster by the effect with most levels, so "
-            "that folds hold its levels whole, or leave an effect out."
+            "Deep keeps sums of each feature by each level of an effect, but for the effect with most levels whose levels each lie in one "
+            f"fold. With {levels:,} levels and {width:,} features they would take {wanted / GB:,.1f} GB, and {budget.text}, may be "
+            "taken. Cluster by the effect with most levels, so that folds hold its levels whole, or leave an effect out."
         )
 
 

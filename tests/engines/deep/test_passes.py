@@ -168,13 +168,15 @@ def test_a_cross_section_from_files(tmp_path, monkeypatch):
     assert table.fits["deep"].heldout.propensity.min() > 0
 
 
-def test_what_would_not_fit_is_forecast(folder, monkeypatch):
-    from hte_bridge.engines.deep import route_stream
+def test_what_would_not_fit_is_forecast(streamed):
+    from hte_bridge.engines.deep.route_stream import check_memory
+    from hte_bridge.engines.deep.store.memory import Budget
 
-    monkeypatch.setattr(route_stream, "SAMPLE", replace(route_stream.SAMPLE, most_numbers=1_000.0))
-    study = hb.Study.from_parquet(folder, **ROLES, **EFFECTS)
-    with pytest.raises(NotEnoughMemory, match=r"13 levels and .* features would take"):
-        OPTIONS.fit(study)
+    made = type("Made", (), {"basis": type("Basis", (), {"size": 3_000}), "drift": np.ones(1_000)})
+    made.rows = type("Rows", (), {"n": 10})
+    wide = replace(ordered.Ordered(None, (), (100_000,), True))
+    with pytest.raises(NotEnoughMemory, match=r"100,000 levels and 4,000 features they would take [\d.]+ GB"):
+        check_memory(made, wide, 5, Budget(1e9))
 
 
 def test_who_makes_the_passes_is_said(frame):

@@ -232,7 +232,8 @@ class _Race:
         self.t = torch.as_tensor(rows.treatment - middle, dtype=single, device=device)
         self.y = torch.as_tensor(target, dtype=single, device=device)
         self.weight = torch.as_tensor(rows.weight, dtype=single, device=device)
-        self.codes = torch.as_tensor(rows.effects, device=device).T.contiguous()
+        # a copy: rows that another process was sent cannot be written, of which torch would warn
+        self.codes = torch.tensor(rows.effects, device=device).T.contiguous()
         self.sizes = rows.sizes
         held = torch.zeros(rows.n, dtype=torch.bool)
         held[torch.as_tensor(self.rng.permutation(rows.n)[: int(NETWORKS.held_back * rows.n)])] = True

@@ -49,8 +49,13 @@ def recovered_answer(
     Raises
     ------
     NotIdentified
-        If the study has no fixed effect of this name.
+        If the study has no fixed effect of this name, or is one of files, whose effects are swept out level by level and not kept.
     """
+    if name in study.names.fixed_effects and not parts:
+        raise NotIdentified(
+            f"A fixed effect is recovered where all rows are in memory. Of this study of files `{name}` was swept out, and its levels were not "
+            "kept. Fit it by `Deep.fit_path`, which keeps them, or a part of the rows in memory."
+        )
     if not parts or name not in study.names.fixed_effects:
         known = ", ".join(f"`{each}`" for each in study.names.fixed_effects) or "none"
         raise NotIdentified(

@@ -64,6 +64,7 @@ def switch(study: Study, kind: str) -> Line:
         "kernel": f"exact kernel: {study.n:,} rows are within kernel_max_rows",
         "gram": f"random features on the Gram matrix: {study.n:,} rows are above kernel_max_rows",
         "panel": "panel: the study has fixed effects, which stay in the model",
+        "stream": "a study of files: two passes over its rows",
     }
     return "rows", float(study.n), words[kind]
 

@@ -1,0 +1,60 @@
+"""bench/scale.py: files are those of one panel, a row that is there is not made again, and what was found is said beside what must be."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+
+from bench import scale
+
+PARTS = json.dumps({"deep": {"networks": 10.0, "models": 10.0}})
+ROW = {
+    "dask": 0,
+    "parts": PARTS,
+    "memory_gb": 2.0,
+    "private_gb": 1.5,
+    "beta_error": 0.5,
+    "coverage": 0.95,
+    "z": 0.1,
+    "cpu_seconds": 300.0,
+    "load": 2.0,
+}
+
+
+def test_a_panel_is_written_in_pieces_with_its_average_effect(tmp_path, monkeypatch):
+    monkeypatch.setattr(scale, "PIECE", 400)
+    truth = scale.write(tmp_path, 1_000, seed=1)
+    files = sorted(tmp_path.glob("*.parquet"))
+    frame = pd.concat([pd.read_parquet(file) for file in files])
+    assert (len(files), len(frame), frame["tier"].nunique()) == (3, 1_000, 4)
+    assert frame.groupby("user")["tier"].nunique().max() == 1
+    assert 1 < truth < 4
+
+
+def test_a_row_that_is_there_is_not_made_again(tmp_path):
+    made = []
+    for _ in range(2):
+        found = scale.once("some", tmp_path, lambda: made.append(1) or {"seconds": 2.0})
+    assert (len(made), found) == (1, {"seconds": 2.0})
+
+
+def test_growth_and_forecast_are_said(tmp_path):
+    for n, seconds in ((1_000_000, 100.0), (10_000_000, 910.0)):
+        file = tmp_path / f"scale-{n}.json"
+        file.write_text(json.dumps(ROW | {"n": n, "seconds": seconds}))
+    said = scale.conclude(tmp_path)
+    assert "growth of seconds 9.10 (must 10.5)" in said
+    assert '"here": 9020.0, "there": 582.5' in said
+
+
+def test_memory_of_a_process_that_is_gone_is_none():
+    assert scale.held(2**22 + 1) == (0, 0)
+
+
+def test_options_are_read():
+    asked = scale.arguments(["--sizes", "10,20", "--dask", "1,2"])
+    assert (asked.sizes, asked.dask) == ([10, 20], [1, 2])
+    with pytest.raises(SystemExit):
+        scale.arguments(["--sizes", "many"])
