@@ -16,6 +16,15 @@ from bench.growth import read as growth_rows
 from bench.growth import table as growth_table
 from bench.metrics import table
 from bench.required import MUST, PANEL_MUST, PUBLISHED, SHOWN, Against, Judged, judged, scoreboard
+from bench.speed import CORES_MUST
+from bench.speed import MUST as SPEED_MUST
+from bench.speed import table as speed_table
+
+SPEED = {
+    "pairs": "Processor seconds of a whole comparison and of 1,000 effects with intervals, one thread, and the ratio to grf with 2,000 trees "
+    "pair by pair (`python -m bench.speed`).",
+    "cores": "Seconds on the clock of the same with one and with two folds side by side (`python -m bench.speed --cores 1000`).",
+}
 
 HEAD = """# Benchmarks
 
@@ -29,7 +38,7 @@ machines that ran other work beside it or paused it; those of fits on a CUDA dev
 stored them, save that the panels' errors of averages were multiplied by `Scores.inflation` later, and that from draw 10 on those of `dense_2000` are from before curves
 were a candidate for its propensity (the first ten, asked again: MSE .045 as before, length .868 for .848), and from draw 1 on those of `farrell_nonlinear_10000`
 from before pairs of the strongest covariates were asked for (the first again: MSE .294 for .295, length 2.02 for 1.99); a draw under `bench/results` that is
-removed is measured anew. Propensities are estimated unless the design is an experiment.
+removed is measured anew. Those of deep up to 3,000 rows are from before its nuisances went without networks and its chains ran on few rows. Propensities are estimated unless the design is an experiment.
 """
 
 
@@ -205,6 +214,19 @@ def growth(folder: Path) -> list[str]:
     return [*parts, "![Seconds and peak memory of one fit against its rows](growth.png)\n"]
 
 
+def speed(folder: Path) -> list[str]:
+    """A whole comparison beside grf's, pair by pair, and two cores beside one, from the files of `bench.speed`."""
+    parts = []
+    for part, said in SPEED.items():
+        file = folder / f"speed-{part}.parquet"
+        if file.exists():
+            rows = pd.read_parquet(file)
+            must = SPEED_MUST if part == "pairs" else dict.fromkeys(rows["n"], CORES_MUST)
+            beside = f" Load of the machine {rows['load'].median():.0f}." if "load" in rows else ""
+            parts += [f"{said}{beside}\n", plain(speed_table(rows, must))]
+    return parts
+
+
 def cell(row: pd.Series) -> str:
     """Mean squared error / coverage (draws)."""
     return f"{row['mse']:.3f} / {row['coverage']:.2f} ({row['draws']:.0f})"
@@ -262,6 +284,7 @@ def render(cross: Path, panel: Path) -> str:
         scoreboard(found),
         *body,
         *growth(panel),
+        *speed(panel),
     ]
     return "\n".join(part for part in parts if part)
 

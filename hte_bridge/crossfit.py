@@ -14,6 +14,7 @@ from hte_bridge.engine import HeldOut
 from hte_bridge.errors import InvalidData, UnusablePrediction
 from hte_bridge.lost import lost_to_effects
 from hte_bridge.predicting import Predicts
+from hte_bridge.progress import steps
 from hte_bridge.shown import Fitted
 from hte_bridge.stream.levels import swept
 from hte_bridge.study import Folds, Study
@@ -23,7 +24,7 @@ from hte_bridge.table import Estimate, check_level, interval
 FitPredict = Callable[[Codes, Codes], Array]
 
 
-def out_of_fold(fit_predict: FitPredict, folds: Folds, n: int) -> Array:
+def out_of_fold(fit_predict: FitPredict, folds: Folds, n: int, name: str = "learner") -> Array:
     """Predictions of n units, each by a model fitted to the other folds.
 
     Parameters
@@ -34,6 +35,8 @@ def out_of_fold(fit_predict: FitPredict, folds: Folds, n: int) -> Array:
     folds : Folds
     n : int
         Number of units.
+    name : str
+        Of the progress bar.
 
     Returns
     -------
@@ -53,7 +56,7 @@ def out_of_fold(fit_predict: FitPredict, folds: Folds, n: int) -> Array:
     """
     check_folds(folds, n)
     out: Array | None = None
-    for number, (train, test) in enumerate(folds):
+    for number, (train, test) in enumerate(steps(folds, name, folds.n_folds)):
         found = np.asarray(fit_predict(train, test), dtype=np.float64)
         if len(found) != len(test) or not np.isfinite(found).all():
             what = f"{len(found):,} values" if len(found) != len(test) else "values that are not finite"

@@ -11,6 +11,7 @@ import pandas as pd
 
 ROOT = Path(__file__).parent.parent
 TARGET = ROOT / "docs" / "assets" / "cost-data.js"
+KERNEL_ROWS = 3_000  # fits of deep up to here were measured anew, by bench.speed
 ENGINES = {
     "deep": "deep",
     "grf": "grf",
@@ -56,9 +57,21 @@ def panels() -> pd.DataFrame:
     return found.assign(n=found["rows"].astype(int), p=len(COVARIATES), panel=True)
 
 
+def speed() -> pd.DataFrame:
+    """Processor seconds of a comparison and its effects, of deep and of grf, on the same draws."""
+    from bench.speed import COVARIATES
+
+    file = ROOT / "bench" / "results" / "speed-pairs.parquet"
+    wide = pd.read_parquet(file).groupby("n")[["deep", "grf"]].median()
+    found = wide.melt(ignore_index=False, var_name="engine", value_name="seconds").reset_index()
+    return found.assign(design="speed", p=COVARIATES, panel=False, memory_gb=float("nan"))
+
+
 def points() -> list[dict[str, Any]]:
     """One record for each engine and size that was measured."""
     every = pd.concat([cross_sections(), growth(), panels()])
+    older = (every["engine"] == "deep") & ~every["panel"].astype(bool) & (every["n"] <= KERNEL_ROWS)
+    every = pd.concat([every[~older], speed()])
     return [
         {
             "engine": ENGINES[row.engine],

@@ -11,9 +11,10 @@ from joblib import Parallel, delayed
 from scipy import optimize
 
 from hte_bridge.arrays import Array, Codes
+from hte_bridge.crossfit import out_of_fold
 from hte_bridge.engines.deep.nuisance.networks import Linear, NetOptions, Predict, Scale, linear, net
 from hte_bridge.engines.deep.store.threads import threads
-from hte_bridge.progress import steps
+from hte_bridge.study import Folds
 
 # x (n, p), y (n,), weight (n,), seed, models of the same rows that were fitted before -> predict
 Learner = Callable[[Array, Array, Array, int, Mapping[str, Predict]], Predict]
@@ -129,15 +130,18 @@ def crossfit(
     (1.0, {'constant': 1.0})
     """
     weight = np.ones(len(y)) if weight is None else weight
-    candidates = {each: np.zeros(len(y)) for each in learners}
-    for k in steps(range(int(fold.max()) + 1), f"deep: {name}"):
-        train, test = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
-        models = models_of(learners, x[train], y[train], weight[train], seed + k)
-        for each, model in models.items():
-            candidates[each][test] = model(x[test])
-    share = stack(np.column_stack(list(candidates.values())), y, weight)
+
+    def predict(train: Codes, test: Codes) -> Array:
+        own = seed + int(fold[test[0]])
+        models = models_of(learners, x[train], y[train], weight[train], own)
+        return np.column_stack([model(x[test]) for model in models.values()])
+
+    folds = Folds(fold, int(fold.max()) + 1, seed)
+    columns = out_of_fold(predict, folds, len(y), f"deep: {name}")
+    candidates = dict(zip(learners, np.ascontiguousarray(columns.T), strict=True))
+    share = stack(columns, y, weight)
     shares = dict(zip(candidates, share.tolist(), strict=True))
-    prediction = np.column_stack(list(candidates.values())) @ share
+    prediction = columns @ share
     loss = {each: float(np.average((y - values) ** 2, weights=weight)) for each, values in candidates.items()}
     loss["stacked"] = float(np.average((y - prediction) ** 2, weights=weight))
     return CrossFitted(prediction, candidates, loss, shares)

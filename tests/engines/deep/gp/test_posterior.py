@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from scipy.special import softmax
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, DotProduct, Matern
 
+from hte_bridge.engines.deep.gp import hmc
 from hte_bridge.engines.deep.gp.covariance import COVARIANCE, Data, Space, covariance
 from hte_bridge.engines.deep.gp.hmc import hamiltonian
 from hte_bridge.engines.deep.gp.laplace import Laplace, find_mode, importance_weights
@@ -273,14 +276,19 @@ def test_an_evaluation_leaves_nothing_for_the_next():
     assert (first[1] == again[1]).all()
 
 
-def test_hamiltonian_draws_have_the_moments_of_a_long_run():
-    """On a posterior of few scales: means within Monte-Carlo error of importance sampling with many draws."""
+@pytest.mark.parametrize(("rows", "least"), [(500, 0.5), (80, 0.2)], ids=["all rows", "few rows"])
+def test_hamiltonian_draws_have_the_moments_of_a_long_run(monkeypatch, rows, least):
+    """On a posterior of few scales: means within Monte-Carlo error of importance sampling with many draws.
+
+    Trajectories on 80 of 120 rows alone, whose mode is another, end at that of all rows too.
+    """
+    monkeypatch.setattr(hmc, "HMC", replace(hmc.HMC, rows=rows))
     model, _ = example(ALONE, n=120)
     mode = find_mode(model.rows, model.scales)
     laplace = Laplace.at(mode, model.rows, model.scales)
     draws, values, accepted = hamiltonian(laplace, model.rows, model.scales, 400, seed=1)
-    assert accepted > 0.5
-    normal = np.random.default_rng(2).standard_t(5, size=(4_000, len(mode.theta)))
+    assert accepted > least
+    normal = np.random.default_rng(2).standard_t(5, size=(2_000, len(mode.theta)))
     heavy = stats.t(5).logpdf(normal).sum(axis=1)
     at = np.array([laplace.at_normal(z) for z in normal])
     density = LogPosterior(model.rows, model.scales)
@@ -294,9 +302,9 @@ def test_hamiltonian_draws_have_the_moments_of_a_long_run():
         len(draws) / 8, effective_draws(weights)
     )  # draws follow one another: an eighth of them count
     assert abs(noise[0] - noise[1]) < 4 * spread / np.sqrt(fewest)
-    again = hamiltonian(laplace, model.rows, model.scales, 400, seed=1)
-    assert (again[0] == draws).all()
-    assert (again[1] == values).all()
+    again = hamiltonian(laplace, model.rows, model.scales, 40, seed=1)
+    assert (again[0] == draws[:40]).all()
+    assert (again[1] == values[:40]).all()
 
 
 def test_importance_weights_are_capped():
