@@ -153,6 +153,7 @@ def fit_basis(study: Study, folds: Folds, options: Options, centred_on: Treatmen
         n_jobs=side_by_side(options.n_jobs),
         checkpoint=checkpoint,
         unit=shift.unit,
+        seed=options.seed,
         precision=precision,
         level=level,
         unseen=rows_without(study, folds, made, treatment) if twice else None,

@@ -40,7 +40,13 @@ def fit_panel(study: Study, folds: Folds, options: Options) -> Branch:
     study = moved.study(study)
     made = design(study, folds, options, study.treatment, checkpoint)
     trained = time.perf_counter() - began
-    asked = Asked(moving=True, n_jobs=side_by_side(options.n_jobs), checkpoint=checkpoint, unit=moved.unit)
+    asked = Asked(
+        moving=True,
+        n_jobs=side_by_side(options.n_jobs),
+        checkpoint=checkpoint,
+        unit=moved.unit,
+        seed=options.seed,
+    )
     fitted = fit_mixed_model(study, made, asked)
     info = fitted.info | {"seconds": {"networks": round(trained, 2)} | fitted.info["seconds"]}
     heldout = replace(moved.back(fitted.heldout), lost=lost_to_effects(study))

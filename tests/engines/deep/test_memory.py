@@ -49,13 +49,13 @@ def blocks(number=256):
 
 
 def test_what_fits_is_left_as_it_is():
-    kept, note = fitting(blocks(), SHAPE, Budget(10 * GB))
+    kept, _, note = fitting(blocks(), SHAPE, Budget(10 * GB))
     assert features_of(kept) == features_of(blocks())
     assert note == ""
 
 
 def test_the_widest_functions_lose_frequencies_first_and_the_note_says_how_many():
-    kept, note = fitting(blocks(), SHAPE, Budget(0.25 * GB, said=True))
+    kept, _, note = fitting(blocks(), SHAPE, Budget(0.25 * GB, said=True))
     assert [block.name for block in kept] == ["linear", "waves", "ramp"]
     assert kept[1].size < blocks()[1].size
     assert kept[2].size == 8
@@ -63,6 +63,13 @@ def test_the_widest_functions_lose_frequencies_first_and_the_note_says_how_many(
     assert note.startswith(f"{left:,} of {features_of(blocks()):,} features were left out")
     assert "0.25 GB, as `memory_gb` says" in note
     assert SHAPE.forecast(features_of(kept)) <= 0.25 * GB
+
+
+def test_folds_are_fitted_one_after_the_other_where_side_by_side_they_would_not_fit():
+    both = SHAPE.forecast(features_of(blocks()))
+    assert fitting(blocks(), SHAPE, Budget(both))[1] == 2
+    kept, at_once, note = fitting(blocks(), SHAPE, Budget(0.95 * both))
+    assert (features_of(kept), at_once, note) == (features_of(blocks()), 1, "")
 
 
 def test_a_forecast_that_cannot_be_met_is_a_sentence():

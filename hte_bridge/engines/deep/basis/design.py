@@ -10,7 +10,7 @@ import numpy.typing as npt
 from hte_bridge.arrays import Array, Codes
 from hte_bridge.engines.deep.basis.data import Rows, SlopeGroups, rows_of
 from hte_bridge.engines.deep.basis.ensemble import Ensemble, ensemble_columns
-from hte_bridge.engines.deep.basis.features import Basis
+from hte_bridge.engines.deep.basis.features import Basis, condensed
 from hte_bridge.engines.deep.basis.interactions import Structure, average, probe
 from hte_bridge.engines.deep.basis.layout import LAYOUT, layout, net_blocks, unheard_blocks
 from hte_bridge.engines.deep.basis.networks import TauNetOptions, crossfit_nets
@@ -43,6 +43,8 @@ class Design:
         Covariates.
     device : str
         Where sums over rows and the Gram matrix's factors are found.
+    at_once : int
+        Folds' models that fit into memory side by side.
     note : str
         What was left out so that the fit stays in memory.
     """
@@ -55,6 +57,7 @@ class Design:
     slopes: SlopeGroups
     q: int
     device: str = "cpu"
+    at_once: int = 1
     note: str = ""
 
     def columns(self, fold: int | None = None, networks: bool = False) -> Codes:
@@ -64,8 +67,11 @@ class Design:
             kept = [each.main and (networks or max(each.columns, default=0) < self.q) for each in blocks]
         else:
             kept = [each.folds is None or fold in each.folds for each in blocks]
-        allowed = np.array(kept)[self.basis.owner]
-        return np.flatnonzero(np.concatenate([allowed, allowed[self.drift]]))
+        allowed, effect = (
+            np.array(kept)[self.basis.owner],
+            np.array([each.effect for each in blocks])[self.basis.owner],
+        )
+        return np.flatnonzero(np.concatenate([allowed & effect, allowed[self.drift]]))
 
     def alone(self, fold: int, rows: Rows) -> Design:
         """Some rows with the blocks that models may use which must not have seen ``fold``: no other fold's wishes move a bit of theirs."""
@@ -155,11 +161,13 @@ def design(
     centre, scale = np.append(centre, extra.mean(axis=0)), np.append(scale, spread)
     wide_z = (extra - centre[len(names) :]) / scale[len(names) :]
     blocks += net_blocks(wide_z, len(names))
-    blocks, note = fitting(blocks, shape_of(rows, folds, options), Budget.of(options))
+    wide_points = (wide - centre) / scale
+    blocks = [condensed(block, wide_points) for block in blocks]
+    blocks, at_once, note = fitting(blocks, shape_of(rows, folds, options), Budget.of(options))
     basis = Basis.fit(blocks, wide, centre, scale)
     drift = np.repeat([block.drift for block in blocks], [block.size for block in blocks])
     rows = replace(rows, points=wide)
-    return Design(rows, basis, drift, nets, overall, slopes, len(names), doubles_on(options), note)
+    return Design(rows, basis, drift, nets, overall, slopes, len(names), doubles_on(options), at_once, note)
 
 
 def shape_of(rows: Rows, folds: Folds, options: Options) -> Shape:

@@ -59,6 +59,10 @@ class Ensemble:
         """Tau alone."""
         return self.surfaces(z)[0]
 
+    def mu(self, z: Array) -> Array:
+        """Mu alone."""
+        return self.surfaces(z)[1]
+
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Arrays and JSON values from which ``restore`` rebuilds the ensemble."""
         arrays: dict[str, Any] = {f"layer{k}": each for k, each in enumerate(self.layers)}

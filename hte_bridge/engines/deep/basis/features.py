@@ -7,19 +7,30 @@ average. The variance of its coefficients is then the variance of the function t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial.distance import cdist
 from scipy.special import ndtri
 from scipy.stats import chi2, qmc
 
 from hte_bridge.arrays import Array
+from hte_bridge.engines.deep.store.linear_algebra import eigen
 
 Single = npt.NDArray[np.float32]
 Kind = Literal[
-    "constant", "linear", "products", "ramp", "fourier", "tilt", "mesh", "product ramp", "product fourier"
+    "constant",
+    "linear",
+    "products",
+    "ramp",
+    "fourier",
+    "tilt",
+    "mesh",
+    "product ramp",
+    "product fourier",
+    "edged",
 ]
 
 
@@ -31,6 +42,10 @@ class FeatureRule:
     tail_df: float = 5.0
     # on which blocks are centred and scaled
     normalising_points: int = 4_000
+    # of a block, from which on those that others nearly repeat are left out
+    many: int = 200
+    # of a block's variance that the directions kept hold
+    mass: float = 0.9999
 
 
 FEATURES = FeatureRule()
@@ -47,16 +62,19 @@ class Block:
     kind : str
         ``linear``; ``products`` of pairs of columns; ``ramp``, piecewise linear in one column; ``fourier``,
         cosines and sines of projections; ``tilt``, one column times the ramps of another; ``mesh``, ramps of one
-        times ramps of another; ``product ramp`` and ``product fourier``, functions of the product of all columns.
+        times ramps of another; ``product ramp`` and ``product fourier``, functions of the product of all columns;
+        ``edged``, functions of all columns that jump.
     columns : tuple of int
         Columns of the standardised points.
     arrays : mapping
-        Knots or frequencies, by name.
+        Knots or frequencies, by name; ``turn`` (raw features, size), where there is one, holds the directions that are kept.
     folds : tuple of int, optional
         Folds whose own networks asked for the block; ``None`` where no network was asked, so that every
         fold may use it.
     drift : bool
         Whether the block belongs to mu as well as to tau.
+    effect : bool
+        Whether it belongs to tau; otherwise to mu alone.
     main : bool
         Whether the model of all rows uses the block.
     """
@@ -68,15 +86,18 @@ class Block:
     folds: tuple[int, ...] | None = None
     drift: bool = False
     main: bool = True
+    effect: bool = True
 
     @property
     def size(self) -> int:
         """Number of features."""
-        return _SIZE[self.kind](self)
+        turn = self.arrays.get("turn")
+        return _SIZE[self.kind](self) if turn is None else int(turn.shape[1])
 
     def raw(self, z: Single) -> Single:
         """Features (m, size) of standardised points (m, c), before centring and scaling."""
-        return _RAW[self.kind](self, z)
+        found, turn = _RAW[self.kind](self, z), self.arrays.get("turn")
+        return found if turn is None else np.asarray(found @ turn.astype(np.float32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,6 +161,12 @@ class Basis:
         blocks = tuple(self.blocks[j] for j in chosen)
         return Basis(blocks, self.centre, self.scale, self.feature_centre[mask], self.feature_scale[mask])
 
+    def joined(self, other: Basis) -> Basis:
+        """These blocks, then those of another basis of the same points."""
+        centre = np.concatenate([self.feature_centre, other.feature_centre])
+        scale = np.concatenate([self.feature_scale, other.feature_scale])
+        return Basis((*self.blocks, *other.blocks), self.centre, self.scale, centre, scale)
+
     def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """Arrays and JSON values from which ``restore`` rebuilds the basis."""
         arrays: dict[str, Any] = {
@@ -170,6 +197,24 @@ class Basis:
         )
         parts = (arrays[name] for name in ("centre", "scale", "feature_centre", "feature_scale"))
         return cls(blocks, *parts)
+
+
+def condensed(block: Block, z: Array) -> Block:
+    """A block of many features in the directions that hold nearly all of its variance at points (m, c): a step costs the cube of their number.
+
+    The prior is the same in all directions, so that the function is the same but for a ten-thousandth of its variance, of the kind that turns over
+    fastest and of which data say least.
+    """
+    if block.size < FEATURES.many:
+        return block
+    raw = block.raw(z[:: max(1, len(z) // FEATURES.normalising_points)].astype(np.float32)).astype(np.float64)
+    raw -= raw.mean(axis=0)
+    values, vectors = eigen(raw.T @ raw)
+    held = np.cumsum(values[::-1])
+    count = int(np.searchsorted(held, FEATURES.mass * held[-1])) + 1
+    if count == block.size:
+        return block
+    return replace(block, arrays={**block.arrays, "turn": np.ascontiguousarray(vectors[:, ::-1][:, :count])})
 
 
 def knots(column: Array, bins: int) -> Array:
@@ -210,6 +255,28 @@ def ramps(column: Single, at: Array) -> Single:
         np.minimum(out[:, :-1], 1, out=out[:, :-1])
         np.maximum(out[:, 1:], 0, out=out[:, 1:])
     return out
+
+
+def ranks(z: Array, at: Array) -> Array:
+    """Ranks (m, c) of standardised points (m, c) among quantiles (k, c), with standard deviation one; beyond the outer ones as these.
+
+    To a function that jumps, as to a tree, only the order of a covariate matters.
+    """
+    level = np.linspace(0, 12**0.5, len(at))
+    return np.column_stack([_between_ties(column, own, level) for column, own in zip(z.T, at.T, strict=True)])
+
+
+def _between_ties(column: Array, at: Array, level: Array) -> Array:
+    """Interpolated levels (m,); a value that several quantiles share has the mean of theirs."""
+    distinct, place = np.unique(at, return_inverse=True)
+    return np.asarray(np.interp(column, distinct, np.bincount(place, level) / np.bincount(place)))
+
+
+def _edged(block: Block, z: Single) -> Single:
+    arrays = block.arrays
+    points = ranks(z[:, list(block.columns)].astype(np.float64), arrays["quantiles"]) / arrays["lengths"]
+    kernel = np.exp(-cdist(points, arrays["points"], "cityblock"))
+    return np.asarray((kernel @ arrays["root"]).astype(np.float32))
 
 
 def _constant(block: Block, z: Single) -> Single:
@@ -266,6 +333,7 @@ _RAW: dict[str, Callable[[Block, Single], Single]] = {
     "mesh": _mesh,
     "product ramp": _product_ramp,
     "product fourier": _product_fourier,
+    "edged": _edged,
 }
 
 
@@ -279,4 +347,5 @@ _SIZE: dict[str, Callable[[Block], int]] = {
     "mesh": lambda block: (len(block.arrays["knots"]) - 1) * (len(block.arrays["other"]) - 1),
     "product ramp": lambda block: len(block.arrays["knots"]) - 1,
     "product fourier": lambda block: 2 * block.arrays["omega"].shape[1],
+    "edged": lambda block: int(block.arrays["root"].shape[1]),
 }

@@ -142,15 +142,13 @@ def probe(surface: Function, z: Array, seed: int, probes: int | None = None) -> 
         : INTERACTIONS.probes if probes is None else probes
     ]
     z = z[np.sort(chosen)]
-    q = z.shape[1]
 
     def at(*moves: dict[int, float]) -> Array:
         """The surface (moves, points) after each of some moves."""
         return surface(np.concatenate([_moved(z, each) for each in moves])).reshape(len(moves), -1)
 
-    steps = (at({j: INTERACTIONS.step}, {j: -INTERACTIONS.step}) for j in range(q))
-    importance = np.array([np.sqrt(np.mean((up - down) ** 2)) / 2 for up, down in steps])
-    pairs = np.zeros((q, q))
+    importance = sensitivities(surface, z)
+    pairs = np.zeros((len(importance), len(importance)))
     leading = np.sort(np.argsort(-importance, kind="stable")[: INTERACTIONS.paired_covariates])
     for i, j in combinations(leading.tolist(), 2):
         corners = [
@@ -160,6 +158,15 @@ def probe(surface: Function, z: Array, seed: int, probes: int | None = None) -> 
         mixed = np.array([1.0, -1.0, -1.0, 1.0]) @ at(*corners)
         pairs[i, j] = pairs[j, i] = np.mean((mixed / 4) ** 2)
     return Structure(importance, pairs)
+
+
+def sensitivities(surface: Function, z: Array) -> Array:
+    """Root mean squared change (q,) of a surface at points (m, q) over a step along each covariate."""
+    found = []
+    for j in range(z.shape[1]):
+        up, down = (surface(_moved(z, {j: step})) for step in (INTERACTIONS.step, -INTERACTIONS.step))
+        found.append(np.sqrt(np.mean((up - down) ** 2)) / 2)
+    return np.array(found)
 
 
 def _moved(z: Array, moves: dict[int, float]) -> Array:

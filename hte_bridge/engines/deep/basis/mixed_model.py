@@ -16,6 +16,7 @@ from hte_bridge.engines.deep.basis.cluster import cluster_sandwich, cluster_scor
 from hte_bridge.engines.deep.basis.coefficients import posterior
 from hte_bridge.engines.deep.basis.data import Rows
 from hte_bridge.engines.deep.basis.design import Design
+from hte_bridge.engines.deep.basis.edges import with_edges
 from hte_bridge.engines.deep.basis.heldout import held_out_effects
 from hte_bridge.engines.deep.basis.normal_equations import NormalEquations, total
 from hte_bridge.engines.deep.basis.posterior import EffectPosterior
@@ -76,6 +77,8 @@ class Asked:
         For each fold the rows as its held-out model, which then has sums of its own, is to see them; without, sums are shared.
     part : array (n,), optional
         Of a cross-section: codes of the parts that are left out beside a fold where the shares of a stacked mean are learned.
+    seed : int
+        Of the landmarks of surfaces with edges.
     """
 
     moving: bool
@@ -86,6 +89,7 @@ class Asked:
     level: Standardisation | None = None
     unseen: Sequence[Rows] | None = None
     part: Codes | None = None
+    seed: int = 0
 
 
 def fit_mixed_model(study: Study, made: Design, asked: Asked) -> Fitted:
@@ -100,7 +104,7 @@ def fit_mixed_model(study: Study, made: Design, asked: Asked) -> Fitted:
         parts.clear()
     cluster = study.cluster if study.clustered else None
     others = cells.each_fold(made, parts, asked.unseen)
-    heldout, loss = held_out_effects(made, others, asked.moving, asked.n_jobs, cluster, asked.part)
+    heldout, loss = held_out_effects(made, others, asked.moving, made.at_once, cluster, asked.part)
     clock.done("held out")
     info = whole.info | {"losses": loss, "seconds": clock.seconds}
     notes = (made.note, *whole.notes, *beaten(loss), *whole.together)
@@ -129,12 +133,15 @@ def of_all_rows(study: Study, made: Design, cells: Cells, sums: NormalEquations,
     cluster = study.cluster if study.clustered else None
     chosen, sums, solved = likelier(*plain, relative, cluster)
     surface, inflation = posterior(study, chosen, sums, solved)
+    share = 0.0
     if relative is not None and chosen is relative[0]:
         surface = replace(surface, level=asked.level)
+    else:
+        surface, share = with_edges(study, chosen, cells, solved, surface, asked.seed)
     spread = max(spread_of(chosen, solved), 1e-300)
     return OfAllRows(
         surface,
-        info_of(chosen, solved, inflation, asked.unit),
+        info_of(chosen, solved, inflation, asked.unit) | {"share_of_edges": share},
         unexplained(solved, spread, asked.unit),
         together(study, chosen, solved),
         solved.layer.converged,

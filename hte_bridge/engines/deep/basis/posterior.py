@@ -64,6 +64,28 @@ class EffectPosterior:
             nugget=self.nugget / unit**2,
         )
 
+    def mixed(self, other: EffectPosterior, share: float) -> EffectPosterior:
+        """The mixture with another posterior, without slopes, networks and effects of its own, which has this share: its mean, and its variance,
+        between the two included."""
+        edge, rest = self.basis.size, 1.0 - share
+        wide = self.root.shape[1], other.root.shape[1]
+        root = np.zeros((len(self.mean) + len(other.mean), sum(wide) + 1))
+        mine = np.r_[:edge, edge + len(other.mean) : len(root)]
+        its = np.arange(edge, edge + len(other.mean))
+        root[mine, : wide[0]] = rest**0.5 * self.root
+        root[its, wide[0] : -1] = share**0.5 * other.root
+        apart, mean = (share * rest) ** 0.5, np.empty(len(root))
+        root[mine, -1], root[its, -1] = apart * self.mean, -apart * other.mean
+        mean[mine], mean[its] = rest * self.mean, share * other.mean
+        return replace(
+            self,
+            basis=self.basis.joined(other.basis),
+            mean=mean,
+            root=root,
+            slope_variance=rest * self.slope_variance,
+            nugget=rest * self.nugget + share * other.nugget,
+        )
+
     def moments(self, covariates: Array) -> tuple[Array, Array]:
         """Mean and sd of tau (m,) at covariates (m, q)."""
         estimate, variance = np.empty(len(covariates)), np.empty(len(covariates))

@@ -23,6 +23,8 @@ class RoomRule:
     tables: float = 3.0
     # bytes of a row: columns, residuals, treatments of each fold, networks' samples
     row: float = 1_000.0
+    # bytes up to which folds' models are fitted side by side
+    side_by_side: float = 4e9
     # frequencies below which a block is left out whole and not halved
     fewest_frequencies: int = 8
 
@@ -66,6 +68,11 @@ class Shape:
         folds = (self.cells + self.at_once) * sums + self.at_once * self.model(features)
         return NUMBER * max(whole, folds) + ROOM.row * self.rows
 
+    def within(self, features: int, budget: Budget) -> Shape:
+        """The same with folds' models one after the other where side by side they would take much."""
+        much = self.forecast(features) > min(budget.bytes, ROOM.side_by_side)
+        return replace(self, at_once=1) if much else self
+
     def model(self, columns: int) -> float:
         """Numbers that a model of so many columns holds beside its sums."""
         return ROOM.squares * columns**2 + ROOM.tables * self.levels * columns
@@ -76,8 +83,8 @@ def features_of(blocks: Sequence[Block]) -> int:
     return sum(block.size * (1 + block.drift) for block in blocks)
 
 
-def fitting(blocks: Sequence[Block], shape: Shape, budget: Budget) -> tuple[list[Block], str]:
-    """The blocks thinned until the forecast is within the budget, and a note of what was left out.
+def fitting(blocks: Sequence[Block], shape: Shape, budget: Budget) -> tuple[list[Block], int, str]:
+    """The blocks thinned until the forecast is within the budget, how many folds' models fit side by side, and a note of what was left out.
 
     The largest block is halved, again and again: functions of all covariates lose frequencies first, those of one last.
 
@@ -87,6 +94,7 @@ def fitting(blocks: Sequence[Block], shape: Shape, budget: Budget) -> tuple[list
         If not even lines fit.
     """
     before, kept = features_of(blocks), list(blocks)
+    shape = shape.within(before, budget)
     wanted = shape.forecast(before)
     while shape.forecast(features_of(kept)) > budget.bytes:
         largest = max(
@@ -104,15 +112,24 @@ def fitting(blocks: Sequence[Block], shape: Shape, budget: Budget) -> tuple[list
         kept[largest : largest + 1] = [] if thinner is None else [thinner]
     after = features_of(kept)
     if after == before:
-        return kept, ""
-    return kept, (
-        f"{before - after:,} of {before:,} features were left out so that the fit stays in memory: all would take about {wanted / GB:.2g} GB, "
-        f"and {budget.text}, may be taken. What they would have explained of the effect is in the intervals as far as the data show it."
+        return kept, shape.at_once, ""
+    return (
+        kept,
+        shape.at_once,
+        (
+            f"{before - after:,} of {before:,} features were left out so that the fit stays in memory: all would take about {wanted / GB:.2g} GB, "
+            f"and {budget.text}, may be taken. What they would have explained of the effect is in the intervals as far as the data show it."
+        ),
     )
 
 
 def thinned(block: Block) -> Block | None:
-    """A block with half of its frequencies; ``None`` where it has few or none."""
+    """A block with half of its frequencies or directions; ``None`` where it has few or none."""
+    turn = block.arrays.get("turn")
+    if turn is not None:
+        if turn.shape[1] < 2 * ROOM.fewest_frequencies:
+            return None
+        return replace(block, arrays={**block.arrays, "turn": turn[:, : turn.shape[1] // 2]})
     omega = block.arrays.get("omega")
     if omega is None or omega.shape[1] < 2 * ROOM.fewest_frequencies:
         return None
