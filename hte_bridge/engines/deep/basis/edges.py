@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.spatial.distance import cdist
-from scipy.special import expit, gammaln
+from scipy.special import expit
 
 from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.basis.cells import Cells
@@ -42,8 +41,8 @@ class EdgeRule:
     landmarks: int = 3
     # quantiles at which ranks are known
     quantiles: int = 65
-    # of the evidence, in the shares of the two accounts (as ``gp/model_average.py``)
-    power: float = 1 / 3
+    # of the evidence, in the shares of the two accounts: less than with few rows (``gp/model_average.py``), as no account is exact
+    power: float = 1 / 5
     # below which an account is left out
     least_share: float = 0.02
 
@@ -81,7 +80,7 @@ def with_edges(
     second = edged(made, seed)
     sums = total(list(cells.sums(second).values()))
     again = solve(second, sums, temper=solved.layer.temper)
-    ahead = again.layer.log_evidence - solved.layer.log_evidence + odds_of_pairs(pairs_of(made), made.q)
+    ahead = again.layer.log_evidence - solved.layer.log_evidence
     share = float(expit(EDGES.power * ahead))
     if share < EDGES.least_share:
         return surface, 0.0
@@ -159,30 +158,3 @@ def left_out(made: Design, solved: Solved) -> float:
             variance = float(solved.layer.variance[solved.names.index(block.name)])
             total += variance * scale * max(1.0 - held, 0.0)
     return total
-
-
-def odds_of_pairs(found: int, covariates: int) -> float:
-    """Nats that an account of so many pairs pays, which networks chose among all by the same rows (Scott & Berger, 2010, Annals of Statistics 38(5)).
-
-    Examples
-    --------
-    >>> round(odds_of_pairs(1, 3), 3), odds_of_pairs(0, 5)
-    (1.099, 0.0)
-    """
-    pairs = covariates * (covariates - 1) // 2
-    return float(gammaln(pairs + 1) - gammaln(found + 1) - gammaln(pairs - found + 1))
-
-
-def pairs_of(made: Design) -> int:
-    """Pairs that have blocks of their own in the model of all rows."""
-    return len({tuple(sorted(block.columns)) for block in chosen_blocks(made) if len(block.columns) == 2})
-
-
-def chosen_blocks(made: Design) -> Sequence[Block]:
-    """Blocks of covariates that the model of all rows has because networks asked for them."""
-    kinds = ("mesh", "tilt", "fourier")
-    return [
-        block
-        for block in made.basis.blocks
-        if block.main and block.kind in kinds and max(block.columns) < made.q
-    ]

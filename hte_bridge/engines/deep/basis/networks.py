@@ -16,7 +16,7 @@ from hte_bridge.engines.deep.basis.data import Rows, sweeper
 from hte_bridge.engines.deep.basis.ensemble import CHUNK_POINTS, ENSEMBLE, Ensemble, Inputs, encode, forward
 from hte_bridge.engines.deep.basis.features import knots
 from hte_bridge.engines.deep.store.checkpoint import NOWHERE, Checkpoint
-from hte_bridge.engines.deep.store.threads import threads
+from hte_bridge.engines.deep.store.threads import side_by_side, threads
 from hte_bridge.errors import DidNotConverge
 from hte_bridge.progress import steps
 
@@ -33,6 +33,8 @@ class NetworkTraining:
     most_epochs: int = 24
     # per network; several networks see different rows
     most_rows: int = 150_000
+    # from where on starting processes for them is worth its seconds
+    apart_rows: int = 100_000
     # of the rows, to stop by
     held_back: float = 0.1
     # ramps of a covariate, as networks are shown it
@@ -110,7 +112,8 @@ def crossfit_nets(
     kept = {
         id(rows): checkpoint.under(rows, z, seed, options) for rows in {id(own): own for own in seen}.values()
     }
-    done = Parallel(n_jobs=n_jobs)(
+    many = seen[0].n >= NETWORKS.apart_rows
+    done = Parallel(n_jobs=side_by_side(n_jobs, tasks=len(jobs)) if many else n_jobs)(
         delayed(kept[id(seen[k])].attempt)(
             f"network-{kind}-{k}",
             ENSEMBLE,
