@@ -332,7 +332,8 @@ def check(
 
 def _same(key: tuple[str, ...], row: Estimate, other: Estimate, told: Told, promise: Promise) -> None:
     factor = told.factor if row.estimand in IN_OUTCOME_UNITS and "share" not in row.term else 1.0
-    factor *= told.slope.get(row.term, 1.0) if row.estimand == "projection" else 1.0
+    place = row.term.rpartition(": ")[2]  # of several outcomes behind the name of one
+    factor *= told.slope.get(place, 1.0) if row.estimand == "projection" else 1.0
     own_unit = row.estimand == "clan" and any(row.term.startswith(f"{name}:") for name in told.slope)
     if np.isnan(factor) or own_unit or (row.estimand == "sensitivity" and told.factor != 1.0):
         return
