@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +15,7 @@ from hte_bridge.engines.deep.basis.features import Basis, Block
 from hte_bridge.engines.deep.basis.normal_equations import eliminate, normal_equations
 from hte_bridge.engines.deep.passes import ordered
 from hte_bridge.engines.deep.passes.swept_sums import GROUPS, swept_sums
-from hte_bridge.errors import InvalidOption, NotEnoughMemory, WorkersLost
+from hte_bridge.errors import InvalidOption, NotEnoughMemory, NotIdentified, UnreadableFile, WorkersLost
 from hte_bridge.simulate.panel import panel
 from hte_bridge.stream import Processes
 from hte_bridge.stream.workers import Cluster, runner_for
@@ -135,6 +137,26 @@ def test_a_panel_from_files_is_held_out_as_in_memory(frame, streamed):
     assert np.abs(ours["estimate"] - theirs["estimate"]).max() < 0.2 * theirs["std_error"].mean()
 
 
+def test_it_answers_as_any_other_fit(frame, streamed, tmp_path):
+    _, fit = streamed
+    assert "two passes" in fit.diagnostics()["reading"].str.cat()
+    assert set(fit.structure().index) == set(ROLES["covariates"])
+    with pytest.raises(NotIdentified, match="`user` was swept out"):
+        fit.effects("user")
+    again = type(fit).load(fit.save(tmp_path / "deep.npz"))
+    assert again.cate(frame.head(5)).equals(fit.cate(frame.head(5)))
+
+
+@pytest.mark.parametrize("cluster", ["cell", None])
+def test_effects_that_no_fold_holds_whole_stay_in_the_sums(frame, folder, cluster):
+    roles = ROLES | {"fixed_effects": ["user", "vendor"], "cluster": cluster}
+    fits = []
+    for study in (hb.Study.from_parquet(folder, **roles), hb.Study.from_frame(frame, **roles)):
+        fold = np.arange(study.n) % 2 if cluster is None else study.cluster % 2
+        fits.append(OPTIONS.fit(study, hb.Folds(fold.astype(np.int64), 2, 1)))
+    assert furthest(fits[0].heldout, fits[1].heldout) < 1e-7
+
+
 def test_workers_give_the_same_bits(folder, streamed):
     study, fit = streamed
     again = replace(study, stored=replace(study.stored, runner=Processes(2)))
@@ -179,6 +201,39 @@ def test_what_would_not_fit_is_forecast(streamed):
         check_memory(made, wide, 5, Budget(1e9))
 
 
+def test_a_fit_that_was_killed_goes_on_with_the_same_bits(streamed, tmp_path, monkeypatch):
+    from hte_bridge.engines.deep.passes import sums
+
+    study, fit = streamed
+    made, real = [], sums.swept_sums
+
+    def counted(*given):
+        made.append(1)
+        if len(made) == 6:
+            raise KeyboardInterrupt
+        return real(*given)
+
+    monkeypatch.setattr(sums, "swept_sums", counted)
+    kept = replace(OPTIONS, checkpoint=tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        kept.fit(study, fit.folds)
+    found = kept.fit(study, fit.folds)
+    assert len(made) == fit.info["blocks"] + 1  # the one that was begun is begun again
+    assert np.array_equal(found.heldout.cate, fit.heldout.cate)
+    assert len(list(tmp_path.glob("sums-*"))) == 2  # a file for each fold; blocks' own are gone
+
+
+def test_a_process_that_is_killed_costs_its_own_work_alone(tmp_path):
+    def fails_once(number):  # the first call for 2 ends its process, as the system does where memory runs out
+        if number == 2 and not (tmp_path / "killed").exists():
+            (tmp_path / "killed").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return number**2
+
+    assert list(Processes(2).map(fails_once, range(4))) == [0, 1, 4, 9]
+    assert (tmp_path / "killed").exists()
+
+
 def test_who_makes_the_passes_is_said(frame):
     study = hb.Study.from_frame(frame, **ROLES, **EFFECTS)
     with pytest.raises(InvalidOption, match="`client` is for a study of files"):
@@ -199,3 +254,21 @@ def test_a_cluster_that_went_away_is_a_sentence():
         WorkersLost, match=r"must last as long as the fit. It did not .RuntimeError: Cannot send"
     ):
         Cluster(Gone()).map_sum(abs, [1, 2])
+
+
+def test_scores_are_a_file_in_double_precision(streamed, tmp_path):
+    from hte_bridge.comparison import Comparison
+    from hte_bridge.scores_file import read_scores
+
+    study, fit = streamed
+    table = Comparison((), {}, study, fit.folds, {"deep": fit}, 0.95, {}, "raise")
+    file = table.save_scores(tmp_path / "scores.parquet")
+    found = read_scores(file)
+    assert np.array_equal(found["deep gamma"], table.scores("deep").gamma)
+    assert np.array_equal(found["deep cate"], fit.heldout.cate)
+    assert np.array_equal(found["fold"], fit.folds.fold)
+    with pytest.raises(InvalidOption, match=r"saved as .parquet. `scores.csv` was asked for"):
+        table.save_scores(tmp_path / "scores.csv")
+    file.write_bytes(file.read_bytes()[:-40])
+    with pytest.raises(UnreadableFile, match="must be"):
+        read_scores(file)
