@@ -136,13 +136,16 @@ def largest_row(estimand: str, rows: Sequence[Estimate], study: Adoption, said: 
 
 
 def wald_row(estimand: str, rows: Sequence[Estimate], study: Adoption, said: str, term: str) -> Estimate:
-    """Wald test that all rows are zero, by Hotelling's law with the clusters that carry them, leverage given back."""
+    """Wald test that all rows are zero, by Hotelling's law, leverage given back.
+
+    Its degrees of freedom are the rows' harmonic mean: what an estimated variance is off by goes with one over them, and is what adds up.
+    """
     live = [row for row in rows if row.std_error > 0 and row.influence is not None]
     if not live:
         return Estimate.missing(estimand, f"no test: none of the {len(rows)} rows has an error", term=term)
     by_cluster = cluster_totals(np.column_stack([wide_of(row) for row in live]), study.cluster)  # type: ignore[misc]
     raw, rank = wald(np.array([row.estimate for row in live]), by_cluster.T @ by_cluster)
-    df = float(np.mean([free_of(row) for row in live]))
+    df = 1 / float(np.mean([1 / free_of(row) for row in live]))
     if rank == 0 or df - rank + 1 < 1:
         note = f"no Wald test: it needs more clusters than the {len(live)} rows have; see the sup-t test"
         return Estimate.missing(estimand, note, term=term, level=live[0].level)
