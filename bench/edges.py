@@ -35,6 +35,7 @@ from hte_bridge.simulate import CrossSection
 from hte_bridge.simulate.sample import draw as drawn
 
 KERNEL_ROWS = 3_000  # beyond, another model takes over
+COLUMNS = {"smooth": "no edges", "both": "deep", "grf": "grf"}  # variants on the page
 FURTHER = 400  # rows of designs that are here alone: surfaces that no other bench has
 
 
@@ -147,6 +148,26 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
+def page(rows: pd.DataFrame) -> str:
+    """Section of docs/benchmarks.md: of each design squared error, coverage, worst decile and length, without edges, with them, and grf's."""
+    lines = ["| design | " + " | ".join(COLUMNS.values()) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
+    for design, own in table(rows).set_index("variant").groupby("design", sort=True):
+        cells = [
+            "{mse:.3f} / {coverage:.2f} / {worst_decile:.2f} / {length:.2f} ({draws:.0f})".format(
+                **own.loc[name]
+            )
+            if name in own.index
+            else ""
+            for name in COLUMNS
+        ]
+        lines.append(f"| {design} | " + " | ".join(cells) + " |")
+    head = (
+        "## Surfaces with edges\n\nIntervals of `cate` from the exact kernel without and with edges, and grf's (`python -m bench.edges`): "
+        "squared error / coverage / worst decile / length (draws).\n"
+    )
+    return "\n".join([head, *lines, ""])
+
+
 def main() -> None:
     """Read the command line, run what is missing, print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -163,6 +184,9 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=1e6, help="start no draw after this many minutes")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument(
+        "--to", type=Path, help="a file for all draws together, such as bench/results/edges.parquet"
+    )
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -185,6 +209,8 @@ def main() -> None:
     for number, line in enumerate(pool(jobs), 1):
         print(f"[{number}/{len(wanted)}] {line}", flush=True)
     rows = merge(asked.out)
+    if asked.to is not None:
+        rows.drop(columns="forms").to_parquet(asked.to, compression="zstd")
     if not rows.empty:
         with pd.option_context("display.width", 250, "display.max_rows", 400, "display.precision", 3):
             print(table(rows).to_string(index=False))

@@ -277,6 +277,10 @@ def render(cross: Path, panel: Path) -> str:
         from bench.adoption import page as adoption_page
 
         body.append(adoption_page(pd.read_parquet(panel / "adoption.parquet")))
+    if (panel / "edges.parquet").is_file():
+        from bench.edges import page as edges_page
+
+        body.append(edges_page(pd.read_parquet(panel / "edges.parquet")))
     parts = [
         HEAD,
         machines,

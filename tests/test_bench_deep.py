@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import cross_section, panel, render, required
+from bench import cross_section, edges, panel, render, required
 from bench.metrics import judge, table
 from hte_bridge import simulate
 
@@ -108,3 +108,16 @@ def test_panel_beats_linear_interactions_and_covers(tmp_path):
     assert rows.loc["deep", "error"] < 0.8 * rows.loc["feols_linear", "error"]
     assert rows.loc["deep", "coverage"] > 0.85
     assert rows.loc["feols_linear", "coverage"] < 0.5  # its intervals know of noise alone: the bound can fail
+
+
+def test_the_page_of_edges_has_a_line_for_each_design_and_a_gap_where_a_variant_was_not_run():
+    rng = np.random.default_rng(1)
+    rows = [
+        {"design": "steps_300", "engine": engine, "draw": k, "cpu_seconds": 1.0}
+        | judge(rng.normal(size=50), np.ones(50), rng.normal(size=50))
+        for engine in ("both", "grf")
+        for k in range(2)
+    ]
+    last = edges.page(pd.DataFrame(rows)).strip().splitlines()[-1]
+    assert last.startswith("| steps_300 |  | ")
+    assert last.count("(2)") == 2
