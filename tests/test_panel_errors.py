@@ -13,6 +13,7 @@ from hte_bridge import inference
 from hte_bridge.crossfit import within_effects
 from hte_bridge.estimands.averages import ape, ate
 from hte_bridge.estimands.projection import projection
+from hte_bridge.keys import lots
 from hte_bridge.lost import inflation, lost_to_effects
 from hte_bridge.scores import scores
 from hte_bridge.simulate.panel import panel
@@ -126,7 +127,7 @@ def test_other_errors_count_what_their_clusters_do_not_hold():
     totals = np.bincount(study.fixed_effects[:, 0], weights=own.influence)
     assert average.std_error == pytest.approx(users_hold * (totals @ totals * USERS / (USERS - 1)) ** 0.5)
     turned = table.wild_bootstrap(seed=1).where(estimand="ape").rows[0]
-    naive = inference.wild_bootstrap([own], study.cluster, seed=1)[0]
+    naive = inference.wild_bootstrap([own], lots(study.cluster, study.keys), seed=1)[0]
     width = lambda row: row.conf_high - row.conf_low
     assert width(turned) == pytest.approx(factor * width(naive), rel=0.02)
 
