@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 
 from hte_bridge.adoption import Adoption
+from hte_bridge.arrays import Array
 from hte_bridge.comparison import Comparison
 from hte_bridge.crossed import crossed
 from hte_bridge.engine import Engine, Fit
@@ -256,6 +257,10 @@ def _meta(
 
 def _spread(study: Study) -> dict[str, float]:
     """Standard deviation of each covariate, by the name of its slope in the projection."""
-    centred = study.filled - np.average(study.filled, axis=0, weights=study.weight)
-    found = np.sqrt(np.average(centred**2, axis=0, weights=study.weight))
-    return dict(zip(map(str, study.filled_names), found.tolist(), strict=True))
+
+    def of(column: Array) -> float:  # one column at a time in memory
+        return float(
+            np.average((column - np.average(column, weights=study.weight)) ** 2, weights=study.weight) ** 0.5
+        )
+
+    return {str(name): of(column) for name, column in zip(study.filled_names, study.filled.T, strict=True)}

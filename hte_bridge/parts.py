@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,12 @@ def subset(study: Study, chosen: Codes) -> Study:
     """
     if not len(chosen):
         raise InvalidData("A subset must keep at least one row. None is left. Widen the condition.")
+    large = study.stored is not None and study.stored.keeps(chosen)
+    take = (
+        partial(study.stored.taken, rows=chosen)
+        if large
+        else lambda columns: np.asfortranarray(columns[chosen])
+    )
     second = study.second_cluster
     group, cluster = np.unique(study.cluster[chosen], return_inverse=True)
     parts = [np.unique(column[chosen], return_inverse=True) for column in study.fixed_effects.T]
@@ -80,8 +87,8 @@ def subset(study: Study, chosen: Codes) -> Study:
         study,
         outcome=study.outcome[chosen],
         treatment=study.treatment[chosen],
-        covariates=np.asfortranarray(study.covariates[chosen]),
-        controls=None if study.controls is None else np.asfortranarray(study.controls[chosen]),
+        covariates=take(study.covariates),
+        controls=None if study.controls is None else take(study.controls),
         fixed_effects=codes.astype(np.int64),
         cluster=cluster,
         cluster_levels=study.cluster_levels[group],
@@ -92,9 +99,13 @@ def subset(study: Study, chosen: Codes) -> Study:
             levels[kept] for levels, (kept, _) in zip(study.effect_levels, parts, strict=True)
         ),
         index=study.index[chosen],
-        frame=None if study.frame is None else study.frame.iloc[chosen],
+        frame=None
+        if study.frame is None
+        else study.frame.only(chosen)
+        if large
+        else study.frame.iloc[chosen],
         key=study.keys[chosen],
-        stored=None,
+        stored=study.stored if large else None,
     )
 
 

@@ -261,3 +261,23 @@ def test_the_shell_reads_a_folder_and_says_what_it_holds(folder, both, monkeypat
         row.estimate for row in known.rows if row.term != "joint"
     ]
     assert f"hb.Study.from_parquet(\n    {str(folder)!r}" in known.meta["code"]
+
+
+def test_many_rows_of_a_study_of_files_stay_on_disk_and_answer_alike(both, monkeypatch):
+    held, streamed = both
+    monkeypatch.setattr("hte_bridge.stream.study.SUBSET", 100)
+    chosen = np.flatnonzero(held.outcome > np.median(held.outcome))
+    one, other = held.subset(chosen), streamed.subset(chosen)
+    assert other.stored is not None
+    assert isinstance(other.covariates, np.memmap)
+    for name in ARRAYS:
+        assert np.array_equal(getattr(one, name), getattr(other, name), equal_nan=name == "covariates"), name
+    assert other.frame["tier"].tolist() == one.frame["tier"].tolist()
+    assert other.index.equals(one.index)
+    tables = (
+        hb.compare(each, [hb.Feols()], estimands=["ape"], seed=1).gates(2).to_frame()
+        for each in (held, streamed)
+    )
+    first, second = (each[["estimate", "std_error"]] for each in tables)
+    assert np.abs(first - second).max(axis=None) < 1e-8
+    assert streamed.subset(chosen[::-1]).stored is None

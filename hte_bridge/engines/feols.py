@@ -13,11 +13,12 @@ import pandas as pd
 
 from hte_bridge.crossfit import within_effects
 from hte_bridge.engine import HeldOut
+from hte_bridge.engines import summed_nuisances
 from hte_bridge.engines.linear import Surface, interacted, nuisances
 from hte_bridge.engines.regressed import HETERO, Design, Regression
 from hte_bridge.engines.summed import Summed, heldout_panel
-from hte_bridge.engines.trends import doubts
-from hte_bridge.errors import InvalidOption, NotIdentified
+from hte_bridge.engines.trends import MOST_CELLS, doubts
+from hte_bridge.errors import DidNotConverge, InvalidOption, NotIdentified
 from hte_bridge.predicting import Predicts
 from hte_bridge.scaling import Standard, power, slopes
 from hte_bridge.shown import Fitted
@@ -118,7 +119,8 @@ class FeolsFit(Predicts, Fitted):
 
     @cached_property
     def _doubts(self) -> tuple[str, ...]:
-        return () if self.study.stored is not None else doubts(self.study)
+        cells = self.study.n * len(self.study.adjusted.filled_names)
+        return () if self.study.stored is not None and cells > MOST_CELLS else doubts(self.study)
 
     @property
     def info(self) -> Mapping[str, Any]:
@@ -137,11 +139,14 @@ class FeolsFit(Predicts, Fitted):
 
     @cached_property
     def _learned(self) -> tuple[HeldOut | None, str]:
-        panel = _heldout_panel if self.study.stored is None else heldout_panel
-        learn = panel if self.study.fixed_effects.shape[1] else nuisances
+        panel = bool(self.study.fixed_effects.shape[1])
+        if self.study.stored is None or not (panel or self.study.binary):
+            learn = _heldout_panel if panel else nuisances
+        else:
+            learn = heldout_panel if panel else summed_nuisances.nuisances
         try:
             return learn(self.study, self.folds), ""
-        except NotIdentified as error:
+        except (NotIdentified, DidNotConverge) as error:
             return None, str(error)
 
     @cached_property

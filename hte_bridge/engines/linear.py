@@ -35,7 +35,7 @@ def nuisances(study: Study, folds: Folds) -> HeldOut:
     both = study.adjusted.filled
     for train, test in folds:
         x, weight, treatment = both[train], study.weight[train], study.treatment[train]
-        _learnable(study, x, study.filled.shape[1], treatment)
+        learnable(study, len(x), x.shape[1], study.filled.shape[1], treatment)
         model = Interacted.fit(x, study.filled[train], treatment, study.outcome[train], weight)
         new = both[test]
         if study.propensity is not None:
@@ -49,11 +49,18 @@ def nuisances(study: Study, folds: Folds) -> HeldOut:
     return HeldOut(cate, mean, propensity, None if study.binary else variance)
 
 
-def _learnable(study: Study, x: Array, moves: int, treatment: Array) -> None:
-    columns = 2 + x.shape[1] + moves
-    if len(x) <= columns:
+def learnable(study: Study, rows: int, beside: int, moves: int, treatment: Array) -> None:
+    """So many rows outside a fold, with this treatment (rows,), tell a line in ``beside`` covariates and controls and ``moves`` products.
+
+    Raises
+    ------
+    NotIdentified
+        If they do not.
+    """
+    columns = 2 + beside + moves
+    if rows <= columns:
         raise NotIdentified(
-            f"A linear effect must be learned from more rows than it has coefficients. {len(x):,} rows outside a fold meet {columns:,} "
+            f"A linear effect must be learned from more rows than it has coefficients. {rows:,} rows outside a fold meet {columns:,} "
             "coefficients (the treatment times each covariate). Name fewer covariates, or read another engine."
         )
     if np.ptp(treatment) == 0:
@@ -78,7 +85,7 @@ class Interacted:
         """Weighted least squares."""
         standard, moves = Standard.of(x, weight), Standard.of(along, weight)
         dose = Standard.of(treatment[:, None], weight)
-        columns = _columns(standard(x), moves(along), dose(treatment[:, None]))
+        columns = columns_of(standard(x), moves(along), dose(treatment[:, None]))
         return cls(Line.fit(columns, outcome[:, None], weight), standard, moves, dose)
 
     def effect(self, along: Array) -> Array:
@@ -91,11 +98,12 @@ class Interacted:
 
     def outcome(self, x: Array, along: Array, treatment: Array) -> Array:
         """Outcome (m,) at a treatment (m,)."""
-        columns = _columns(self.x(x), self.along(along), self.treatment(treatment[:, None]))
+        columns = columns_of(self.x(x), self.along(along), self.treatment(treatment[:, None]))
         return np.asarray(self.line.predict(columns)[:, 0])
 
 
-def _columns(x: Array, along: Array, treatment: Array) -> Array:
+def columns_of(x: Array, along: Array, treatment: Array) -> Array:
+    """Treatment (m, 1), covariates and controls, and products of the treatment with the covariates, side by side."""
     return np.column_stack([treatment, x, treatment * along])
 
 
@@ -132,7 +140,7 @@ def interacted(study: Study) -> Surface:
     standard, dose = Standard.of(along, study.weight), Standard.of(study.treatment[:, None], study.weight)
     beside = Standard.of(both, study.weight)(both)
     _spare(study, standard(along), beside)
-    columns = _columns(beside, standard(along), dose(study.treatment[:, None]))
+    columns = columns_of(beside, standard(along), dose(study.treatment[:, None]))
     last = Standard.of(columns, study.weight)
     root = np.sqrt(study.weight / study.weight.mean())
     design = np.column_stack([root, root[:, None] * last(columns)])

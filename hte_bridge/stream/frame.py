@@ -60,6 +60,13 @@ class LazyFrame:
         """The same columns, rows numbered from 0."""
         return LazyFrame(self.source, self.keep, pd.RangeIndex(len(self)), self.labels, self.attrs)
 
+    def only(self, places: npt.NDArray[np.int64]) -> LazyFrame:
+        """Some rows, in their order, still to be read."""
+        keep = np.ones(len(self), dtype=bool) if self.keep is None else np.array(self.keep)
+        kept = np.zeros(len(keep), dtype=bool)
+        kept[np.flatnonzero(keep)[places]] = True
+        return LazyFrame(self.source, kept, self.index[places], self.labels, self.attrs)
+
     def rows(self, places: npt.NDArray[np.int64]) -> pd.DataFrame:
         """Some rows, all columns, in the order of their places."""
         chosen = places if self.keep is None else np.flatnonzero(self.keep)[places]

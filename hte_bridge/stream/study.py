@@ -17,6 +17,7 @@ from hte_bridge.stream.store import Store, new_name
 
 Study = Any  # it lies above
 
+SUBSET = 1_000_000  # rows up to which some of a study's rows are a study in memory
 PART = 131_072  # rows in a part: sums are made part by part, so that their bits do not depend on how files are cut
 
 
@@ -133,6 +134,18 @@ class Stored:
             for part in parts_of(study.n):
                 out[part.rows] = np.hstack([each[part.rows] for each in both])
         return parts.with_controls(study, self.store.read(name))
+
+    def keeps(self, rows: Codes) -> bool:
+        """Whether a study of some rows stays one of files: where they are many, and in order."""
+        return len(rows) > SUBSET and bool((np.diff(rows) > 0).all())
+
+    def taken(self, columns: Array, rows: Codes) -> Array:
+        """Some rows of columns (n, k), on disk."""
+        name = new_name()
+        with self.store.writing(name, (len(rows), columns.shape[1]), float) as out:
+            for part in parts_of(len(rows)):
+                out[part.rows] = columns[rows[part.rows]]
+        return self.store.read(name)
 
     def made(self, columns: Array, function: Callable[[Array], Array]) -> Array:
         """A function of rows (n, k), part by part, as an array on disk."""
