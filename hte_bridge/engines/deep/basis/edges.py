@@ -42,7 +42,7 @@ class EdgeRule:
     # quantiles at which ranks are known
     quantiles: int = 65
     # of the evidence, in the shares of the two accounts: less than with few rows (``gp/model_average.py``), as no account is exact
-    power: float = 1 / 5
+    power: float = 1 / 10
     # below which an account is left out
     least_share: float = 0.02
 
