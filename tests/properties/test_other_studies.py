@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hte_bridge as hb
+from tests.properties.doors import DOORS, identified
 from tests.properties.profiles import count, examples
 from tests.properties.relations import RELATIONS, Promise, Relation, Told, asked, check
 from tests.properties.strategies import SEEDS, sound_frame
-from tests.properties.test_doors import DOORS, identified
 
 PROMISED: dict[str, Promise] = {"feols": "rounding"}
 PERIODS = 5
