@@ -1,4 +1,4 @@
-"""Posterior of the exact kernel with and without a kind of surface, on the same draws: python -m bench.edges --out FOLDER.
+"""Posterior of the exact kernel with and without edges, beside grf's, on the same draws: python -m bench.edges --out FOLDER.
 
 Only what intervals of ``cate`` come from is run: the treatment's mean, cross-fitted, and the posterior from all rows; no held-out models. Of each draw
 every variant is one file, written as it is done and not done again; the last lines print coverage, worst decile, error and length by design.
@@ -12,7 +12,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -66,18 +65,19 @@ def every() -> dict[str, tuple[Callable[..., CrossSection], int]]:
 
 @contextmanager
 def variant(name: str) -> Iterator[None]:
-    """Run the body with the engine as the variant has it: ``both`` as it is, ``smooth`` without edges; ``,odds=0`` or ``,rate=5``
-    behind it set the odds of a smooth effect beside an edged mean, and the effect's rate."""
-    asked = search.search_kinds
+    """Run the body with the engine as the variant has it: ``both`` as it is, ``smooth`` without edges; ``,odds=0`` or ``,rate=1`` behind it
+    set the odds of a smooth effect beside an edged mean, or an edged effect's rate."""
+    asked, was = search.search_kinds, (MODEL_PRIORS.unlike_log_odds, MODEL_PRIORS.edged_rate)
     if name.startswith("smooth"):
         search.search_kinds = modes.search
-    odds = MODEL_PRIORS.unlike_log_odds
-    object.__setattr__(MODEL_PRIORS, "unlike_log_odds", number(name, "odds", odds))
+    object.__setattr__(MODEL_PRIORS, "unlike_log_odds", number(name, "odds", was[0]))
+    object.__setattr__(MODEL_PRIORS, "edged_rate", number(name, "rate", was[1]))
     try:
         yield
     finally:
         search.search_kinds = asked
-        object.__setattr__(MODEL_PRIORS, "unlike_log_odds", odds)
+        object.__setattr__(MODEL_PRIORS, "unlike_log_odds", was[0])
+        object.__setattr__(MODEL_PRIORS, "edged_rate", was[1])
 
 
 def number(name: str, part: str, default: float) -> float:
@@ -85,8 +85,8 @@ def number(name: str, part: str, default: float) -> float:
 
     Examples
     --------
-    >>> number("both,odds=0,rate=5", "rate", 10.0), number("both", "rate", 10.0)
-    (5.0, 10.0)
+    >>> number("both,odds=0,rate=2", "rate", 1.0), number("both", "rate", 1.0)
+    (2.0, 1.0)
     """
     return float(dict(each.split("=") for each in name.split(",")[1:]).get(part, default))
 
@@ -106,20 +106,23 @@ def run(design: str, draw: int, variants: list[str], known: bool) -> Iterator[di
     options = hb.Deep(seed=draw)
     folds = hb.Folds.make(study, options.n_folds, draw)
     seen = Seen.of(study, folds)
-    if known:
+    if known or variants == ["grf"]:
         propensity = data.propensity[seen.order.rows]
     else:
         propensity = centred(seen.study, seen.order.folds(folds), options).mean
     for each in variants:
         began = time.process_time()
-        with variant(each):
-            own = replace(options, effect_rate=number(each, "rate", options.effect_rate))
-            posterior, info, _ = mixed_posterior(seen.study, propensity, own)
-        mean, sd = posterior.moments(seen.encode(test.frame()))
-        found = judge(mean, sd, test.cate)
-        found |= {"forms": str(info["forms"]), "cpu_seconds": time.process_time() - began}
-        found |= {"evaluations": info["evaluations"], "posterior_draws": info["draws"]}
-        yield {"design": design, "n": n, "draw": draw, "engine": each} | found
+        forms = "{}"
+        if each == "grf":
+            asked = hb.CausalForest(num_trees=2_000, seed=draw).fit(study).cate(test.frame())
+            mean, sd = asked["estimate"].to_numpy(), asked["std_error"].to_numpy()
+        else:
+            with variant(each):
+                posterior, info, _ = mixed_posterior(seen.study, propensity, options)
+            mean, sd = posterior.moments(seen.encode(test.frame()))
+            forms = str(info["forms"])
+        said = {"forms": forms, "cpu_seconds": time.process_time() - began}
+        yield {"design": design, "n": n, "draw": draw, "engine": each} | judge(mean, sd, test.cate) | said
 
 
 def run_and_write(design: str, draw: int, variants: list[str], known: bool, out: Path) -> str:

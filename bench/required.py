@@ -79,6 +79,13 @@ MUST: dict[str, Bounds] = {
     "dense_constant_500": {"joint_rejects": at_most(0.07)},
     "clustered_constant_800": {"joint_rejects": at_most(0.07)},
 }
+EDGED: Bounds = {
+    "coverage": at_least(0.92),
+    "worst_decile": at_least(0.78),
+    Against("mse", "grf"): at_most(1.0),
+}
+WITH_EDGES = ("steps", "one_step", "trees_401ksubs", "trees_fertil2", "trees_cps91")
+MUST |= {f"{name}_{n}": EDGED for name in WITH_EDGES for n in (300, 700, 3_000, 10_000)}
 PANEL_MUST: dict[str, Bounds] = {
     "linear_500k": {
         "error": at_most(1.0),

@@ -121,3 +121,9 @@ def test_the_page_of_edges_has_a_line_for_each_design_and_a_gap_where_a_variant_
     last = edges.page(pd.DataFrame(rows)).strip().splitlines()[-1]
     assert last.startswith("| steps_300 |  | ")
     assert last.count("(2)") == 2
+
+
+def test_every_design_with_edges_has_its_bounds():
+    assert {name for name, bounds in required.MUST.items() if bounds is required.EDGED} == set(
+        cross_section.edged()
+    )

@@ -43,6 +43,8 @@ class ModelPriors:
     effect_shape: float = 2.0
     # before the data, of each form but the centred one
     log_odds: float = -5.0
+    # rate of an effect with edges, over that of another: what jumps moves by more than what bends
+    edged_rate: float = 0.3
     # of an effect without edges beside a mean that has them: what makes the one jump is there for the other
     unlike_log_odds: float = -5.0
     # of an additive effect, which allows no interactions: strong evidence makes up for it
@@ -136,8 +138,16 @@ class OutcomeModel:
     def scales(self, p: int, clustered: bool, groups: tuple[int, ...] = ()) -> Hyperparameters:
         """Layout of the scales with p columns, which belong to covariates as ``groups`` says, or each to one of its own."""
         sparse = tuple(self.name != "alone" and share != 0.0 for share in self.effect)
+        jumps = [
+            kind == "edged" and few and 0.0 in self.effect
+            for kind, few in zip(self.each_kind, sparse, strict=True)
+        ]
+        rates = tuple(
+            rate * (MODEL_PRIORS.edged_rate if own else 1.0)
+            for rate, own in zip(self.rates, jumps, strict=True)
+        )
         covariates = max(groups) + 1 if groups else p
-        return Hyperparameters(covariates, self.rates, self.shapes, self.each_kind, sparse, clustered, groups)
+        return Hyperparameters(covariates, rates, self.shapes, self.each_kind, sparse, clustered, groups)
 
     @property
     def mean_kind(self) -> KindName:

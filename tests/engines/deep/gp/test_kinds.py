@@ -11,6 +11,7 @@ from hte_bridge.engines.deep.gp.hyperparameters import Hyperparameters
 from hte_bridge.engines.deep.gp.model_average import bent
 from hte_bridge.engines.deep.gp.modes import borrowed, search, search_kinds
 from hte_bridge.engines.deep.gp.outcome_models import ALONE, MODEL_PRIORS
+from hte_bridge.engines.deep.gp.posterior import restore
 from tests.helpers.gaussian_process import ARMS, BASELINE, CENTRED, P, example, posterior, rows_of, tensor
 
 
@@ -119,3 +120,34 @@ def test_a_smooth_effect_beside_an_edged_mean_is_asked_for_strong_evidence():
     )
     assert both.log_odds == effect.log_odds == CENTRED.log_odds == 0.0
     assert mean.log_odds == mean.with_effect("index").log_odds == MODEL_PRIORS.unlike_log_odds < 0.0
+
+
+def test_a_posterior_of_edged_surfaces_is_restored_to_the_bit_and_so_is_one_of_files_of_before():
+    new = np.random.default_rng(2).normal(size=(5, P))
+    for form, flags in (
+        (CENTRED.of_kinds("edged", "edged"), None),
+        (BASELINE.with_effect("additive"), [False, True]),
+    ):
+        model, theta = example(form)
+        fit = posterior(model, [theta])
+        arrays, values = fit.state()
+        if flags is not None:
+            (said,) = values["models"]
+            for part in (said["form"], said["scales"]):
+                del part["kinds"]
+            said["form"] |= {"index": False, "additive": True}
+            said["scales"] |= {"index": [False, False], "additive": flags}
+        again = restore(arrays, values)
+        assert all(
+            (ours == theirs).all() for ours, theirs in zip(fit.moments(new), again.moments(new), strict=True)
+        )
+
+
+def test_an_edged_effect_may_move_by_more_and_its_mean_as_any_other():
+    def rates(form):
+        return form.scales(P, clustered=False).rates
+
+    mean, effect = CENTRED.rates
+    assert rates(CENTRED.of_kinds("edged", "smooth")) == (mean, effect)
+    assert rates(CENTRED.of_kinds("edged", "edged")) == (mean, MODEL_PRIORS.edged_rate * effect)
+    assert rates(ARMS.of_kinds("edged", "edged")) == ARMS.rates

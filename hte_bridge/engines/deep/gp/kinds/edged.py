@@ -33,7 +33,7 @@ class Edged:
         return p
 
     def prior(self, p: int, sparse: bool) -> MetricPrior:
-        """Centred where one cut in two falls between two units: the distances along p covariates add up."""
+        """Centred where half a cut or so parts two units drawn at random: their distances along p covariates add up."""
         centre = log(2.0 * p)
         return MetricPrior(centre, PRIORS.length_sd, PRIORS.long_sd if sparse else PRIORS.length_sd, centre)
 
