@@ -85,7 +85,7 @@ def table(rows: pd.DataFrame, must: dict[int, float]) -> pd.DataFrame:
     --------
     >>> rows = pd.DataFrame({"n": 500, "deep": [2.0, 4.0], "grf": [1.0, 1.0], "ratio": [2.0, 4.0]})
     >>> table(rows, {500: 3.0}).to_dict("records")
-    [{'n': 500, 'deep': 3.0, 'grf': 1.0, 'pairs': '2.0 4.0', 'ratio': 3.0, 'must': 3.0}]
+    [{'n': 500, 'deep': 3.0, 'grf': 1.0, 'pairs': '2.0 4.0', 'ratio': 3.0, 'wanted': 3.0}]
     """
     found = []
     for n, own in rows.groupby("n"):
@@ -98,7 +98,7 @@ def table(rows: pd.DataFrame, must: dict[int, float]) -> pd.DataFrame:
                 **seconds,
                 "pairs": each,
                 "ratio": ratio,
-                "must": must.get(int(str(n)), np.nan),
+                "wanted": must.get(int(str(n)), np.nan),
             }
         )
     return pd.DataFrame(found)

@@ -39,7 +39,7 @@ from hte_bridge.study import Folds, Study
 
 @dataclass(frozen=True)
 class SampleRule:
-    """On which rows the structure is found."""
+    """On which rows the structure is found, and how much is held at once."""
 
     # at most
     rows: int = 100_000
@@ -47,11 +47,12 @@ class SampleRule:
     units: int = 10_000
     # rows of a cross-section, up to which it is fitted in memory, to its exact or cross-fitted nuisances
     cross_section: int = 20_000
+    # models fitted side by side, at most: each holds a few matrices as wide as the basis
+    side_by_side: int = 4
 
 
 SAMPLE = SampleRule()
 STRUCTURE = "Networks found the structure on {sample:,} of {rows:,} rows; effects and errors are from all."
-MOST_AT_ONCE = 4  # models fitted side by side: each holds a few matrices as wide as the basis
 
 
 def wants_memory(study: Study) -> bool:
@@ -155,7 +156,7 @@ def fitted_to(
     """
     jobs = [delayed(whole_model)(made, total(sums), probe, weighted)]
     jobs += [delayed(fold_model)(made, fold, sums, probe) for fold in range(len(sums))]
-    whole, *models = Parallel(n_jobs=min(n_jobs, MOST_AT_ONCE), backend="threading")(jobs)
+    whole, *models = Parallel(n_jobs=min(n_jobs, SAMPLE.side_by_side), backend="threading")(jobs)
     return whole, models
 
 
@@ -258,7 +259,7 @@ def check_memory(made: Design, ordered: Ordered, n_folds: int, budget: Budget) -
         With the forecast.
     """
     levels, width = sum(ordered.sizes), made.basis.size + int(made.drift.sum())
-    shape = Shape(levels, 0, made.rows.n, n_folds, min(n_folds, MOST_AT_ONCE))
+    shape = Shape(levels, 0, made.rows.n, n_folds, min(n_folds, SAMPLE.side_by_side))
     wanted = shape.forecast(width) + NUMBER * levels**2 * (n_folds + 1)
     if wanted > budget.bytes:
         raise NotEnoughMemory(

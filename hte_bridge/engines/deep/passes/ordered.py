@@ -22,8 +22,9 @@ class BlockSizes:
 
     # in how many the rows are cut, about
     number: int = 40
-    # rows
+    # rows, at least: no crumbs
     least: int = 2_000
+    # and at most: what a worker holds
     most: int = 400_000
 
 
