@@ -126,7 +126,7 @@ def test_each_random_line_is_answered_and_the_process_lives(server):
         (b"[" * 200_000, "one line of JSON"),
         (b'{"x":' * 50_000 + b"1" + b"}" * 50_000, "one line of JSON"),
         (b"[1]", "must be an object"),
-        (b'{"id": 1}', "A request must be one of study, compare"),
+        (b'{"id": 1}', "A request must be one of study, study_of_files, compare"),
         (b'{"id": 1, "do": ["study"], "arguments": {}}', "A request must be one of"),
         (b'{"id": 1, "do": "study", "arguments": []}', "must have an object as `arguments`"),
         (b'{"id": 1, "do": "study", "arguments": {"x": 1}}', "`x` is not one"),

@@ -47,7 +47,7 @@ def reach(free: float, ratio: float, level: float) -> float:
     Examples
     --------
     >>> round(reach(30.0, 1.05, 0.95), 1), reach(30.0, 0.9, 0.95)
-    (13.2, 30.0)
+    (14.0, 30.0)
     """
     if not ratio > 1 or not free > FEWEST:
         return free

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import hte_bridge as hb
+from hte_bridge.engines.deep.basis import edges
 from hte_bridge.engines.deep.basis.data import Rows, unique_rows
 from hte_bridge.engines.deep.basis.features import Basis, Block
 from hte_bridge.engines.deep.basis.normal_equations import eliminate, normal_equations
@@ -124,8 +125,11 @@ def furthest(one, other):
     return max(gaps)
 
 
-def test_a_panel_from_files_is_held_out_as_in_memory(frame, streamed):
+def test_a_panel_from_files_is_held_out_as_in_memory(frame, streamed, monkeypatch):
     _, fit = streamed
+    monkeypatch.setattr(
+        edges, "EDGES", replace(edges.EDGES, most_points=0)
+    )  # a study of files has no such account
     memory = hb.Study.from_frame(frame, **ROLES, **EFFECTS)
     whole = OPTIONS.fit(memory, hb.Folds.make(memory, 2, 1))
     assert fit.branch.kind == "stream"

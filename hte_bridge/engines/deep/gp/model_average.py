@@ -12,10 +12,10 @@ from joblib import Parallel, delayed
 from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.gp.hmc import hamiltonian
 from hte_bridge.engines.deep.gp.laplace import Laplace, importance_weights
-from hte_bridge.engines.deep.gp.modes import MODES, Candidate, along_an_index, as_a_sum, search
+from hte_bridge.engines.deep.gp.modes import Candidate, along_an_index, as_a_sum
 from hte_bridge.engines.deep.gp.posterior import Component, KernelPosterior, component
 from hte_bridge.engines.deep.gp.sample import Sample
-from hte_bridge.engines.deep.gp.search import ModelSearch, model_search
+from hte_bridge.engines.deep.gp.search import ModelSearch, model_search, sought
 from hte_bridge.engines.deep.gp.splines import PER_COVARIATE
 from hte_bridge.engines.deep.options import Options
 from hte_bridge.engines.deep.store.devices import doubles_on
@@ -48,6 +48,8 @@ class AverageOptions:
     least_share: float = 0.05
     # and on a subset, where the evidence is weaker, one with less than this
     least_share_on_fewer: float = 0.005
+    # on which models are sought whose evidence is asked for
+    first_rows: int = 500
     # from which models are followed to all, where those are more
     rows_between: int = 1_000
     # of the search for the scales, in shares of the log posterior
@@ -96,7 +98,7 @@ def mixed_posterior(
     With many rows models and modes are found on an even subset of ``scale_rows``, then moved to the mode on all rows.
     """
     first = model_search(Sample.either(study, propensity, device=doubles_on(options)), options, study.binary)
-    tried = candidates(first, options.seed)
+    tried = candidates(first, options, study.binary)
     everyone = first.everyone()
     chosen, share = chosen_of(tried, first, everyone, options.seed, options.n_jobs)
     weighed = list(zip(chosen, share.tolist(), strict=True))
@@ -107,10 +109,13 @@ def mixed_posterior(
     return KernelPosterior(first.sample.units, tuple(parts)), info, converged
 
 
-def candidates(first: ModelSearch, seed: int) -> list[Weighed]:
-    """Every model that counts at its mode on few rows, with the normal approximation there; then those that bend otherwise."""
-    few = first.small.thinned(MODES.first_rows, seed)
-    found = search(few.rows, list(first.begin), AVERAGE.tolerance, first.begin)
+def candidates(first: ModelSearch, options: Options, binary: bool) -> list[Weighed]:
+    """Every model that counts at its mode on few rows, with the normal approximation there; then those that bend otherwise.
+
+    Sought anew, on more rows than where the search began: on a half of 500 rows chance has too large a part in which kind of surface leads.
+    """
+    few = first.small.thinned(AVERAGE.first_rows, options.seed)
+    found = sought(few, options, binary, AVERAGE.tolerance)
     pairs = [(each, approximate(each)) for each in found]
     best_first = [each for each, _ in sorted(pairs, key=height, reverse=True)]
     return pairs + [(each, approximate(each)) for each in bent(best_first)]

@@ -44,7 +44,7 @@ class ModelPriors:
     # before the data, of each form but the centred one
     log_odds: float = -5.0
     # rate of an effect with edges, over that of another: what jumps moves by more than what bends
-    edged_rate: float = 0.3
+    edged_rate: float = 0.5
     # of an effect without edges beside a mean that has them: what makes the one jump is there for the other
     unlike_log_odds: float = -5.0
     # of an additive effect, which allows no interactions: strong evidence makes up for it
