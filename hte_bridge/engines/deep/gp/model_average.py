@@ -12,7 +12,7 @@ from joblib import Parallel, delayed
 from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.gp.hmc import hamiltonian
 from hte_bridge.engines.deep.gp.laplace import Laplace, importance_weights
-from hte_bridge.engines.deep.gp.modes import Candidate, along_an_index, as_a_sum
+from hte_bridge.engines.deep.gp.modes import MODES, Candidate, along_an_index, as_a_sum, search
 from hte_bridge.engines.deep.gp.posterior import Component, KernelPosterior, component
 from hte_bridge.engines.deep.gp.sample import Sample
 from hte_bridge.engines.deep.gp.search import ModelSearch, model_search, sought
@@ -115,7 +115,10 @@ def candidates(first: ModelSearch, options: Options, binary: bool) -> list[Weigh
     Sought anew, on more rows than where the search began: on a half of 500 rows chance has too large a part in which kind of surface leads.
     """
     few = first.small.thinned(AVERAGE.first_rows, options.seed)
-    found = sought(few, options, binary, AVERAGE.tolerance)
+    if few.bare.n <= MODES.first_rows:
+        found = search(few.rows, list(first.begin), AVERAGE.tolerance, first.begin)
+    else:
+        found = sought(few, options, binary)
     pairs = [(each, approximate(each)) for each in found]
     best_first = [each for each, _ in sorted(pairs, key=height, reverse=True)]
     return pairs + [(each, approximate(each)) for each in bent(best_first)]

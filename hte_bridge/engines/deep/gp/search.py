@@ -143,12 +143,12 @@ def first_search(sample: Sample, options: Options, binary: bool) -> dict[Outcome
 def searched(sample: Sample, options: Options, binary: bool) -> tuple[float, dict[OutcomeModel, Mode]]:
     """What ``first_search`` finds, and the log posterior of the best form."""
     few = sample.thinned(MODES.first_rows, options.seed)
-    found = sought(few, options, binary, SEARCH.tolerance)
+    found = sought(few, options, binary)
     trailing = MODES.hopeless * max(SEARCH.chance, few.bare.n / sample.bare.n)
     kept = {each.model.form: each.mode for each in found if each.value > found[0].value - trailing}
     return found[0].value, kept
 
 
-def sought(few: Sample, options: Options, binary: bool, tolerance: float) -> list[Candidate]:
+def sought(few: Sample, options: Options, binary: bool) -> list[Candidate]:
     """Each outcome model at its most probable hyperparameters on these rows, by the kinds of surface that suit it, the best first."""
-    return search_kinds(few.rows, few.choices(options, binary), tolerance)
+    return search_kinds(few.rows, few.choices(options, binary), SEARCH.tolerance)
