@@ -17,7 +17,8 @@ from hte_bridge.estimands.benchmarks import concise
 from hte_bridge.estimands.calibration import best_linear_predictor, calibration
 from hte_bridge.estimands.counterfactual import counterfactual, named, roi
 from hte_bridge.estimands.doses import Shape, dose_curve, local_slopes
-from hte_bridge.estimands.groups import gate, labels_of
+from hte_bridge.estimands.group_labels import labels_of
+from hte_bridge.estimands.groups import gate
 from hte_bridge.estimands.moments import placed
 from hte_bridge.estimands.nuisance import nuisance, trimmed
 from hte_bridge.estimands.policy import Tree, check_prices, check_rule, policy, rule_value, tree_policy

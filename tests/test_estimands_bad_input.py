@@ -11,7 +11,8 @@ from hte_bridge.estimands.budget import check_budget, check_cost, gain_curve
 from hte_bridge.estimands.calibration import best_linear_predictor, calibration
 from hte_bridge.estimands.counterfactual import counterfactual, roi
 from hte_bridge.estimands.doses import dose_curve
-from hte_bridge.estimands.groups import gate, gates, labels_of
+from hte_bridge.estimands.group_labels import labels_of
+from hte_bridge.estimands.groups import gate, gates
 from hte_bridge.estimands.nuisance import trimmed
 from hte_bridge.estimands.policy import rule_value
 from hte_bridge.estimands.ranking import rate, toc

@@ -10,7 +10,8 @@ from hte_bridge.errors import NotIdentified
 from hte_bridge.estimands.averages import ate
 from hte_bridge.estimands.bands import sup_t
 from hte_bridge.estimands.confounding import coefficient_sensitivity
-from hte_bridge.estimands.groups import clan, gate, labels_of, rearranged
+from hte_bridge.estimands.group_labels import labels_of
+from hte_bridge.estimands.groups import clan, gate, rearranged
 from hte_bridge.estimands.nuisance import crump_edge
 from hte_bridge.estimands.ranking import rate, toc
 from hte_bridge.estimands.sensitivity import bias_bounds, score_sensitivity

@@ -13,7 +13,8 @@ from hte_bridge.estimands.calibration import calibration
 from hte_bridge.estimands.confounding import coefficient_sensitivity
 from hte_bridge.estimands.doses import dose_curve
 from hte_bridge.estimands.folded import without_interval
-from hte_bridge.estimands.groups import clan, gate, gates, labels_of
+from hte_bridge.estimands.group_labels import labels_of
+from hte_bridge.estimands.groups import clan, gate, gates
 from hte_bridge.estimands.nuisance import nuisance, trimmed
 from hte_bridge.estimands.policy import policy
 from hte_bridge.estimands.projection import projection

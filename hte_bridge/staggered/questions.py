@@ -14,7 +14,8 @@ from hte_bridge.adoption import Adoption
 from hte_bridge.alignment import labels_for
 from hte_bridge.arrays import Array
 from hte_bridge.errors import InvalidData, InvalidOption, NotIdentified, nearest
-from hte_bridge.estimands.groups import group_names, labels_of
+from hte_bridge.estimands.group_labels import labels_of
+from hte_bridge.estimands.groups import group_names
 from hte_bridge.estimands.ties import FLAT, group_shares, varies
 from hte_bridge.estimate import Estimate
 from hte_bridge.scaling import Standard
