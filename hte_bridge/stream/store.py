@@ -119,11 +119,9 @@ class Store:
             self.drop(name, but=part)
             part.rename(final)
         except OSError as error:
-            part.unlink(missing_ok=True)
             raise unwritable(self.folder, error) from error
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
+        finally:
+            part.unlink(missing_ok=True)  # renamed where all went well
 
     def drop(self, name: str, but: Path | None = None) -> None:
         """Remove an array; those that read it keep it."""
