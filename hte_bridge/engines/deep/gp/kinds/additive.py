@@ -6,43 +6,38 @@ from math import log
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 
-from hte_bridge.engines.deep.gp.kinds.layout import KindName, MetricPrior, Room, SurfaceLayout
+from hte_bridge.engines.deep.gp.kinds.layout import Kind, KindName, MetricPrior, Room, SurfaceLayout
 from hte_bridge.engines.deep.gp.priors import PRIORS
 from hte_bridge.engines.deep.gp.splines import PER_COVARIATE, functions, slopes
 
 
-class Additive:
+class Additive(Kind):
     """Functions of one covariate each (Hastie and Tibshirani, 1990, Generalized Additive Models).
 
     The two sds are those that their linear and their curved parts have in common, the metric the log weights of the covariates.
     """
 
-    # as outcome models call it
     name: ClassVar[KindName] = "additive"
-    # whether it has a correlation beside its explicit columns
     curved: ClassVar[bool] = False
-
-    def width(self, p: int, columns: int) -> int:
-        """A weight for each covariate."""
-        return p
 
     def prior(self, p: int, sparse: bool) -> MetricPrior:
         """Most covariates are thought to have a weight near none."""
         centre = -0.5 * log(p)
         return MetricPrior(centre, PRIORS.faint_sd, PRIORS.strong_sd, centre)
 
-    def room(self, x: torch.Tensor, like: torch.Tensor) -> Room:
+    def room(self, x: Tensor, like: Tensor) -> Room:
         """The functions at the rows."""
         return Room(shapes=functions(x))
 
     def correlation(
-        self, a: torch.Tensor, b: torch.Tensor, theta: torch.Tensor, surface: SurfaceLayout, room: Room | None
-    ) -> torch.Tensor:
+        self, a: Tensor, b: Tensor, theta: Tensor, surface: SurfaceLayout, room: Room | None
+    ) -> Tensor:
         """None: what it adds to explicit columns is nothing."""
         return a.new_zeros(len(a), len(b))
 
-    def sds(self, theta: torch.Tensor, surface: SurfaceLayout) -> torch.Tensor:
+    def sds(self, theta: Tensor, surface: SurfaceLayout) -> Tensor:
         """Prior sds (p, ``PER_COVARIATE``) of the functions' coefficients; a category has no curved ones."""
         common = theta[[surface.linear] + [surface.bent] * (PER_COVARIATE - 1)]
         found = torch.exp(surface.spread_out(theta)[:, None] + common)
@@ -50,21 +45,13 @@ class Additive:
             found[:, 1:] *= found.new_tensor(surface.curving)[:, None]
         return found
 
-    def columns(
-        self, a: torch.Tensor, theta: torch.Tensor, surface: SurfaceLayout, room: Room | None
-    ) -> torch.Tensor:
+    def columns(self, a: Tensor, theta: Tensor, surface: SurfaceLayout, room: Room | None) -> Tensor:
         """The functions times their coefficients' sds."""
         shapes = functions(a) if room is None or room.shapes is None else room.shapes
         return (shapes * self.sds(theta, surface).to(a.dtype)).flatten(1)
 
     def add_gradient(
-        self,
-        gradient: torch.Tensor,
-        slope: torch.Tensor,
-        x: torch.Tensor,
-        theta: torch.Tensor,
-        surface: SurfaceLayout,
-        room: Room,
+        self, gradient: Tensor, slope: Tensor, x: Tensor, theta: Tensor, surface: SurfaceLayout, room: Room
     ) -> None:
         """Each column's share of the covariance goes with the square of its coefficient's sd."""
         columns = self.columns(x, theta, surface, room)
@@ -73,14 +60,7 @@ class Additive:
         gradient[surface.bent] += each[:, 1:].sum()
         gradient[surface.metric] += surface.gathered(each.sum(1))
 
-    def rise(
-        self,
-        x: torch.Tensor,
-        seen: torch.Tensor,
-        weight: torch.Tensor,
-        theta: torch.Tensor,
-        surface: SurfaceLayout,
-    ) -> torch.Tensor:
+    def rise(self, x: Tensor, seen: Tensor, weight: Tensor, theta: Tensor, surface: SurfaceLayout) -> Tensor:
         """The functions' own derivatives."""
         sds = self.sds(theta, surface)
         return (slopes(x) * sds**2 * torch.einsum("n,npk->pk", weight, functions(seen))).sum(-1)

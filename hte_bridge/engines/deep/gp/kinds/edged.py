@@ -6,16 +6,16 @@ from math import log
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 
 from hte_bridge.engines.deep.gp.kinds.layout import KindName, MetricPrior, Room, SurfaceLayout
-from hte_bridge.engines.deep.gp.kinds.line import add_gradient_of_deviations, line_columns, line_rise
-from hte_bridge.engines.deep.gp.kinds.matern import arrays
+from hte_bridge.engines.deep.gp.kinds.line import Curved
 from hte_bridge.engines.deep.gp.priors import PRIORS
 
 IN_CACHE = 65_536  # numbers of a matrix that stay in a processor's own cache
 
 
-class Edged:
+class Edged(Curved):
     """``exp(-sum_j |x_j - x_j'| / length_j)``, the Mondrian kernel; the metric is the logarithms of the lengths.
 
     The chance that no cut of a Mondrian forest, at a rate of one per length along each covariate, falls between two units (Balog,
@@ -23,27 +23,16 @@ class Edged:
     Probability Letters 131). Its surfaces are continuous nowhere in their slope: they jump as readily as they bend.
     """
 
-    # as outcome models call it
     name: ClassVar[KindName] = "edged"
-    # whether it has a correlation beside its explicit columns
-    curved: ClassVar[bool] = True
-
-    def width(self, p: int, columns: int) -> int:
-        """A length for each covariate."""
-        return p
 
     def prior(self, p: int, sparse: bool) -> MetricPrior:
         """Centred where half a cut or so parts two units drawn at random: their distances along p covariates add up."""
         centre = log(2.0 * p)
         return MetricPrior(centre, PRIORS.length_sd, PRIORS.long_sd if sparse else PRIORS.length_sd, centre)
 
-    def room(self, x: torch.Tensor, like: torch.Tensor) -> Room:
-        """Two arrays."""
-        return Room.curved(like)
-
     def correlation(
-        self, a: torch.Tensor, b: torch.Tensor, theta: torch.Tensor, surface: SurfaceLayout, room: Room | None
-    ) -> torch.Tensor:
+        self, a: Tensor, b: Tensor, theta: Tensor, surface: SurfaceLayout, room: Room | None
+    ) -> Tensor:
         """The Mondrian kernel."""
         inverse = torch.exp(-theta[surface.metric]).to(a.dtype)
         alone, together = by_covariate(surface)
@@ -51,26 +40,14 @@ class Edged:
         far = torch.cdist(left, right * inverse[list(alone.values())], p=1.0)
         for place, columns in together.items():
             far.add_(euclidean(a[:, columns], b[:, columns]).mul_(inverse[place]))
-        return torch.neg(far, out=arrays(room)[0]).exp_()
-
-    def columns(
-        self, a: torch.Tensor, theta: torch.Tensor, surface: SurfaceLayout, room: Room | None
-    ) -> torch.Tensor:
-        """The line."""
-        return line_columns(a, theta, surface)
+        return torch.neg(far, out=(room or Room()).correlation).exp_()
 
     def add_gradient(
-        self,
-        gradient: torch.Tensor,
-        slope: torch.Tensor,
-        x: torch.Tensor,
-        theta: torch.Tensor,
-        surface: SurfaceLayout,
-        room: Room,
+        self, gradient: Tensor, slope: Tensor, x: Tensor, theta: Tensor, surface: SurfaceLayout, room: Room
     ) -> None:
         """d correlation / d log length_j = correlation |x_j - x_j'| / length_j, some rows and a column at a time."""
         correlation, work = room.both
-        variance = add_gradient_of_deviations(gradient, slope, correlation, x, theta, surface)
+        variance = self.add_gradient_of_deviations(gradient, slope, x, theta, surface, room)
         weight = correlation.mul_(slope)
         alone, together = by_covariate(surface)
         moved = torch.zeros_like(theta[surface.metric])
@@ -85,14 +62,7 @@ class Edged:
             moved[place] = torch.dot(euclidean(x[:, columns], x[:, columns]).view(-1), weight.view(-1))
         gradient[surface.metric] += variance * torch.exp(-theta[surface.metric]) * moved
 
-    def rise(
-        self,
-        x: torch.Tensor,
-        seen: torch.Tensor,
-        weight: torch.Tensor,
-        theta: torch.Tensor,
-        surface: SurfaceLayout,
-    ) -> torch.Tensor:
+    def rise(self, x: Tensor, seen: Tensor, weight: Tensor, theta: Tensor, surface: SurfaceLayout) -> Tensor:
         """d correlation / d x_j = correlation sign(x_j' - x_j) / length_j, but at the units themselves, where it has a kink.
 
         Along a category it goes straight to the other level.
@@ -107,7 +77,7 @@ class Edged:
             pull = near / euclidean(seen[:, columns], x[:, columns]).clamp(min=1e-12)
             way = pull.T @ seen[:, columns] - pull.sum(0)[:, None] * x[:, columns]
             bend[:, columns] = way * inverse[place]
-        return torch.exp(2.0 * theta[surface.bent]) * bend + line_rise(seen, weight, theta, surface)
+        return torch.exp(2.0 * theta[surface.bent]) * bend + self.line_rise(seen, weight, theta, surface)
 
 
 def by_covariate(surface: SurfaceLayout) -> tuple[dict[int, int], dict[int, list[int]]]:
@@ -118,7 +88,7 @@ def by_covariate(surface: SurfaceLayout) -> tuple[dict[int, int], dict[int, list
     return alone, {place: [k for k, own in enumerate(groups) if own == place] for place in several}
 
 
-def euclidean(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+def euclidean(a: Tensor, b: Tensor) -> Tensor:
     """Distance (n, m) between rows of a and b, exactly zero where they are the same: levels of a category are all as far from one another."""
     return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
+from torch import Tensor
 
 KindName = Literal["smooth", "edged", "index", "additive"]
 
@@ -31,17 +33,12 @@ class Room:
         An additive surface's functions at the rows of a.
     """
 
-    correlation: torch.Tensor | None = None
-    work: torch.Tensor | None = None
-    shapes: torch.Tensor | None = None
-
-    @classmethod
-    def curved(cls, like: torch.Tensor) -> Room:
-        """For a kind with a curved part between rows of which ``like`` (n, m) is an array."""
-        return cls(torch.empty_like(like), torch.empty_like(like))
+    correlation: Tensor | None = None
+    work: Tensor | None = None
+    shapes: Tensor | None = None
 
     @property
-    def both(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def both(self) -> tuple[Tensor, Tensor]:
         """The two arrays, of a kind that has them."""
         assert self.correlation is not None
         assert self.work is not None
@@ -52,58 +49,47 @@ class Room:
         return Room(*(each[:n] for each in self.both))
 
 
-class Kind(Protocol):
+class Kind(ABC):
     """A kind of surface: how it bends, on top of the constant that every surface has.
 
     Its covariance is ``sd^2`` times a correlation between rows, plus products of explicit columns; either may be missing.
     """
 
-    @property
-    def name(self) -> KindName:
-        """As outcome models call it."""
-
-    @property
-    def curved(self) -> bool:
-        """Whether it has a correlation beside its explicit columns."""
+    # as outcome models call it
+    name: ClassVar[KindName]
+    # whether it has a correlation beside its explicit columns
+    curved: ClassVar[bool]
 
     def width(self, p: int, columns: int) -> int:
-        """How many numbers its metric has, of p covariates in so many columns."""
+        """How many numbers its metric has, of p covariates in so many columns: one for each covariate."""
+        return p
 
+    @abstractmethod
     def prior(self, p: int, sparse: bool) -> MetricPrior:
         """Of each of these numbers; ``sparse`` where most covariates are thought to bend the surface little."""
 
-    def room(self, x: torch.Tensor, like: torch.Tensor) -> Room:
+    @abstractmethod
+    def room(self, x: Tensor, like: Tensor) -> Room:
         """Space for evaluations among rows x (n, p); ``like`` is an array (n, n)."""
 
+    @abstractmethod
     def correlation(
-        self, a: torch.Tensor, b: torch.Tensor, theta: torch.Tensor, surface: SurfaceLayout, room: Room | None
-    ) -> torch.Tensor:
+        self, a: Tensor, b: Tensor, theta: Tensor, surface: SurfaceLayout, room: Room | None
+    ) -> Tensor:
         """Correlation (n, m) of the curved part between the rows of a (n, p) and b (m, p), in ``room`` where there is one."""
 
-    def columns(
-        self, a: torch.Tensor, theta: torch.Tensor, surface: SurfaceLayout, room: Room | None
-    ) -> torch.Tensor:
+    @abstractmethod
+    def columns(self, a: Tensor, theta: Tensor, surface: SurfaceLayout, room: Room | None) -> Tensor:
         """Explicit columns (n, q) at the rows of a, each with prior variance one."""
 
+    @abstractmethod
     def add_gradient(
-        self,
-        gradient: torch.Tensor,
-        slope: torch.Tensor,
-        x: torch.Tensor,
-        theta: torch.Tensor,
-        surface: SurfaceLayout,
-        room: Room,
+        self, gradient: Tensor, slope: Tensor, x: Tensor, theta: Tensor, surface: SurfaceLayout, room: Room
     ) -> None:
         """Add the slopes by the surface's numbers to ``gradient`` (size,); ``slope`` (n, n) is that by its covariance. ``room`` is written over."""
 
-    def rise(
-        self,
-        x: torch.Tensor,
-        seen: torch.Tensor,
-        weight: torch.Tensor,
-        theta: torch.Tensor,
-        surface: SurfaceLayout,
-    ) -> torch.Tensor:
+    @abstractmethod
+    def rise(self, x: Tensor, seen: Tensor, weight: Tensor, theta: Tensor, surface: SurfaceLayout) -> Tensor:
         """Gradient (m, p) at x (m, p) of the sum over rows ``seen`` (n, p) of weight (n,) times the covariance with them."""
 
 
@@ -156,17 +142,17 @@ class SurfaceLayout:
         """Prior of each of them."""
         return self.kind.prior(self.p, self.sparse)
 
-    def metric_precision(self, off: torch.Tensor) -> torch.Tensor:
+    def metric_precision(self, off: Tensor) -> Tensor:
         """Prior precision (p,) of the metric's numbers that are ``off`` (p,) their centre."""
         prior = self.metric_prior
         return torch.where(off > 0.0, off.new_tensor(prior.above**-2), off.new_tensor(prior.below**-2))
 
-    def spread_out(self, theta: torch.Tensor) -> torch.Tensor:
+    def spread_out(self, theta: Tensor) -> Tensor:
         """The covariates' numbers, one for each column."""
         metric = theta[self.metric]
         return metric[list(self.groups)] if self.groups else metric
 
-    def gathered(self, each: torch.Tensor) -> torch.Tensor:
+    def gathered(self, each: Tensor) -> Tensor:
         """Sums over the columns of each covariate: what ``spread_out`` did, transposed."""
         if not self.groups:
             return each

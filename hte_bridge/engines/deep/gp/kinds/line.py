@@ -1,35 +1,38 @@
-"""The linear part that smooth, edged and index surfaces have beside their curved one."""
+"""What smooth, edged and index surfaces have in common: a linear part beside their curved one."""
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
+from torch import Tensor
 
-from hte_bridge.engines.deep.gp.kinds.layout import SurfaceLayout
-
-
-def line_columns(a: torch.Tensor, theta: torch.Tensor, surface: SurfaceLayout) -> torch.Tensor:
-    """Columns (n, p) of the linear part at the rows of a: its variance is that of its sd at standardised covariates, on average."""
-    return a * (torch.exp(theta[surface.linear]) * surface.p**-0.5)
+from hte_bridge.engines.deep.gp.kinds.layout import Kind, Room, SurfaceLayout
 
 
-def add_gradient_of_deviations(
-    gradient: torch.Tensor,
-    slope: torch.Tensor,
-    correlation: torch.Tensor,
-    x: torch.Tensor,
-    theta: torch.Tensor,
-    surface: SurfaceLayout,
-) -> torch.Tensor:
-    """Add the slopes by the two log sds, and return the curved part's variance."""
-    variance = torch.exp(2.0 * theta[surface.bent])
-    line = torch.exp(2.0 * theta[surface.linear]) / surface.p
-    gradient[surface.linear] += 2.0 * line * ((slope @ x) * x).sum()
-    gradient[surface.bent] += 2.0 * variance * torch.dot(slope.view(-1), correlation.view(-1))
-    return variance
+class Curved(Kind):
+    """A line, and a process whose correlation is one at distance zero."""
 
+    curved: ClassVar[bool] = True
 
-def line_rise(
-    seen: torch.Tensor, weight: torch.Tensor, theta: torch.Tensor, surface: SurfaceLayout
-) -> torch.Tensor:
-    """Gradient (p,), the same everywhere, of the weighted sum (n,) of the linear part's covariance with rows ``seen`` (n, p)."""
-    return torch.exp(2.0 * theta[surface.linear]) / surface.p * (weight @ seen)
+    def room(self, x: Tensor, like: Tensor) -> Room:
+        """Two arrays."""
+        return Room(torch.empty_like(like), torch.empty_like(like))
+
+    def columns(self, a: Tensor, theta: Tensor, surface: SurfaceLayout, room: Room | None) -> Tensor:
+        """The line: its variance is that of its sd at standardised covariates, on average."""
+        return a * (torch.exp(theta[surface.linear]) * surface.p**-0.5)
+
+    def add_gradient_of_deviations(
+        self, gradient: Tensor, slope: Tensor, x: Tensor, theta: Tensor, surface: SurfaceLayout, room: Room
+    ) -> Tensor:
+        """Add the slopes by the two log sds, and return the curved part's variance."""
+        variance = torch.exp(2.0 * theta[surface.bent])
+        line = torch.exp(2.0 * theta[surface.linear]) / surface.p
+        gradient[surface.linear] += 2.0 * line * ((slope @ x) * x).sum()
+        gradient[surface.bent] += 2.0 * variance * torch.dot(slope.view(-1), room.both[0].view(-1))
+        return variance
+
+    def line_rise(self, seen: Tensor, weight: Tensor, theta: Tensor, surface: SurfaceLayout) -> Tensor:
+        """Gradient (p,), the same everywhere, of the weighted sum (n,) of the line's covariance with rows ``seen`` (n, p)."""
+        return torch.exp(2.0 * theta[surface.linear]) / surface.p * (weight @ seen)

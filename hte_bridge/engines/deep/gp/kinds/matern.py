@@ -1,20 +1,40 @@
-"""The Matern-3/2 correlation at a distance (Rasmussen and Williams, 2006, Gaussian Processes for Machine Learning, eq. 4.17)."""
+"""Surfaces whose curved part is a Matern-3/2 process of a distance (Rasmussen and Williams, 2006, Gaussian Processes for Machine Learning, eq. 4.17)."""
 
 from __future__ import annotations
 
-import torch
+from abc import abstractmethod
 
-from hte_bridge.engines.deep.gp.kinds.layout import Room
+import torch
+from torch import Tensor
+
+from hte_bridge.engines.deep.gp.kinds.layout import Room, SurfaceLayout
+from hte_bridge.engines.deep.gp.kinds.line import Curved
 
 ROOT3 = 3.0**0.5
 
 
-def matern(scaled: torch.Tensor, work: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
-    """``(1 + r) exp(-r)`` in place of r (n, m), a distance times the root of three, and ``exp(-r)``, which gradients need."""
+class Matern(Curved):
+    """A line and a Matern-3/2 process."""
+
+    @abstractmethod
+    def distance(
+        self, a: Tensor, b: Tensor, theta: Tensor, surface: SurfaceLayout, out: Tensor | None
+    ) -> Tensor:
+        """Root of three times the distance (n, m) between the rows of a (n, p) and b (m, p)."""
+
+    def correlation(
+        self, a: Tensor, b: Tensor, theta: Tensor, surface: SurfaceLayout, room: Room | None
+    ) -> Tensor:
+        """Of the distance."""
+        own = room or Room()
+        return matern(self.distance(a, b, theta, surface, own.correlation), own.work)[0]
+
+    def decay(self, a: Tensor, b: Tensor, theta: Tensor, surface: SurfaceLayout) -> Tensor:
+        """``exp`` of minus the distance (n, m), which gradients need."""
+        return matern(self.distance(a, b, theta, surface, None), None)[1]
+
+
+def matern(scaled: Tensor, work: Tensor | None) -> tuple[Tensor, Tensor]:
+    """``(1 + r) exp(-r)`` in place of r (n, m), a distance times the root of three, and ``exp(-r)``."""
     decay = torch.neg(scaled, out=work).exp_()
     return torch.addcmul(decay, scaled, decay, out=scaled), decay
-
-
-def arrays(room: Room | None) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    """The two arrays of a room, none where there is none."""
-    return (None, None) if room is None else (room.correlation, room.work)
