@@ -19,9 +19,9 @@ from hte_bridge.engine import HeldOut
 from hte_bridge.engines.deep.canonical import Order, Seen
 from hte_bridge.engines.deep.gp.heldout import held_out, predict_fold
 from hte_bridge.engines.deep.gp.regression import smooth_learners
-from hte_bridge.engines.deep.nuisance.crossfit import CrossFitted, crossfit, left_out_twice, standard_learners
+from hte_bridge.engines.deep.nuisance.crossfit import CrossFitted, standard_learners
 from hte_bridge.engines.deep.nuisance.networks import NetOptions
-from hte_bridge.engines.deep.nuisance.propensity import Treatment, centre_treatment, parts_of
+from hte_bridge.engines.deep.nuisance.propensity import Treatment, centre_treatment, parts_of, splits_of
 from hte_bridge.engines.deep.options import Options
 from hte_bridge.engines.deep.result import Branch
 from hte_bridge.engines.deep.route_basis import CROSS_SECTION, fit_basis
@@ -74,22 +74,11 @@ class TakenOff:
             own, dealt, nets, options.seed, "cpu", smooth_learners, options.n_jobs, twice
         )
         candidates = standard_learners("mean", nets) | smooth_learners(own)
-        seed = options.seed + 2
-        mean = crossfit(
-            own.filled, own.outcome, dealt.fold, candidates, weight=own.weight, seed=seed, name="outcome"
-        )
+        splits = splits_of(own, dealt, options.seed + 2, options.n_jobs)
+        mean = splits.crossfit(own.outcome, candidates, "outcome")
         without = np.tile(mean.prediction, (folds.n_folds, 1))
         if twice:
-            found = left_out_twice(
-                own.filled,
-                own.outcome,
-                dealt.fold,
-                parts_of(own, dealt),
-                candidates,
-                weight=own.weight,
-                seed=seed,
-                n_jobs=options.n_jobs,
-            )
+            found = splits.left_out_twice(own.outcome, candidates)
             mean = mean.restacked(own.outcome, dealt.fold, own.weight, found.share)
             without = np.where(np.isnan(found.mean), mean.prediction, found.mean)
         return cls(mean, without, treatment).at(np.argsort(wide.order.rows))

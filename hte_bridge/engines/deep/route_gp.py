@@ -95,7 +95,7 @@ def parts_held_out(
     others, *predicted = Parallel(n_jobs=options.n_jobs, prefer="threads")(
         steps(work, "deep: kernel fits", len(work))
     )
-    return treatment, predicted, stacked(study, folds, part, others, predicted, options)
+    return treatment, predicted, stacked(study, folds, others, predicted, options)
 
 
 def fit_full(study: Study, propensity: Array, options: Options) -> FullFit:

@@ -15,8 +15,8 @@ from hte_bridge.engines.deep.gp.outliers import far_out
 from hte_bridge.engines.deep.gp.posterior import Component, KernelPosterior, component
 from hte_bridge.engines.deep.gp.sample import Sample
 from hte_bridge.engines.deep.gp.search import SEARCH, ModelSearch, model_search
-from hte_bridge.engines.deep.nuisance.crossfit import CrossFitted, crossfit, left_out_twice, plain_learners
-from hte_bridge.engines.deep.nuisance.propensity import Treatment
+from hte_bridge.engines.deep.nuisance.crossfit import CrossFitted, plain_learners, squared_error
+from hte_bridge.engines.deep.nuisance.propensity import Treatment, splits_of
 from hte_bridge.engines.deep.options import Options
 from hte_bridge.engines.deep.store.devices import doubles_on
 from hte_bridge.engines.deep.store.threads import threads
@@ -60,10 +60,10 @@ def held_out(
     for (_, test), found in zip(folds, predicted, strict=True):
         cate[test], root[test] = found.cate, found.noise_root
     stacked, losses = mean.prediction, dict(mean.loss)
-    losses["effect"] = weighted_loss(study, stacked + residual * cate)
+    losses["effect"] = squared_error(study.outcome, stacked + residual * cate, study.weight)
     ate = np.average(residual * (study.outcome - stacked), weights=study.weight)
     ate /= np.average(residual**2, weights=study.weight)
-    losses["constant effect"] = weighted_loss(study, stacked + residual * ate)
+    losses["constant effect"] = squared_error(study.outcome, stacked + residual * ate, study.weight)
     verdict = mean.verdict("the outcome")
     heldout = HeldOut(cate, stacked, treatment.mean, treatment.variance)
     far = far_out((study.outcome - stacked - residual * cate) / root, study.outcome)
@@ -73,40 +73,19 @@ def held_out(
 def other_means(study: Study, folds: Folds, options: Options) -> CrossFitted:
     """The outcome's mean held out by a constant and the linear model."""
     with threads(1):
-        return crossfit(
-            study.filled,
-            study.outcome,
-            folds.fold,
-            plain_learners("mean"),
-            weight=study.weight,
-            seed=options.seed + 2,
-            name="outcome",
-        )
+        splits = splits_of(study, folds, options.seed + 2)
+        return splits.crossfit(study.outcome, plain_learners("mean"), "outcome")
 
 
 def stacked(
-    study: Study,
-    folds: Folds,
-    part: Codes,
-    others: CrossFitted,
-    predicted: Sequence[Predicted],
-    options: Options,
+    study: Study, folds: Folds, others: CrossFitted, predicted: Sequence[Predicted], options: Options
 ) -> CrossFitted:
     """The outcome's mean of each fold, stacked from kernel, constant and linear model by shares that have not seen the fold."""
     kernel, inside = np.zeros(study.n), np.full((folds.n_folds, study.n, 1), np.nan)
     for k, ((train, test), found) in enumerate(zip(folds, predicted, strict=True)):
         kernel[test], inside[k, train, 0] = found.mean, found.inside
-    share = left_out_twice(
-        study.filled,
-        study.outcome,
-        folds.fold,
-        part,
-        plain_learners("mean"),
-        weight=study.weight,
-        seed=options.seed + 2,
-        n_jobs=options.n_jobs,
-        beside=inside,
-    ).share
+    splits = splits_of(study, folds, options.seed + 2, options.n_jobs)
+    share = splits.left_out_twice(study.outcome, plain_learners("mean"), inside).share
     both = others.beside("kernel", kernel, study.outcome, study.weight)
     return both.restacked(study.outcome, folds.fold, study.weight, share)
 
@@ -149,8 +128,3 @@ def most_probable(
     best = search(first.small.rows, list(first.begin), SEARCH.tolerance, first.begin)[0]
     model = replace(best.model, rows=first.sample.rows(best.model.form))
     return first, best, component(1.0, best.mode.theta + first.shift(best), model)
-
-
-def weighted_loss(study: Study, prediction: Array) -> float:
-    """Weighted mean squared error of the outcome."""
-    return float(np.average((study.outcome - prediction) ** 2, weights=study.weight))

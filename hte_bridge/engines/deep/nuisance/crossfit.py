@@ -43,7 +43,7 @@ class CrossFitted:
 
     def beside(self, name: str, prediction: Array, y: Array, weight: Array) -> CrossFitted:
         """The same with a candidate (n,) more, first of all, that was fitted elsewhere; until it is stacked anew it has no share."""
-        loss = {**self.loss, name: float(np.average((y - prediction) ** 2, weights=weight))}
+        loss = {**self.loss, name: squared_error(y, prediction, weight)}
         return replace(self, candidates={name: prediction, **self.candidates}, loss=loss)
 
     def restacked(self, y: Array, fold: Codes, weight: Array, share: Array) -> CrossFitted:
@@ -51,7 +51,7 @@ class CrossFitted:
         columns = np.column_stack(list(self.candidates.values()))
         prediction = np.einsum("nc,nc->n", columns, share[fold])
         shares = dict(zip(self.candidates, share.mean(axis=0).tolist(), strict=True))
-        loss = {**self.loss, "stacked": float(np.average((y - prediction) ** 2, weights=weight))}
+        loss = {**self.loss, "stacked": squared_error(y, prediction, weight)}
         return replace(self, prediction=prediction, loss=loss, share=shares)
 
     def verdict(self, what: str) -> str:
@@ -93,72 +93,6 @@ def standard_learners(scale: Scale, options: NetOptions, device: str = "cpu") ->
     return plain_learners(scale) | {"net": network}
 
 
-def crossfit(
-    x: Array,
-    y: Array,
-    fold: Codes,
-    learners: Mapping[str, Learner],
-    *,
-    weight: Array | None = None,
-    seed: int,
-    name: str = "nuisance",
-) -> CrossFitted:
-    """Predict each fold by candidates trained on the others, and stack them.
-
-    Stacking: Wolpert (1992), Neural Networks 5(2); Breiman (1996), Machine Learning 24: shares are nonnegative, sum to
-    one, and minimise the held-out squared error. They have seen all folds: ``CrossFitted.restacked`` takes others.
-
-    Parameters
-    ----------
-    x : array (n, p)
-    y : array (n,)
-        An outcome, or 0 and 1.
-    fold : array (n,)
-        Codes 0..K-1; clusters are whole within folds.
-    learners : mapping
-        Candidate -> learner; see ``standard_learners``.
-    weight : array (n,), optional
-    seed : int
-    name : str
-        Of the progress bar.
-
-    Examples
-    --------
-    >>> x = np.arange(8.0)[:, None]
-    >>> fit = crossfit(x, np.ones(8), np.arange(8) % 2, {"constant": constant}, seed=1)
-    >>> float(fit.prediction[0]), fit.share
-    (1.0, {'constant': 1.0})
-    """
-    weight = np.ones(len(y)) if weight is None else weight
-
-    def predict(train: Codes, test: Codes) -> Array:
-        own = seed + int(fold[test[0]])
-        models = models_of(learners, x[train], y[train], weight[train], own)
-        return np.column_stack([model(x[test]) for model in models.values()])
-
-    folds = Folds(fold, int(fold.max()) + 1, seed)
-    columns = out_of_fold(predict, folds, len(y), f"deep: {name}")
-    candidates = dict(zip(learners, np.ascontiguousarray(columns.T), strict=True))
-    share = stack(columns, y, weight)
-    shares = dict(zip(candidates, share.tolist(), strict=True))
-    prediction = columns @ share
-    loss = {each: float(np.average((y - values) ** 2, weights=weight)) for each, values in candidates.items()}
-    loss["stacked"] = float(np.average((y - prediction) ** 2, weights=weight))
-    return CrossFitted(prediction, candidates, loss, shares)
-
-
-def models_of(
-    learners: Mapping[str, Learner], x: Array, y: Array, weight: Array, seed: int
-) -> dict[str, Predict]:
-    """Each candidate fitted to the same rows; where y has one value all say it."""
-    if len(np.unique(y)) == 1:
-        return {name: constant(x, y, weight, seed, {}) for name in learners}
-    models: dict[str, Predict] = {}
-    for name, make in learners.items():
-        models[name] = make(x, y, weight, seed, models)
-    return models
-
-
 @dataclass(frozen=True, eq=False)
 class Twice:
     """What candidates say of each unit that have seen neither its own part nor some fold, for each fold in turn.
@@ -180,71 +114,107 @@ class Twice:
         return np.asarray(np.einsum("knc,kc->kn", self.candidates, self.share))
 
 
-def left_out_twice(
-    x: Array,
-    y: Array,
-    fold: Codes,
-    part: Codes,
-    learners: Mapping[str, Learner],
-    *,
-    weight: Array,
-    seed: int,
-    n_jobs: int | None = None,
-    beside: Array | None = None,
-) -> Twice:
-    """Predict each unit without its own part and without some fold, for each fold in turn: neither candidates nor their shares saw either.
-
-    A model that predicts a fold must not have seen it. Where it is fitted to another nuisance's predictions of the other units, those must not have
-    seen the fold either: cross-fitted in the usual way each has, and carries what the units next to it in that fold are. Nor must shares that are
-    learned from such predictions.
+@dataclass(frozen=True, eq=False)
+class Splits:
+    """Units, and which of them are left out of what predicts them.
 
     Parameters
     ----------
     x : array (n, p)
-    y : array (n,)
+    weight : array (n,)
     fold : array (n,)
-        Codes 0..K-1.
+        Codes 0..K-1; clusters are whole within folds.
     part : array (n,)
         Codes of the parts that are left out beside a fold. With three folds or more they may be the folds themselves: each fit then serves twice.
-    learners : mapping
-        Candidate -> learner.
-    weight : array (n,)
     seed : int
     n_jobs : int, optional
-        Fits side by side.
-    beside : array (K, n, b), optional
-        Such predictions of candidates that were fitted elsewhere; they come first.
-
-    Examples
-    --------
-    >>> y, fold = np.arange(6.0), np.arange(6) % 3
-    >>> left_out_twice(y[:, None], y, fold, fold, {"constant": constant}, weight=np.ones(6), seed=1).mean
-    array([[nan, 3.5, 2.5, nan, 3.5, 2.5],
-           [3.5, nan, 1.5, 3.5, nan, 1.5],
-           [2.5, 1.5, nan, 2.5, 1.5, nan]])
+        Fits side by side, where parts are left out beside folds.
     """
-    number, fits = int(fold.max()) + 1, fits_without(fold, part)
 
-    def predict(place: int, fit: Without) -> Array:
-        held = np.isin(part, [other for _, other in fit.asked])
-        found = np.full((len(y), len(learners)), np.nan)
-        with threads(1):
-            models = models_of(learners, x[fit.train], y[fit.train], weight[fit.train], seed + place)
-            for each, model in enumerate(models.values()):
-                found[held, each] = model(x[held])
-        return found
+    x: Array
+    weight: Array
+    fold: Codes
+    part: Codes
+    seed: int
+    n_jobs: int | None = None
 
-    candidates = np.full((number, len(y), len(learners)), np.nan)
-    made = Parallel(n_jobs=n_jobs, prefer="threads")(
-        delayed(predict)(place, fit) for place, fit in enumerate(fits)
-    )
-    for fit, found in zip(fits, made, strict=True):
-        for k, other in fit.asked:
-            here = (part == other) & (fold != k)
-            candidates[k, here] = found[here]
-    if beside is not None:
-        candidates = np.concatenate([beside, candidates], axis=2)
-    return Twice(candidates, shares_without(candidates, y, fold, weight))
+    def crossfit(self, y: Array, learners: Mapping[str, Learner], name: str = "nuisance") -> CrossFitted:
+        """Predict each fold's y (n,), an outcome or 0 and 1, by candidates trained on the others, and stack them; ``name`` is that of the progress bar.
+
+        Stacking: Wolpert (1992), Neural Networks 5(2); Breiman (1996), Machine Learning 24: shares are nonnegative, sum to
+        one, and minimise the held-out squared error. They have seen all folds: ``CrossFitted.restacked`` takes others.
+
+        Examples
+        --------
+        >>> fold = np.arange(8) % 2
+        >>> fit = Splits(np.arange(8.0)[:, None], np.ones(8), fold, fold, seed=1).crossfit(np.ones(8), {"constant": constant})
+        >>> float(fit.prediction[0]), fit.share
+        (1.0, {'constant': 1.0})
+        """
+
+        def predict(train: Codes, test: Codes) -> Array:
+            models = self._models(learners, y, train, int(self.fold[test[0]]))
+            return np.column_stack([model(self.x[test]) for model in models])
+
+        folds = Folds(self.fold, int(self.fold.max()) + 1, self.seed)
+        columns = out_of_fold(predict, folds, len(y), f"deep: {name}")
+        candidates = dict(zip(learners, np.ascontiguousarray(columns.T), strict=True))
+        share = stack(columns, y, self.weight)
+        prediction = columns @ share
+        each = {**candidates, "stacked": prediction}
+        loss = {name: squared_error(y, values, self.weight) for name, values in each.items()}
+        return CrossFitted(prediction, candidates, loss, dict(zip(candidates, share.tolist(), strict=True)))
+
+    def left_out_twice(self, y: Array, learners: Mapping[str, Learner], beside: Array | None = None) -> Twice:
+        """Predict each unit without its own part and without some fold, for each fold in turn: neither candidates nor their shares saw either.
+
+        A model that predicts a fold must not have seen it. Where it is fitted to another nuisance's predictions of the other units, those must not
+        have seen the fold either: cross-fitted in the usual way each has, and carries what the units next to it in that fold are. Nor must shares
+        that are learned from such predictions. ``beside`` (K, n, b) are such predictions of candidates that were fitted elsewhere; they come first.
+
+        Examples
+        --------
+        >>> y, fold = np.arange(6.0), np.arange(6) % 3
+        >>> Splits(y[:, None], np.ones(6), fold, fold, seed=1).left_out_twice(y, {"constant": constant}).mean
+        array([[nan, 3.5, 2.5, nan, 3.5, 2.5],
+               [3.5, nan, 1.5, 3.5, nan, 1.5],
+               [2.5, 1.5, nan, 2.5, 1.5, nan]])
+        """
+        fold, part, fits = self.fold, self.part, fits_without(self.fold, self.part)
+
+        def predict(place: int, fit: Without) -> Array:
+            held = np.isin(part, [other for _, other in fit.asked])
+            found = np.full((len(y), len(learners)), np.nan)
+            with threads(1):
+                for each, model in enumerate(self._models(learners, y, fit.train, place)):
+                    found[held, each] = model(self.x[held])
+            return found
+
+        candidates = np.full((int(fold.max()) + 1, len(y), len(learners)), np.nan)
+        work = (delayed(predict)(place, fit) for place, fit in enumerate(fits))
+        for fit, found in zip(fits, Parallel(n_jobs=self.n_jobs, prefer="threads")(work), strict=True):
+            for k, other in fit.asked:
+                here = (part == other) & (fold != k)
+                candidates[k, here] = found[here]
+        if beside is not None:
+            candidates = np.concatenate([beside, candidates], axis=2)
+        rest = [fold != k for k in range(len(candidates))]
+        shares = [
+            stack(own[seen], y[seen], self.weight[seen]) for own, seen in zip(candidates, rest, strict=True)
+        ]
+        return Twice(candidates, np.array(shares))
+
+    def _models(
+        self, learners: Mapping[str, Learner], y: Array, train: Codes | npt.NDArray[np.bool_], place: int
+    ) -> list[Predict]:
+        """Each candidate fitted to the rows ``train``; where y has one value there all say it."""
+        rows = self.x[train], y[train], self.weight[train], self.seed + place
+        if len(np.unique(rows[1])) == 1:
+            return [constant(*rows, {}) for _ in learners]
+        models: dict[str, Predict] = {}
+        for name, make in learners.items():
+            models[name] = make(*rows, models)
+        return list(models.values())
 
 
 @dataclass(frozen=True, eq=False)
@@ -277,12 +247,9 @@ def fits_without(fold: Codes, part: Codes) -> list[Without]:
     return found
 
 
-def shares_without(candidates: Array, y: Array, fold: Codes, weight: Array) -> Array:
-    """Shares (K, c) of candidates (K, n, c) for each fold, by the other folds' units."""
-    rest = [fold != k for k in range(len(candidates))]
-    return np.array(
-        [stack(own[seen], y[seen], weight[seen]) for own, seen in zip(candidates, rest, strict=True)]
-    )
+def squared_error(y: Array, prediction: Array, weight: Array) -> float:
+    """Weighted mean of squares."""
+    return float(np.average((y - prediction) ** 2, weights=weight))
 
 
 def stack(candidates: Array, y: Array, weight: Array) -> Array:

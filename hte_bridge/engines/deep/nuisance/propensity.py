@@ -12,9 +12,8 @@ from hte_bridge.arrays import Array, Codes
 from hte_bridge.engines.deep.nuisance.crossfit import (
     CrossFitted,
     Learner,
+    Splits,
     Twice,
-    crossfit,
-    left_out_twice,
     plain_learners,
     standard_learners,
 )
@@ -102,6 +101,11 @@ def parts_of(study: Study, folds: Folds) -> Codes:
     return folds.fold % PROPENSITY.most_parts if folds.n_folds > 2 else halves(study, folds)
 
 
+def splits_of(study: Study, folds: Folds, seed: int, n_jobs: int | None = None) -> Splits:
+    """A study's units, its folds, and the parts that are left out beside each."""
+    return Splits(study.filled, study.weight, folds.fold, parts_of(study, folds), seed, n_jobs)
+
+
 def centre_treatment(
     study: Study,
     folds: Folds,
@@ -146,16 +150,16 @@ def centre_treatment(
     """
     if study.propensity is not None:
         return Treatment(study.propensity, None)
-    own = candidates(study, options, device) | smooth(study)
-    fit = kept.remember("propensity", CROSSFITTED, crossfitted_propensity, study, folds, own, seed)
+    splits = splits_of(study, folds, seed, n_jobs)
+    own = candidates("probability" if study.binary else "mean", options, device) | smooth(study)
+    fit = kept.remember("propensity", CROSSFITTED, splits.crossfit, study.treatment, own, "propensity")
     without = None
     if twice:
         inside = None
         if by_fold is not None:
-            held, inside = by_fold(study, folds, parts_of(study, folds), seed, n_jobs)
+            held, inside = by_fold(study, folds, splits.part, seed, n_jobs)
             fit = fit.beside("kernel", held, study.treatment, study.weight)
-        given = study, folds, own, seed, n_jobs, inside
-        found = kept.remember("without", TWICE, propensity_without_fold, *given)
+        found = kept.remember("without", TWICE, splits.left_out_twice, study.treatment, own, inside)
         fit = fit.restacked(study.treatment, folds.fold, study.weight, found.share)
         without = found.mean
     verdict = fit.verdict("the treatment")
@@ -171,60 +175,20 @@ def centre_treatment(
             )
     variance = None
     if not study.binary:
-        variance = kept.remember("variance", ARRAY, spread, study, folds, mean, options, seed, device)
+        simple = candidates("mean", options, device)
+        variance = kept.remember("variance", ARRAY, spread, splits, study.treatment, mean, simple)
     return Treatment(mean, variance, notes, fit, without)
 
 
-def crossfitted_propensity(study: Study, folds: Folds, own: Mapping[str, Learner], seed: int) -> CrossFitted:
-    """E[T | x] by models that did not see the unit; their shares have."""
-    return crossfit(
-        study.filled, study.treatment, folds.fold, own, weight=study.weight, seed=seed, name="propensity"
-    )
-
-
-def propensity_without_fold(
-    study: Study,
-    folds: Folds,
-    own: Mapping[str, Learner],
-    seed: int,
-    n_jobs: int | None,
-    beside: Array | None = None,
-) -> Twice:
-    """E[T | x] by models that saw neither the unit nor some fold."""
-    return left_out_twice(
-        study.filled,
-        study.treatment,
-        folds.fold,
-        parts_of(study, folds),
-        own,
-        weight=study.weight,
-        seed=seed,
-        n_jobs=n_jobs,
-        beside=beside,
-    )
-
-
-def spread(
-    study: Study, folds: Folds, mean: Array, options: NetOptions | None, seed: int, device: str
-) -> Array:
+def spread(splits: Splits, treatment: Array, mean: Array, simple: Mapping[str, Learner]) -> Array:
     """Var(T | x) (n,) of a dose: squared residuals, cross-fitted."""
-    squares = (study.treatment - mean) ** 2
-    simple = plain_learners("mean") if options is None else standard_learners("mean", options, device)
-    fit = crossfit(
-        study.filled,
-        squares,
-        folds.fold,
-        simple,
-        weight=study.weight,
-        seed=seed + 1,
-        name="variance of treatment",
-    )
-    return np.maximum(fit.prediction, 0.05 * float(np.average(squares, weights=study.weight)))
+    squares = (treatment - mean) ** 2
+    fit = replace(splits, seed=splits.seed + 1).crossfit(squares, simple, "variance of treatment")
+    return np.maximum(fit.prediction, 0.05 * float(np.average(squares, weights=splits.weight)))
 
 
-def candidates(study: Study, options: NetOptions | None, device: str) -> dict[str, Learner]:
-    """Constant, line and, with options, network for a study's propensity."""
-    scale: Scale = "probability" if study.binary else "mean"
+def candidates(scale: Scale, options: NetOptions | None, device: str) -> dict[str, Learner]:
+    """Constant, line and, with options, network."""
     return plain_learners(scale) if options is None else standard_learners(scale, options, device)
 
 

@@ -8,9 +8,8 @@ import torch
 
 from hte_bridge.engines.deep.nuisance.crossfit import (
     CrossFitted,
+    Splits,
     constant,
-    crossfit,
-    left_out_twice,
     stack,
     standard_learners,
 )
@@ -29,9 +28,13 @@ def sample(seed=0, n=400):
     return x, np.abs(x[:, 0]) * 2 + x[:, 1] + 0.3 * rng.normal(size=n)
 
 
+def splits(x, fold, part=None):
+    return Splits(x, np.ones(len(x)), fold, fold if part is None else part, seed=1)
+
+
 def test_network_beats_the_line_on_a_curve_and_shares_say_so():
     x, y = sample()
-    fit = crossfit(x, y, np.arange(400) % 4, standard_learners("mean", NetOptions()), seed=1)
+    fit = splits(x, np.arange(400) % 4).crossfit(y, standard_learners("mean", NetOptions()))
     assert fit.loss["net"] < 0.6 * fit.loss["linear"]
     assert fit.share["net"] > 0.9
     assert fit.loss["stacked"] <= min(fit.loss[name] for name in fit.candidates) + 1e-9
@@ -42,7 +45,7 @@ def test_probabilities_stay_inside_and_are_calibrated():
     x, _ = sample(n=2_000)
     truth = 1 / (1 + np.exp(-x[:, 0]))
     t = (np.random.default_rng(1).random(2_000) < truth) * 1.0
-    fit = crossfit(x, t, np.arange(2_000) % 3, standard_learners("probability", OPTIONS), seed=1)
+    fit = splits(x, np.arange(2_000) % 3).crossfit(t, standard_learners("probability", OPTIONS))
     assert 0 < fit.prediction.min() < fit.prediction.max() < 1
     assert np.sqrt(np.mean((fit.prediction - truth) ** 2)) < 0.05
 
@@ -52,7 +55,7 @@ def test_no_fold_sees_itself():
     fold = np.arange(400) % 4
     changed = np.where(fold == 2, y + 100, y)
     learners = standard_learners("mean", OPTIONS)
-    ours, theirs = (crossfit(x, each, fold, learners, seed=1).candidates for each in (y, changed))
+    ours, theirs = (splits(x, fold).crossfit(each, learners).candidates for each in (y, changed))
     for name in learners:
         assert (ours[name][fold == 2] == theirs[name][fold == 2]).all()
         assert not np.allclose(ours[name][fold != 2], theirs[name][fold != 2])
@@ -67,9 +70,7 @@ def test_left_out_twice_has_seen_neither_fold(n_folds):
     changed = np.where(
         part == 2, y + 100 * x[:, 1], y
     )  # part 2 is of fold 2, or of fold 0 where there are two
-    ours, theirs = (
-        left_out_twice(x, each, fold, part, learners, weight=ONES, seed=1).mean for each in (y, changed)
-    )
+    ours, theirs = (splits(x, fold, part).left_out_twice(each, learners).mean for each in (y, changed))
     without = fold[part == 2][0]
     rest = fold != without
     np.testing.assert_array_equal(ours[without], theirs[without])
@@ -82,16 +83,15 @@ def test_left_out_twice_has_seen_neither_fold(n_folds):
 def test_left_out_twice_takes_one_arm_as_it_comes():
     x, _ = sample()
     fold = np.arange(400) % 3
-    found = left_out_twice(
-        x, (fold == 1) * 1.0, fold, fold, standard_learners("probability", OPTIONS), weight=ONES, seed=1
-    ).mean
+    learners = standard_learners("probability", OPTIONS)
+    found = splits(x, fold).left_out_twice((fold == 1) * 1.0, learners).mean
     assert (found[1][fold != 1] == 0).all()
     assert (found[0][fold == 1] == 0).all()
 
 
 def test_two_folds_of_which_one_cannot_be_split_are_left_out_once():
     y, fold = np.arange(4.0), np.array([0, 0, 1, 1])
-    found = left_out_twice(y[:, None], y, fold, fold, {"constant": constant}, weight=np.ones(4), seed=1).mean
+    found = splits(y[:, None], fold).left_out_twice(y, {"constant": constant}).mean
     assert found[0][2:].tolist() == [2.5, 2.5]
     assert found[1][:2].tolist() == [0.5, 0.5]
 
@@ -101,9 +101,8 @@ def test_a_curve_among_many_covariates_is_found_where_a_network_finds_a_line():
     x = rng.uniform(size=(2_400, 60))
     truth = 0.25 + 0.5 * (np.abs(x[:, 2] - 0.4) < 0.2)
     t = (rng.random(2_400) < truth) * 1.0
-    fit = crossfit(
-        x, t, np.arange(2_400) % 3, standard_learners("probability", OPTIONS) | {"additive": gam}, seed=1
-    )
+    learners = standard_learners("probability", OPTIONS) | {"additive": gam}
+    fit = splits(x, np.arange(2_400) % 3).crossfit(t, learners)
     assert np.mean((fit.prediction - truth) ** 2) < 0.25 * truth.var()
     assert np.mean((fit.candidates["net"] - truth) ** 2) > 0.8 * truth.var()
 

@@ -19,7 +19,7 @@ from hte_bridge.engines.deep.basis import cells, mixed_model, networks
 from hte_bridge.engines.deep.basis.ensemble import ENSEMBLE
 from hte_bridge.engines.deep.basis.normal_equations import SUMS, NormalEquations
 from hte_bridge.engines.deep.gp import regression
-from hte_bridge.engines.deep.nuisance import propensity
+from hte_bridge.engines.deep.nuisance.crossfit import Splits
 from hte_bridge.engines.deep.store import checkpoint
 from hte_bridge.engines.deep.store.checkpoint import Checkpoint
 from hte_bridge.errors import InvalidOption
@@ -77,8 +77,8 @@ def work(monkeypatch):
         (networks, "train", "trained"),
         (cells, "normal_equations", "summed"),
         (route_files, "normal_equations", "summed"),
-        (propensity, "crossfitted_propensity", "centred"),
-        (propensity, "propensity_without_fold", "centred"),
+        (Splits, "crossfit", "centred"),
+        (Splits, "left_out_twice", "centred"),
     ):
         monkeypatch.setattr(module, name, spied(getattr(module, name), counted, done))
     return done
