@@ -22,6 +22,7 @@ import numpy.typing as npt
 from hte_bridge.arrays import Array, Codes
 from hte_bridge.encode import Encoder
 from hte_bridge.engine import HeldOut
+from hte_bridge.keys import mixed
 from hte_bridge.scaling import Standard
 from hte_bridge.study import Folds, Study
 
@@ -143,14 +144,6 @@ def oriented(up: Colours, down: Colours, unit: Colours) -> Colours:
 def totals(up: Colours, down: Colours, unit: Colours) -> tuple[int, int]:
     """The total of either end's numbers with the units' colours."""
     return int(mixed(up ^ mixed(unit)).sum()), int(mixed(down ^ mixed(unit)).sum())
-
-
-def mixed(number: Colours) -> Colours:
-    """Scatter numbers over 64 bits (splitmix64: Steele, Lea and Flood, 2014, OOPSLA)."""
-    found = number + np.uint64(0x9E3779B97F4A7C15)
-    found = (found ^ (found >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    found = (found ^ (found >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.asarray(found ^ (found >> np.uint64(31)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,6 @@ Both give the same numbers to rounding."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -51,22 +50,6 @@ def eigen(matrix: Array, device: str = "cpu") -> tuple[Array, Array]:
     return there[0].cpu().numpy(), there[1].cpu().numpy()
 
 
-class Factor(Protocol):
-    """Cholesky factor of ``A = gram / noise + diag(precision)``, made without scale: ``A = S U'U S`` with S diagonal."""
-
-    def log_determinant(self) -> float:
-        """Of A."""
-
-    def solve(self, right: Array) -> Array:
-        """``inv(A) @ right`` for a vector."""
-
-    def inverse_diagonal(self) -> Array:
-        """Diagonal of ``inv(A)``, for two thirds of the work of all of it."""
-
-    def inverse(self) -> Array:
-        """``inv(A)``."""
-
-
 def factor(gram: Array, precision: Array, noise: float, device: str = "cpu") -> Factor:
     """Factor ``gram / noise + diag(precision)``, at need after a shift of up to 1e-10 of the diagonal.
 
@@ -83,7 +66,7 @@ def factor(gram: Array, precision: Array, noise: float, device: str = "cpu") -> 
 
 @dataclass(frozen=True, eq=False)
 class HostFactor:
-    """By LAPACK.
+    """Cholesky factor of ``A = gram / noise + diag(precision)``, made without scale: ``A = S U'U S`` with S diagonal; by LAPACK.
 
     Parameters
     ----------
@@ -120,7 +103,7 @@ class HostFactor:
         return np.asarray(np.reshape(found, -1) / self.size)
 
     def inverse_diagonal(self) -> Array:
-        """Diagonal of ``inv(A)``."""
+        """Diagonal of ``inv(A)``, for two thirds of the work of all of it."""
         if not len(self.size):  # LAPACK would complain on the screen
             return np.zeros(0)
         root, _ = linalg.lapack.dtrtri(self.upper, lower=0)
@@ -140,7 +123,7 @@ class HostFactor:
 
 @dataclass(frozen=True, eq=False)
 class DeviceFactor:
-    """By torch on a device; arrays come from and go to the CPU.
+    """The same by torch on a device; arrays come from and go to the CPU.
 
     Parameters
     ----------
@@ -188,3 +171,6 @@ class DeviceFactor:
         full /= self.size
         full /= self.size[:, None]
         return np.asarray(full.cpu().numpy())
+
+
+Factor = HostFactor | DeviceFactor
