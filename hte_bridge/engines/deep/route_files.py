@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hte_bridge.engines.deep.basis.coefficients import posterior
-from hte_bridge.engines.deep.basis.data import Rows, SlopeGroups, unique_rows
+from hte_bridge.engines.deep.basis.data import Rows, unique_rows
 from hte_bridge.engines.deep.basis.design import Design, design
 from hte_bridge.engines.deep.basis.normal_equations import SUMS, NormalEquations, normal_equations
 from hte_bridge.engines.deep.basis.posterior import EffectPosterior
@@ -155,7 +155,8 @@ def fit_path(
     ).scored
     scanned = time.perf_counter()
     folds = Folds.make(study, options.n_folds, options.seed)
-    made = without_networks(design(study, folds, options, study.treatment, checkpoint))
+    made = design(study, folds, options, study.treatment, checkpoint)
+    made = made.without_networks(replace(made.rows, groups=()))
     trained = time.perf_counter()
     whole = stream_sums(files, roles, levels, study, made, checkpoint)
     summed = time.perf_counter()
@@ -312,16 +313,3 @@ def with_all_levels(made: Design, study: Study, levels: tuple[npt.NDArray[Any], 
     codes = [_codes(study.effect_levels[f][study.fixed_effects[:, f]], labels) for f, labels in columns]
     sizes = tuple(len(labels) for labels in levels)
     return replace(made, rows=replace(made.rows, effects=np.column_stack(codes), sizes=sizes))
-
-
-def without_networks(made: Design) -> Design:
-    """The design without network columns and random slopes, which need a fold or the whole data."""
-    kept = [k for k, block in enumerate(made.basis.blocks) if max(block.columns, default=0) < made.q]
-    mask = np.isin(made.basis.owner, kept)
-    return replace(
-        made,
-        basis=made.basis.keep(kept),
-        drift=made.drift[mask],
-        rows=replace(made.rows, groups=()),
-        slopes=SlopeGroups((), ()),
-    )

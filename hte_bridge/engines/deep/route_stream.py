@@ -11,7 +11,7 @@ from joblib import Parallel, delayed
 from hte_bridge.arrays import Array, Codes
 from hte_bridge.engine import HeldOut
 from hte_bridge.engines.deep.basis.centring import Moved
-from hte_bridge.engines.deep.basis.data import Rows, SlopeGroups, unique_rows
+from hte_bridge.engines.deep.basis.data import Rows, unique_rows
 from hte_bridge.engines.deep.basis.design import Design, design
 from hte_bridge.engines.deep.basis.mixed_model import Clock, beaten, info_of, unexplained
 from hte_bridge.engines.deep.basis.normal_equations import NormalEquations, total
@@ -108,7 +108,7 @@ def fit_stream(study: Study, folds: Folds, options: Options) -> Branch:
     ordered = Ordered.of(study, folds, outcome, treatment, seen.encode_columns, store)
     ordered = replace(ordered, blank=len(made.basis.centre) - made.q)
     probe = probe_of(study, folds, outcome, treatment, seen, ordered)
-    made = without_networks(made, probe.rows)
+    made = made.without_networks(probe.rows)
     check_memory(made, ordered, folds.n_folds, Budget.of(options))
     clock.done("order")
     if checkpoint.folder is not None:
@@ -240,14 +240,6 @@ def probe_of(
     share = float(study.weight[rows].sum() / study.weight.sum())
     code = np.unique(cluster[rows], return_inverse=True)[1].reshape(-1)
     return Probe(found, None if unit is None else unit[rows], code, study.clustered, share)
-
-
-def without_networks(made: Design, rows: Rows) -> Design:
-    """The design for other rows, without network columns and random slopes, which need the whole data in memory."""
-    kept = [k for k, block in enumerate(made.basis.blocks) if max(block.columns, default=0) < made.q]
-    mask = np.isin(made.basis.owner, kept)
-    small = made.basis.keep(kept)
-    return replace(made, basis=small, drift=made.drift[mask], rows=rows, slopes=SlopeGroups((), ()), nets=[])
 
 
 def check_memory(made: Design, ordered: Ordered, n_folds: int, budget: Budget) -> None:

@@ -9,9 +9,9 @@ import numpy.typing as npt
 from scipy import sparse
 
 from hte_bridge.arrays import Array, Codes
+from hte_bridge.engines.deep.basis.design import CHUNK_POINTS
 from hte_bridge.engines.deep.basis.normal_equations import System
 from hte_bridge.engines.deep.basis.regression import Regression
-from hte_bridge.engines.deep.basis.residual import CHUNK_POINTS
 from hte_bridge.engines.deep.basis.variance_components import LastLayer
 from hte_bridge.lost import nested
 

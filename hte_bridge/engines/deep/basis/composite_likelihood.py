@@ -8,8 +8,9 @@ import numpy as np
 
 from hte_bridge.arrays import Array, Codes
 from hte_bridge.engines.deep.basis.cluster import cluster_sandwich, cluster_scores, within_clusters
+from hte_bridge.engines.deep.basis.design import CHUNK_POINTS
 from hte_bridge.engines.deep.basis.regression import Regression
-from hte_bridge.engines.deep.basis.residual import CHUNK_POINTS, residuals
+from hte_bridge.engines.deep.basis.residual import residuals
 from hte_bridge.engines.deep.basis.variance_components import LastLayer
 from hte_bridge.engines.deep.store.linear_algebra import eigen
 

@@ -22,6 +22,8 @@ from hte_bridge.engines.deep.store.memory import Budget
 from hte_bridge.engines.deep.store.threads import side_by_side
 from hte_bridge.study import Folds, Study
 
+CHUNK_POINTS = 8_192
+
 
 @dataclass(frozen=True, eq=False)
 class Design:
@@ -79,6 +81,31 @@ class Design:
         chosen = [j for j, each in enumerate(blocks) if each.folds is None or fold in each.folds]
         kept = np.isin(self.basis.owner, chosen)
         return replace(self, rows=rows, basis=self.basis.keep(chosen), drift=self.drift[kept])
+
+    def kinds(self, columns: Codes) -> npt.NDArray[np.str_]:
+        """Kind of the block of each chosen column (P,)."""
+        own = np.array([block.kind for block in self.basis.blocks])[self.basis.owner]
+        return np.concatenate([own, own[self.drift]])[columns]
+
+    def surfaces(
+        self, coefficients: Array, columns: Codes | slice = slice(None), points: Array | None = None
+    ) -> tuple[Array, Array]:
+        """Tau and mu (m, k) at points (m, c), by default the rows', of k vectors of coefficients (P, k) of chosen columns; of one (P,), (m,)."""
+        points, width = self.rows.points if points is None else points, self.basis.size
+        full = np.zeros((width + int(self.drift.sum()), *coefficients.shape[1:]))
+        full[columns] = coefficients
+        tau, mu = (np.empty((len(points), *coefficients.shape[1:])) for _ in range(2))
+        for start in range(0, len(points), CHUNK_POINTS):
+            here = slice(start, start + CHUNK_POINTS)
+            f = self.basis.features(points[here]).astype(np.float64)
+            tau[here], mu[here] = f @ full[:width], f[:, self.drift] @ full[width:]
+        return tau, mu
+
+    def without_networks(self, rows: Rows) -> Design:
+        """The design for other rows, without network columns and random slopes, which need folds or all rows in memory."""
+        kept = [k for k, block in enumerate(self.basis.blocks) if max(block.columns, default=0) < self.q]
+        drift, small = self.drift[np.isin(self.basis.owner, kept)], self.basis.keep(kept)
+        return replace(self, basis=small, drift=drift, rows=rows, slopes=SlopeGroups((), ()), nets=[])
 
     def owner(self, columns: Codes, slopes: bool) -> tuple[Codes, list[str]]:
         """Block of each chosen column, numbered without gaps, and the blocks' names; slopes come last."""

@@ -41,8 +41,6 @@ class FoldOptions:
 
 FOLDS = FoldOptions()
 
-CHUNK_POINTS = 8_192
-
 
 def held_out_effects(
     made: Design,
@@ -160,7 +158,7 @@ def functions(others: Callable[[], TrainingFolds], fold: int, how: HowHeld) -> t
         fits[name] = solved_again(layer, less.gram, less.target[:, 0], model.owner, made.device)
         base[name] = constants(less, rows, fits[name])
     points = np.unique(rows.point if how.nested else rows.point[rows.fold == fold])
-    tau, mu = _evaluate(made, columns, np.column_stack(list(fits.values())), points)
+    tau, mu = made.surfaces(np.column_stack(list(fits.values())), columns, made.rows.points[points])
     at = {name: (tau[:, k], mu[:, k]) for k, name in enumerate(fits)}
     inside = {
         each: Inside(at[name][0], at[name][1] + base[name][0], base[name][1])
@@ -215,8 +213,7 @@ def constants(system: System, rows: Rows, coefficients: Array) -> tuple[float, f
 
 def linear_coefficients(made: Design, system: System, columns: Codes) -> tuple[float, Array]:
     """Constant effect, and coefficients (P,) of the model with linear tau and mu, by least squares."""
-    kinds = np.array([block.kind for block in made.basis.blocks])[made.basis.owner]
-    kinds = np.concatenate([kinds, kinds[made.drift]])[columns]
+    kinds = made.kinds(columns)
     chosen = np.flatnonzero((kinds == "constant") | (kinds == "linear"))
     gram = system.gram[np.ix_(chosen, chosen)]
     found = np.linalg.lstsq(gram, system.target[chosen, 0], rcond=1e-10)[0]
@@ -225,19 +222,6 @@ def linear_coefficients(made: Design, system: System, columns: Codes) -> tuple[f
     full = np.zeros(len(columns))
     full[chosen] = found
     return float(alone[0]), full
-
-
-def _evaluate(made: Design, columns: Codes, coefficients: Array, points: Codes) -> tuple[Array, Array]:
-    """Tau and mu (m, k) of k coefficient vectors (P, k) at some points."""
-    width = made.basis.size
-    full = np.zeros((width + int(made.drift.sum()), coefficients.shape[1]))
-    full[columns] = coefficients
-    tau, mu = (np.empty((len(points), coefficients.shape[1])) for _ in range(2))
-    for start in range(0, len(points), CHUNK_POINTS):
-        here = slice(start, start + CHUNK_POINTS)
-        f = made.basis.features(made.rows.points[points[here]]).astype(np.float64)
-        tau[here], mu[here] = f @ full[:width], f[:, made.drift] @ full[width:]
-    return tau, mu
 
 
 def held_out_variance(made: Design, fold: int, own: Rows) -> Array:

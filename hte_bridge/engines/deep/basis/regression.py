@@ -62,9 +62,7 @@ class Regression:
     def lines(self) -> Regression:
         """The same whose effect and mu are lines."""
         made, system = self.made, self.system
-        kinds = np.array([block.kind for block in made.basis.blocks])[made.basis.owner]
-        kinds = np.concatenate([kinds, kinds[made.drift]])[self.columns]
-        kept = np.flatnonzero((kinds == "constant") | (kinds == "linear"))
+        kept = np.flatnonzero(np.isin(made.kinds(self.columns), ("constant", "linear")))
         few = replace(
             system,
             gram=system.gram[np.ix_(kept, kept)],

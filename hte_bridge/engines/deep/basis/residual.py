@@ -24,20 +24,11 @@ class ResidualRule:
 
 RESIDUAL = ResidualRule()
 
-CHUNK_POINTS = 8_192
-
 
 def residuals(model: Regression, mean: Array) -> Array:
     """Outcome (n,) less the fitted features, slopes and effects."""
-    made, columns, system = model.made, model.columns, model.system
-    rows, width = made.rows, made.basis.size
-    full = np.zeros(width + int(made.drift.sum()))
-    full[columns] = mean[: len(columns)]
-    tau, mu = np.empty(len(rows.points)), np.empty(len(rows.points))
-    for start in range(0, len(tau), CHUNK_POINTS):
-        here = slice(start, start + CHUNK_POINTS)
-        f = made.basis.features(rows.points[here]).astype(np.float64)
-        tau[here], mu[here] = f @ full[:width], f[:, made.drift] @ full[width:]
+    rows, columns, system = model.made.rows, model.columns, model.system
+    tau, mu = model.made.surfaces(mean[: len(columns)], columns)
     effect = tau[rows.point] + (rows.slopes() @ mean[len(columns) :] if model.slopes else 0.0)
     fixed = system.project_target[:, 0] - system.project @ mean
     return np.asarray(rows.outcome - effect * rows.treatment - mu[rows.point] - rows.dummies() @ fixed)

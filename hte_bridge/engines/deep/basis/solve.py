@@ -112,9 +112,6 @@ def solve(
 
 def spread_of(made: Design, solved: Solved) -> float:
     """Standard deviation of the fitted tau, from the blocks' coefficients and their features' moments."""
-    width = made.basis.size
-    full = np.zeros(width + int(made.drift.sum()))
-    columns = solved.model.columns
-    full[columns] = solved.layer.mean[: len(columns)]
-    step = max(1, len(made.rows.points) // 4_000)
-    return float((made.basis.features(made.rows.points[::step]).astype(np.float64) @ full[:width]).std())
+    columns, step = solved.model.columns, max(1, len(made.rows.points) // 4_000)
+    mean = solved.layer.mean[: len(columns)]
+    return float(made.surfaces(mean, columns, made.rows.points[::step])[0].std())

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.basis.data import Rows
 from hte_bridge.engines.deep.basis.design import Design
-from hte_bridge.engines.deep.basis.features import Basis
 from hte_bridge.engines.deep.basis.fixed_effects import Elimination, dummies
 from hte_bridge.engines.deep.basis.heldout import FOLDS, variance_columns
 from hte_bridge.engines.deep.passes.models import FoldModel
@@ -19,7 +17,6 @@ from hte_bridge.engines.deep.passes.ordered import Block, Ordered, net_of_levels
 from hte_bridge.engines.deep.store.threads import threads
 from hte_bridge.stream import Runner
 
-CHUNK_POINTS = 8_192
 LEFT = ("deep", "dose", "linear", "constant effect")  # columns that effects are taken out of
 COLUMNS = (*LEFT, "beta", "variance")  # of a block's file
 
@@ -44,7 +41,7 @@ class Predict:
         """Write a block's columns; what they add to the right-hand side (L, 4) of the effects comes back."""
         with threads(1):
             rows, unit = self.ordered.read(block)
-            found = columns_of(rows, self.made.basis, self.made.drift, self.models[block.fold], self.made)
+            found = columns_of(rows, self.models[block.fold], self.made)
             self.ordered.store.put(f"predicted {block.start}", found)
             if not rows.sizes:
                 return np.zeros((0, len(LEFT)))
@@ -54,16 +51,9 @@ class Predict:
             return np.asarray(rows.dummies().T @ (rows.weight[:, None] * left))
 
 
-def columns_of(
-    rows: Rows, basis: Basis, drift: npt.NDArray[np.bool_], model: FoldModel, made: Design
-) -> Array:
+def columns_of(rows: Rows, model: FoldModel, made: Design) -> Array:
     """What each model leaves of the outcome or treatment, the effect, and the treatment's variance up to scale: (n, 6), as ``COLUMNS``."""
-    width, m = basis.size, len(rows.points)
-    tau, mu = np.empty((m, 3)), np.empty((m, 3))
-    for start in range(0, m, CHUNK_POINTS):
-        here = slice(start, start + CHUNK_POINTS)
-        f = basis.features(rows.points[here]).astype(np.float64)
-        tau[here], mu[here] = f @ model.coefficients[:width], f[:, drift] @ model.coefficients[width:]
+    tau, mu = made.surfaces(model.coefficients, points=rows.points)
     mu += model.base
     fitted = np.exp(np.clip(variance_columns(made, rows.points[:, : made.q]) @ model.variance, -30, 30))
     y, t, place = rows.outcome, rows.treatment, rows.point
