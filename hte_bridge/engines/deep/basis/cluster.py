@@ -66,7 +66,7 @@ def within_clusters(system: System, layer: LastLayer, effects: Codes, cluster: C
     periods and units as clusters a sum of scaled residuals would have twice the variance of the errors' own.
     """
     levels = max((np.unique(codes).size for codes in effects.T if nested(codes, cluster)), default=0)
-    left = max(system.freedom - float(layer.freedom[layer.variance > 0].sum()), 1.0)
+    left = max(system.freedom - layer.spent, 1.0)
     return float((left / (left + levels)) ** 0.5)
 
 
@@ -93,14 +93,13 @@ def cluster_sandwich(
     inverse, noise = layer.covariance, layer.noise
     independent = inverse @ (gram / noise) @ inverse
     count = int((np.abs(scores).sum(axis=1) > 0).sum())
-    used = float(layer.freedom[layer.variance > 0].sum())
     correction = count / max(count - 1, 1)
     half = (scores / noise) @ inverse
     own = correction * (half.T @ half)
     inside = np.ix_(tau, tau)
     trace = float((own[inside] * gram[inside]).sum()), float((independent[inside] * gram[inside]).sum())
     ratio = trace[0] / max(trace[1], 1e-300)
-    drawn = min(1.0, used / max(count, 1))
+    drawn = min(1.0, layer.spent / max(count, 1))
     mixed = (1 - drawn) * own + drawn * max(ratio, 1.0) * independent
     prior = inverse - independent
     return ClusterSandwich((mixed + prior + (mixed + prior).T) / 2, ratio)

@@ -36,25 +36,34 @@ def posterior(
     study: Study, made: Design, whole: NormalEquations, solved: Solved
 ) -> tuple[EffectPosterior, float]:
     """Surface with the nugget, cluster-robust where clusters were named, and the recovered effects."""
-    model, layer = solved.model, solved.layer
-    system = model.system
-    covariance, inflation = layer.covariance, 1.0
-    live = layer.live
-    is_tau = model.of_effect(layer)
+    model, layer, scores, kish = solved.model, solved.layer, None, None
     if study.clustered:
-        residual = within_clusters(system, layer, made.rows.effects, study.cluster) * solved.residual
+        residual = within_clusters(model.system, layer, made.rows.effects, study.cluster) * solved.residual
         scores = cluster_scores(model, layer, residual, study.cluster)
-        robust = cluster_sandwich(system, layer, scores, is_tau)
-        covariance, inflation = robust.covariance, layer.temper * max(robust.ratio, 1.0)
     elif study.weighted:
-        inflation = float((made.rows.weight**2).mean())  # Kish (1965): the design effect of unequal weights
-        independent = covariance @ (system.gram[np.ix_(live, live)] / layer.noise) @ covariance
-        covariance = covariance + (inflation - 1) * independent
-    covariance = covariance + scale_uncertainty(layer, model.owner, (0,), made.device)
-    surface = surface_of(model, layer, covariance)
+        kish = float((made.rows.weight**2).mean())
+    surface, covariance, inflation = robust(model, layer, scores, kish)
     cluster = study.cluster if study.clustered else None
-    recovered = recover(made, whole, solved, covariance, is_tau, cluster, inflation)
+    recovered = recover(made, whole, solved, covariance, model.of_effect(layer), cluster, inflation)
     return replace(surface, nugget=solved.nugget + reserve(made, solved), recovered=recovered), inflation
+
+
+def robust(
+    model: Regression, layer: LastLayer, scores: Array | None, kish: float | None
+) -> tuple[EffectPosterior, Array, float]:
+    """Surface without its nugget, covariance (live, live) of the coefficients, and how much clusters or weights add to its noise part.
+
+    By ``scores`` (C, live) summed by cluster, or by the design effect of unequal weights (Kish, 1965).
+    """
+    covariance, inflation, live = layer.covariance, 1.0, layer.live
+    if scores is not None:
+        found = cluster_sandwich(model.system, layer, scores, model.of_effect(layer))
+        covariance, inflation = found.covariance, layer.temper * max(found.ratio, 1.0)
+    elif kish is not None:
+        independent = covariance @ (model.system.gram[np.ix_(live, live)] / layer.noise) @ covariance
+        covariance, inflation = covariance + (kish - 1) * independent, kish
+    covariance = covariance + scale_uncertainty(layer, model.owner, (0,), model.made.device)
+    return surface_of(model, layer, covariance), covariance, inflation
 
 
 def reserve(made: Design, solved: Solved) -> float:

@@ -121,9 +121,8 @@ def judged(model: Regression, fit: Tried, cluster: Codes) -> tuple[float, float]
 def one_fit(model: Regression, temper: float, max_steps: int | None) -> Tried:
     """Variances at one temper."""
     layer = model.fit(max_steps=max_steps, temper=temper)
-    spent = layer.freedom[layer.variance > 0].sum()
     # of the rows in the sums, of which those at hand may be a sample
-    scale = float(np.sqrt(model.system.n / max(model.system.freedom - spent, 1)))
+    scale = float(np.sqrt(model.system.n / max(model.system.freedom - layer.spent, 1)))
     return Tried(layer, residuals(model, layer.mean), scale)
 
 

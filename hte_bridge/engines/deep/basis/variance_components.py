@@ -79,6 +79,11 @@ class LastLayer:
         """Variance of the errors."""
         return self.noise / self.temper
 
+    @property
+    def spent(self) -> float:
+        """Degrees of freedom that the blocks take."""
+        return float(self.freedom[self.variance > 0].sum())
+
     @cached_property
     def covariance(self) -> Array:
         """Covariance (live, live) of the coefficients."""

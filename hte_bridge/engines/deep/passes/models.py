@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hte_bridge.arrays import Array
-from hte_bridge.engines.deep.basis.cluster import cluster_sandwich
-from hte_bridge.engines.deep.basis.coefficients import reserve, surface_of
+from hte_bridge.engines.deep.basis.coefficients import reserve, robust
 from hte_bridge.engines.deep.basis.design import Design
 from hte_bridge.engines.deep.basis.heldout import (
     FOLDS,
@@ -17,12 +16,11 @@ from hte_bridge.engines.deep.basis.heldout import (
     linear_coefficients,
     variance_columns,
 )
-from hte_bridge.engines.deep.basis.normal_equations import NormalEquations
+from hte_bridge.engines.deep.basis.normal_equations import NormalEquations, total
 from hte_bridge.engines.deep.basis.posterior import EffectPosterior
 from hte_bridge.engines.deep.basis.regression import Regression
 from hte_bridge.engines.deep.basis.residual import nugget
 from hte_bridge.engines.deep.basis.solve import Solved
-from hte_bridge.engines.deep.basis.variance_components import scale_uncertainty
 from hte_bridge.engines.deep.nuisance.gamma_glm import log_linear
 from hte_bridge.engines.deep.passes.probe import Probe, scores_of, tempered
 
@@ -53,10 +51,7 @@ class FoldModel:
 
 def fold_model(made: Design, fold: int, sums: list[NormalEquations], probe: Probe) -> FoldModel:
     """Fit the sums of the other folds, added up: what is subtracted would leave its rounding behind."""
-    others = [each for k, each in enumerate(sums) if k != fold]
-    train = others[0]
-    for each in others[1:]:
-        train = train + each
+    train = total([each for k, each in enumerate(sums) if k != fold])
     columns = made.columns(fold)
     model = Regression.of(made, train, columns, slopes=False)
     seen = probe.at(np.flatnonzero(probe.rows.fold != fold).astype(np.int64))
@@ -90,21 +85,13 @@ def whole_model(made: Design, whole: NormalEquations, probe: Probe, weighted: bo
     columns = made.columns()
     model = Regression.of(made, whole, columns, slopes=False)
     layer = tempered(model, probe, whole.swept)
-    spent = float(layer.freedom[layer.variance > 0].sum())
-    residual = probe.residual(model, layer.mean) * (whole.n / max(model.system.freedom - spent, 1)) ** 0.5
+    left = max(model.system.freedom - layer.spent, 1)
+    residual = probe.residual(model, layer.mean) * (whole.n / left) ** 0.5
     rows = probe.rows
     found, noise = nugget(residual, rows.treatment, rows.weight, rows.arm)
     spare = 0.0 if rows.events else found
     solved = Solved(model, layer, made.owner(columns, False)[1], residual, spare, spare, noise)
-    covariance, inflation, live = layer.covariance, 1.0, layer.live
-    if probe.clustered:
-        scores = scores_of(model, layer, probe, whole.swept)
-        robust = cluster_sandwich(model.system, layer, scores, model.of_effect(layer))
-        covariance, inflation = robust.covariance, layer.temper * max(robust.ratio, 1.0)
-    elif weighted:  # as in `basis.coefficients`
-        inflation = float((rows.weight**2).mean() / rows.weight.mean() ** 2)
-        independent = covariance @ (model.system.gram[np.ix_(live, live)] / layer.noise) @ covariance
-        covariance = covariance + (inflation - 1) * independent
-    covariance = covariance + scale_uncertainty(layer, model.owner, (0,), made.device)
-    surface = surface_of(model, layer, covariance)
+    scores = scores_of(model, layer, probe, whole.swept) if probe.clustered else None
+    kish = float((rows.weight**2).mean() / rows.weight.mean() ** 2) if weighted else None
+    surface, _, inflation = robust(model, layer, scores, kish)
     return WholeModel(replace(surface, nugget=spare + reserve(made, solved)), solved, inflation)

@@ -113,7 +113,7 @@ def scores_of(model: Regression, layer: LastLayer, probe: Probe, swept: int) -> 
     Residuals are net of the swept effect within each of its levels, so that columns need not be. Levels that lie in one cluster each cost the
     sums nothing (``basis.cluster.within_clusters``).
     """
-    left = max(model.system.freedom - float(layer.freedom[layer.variance > 0].sum()), 1.0)
+    left = max(model.system.freedom - layer.spent, 1.0)
     inside = swept if probe.unit is not None else 0
     size = (model.system.n / (left + inside)) ** 0.5
     residual = size * probe.residual(model, layer.mean)
