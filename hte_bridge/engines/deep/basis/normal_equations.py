@@ -64,34 +64,23 @@ class NormalEquations:
     size: Array | None = None
 
     def __add__(self, other: NormalEquations) -> NormalEquations:
-        return self._merge(other, 1)
+        return self.copied().take(other)
 
-    def __sub__(self, other: NormalEquations) -> NormalEquations:
-        return self._merge(other, -1)
+    def copied(self) -> NormalEquations:
+        """The same in memory of its own, but for ``levels``, which ``take`` makes anew."""
+        return replace(self, **{name: each.copy() for name, each in self.arrays().items()})
 
     def take(self, other: NormalEquations) -> NormalEquations:
         """``self + other`` in the memory of ``self``, which is not to be used again: the large arrays are not copied."""
-        for name in ("dense", "cross", "target", "level_target", "second"):
-            mine = getattr(self, name)
-            mine += getattr(other, name)
-        if self.size is not None and other.size is not None:
-            np.add(self.size, other.size, out=self.size)
+        for mine, its in zip(self.arrays().values(), other.arrays().values(), strict=True):
+            mine += its
         levels = sparse.csr_array(self.levels + other.levels)
         return replace(self, levels=levels, n=self.n + other.n, swept=self.swept + other.swept)
 
-    def _merge(self, other: NormalEquations, sign: int) -> NormalEquations:
-        return NormalEquations(
-            self.dense + sign * other.dense,
-            self.cross + sign * other.cross,
-            sparse.csr_array(self.levels + sign * other.levels),
-            self.target + sign * other.target,
-            self.level_target + sign * other.level_target,
-            self.second + sign * other.second,
-            self.n + sign * other.n,
-            self.n_levels,
-            self.swept + sign * other.swept,
-            None if self.size is None or other.size is None else self.size + sign * other.size,
-        )
+    def arrays(self) -> dict[str, Array]:
+        """The sums by name, but for ``levels``."""
+        names = ("dense", "cross", "target", "level_target", "second", "size")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
 
 def normal_equations(
@@ -145,18 +134,9 @@ def sums_by_point(
 
 
 def total(parts: list[NormalEquations]) -> NormalEquations:
-    """Sum of the parts, in their order; the large arrays of the first alone are copied."""
+    """Sum of the parts, in their order; only the first is copied."""
     first, *rest = parts
-    if not rest:
-        return first
-    begun = replace(
-        first,
-        **{
-            name: getattr(first, name).copy()
-            for name in ("dense", "cross", "target", "level_target", "second")
-        },
-    )
-    return reduce(NormalEquations.take, rest, begun)
+    return reduce(NormalEquations.take, rest, first.copied()) if rest else first
 
 
 def _add_product(total: Array, side: sparse.csc_array, f: Array) -> None:
@@ -345,31 +325,16 @@ def eliminate(
 
 def sums_state(made: NormalEquations) -> State:
     """Sums as arrays and JSON values."""
-    dense = ("dense", "cross", "target", "level_target", "second")
-    arrays = {name: getattr(made, name) for name in dense}
-    arrays |= {f"levels/{name}": getattr(made.levels, name) for name in ("data", "indices", "indptr")}
-    arrays |= {} if made.size is None else {"size": made.size}
-    return arrays, {name: getattr(made, name) for name in ("n", "n_levels", "swept")} | {
-        "shape": made.levels.shape
-    }
+    levels = {f"levels/{name}": getattr(made.levels, name) for name in ("data", "indices", "indptr")}
+    values = {name: getattr(made, name) for name in ("n", "n_levels", "swept")}
+    return made.arrays() | levels, values | {"shape": made.levels.shape}
 
 
 def sums_restored(arrays: Mapping[str, Any], values: Mapping[str, Any]) -> NormalEquations:
     """Rebuild what ``sums_state`` took apart."""
-    parts = under(dict(arrays), "levels")
-    levels = sparse.csr_array((parts["data"], parts["indices"], parts["indptr"]), shape=values["shape"])
-    return NormalEquations(
-        arrays["dense"],
-        arrays["cross"],
-        levels,
-        arrays["target"],
-        arrays["level_target"],
-        arrays["second"],
-        values["n"],
-        values["n_levels"],
-        values["swept"],
-        arrays.get("size"),
-    )
+    parts, own = under(dict(arrays), "levels"), dict(values)
+    levels = sparse.csr_array((parts["data"], parts["indices"], parts["indptr"]), shape=own.pop("shape"))
+    return NormalEquations(**{k: v for k, v in arrays.items() if "/" not in k}, levels=levels, **own)
 
 
 SUMS = Format(sums_state, sums_restored)
