@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,7 +10,7 @@ from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.basis.centring import Moved
 from hte_bridge.engines.deep.basis.data import Rows
 from hte_bridge.engines.deep.basis.design import Design, design
-from hte_bridge.engines.deep.basis.mixed_model import Asked, fit_mixed_model
+from hte_bridge.engines.deep.basis.mixed_model import Asked, Clock, fit_mixed_model
 from hte_bridge.engines.deep.gp.regression import smooth_learners
 from hte_bridge.engines.deep.gp.sample import Sample
 from hte_bridge.engines.deep.gp.search import model_search
@@ -19,7 +18,7 @@ from hte_bridge.engines.deep.gp.standardise import Standardisation
 from hte_bridge.engines.deep.nuisance.networks import NetOptions
 from hte_bridge.engines.deep.nuisance.propensity import Treatment, centre_treatment, parts_of
 from hte_bridge.engines.deep.options import Options
-from hte_bridge.engines.deep.result import Branch, FullFit
+from hte_bridge.engines.deep.result import Branch
 from hte_bridge.engines.deep.store.checkpoint import Checkpoint
 from hte_bridge.engines.deep.store.devices import device_of, doubles_on
 from hte_bridge.engines.deep.store.threads import side_by_side
@@ -118,9 +117,7 @@ def fit_basis(study: Study, folds: Folds, options: Options, centred_on: Treatmen
     InvalidOption
         If the folder of checkpoints cannot be made.
     """
-    began = time.perf_counter()
-    checkpoint = Checkpoint.of(options.checkpoint)
-    shift = Moved.of(study)
+    clock, checkpoint, shift = Clock(), Checkpoint.of(options.checkpoint), Moved.of(study)
     study = shift.study(study)
     nets = NetOptions(
         hidden=options.hidden, epochs=min(options.epochs, CROSS_SECTION.epochs), n_nets=options.n_nets
@@ -142,12 +139,12 @@ def fit_basis(study: Study, folds: Folds, options: Options, centred_on: Treatmen
         treatment = centre_treatment(study, folds, *how, smooth_learners, options.n_jobs, twice, kept)
     else:
         treatment = centred_on.in_units(shift.dose, shift.unit)
-    centred = time.perf_counter() - began
+    clock.done("treatment")
     moved = study.treatment - treatment.mean
     without = study.treatment - treatment.seen_without(folds.n_folds) if twice else None
     made = design(study, folds, options, moved, checkpoint, beside_constant(study, folds, treatment), without)
     precision, errors, level = row_precision(study, treatment, options)
-    trained = time.perf_counter() - began - centred
+    clock.done("networks")
     asked = Asked(
         moving=False,
         n_jobs=side_by_side(options.n_jobs),
@@ -159,13 +156,8 @@ def fit_basis(study: Study, folds: Folds, options: Options, centred_on: Treatmen
         unseen=rows_without(study, folds, made, treatment) if twice else None,
         part=parts_of(study, folds),
     )
-    fitted = fit_mixed_model(study, made, asked)
-    heldout = replace(fitted.heldout, propensity=treatment.mean, treatment_variance=treatment.variance)
-    seconds = {"treatment": round(centred, 2), "networks": round(trained, 2)} | fitted.info["seconds"]
-    errors += RELATIVE * (fitted.surface.level is not None)
-    info = fitted.info | {"seconds": seconds, "error_variance": errors} | treatment.info
-    notes = (*treatment.notes, *fitted.notes)
-    whole = FullFit(
-        fitted.surface.per(shift.unit), converged=fitted.converged, structure=made.structure.arrays()
-    )
-    return Branch("gram", shift.back(heldout), whole, notes, info)
+    branch = fit_mixed_model(study, made, asked, clock)
+    heldout = replace(branch.heldout, propensity=treatment.mean, treatment_variance=treatment.variance)
+    errors += RELATIVE * (getattr(branch.posterior, "level", None) is not None)
+    info = {**branch.info, "error_variance": errors, **treatment.info}
+    return replace(branch, heldout=shift.back(heldout), notes=(*treatment.notes, *branch.notes), info=info)

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from hte_bridge.engines.deep.basis.coefficients import posterior
 from hte_bridge.engines.deep.basis.data import Rows, unique_rows
 from hte_bridge.engines.deep.basis.design import Design, design
+from hte_bridge.engines.deep.basis.mixed_model import Clock
 from hte_bridge.engines.deep.basis.normal_equations import SUMS, NormalEquations, normal_equations
 from hte_bridge.engines.deep.basis.posterior import EffectPosterior
 from hte_bridge.engines.deep.basis.solve import solve
@@ -141,7 +142,7 @@ def fit_path(
     InvalidOption
         If the folder of checkpoints cannot be made.
     """
-    began = time.perf_counter()
+    clock = Clock()
     checkpoint = Checkpoint.of(options.checkpoint)
     roles = Roles(outcome, treatment, tuple(covariates), tuple(fixed_effects))
     files = parquet_files(Path(path), roles)
@@ -153,17 +154,17 @@ def fit_path(
         covariates=list(covariates),
         fixed_effects=list(fixed_effects),
     ).scored
-    scanned = time.perf_counter()
+    clock.done("scan")
     folds = Folds.make(study, options.n_folds, options.seed)
     made = design(study, folds, options, study.treatment, checkpoint)
     made = made.without_networks(replace(made.rows, groups=()))
-    trained = time.perf_counter()
+    clock.done("networks")
     whole = stream_sums(files, roles, levels, study, made, checkpoint)
-    summed = time.perf_counter()
+    clock.done("sums")
     made = with_all_levels(made, study, levels)
     solved = solve(made, whole)
     surface, _ = posterior(study, made, whole, solved)
-    marks = np.diff([began, scanned, trained, summed, time.perf_counter()]).round(2).tolist()
+    clock.done("variances")
     info = {
         "rows": whole.n,
         "sample": study.n,
@@ -171,7 +172,7 @@ def fit_path(
         "noise": float(solved.layer.noise),
         "nugget": float(solved.nugget),
         "converged": solved.layer.converged,
-        "seconds": dict(zip(("scan", "networks", "sums", "variances"), marks, strict=True)),
+        "seconds": clock.seconds,
     }
     return StreamFit(study, surface, levels, info)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 from hte_bridge.engines.deep.basis.centring import Moved
 from hte_bridge.engines.deep.basis.design import design
-from hte_bridge.engines.deep.basis.mixed_model import Asked, fit_mixed_model
+from hte_bridge.engines.deep.basis.mixed_model import Asked, Clock, fit_mixed_model
 from hte_bridge.engines.deep.options import Options
-from hte_bridge.engines.deep.result import Branch, FullFit
+from hte_bridge.engines.deep.result import Branch
 from hte_bridge.engines.deep.store.checkpoint import Checkpoint
 from hte_bridge.engines.deep.store.threads import side_by_side
 from hte_bridge.engines.trends import doubts
@@ -34,12 +33,10 @@ def fit_panel(study: Study, folds: Folds, options: Options) -> Branch:
     InvalidOption
         If the folder of checkpoints cannot be made.
     """
-    began = time.perf_counter()
-    checkpoint = Checkpoint.of(options.checkpoint)
-    moved = Moved.of(study)
+    clock, checkpoint, moved = Clock(), Checkpoint.of(options.checkpoint), Moved.of(study)
     study = moved.study(study)
     made = design(study, folds, options, study.treatment, checkpoint)
-    trained = time.perf_counter() - began
+    clock.done("networks")
     asked = Asked(
         moving=True,
         n_jobs=side_by_side(options.n_jobs),
@@ -47,10 +44,6 @@ def fit_panel(study: Study, folds: Folds, options: Options) -> Branch:
         unit=moved.unit,
         seed=options.seed,
     )
-    fitted = fit_mixed_model(study, made, asked)
-    info = fitted.info | {"seconds": {"networks": round(trained, 2)} | fitted.info["seconds"]}
-    heldout = replace(moved.back(fitted.heldout), lost=lost_to_effects(study))
-    whole = FullFit(
-        fitted.surface.per(moved.unit), converged=fitted.converged, structure=made.structure.arrays()
-    )
-    return Branch("panel", heldout, whole, (*fitted.notes, *doubts(study)), info)
+    branch = fit_mixed_model(study, made, asked, clock)
+    heldout = replace(moved.back(branch.heldout), lost=lost_to_effects(study))
+    return replace(branch, heldout=heldout, notes=(*branch.notes, *doubts(study)))

@@ -85,13 +85,13 @@ def test_held_out_models_are_fitted_to_treatments_centred_without_their_fold(mon
     changed = study.with_(treatment=np.where(held, study.frame["x0"] > 0, study.treatment))
     fit_mixed_model, seen = route_basis.fit_mixed_model, []
 
-    def spy(own, made, asked):
+    def spy(own, made, asked, clock):
         unseen = asked.unseen
         by_outcome = np.argsort(own.outcome, kind="stable")  # the order of the study in a fit is its own
         for rows in unseen:
             assert np.array_equal(rows.outcome, made.rows.outcome)
         seen.append([(rows.fold[by_outcome], rows.treatment[by_outcome]) for rows in unseen])
-        return fit_mixed_model(own, made, asked)
+        return fit_mixed_model(own, made, asked, clock)
 
     monkeypatch.setattr(route_basis, "fit_mixed_model", spy)
     for each in (study, changed):

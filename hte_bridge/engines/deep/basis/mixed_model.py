@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from hte_bridge.arrays import Array, Codes
-from hte_bridge.engine import HeldOut
 from hte_bridge.engines.deep.basis.cells import Cells
 from hte_bridge.engines.deep.basis.cluster import cluster_sandwich, cluster_scores, within_clusters
 from hte_bridge.engines.deep.basis.coefficients import posterior
@@ -19,9 +18,9 @@ from hte_bridge.engines.deep.basis.design import Design
 from hte_bridge.engines.deep.basis.edges import with_edges
 from hte_bridge.engines.deep.basis.heldout import held_out_effects
 from hte_bridge.engines.deep.basis.normal_equations import NormalEquations, total
-from hte_bridge.engines.deep.basis.posterior import EffectPosterior
 from hte_bridge.engines.deep.basis.solve import Solved, at_level, likelier, spread_of
 from hte_bridge.engines.deep.gp.standardise import Standardisation
+from hte_bridge.engines.deep.result import Branch, FullFit
 from hte_bridge.engines.deep.store.checkpoint import NOWHERE, Checkpoint
 from hte_bridge.study import Study
 
@@ -44,17 +43,6 @@ NOTES = NoteRule()
 
 
 @dataclass(frozen=True, eq=False)
-class Fitted:
-    """Result of the last layer, before it is dressed as a branch."""
-
-    surface: EffectPosterior
-    heldout: HeldOut
-    info: dict[str, Any]
-    notes: tuple[str, ...]
-    converged: bool
-
-
-@dataclass(frozen=True, eq=False)
 class Asked:
     """How a linear mixed model is to be fitted.
 
@@ -67,7 +55,7 @@ class Asked:
     checkpoint : Checkpoint
         Where each fold's sums are left.
     unit : float
-        What a dose was divided by, so that notes speak of one unit of it.
+        What a dose was divided by, so that notes and the posterior speak of one unit of it.
     precision : array (n,), optional
         One over each row's error variance, up to scale, for the posterior. Held-out models leave it aside: it was read off all outcomes.
     level : Standardisation, optional
@@ -92,13 +80,12 @@ class Asked:
     seed: int = 0
 
 
-def fit_mixed_model(study: Study, made: Design, asked: Asked) -> Fitted:
-    """One pass of sums by fold, then everything that the Gram matrix can say."""
-    clock = Clock()
+def fit_mixed_model(study: Study, made: Design, asked: Asked, clock: Clock) -> Branch:
+    """One pass of sums by fold, then everything that the Gram matrix can say; held-out predictions in the units of ``study``."""
     cells = Cells.of(made.rows.fold, asked.part, asked.checkpoint, asked.n_jobs)
     parts = cells.sums(made)
     clock.done("sums")
-    whole = of_all_rows(study, made, cells, total(list(parts.values())), asked)
+    full, info, notes, last = of_all_rows(study, made, cells, total(list(parts.values())), asked)
     clock.done("variances")
     if asked.unseen is not None:  # folds then have sums of their own
         parts.clear()
@@ -106,27 +93,15 @@ def fit_mixed_model(study: Study, made: Design, asked: Asked) -> Fitted:
     others = cells.each_fold(made, parts, asked.unseen)
     heldout, loss = held_out_effects(made, others, asked.moving, made.at_once, cluster, asked.part)
     clock.done("held out")
-    info = whole.info | {"losses": loss, "seconds": clock.seconds}
-    notes = (made.note, *whole.notes, *beaten(loss), *whole.together)
-    return Fitted(whole.surface, heldout, info, tuple(note for note in notes if note), whole.converged)
+    info |= {"losses": loss, "seconds": clock.seconds}
+    said = tuple(note for note in (made.note, *notes, *beaten(loss), *last) if note)
+    return Branch("panel" if asked.moving else "gram", heldout, full, said, info)
 
 
-@dataclass(frozen=True, eq=False)
-class OfAllRows:
-    """What the model of all rows says; its sums and factors, which fill the memory, are gone when folds' models are made.
-
-    ``together`` are the notes that come after those of the folds' models.
-    """
-
-    surface: EffectPosterior
-    info: dict[str, Any]
-    notes: tuple[str, ...]
-    together: tuple[str, ...]
-    converged: bool
-
-
-def of_all_rows(study: Study, made: Design, cells: Cells, sums: NormalEquations, asked: Asked) -> OfAllRows:
-    """Variances and posterior of the model of all rows."""
+def of_all_rows(
+    study: Study, made: Design, cells: Cells, sums: NormalEquations, asked: Asked
+) -> tuple[FullFit, dict[str, Any], tuple[str, ...], tuple[str, ...]]:
+    """The model of all rows, its diagnostics and notes, and those that come after the folds'; its sums and factors, which fill the memory, are gone."""
     plain = weighed_rows(made, cells, sums, asked.precision)
     del sums
     relative = None if asked.level is None else relative_rows(plain[0], cells, asked.level)
@@ -138,14 +113,11 @@ def of_all_rows(study: Study, made: Design, cells: Cells, sums: NormalEquations,
         surface = replace(surface, level=asked.level)
     else:
         surface, share = with_edges(study, chosen, cells, solved, surface, asked.seed)
-    spread = max(spread_of(chosen, solved), 1e-300)
-    return OfAllRows(
-        surface,
-        info_of(chosen, solved, inflation, asked.unit) | {"share_of_edges": share},
-        unexplained(solved, spread, asked.unit),
-        together(study, chosen, solved),
-        solved.layer.converged,
-    )
+    info = info_of(chosen, solved, inflation, asked.unit) | {"share_of_edges": share}
+    notes = unexplained(solved, max(spread_of(chosen, solved), 1e-300), asked.unit)
+    structure, converged = made.structure.arrays(), solved.layer.converged
+    full = FullFit(surface.per(asked.unit), converged=converged, structure=structure)
+    return full, info, notes, together(study, chosen, solved)
 
 
 def weighed_rows(
