@@ -18,7 +18,7 @@ from hte_bridge.encode import MeanFill
 from hte_bridge.engine import HeldOut
 from hte_bridge.engines.deep.canonical import Order, Seen
 from hte_bridge.engines.deep.gp.heldout import held_out, predict_fold
-from hte_bridge.engines.deep.gp.regression import smooth_learners
+from hte_bridge.engines.deep.gp.regression import REGRESSION, smooth_learners
 from hte_bridge.engines.deep.nuisance.crossfit import CrossFitted, standard_learners
 from hte_bridge.engines.deep.nuisance.networks import NetOptions
 from hte_bridge.engines.deep.nuisance.propensity import Treatment, centre_treatment, parts_of, splits_of
@@ -32,17 +32,6 @@ from hte_bridge.progress import steps
 from hte_bridge.scaling import Standard, slopes
 from hte_bridge.study import Folds, Study
 from hte_bridge.sweeping import within
-
-
-@dataclass(frozen=True)
-class ControlRule:
-    """When a sample with controls is large."""
-
-    # rows, from which nuisances have the epochs of a large cross-section
-    many_rows: int = 3_000
-
-
-CONTROLS = ControlRule()
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +55,7 @@ class TakenOff:
         """Cross-fit outcome and treatment on covariates and controls; ``study`` is as the user made it, and so are the rows found."""
         wide = Seen.of(study.adjusted, folds)
         own, dealt = wide.study, wide.order.folds(folds)
-        many = study.n > CONTROLS.many_rows
+        many = study.n > REGRESSION.most_rows
         epochs = min(options.epochs, CROSS_SECTION.epochs) if many else options.epochs
         nets = NetOptions(hidden=options.hidden, epochs=epochs, n_nets=options.n_nets)
         twice = study.n <= CROSS_SECTION.twice_rows

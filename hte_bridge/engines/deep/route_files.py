@@ -23,6 +23,7 @@ from hte_bridge.engines.deep.basis.posterior import EffectPosterior
 from hte_bridge.engines.deep.basis.solve import solve
 from hte_bridge.engines.deep.options import Options
 from hte_bridge.engines.deep.read.answers import answer, recovered_answer
+from hte_bridge.engines.deep.route_stream import SAMPLE
 from hte_bridge.engines.deep.store.arrays import State
 from hte_bridge.engines.deep.store.checkpoint import NOWHERE, Checkpoint, Format
 from hte_bridge.engines.deep.store.threads import threads
@@ -36,8 +37,6 @@ from hte_bridge.study import Folds, Study
 class FileOptions:
     """How a file larger than memory is read."""
 
-    # rows for the networks, the knots and the nugget
-    sample_rows: int = 100_000
     # seconds between checkpoints of the sums
     stored_every: float = 120.0
 
@@ -216,7 +215,7 @@ def scan(files: Sequence[Path], roles: Roles, seed: int) -> tuple[tuple[npt.NDAr
     total = sum(pq.read_metadata(file).num_rows for file in files)
     if not total:
         raise InvalidData("The files must hold at least one row. They are empty. Check the path.")
-    share = min(1.0, FILES.sample_rows / total)
+    share = min(1.0, SAMPLE.rows / total)
     found: list[set[Any]] = [set() for _ in roles.fixed_effects]
     kept = []
     for frame in steps(batches(files, roles.all), "deep: scan"):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 from joblib import Parallel, delayed
 
 from hte_bridge.arrays import Array
-from hte_bridge.engines.deep.basis.interactions import average, probe
+from hte_bridge.engines.deep.basis.interactions import INTERACTIONS, average, probe
 from hte_bridge.engines.deep.gp.heldout import (
     Predicted,
     held_out,
@@ -19,9 +19,10 @@ from hte_bridge.engines.deep.gp.heldout import (
     predict_fold,
     stacked,
 )
+from hte_bridge.engines.deep.gp.leave_part_out import PARTS
 from hte_bridge.engines.deep.gp.model_average import mixed_posterior
 from hte_bridge.engines.deep.gp.posterior import KernelPosterior
-from hte_bridge.engines.deep.gp.regression import REGRESSION, by_fold, smooth_learners
+from hte_bridge.engines.deep.gp.regression import by_fold, smooth_learners
 from hte_bridge.engines.deep.nuisance.crossfit import CrossFitted
 from hte_bridge.engines.deep.nuisance.propensity import Treatment, centre_treatment, parts_of
 from hte_bridge.engines.deep.options import Options
@@ -30,19 +31,6 @@ from hte_bridge.engines.deep.store.devices import device_of
 from hte_bridge.engines.deep.store.threads import side_by_side, threads
 from hte_bridge.progress import steps
 from hte_bridge.study import Folds, Study
-
-
-@dataclass(frozen=True)
-class ProbeOptions:
-    """Where the structure of tau is read."""
-
-    # draws of the hyperparameters
-    draws: int = 6
-    # units
-    rows: int = 100
-
-
-PROBE = ProbeOptions()
 
 
 def fit_gp(study: Study, folds: Folds, options: Options) -> Branch:
@@ -74,7 +62,7 @@ def most_probable_effects(study: Study, folds: Folds, x: Array, options: Options
 
 def centred(study: Study, folds: Folds, options: Options) -> Treatment:
     """The treatment's mean by a constant, a line and a Gaussian process: in small samples one for each pair of folds left out."""
-    if study.n <= REGRESSION.anew_rows:
+    if study.n <= PARTS.sought_again_rows:
         return centre_treatment(study, folds, None, options.seed, "cpu", smooth_learners, options.n_jobs)
     return centre_treatment(
         study, folds, None, options.seed, "cpu", lambda study: {}, options.n_jobs, by_fold=by_fold
@@ -116,7 +104,7 @@ def fit_full(study: Study, propensity: Array, options: Options) -> FullFit:
 
 def structure_of(posterior: KernelPosterior, n_columns: int, seed: int) -> dict[str, Array]:
     """Importance of each covariate for tau, and strength of pairs, with their spread between the heaviest draws of the scales."""
-    heaviest = sorted(posterior.components, key=lambda each: -each.weight)[: PROBE.draws]
+    heaviest = sorted(posterior.components, key=lambda each: -each.weight)[: INTERACTIONS.draws]
     centre, spread = np.zeros_like(posterior.units.centre), np.ones_like(posterior.units.centre)
     plain = replace(posterior.units, centre=centre, spread=spread, outcome_mean=0.0)
     z = posterior.rows.x.cpu().numpy()
@@ -128,4 +116,4 @@ def structure_of(posterior: KernelPosterior, n_columns: int, seed: int) -> dict[
         z = every
     alone = (KernelPosterior(plain, (replace(each, weight=1.0),)) for each in heaviest)
     with threads(1):
-        return average([probe(each.mean, z, seed, PROBE.rows) for each in alone]).arrays()
+        return average([probe(each.mean, z, seed, INTERACTIONS.few_probes) for each in alone]).arrays()

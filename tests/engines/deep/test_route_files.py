@@ -54,7 +54,7 @@ def test_batches_of_any_size_give_the_same_fit(draw, folder, monkeypatch):
 
 
 def test_a_sample_finds_the_structure_and_all_rows_enter(draw, folder, monkeypatch):
-    monkeypatch.setattr(stream, "FILES", replace(stream.FILES, sample_rows=1_500))
+    monkeypatch.setattr(stream, "SAMPLE", replace(stream.SAMPLE, rows=1_500))
     fit = OPTIONS.fit_path(folder, **ROLES)
     assert fit.info["sample"] < 1_700 < fit.info["rows"]
     assert np.isfinite(fit.cate(draw.frame().head(5)).to_numpy()).all()

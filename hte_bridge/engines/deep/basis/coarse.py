@@ -8,7 +8,7 @@ import numpy as np
 
 from hte_bridge.arrays import Array, Codes
 from hte_bridge.engines.deep.basis.problem import Problem
-from hte_bridge.engines.deep.store.linear_algebra import eigen, product
+from hte_bridge.engines.deep.store.linear_algebra import leading, product
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,4 @@ def directions(problem: Problem, own: Codes) -> tuple[Codes, Array]:
     """Columns of a block, and orthonormal directions (K, r) of theirs that hold ``COARSE.mass`` of their sum of squares."""
     if len(own) < COARSE.block:
         return own, np.eye(len(own))
-    values, vectors = eigen(problem.gram[np.ix_(own, own)])
-    held = np.cumsum(values[::-1])
-    count = int(np.searchsorted(held, COARSE.mass * held[-1])) + 1
-    return own, np.ascontiguousarray(vectors[:, ::-1][:, :count])
+    return own, leading(problem.gram[np.ix_(own, own)], COARSE.mass)

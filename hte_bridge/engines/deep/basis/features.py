@@ -17,7 +17,7 @@ from scipy.special import ndtri
 from scipy.stats import chi2, qmc
 
 from hte_bridge.arrays import Array
-from hte_bridge.engines.deep.store.linear_algebra import eigen
+from hte_bridge.engines.deep.store.linear_algebra import leading
 
 Single = npt.NDArray[np.float32]
 Kind = Literal[
@@ -209,12 +209,8 @@ def condensed(block: Block, z: Array) -> Block:
         return block
     raw = block.raw(z[:: max(1, len(z) // FEATURES.normalising_points)].astype(np.float32)).astype(np.float64)
     raw -= raw.mean(axis=0)
-    values, vectors = eigen(raw.T @ raw)
-    held = np.cumsum(values[::-1])
-    count = int(np.searchsorted(held, FEATURES.mass * held[-1])) + 1
-    if count == block.size:
-        return block
-    return replace(block, arrays={**block.arrays, "turn": np.ascontiguousarray(vectors[:, ::-1][:, :count])})
+    turn = leading(raw.T @ raw, FEATURES.mass)
+    return block if turn.shape[1] == block.size else replace(block, arrays={**block.arrays, "turn": turn})
 
 
 def knots(column: Array, bins: int) -> Array:
@@ -257,6 +253,12 @@ def ramps(column: Single, at: Array) -> Single:
     return out
 
 
+def waves(columns: Single, omega: Array) -> Single:
+    """Cosines, then sines, (m, 2 k) of columns (m, c) at frequencies (c, k)."""
+    phase = columns @ omega.astype(np.float32)
+    return np.hstack([np.cos(phase), np.sin(phase)])
+
+
 def ranks(z: Array, at: Array) -> Array:
     """Ranks (m, c) of standardised points (m, c) among quantiles (k, c), with standard deviation one; beyond the outer ones as these.
 
@@ -293,12 +295,11 @@ def _products(block: Block, z: Single) -> Single:
 
 
 def _ramp(block: Block, z: Single) -> Single:
-    return ramps(z[:, block.columns[0]], block.arrays["knots"])
+    return ramps(z[:, list(block.columns)].prod(axis=1), block.arrays["knots"])
 
 
 def _fourier(block: Block, z: Single) -> Single:
-    phase = z[:, list(block.columns)] @ block.arrays["omega"].astype(np.float32)
-    return np.hstack([np.cos(phase), np.sin(phase)])
+    return waves(z[:, list(block.columns)], block.arrays["omega"])
 
 
 def _tilt(block: Block, z: Single) -> Single:
@@ -312,15 +313,9 @@ def _mesh(block: Block, z: Single) -> Single:
     return (left[:, :, None] * right[:, None, :]).reshape(len(z), -1)
 
 
-def _product_ramp(block: Block, z: Single) -> Single:
-    return ramps(z[:, list(block.columns)].prod(axis=1), block.arrays["knots"])
-
-
 def _product_fourier(block: Block, z: Single) -> Single:
     # the product of three has long tails, on which cosines of it would turn over and over
-    product = np.arcsinh(z[:, list(block.columns)].prod(axis=1, keepdims=True))
-    phase = product @ block.arrays["omega"].astype(np.float32)
-    return np.hstack([np.cos(phase), np.sin(phase)])
+    return waves(np.arcsinh(z[:, list(block.columns)].prod(axis=1, keepdims=True)), block.arrays["omega"])
 
 
 _RAW: dict[str, Callable[[Block, Single], Single]] = {
@@ -331,7 +326,7 @@ _RAW: dict[str, Callable[[Block, Single], Single]] = {
     "fourier": _fourier,
     "tilt": _tilt,
     "mesh": _mesh,
-    "product ramp": _product_ramp,
+    "product ramp": _ramp,
     "product fourier": _product_fourier,
     "edged": _edged,
 }

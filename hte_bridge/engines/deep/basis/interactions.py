@@ -21,6 +21,12 @@ class InteractionRule:
     step: float = 0.7
     # points at which sensitivities are read
     probes: int = 1_000
+    # and of the exact kernel, at each draw
+    few_probes: int = 100
+    # of its hyperparameters, the heaviest
+    draws: int = 6
+    # units at which the posterior's effect is moved along each covariate
+    moved: int = 50
     # pairs are sought among the most important covariates
     paired_covariates: int = 16
     # a pair weaker than this share of the strongest is left to the block on all covariates

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -15,9 +16,9 @@ from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.basis.data import Rows, sweeper
 from hte_bridge.engines.deep.basis.ensemble import CHUNK_POINTS, ENSEMBLE, Ensemble, Inputs, encode, forward
 from hte_bridge.engines.deep.basis.features import knots
+from hte_bridge.engines.deep.nuisance.networks import from_some_seed
 from hte_bridge.engines.deep.store.checkpoint import NOWHERE, Checkpoint
 from hte_bridge.engines.deep.store.threads import side_by_side, threads
-from hte_bridge.errors import DidNotConverge
 from hte_bridge.progress import steps
 
 
@@ -43,8 +44,6 @@ class NetworkTraining:
     sweeps: int = 3
     # of AdamW at its highest, on one cycle
     learning_rate: float = 4e-3
-    # seeds tried where a loss is not finite
-    restarts: int = 3
 
 
 NETWORKS = NetworkTraining()
@@ -148,14 +147,9 @@ def train(rows: Rows, z: Array, inputs: Inputs, number: int, seed: int, options:
         slopes, rest, scale = warm_start(rows, z)
         at = tuple(knots(column, NETWORKS.input_bins) for column in z.T) if inputs == "ramps" else ()
         at = tuple(own if len(own) > 1 else np.array([own[0], own[0] + 1]) for own in at)
-        for restart in range(NETWORKS.restarts):
-            layers = _train(rows, z, at, rest / scale, number, seed + 7 * restart, options)
-            if layers is not None:
-                return Ensemble(inputs, at, layers, slopes, scale)
-    raise DidNotConverge(
-        f"The loss of the networks for tau must stay finite. It was not from {NETWORKS.restarts} seeds on {rows.n:,} rows. "
-        "Rescale covariates or an outcome with extreme values."
-    )
+        once = partial(_train, rows, z, at, rest / scale, number, options)
+        layers = from_some_seed(once, seed, 7, f"the networks for tau on {rows.n:,} rows")
+        return Ensemble(inputs, at, layers, slopes, scale)
 
 
 def warm_start(rows: Rows, z: Array) -> tuple[Array, Array, float]:
@@ -200,8 +194,8 @@ def _train(
     at: tuple[Array, ...],
     target: Array,
     number: int,
-    seed: int,
     options: TauNetOptions,
+    seed: int,
 ) -> tuple[npt.NDArray[np.float32], ...] | None:
     """Weights at the epoch of least held-back loss; ``None`` where a loss was not finite."""
     race = _Race(rows, z, at, target, number, seed, options)

@@ -39,8 +39,6 @@ class RegressionRule:
     rows: int = 400
     # of the search, in shares of the log posterior
     tolerance: float = 1e-4
-    # up to which it is fitted anew without each part of the rows beside a fold; with more, parts leave one factor
-    anew_rows: int = 300
 
 
 REGRESSION = RegressionRule()

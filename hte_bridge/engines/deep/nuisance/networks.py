@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from hte_bridge.errors import DidNotConverge, InvalidOption
 
 Predict = Callable[[Array], Array]
 Scale = Literal["mean", "probability"]
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -148,19 +150,10 @@ def net(
     centre, spread = (
         (float(np.average(y, weights=weight)), float(y.std()) or 1.0) if scale == "mean" else (0.0, 1.0)
     )
-    models = [
-        _train(
-            standard(x),
-            (y - centre) / spread,
-            weight / weight.mean(),
-            scale,
-            (begin.slopes / spread, (begin.intercept - centre) / spread),
-            seed + 7919 * k,
-            options,
-            device,
-        )
-        for k in range(options.n_nets)
-    ]
+    warm = begin.slopes / spread, (begin.intercept - centre) / spread
+    rows = standard(x), (y - centre) / spread, weight / weight.mean()
+    train, what = partial(_train, *rows, scale, warm, options, device), f"a network on {len(x):,} rows"
+    models = [from_some_seed(train, seed + 7919 * k, 104_729, what) for k in range(options.n_nets)]
 
     def predict(new: Array) -> Array:
         rows = torch.as_tensor(standard(new), dtype=torch.float32)
@@ -176,35 +169,33 @@ def net(
     return predict
 
 
+def from_some_seed(train: Callable[[int], Made | None], seed: int, step: int, what: str) -> Made:
+    """What training gives from the first of some seeds, ``step`` apart, from which every loss is finite.
+
+    Raises
+    ------
+    DidNotConverge
+        If there is none; ``what`` says whose losses, and on how many rows.
+    """
+    for restart in range(TRAINING.restarts):
+        made = train(seed + step * restart)
+        if made is not None:
+            return made
+    raise DidNotConverge(
+        f"The loss of {what} must stay finite. It was not from {TRAINING.restarts} seeds. "
+        "Rescale covariates or an outcome with extreme values."
+    )
+
+
 def _train(
     x: Array,
     y: Array,
     weight: Array,
     scale: Scale,
     warm: tuple[Array, float],
-    seed: int,
     options: NetOptions,
     device: str,
-) -> LinearPlusNet:
-    for restart in range(TRAINING.restarts):
-        model = _train_once(x, y, weight, scale, warm, seed + 104_729 * restart, options, device)
-        if model is not None:
-            return model
-    raise DidNotConverge(
-        f"A network's loss must stay finite. It was not from {TRAINING.restarts} seeds on {len(x):,} rows. "
-        "Lower the learning rate, or rescale covariates with extreme values."
-    )
-
-
-def _train_once(
-    x: Array,
-    y: Array,
-    weight: Array,
-    scale: Scale,
-    warm: tuple[Array, float],
     seed: int,
-    options: NetOptions,
-    device: str,
 ) -> LinearPlusNet | None:
     """Train one network; ``None`` where a loss was not finite."""
     rng = np.random.default_rng(seed)

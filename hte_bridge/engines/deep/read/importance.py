@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.basis.interactions import INTERACTIONS
 from hte_bridge.engines.deep.result import Posterior
 from hte_bridge.study import Study
-
-
-@dataclass(frozen=True)
-class ImportanceOptions:
-    """Where the effect is moved."""
-
-    # units at which the effect is moved
-    points: int = 50
-
-
-IMPORTANCE = ImportanceOptions()
 
 
 def covariate_importance(posterior: Posterior, study: Study, seed: int) -> tuple[Array, Array]:
@@ -42,7 +29,7 @@ def covariate_importance(posterior: Posterior, study: Study, seed: int) -> tuple
     importance, std_error : array (q,)
         In units of the outcome, for each filled covariate.
     """
-    chosen = np.random.default_rng(seed).permutation(study.n)[: IMPORTANCE.points]
+    chosen = np.random.default_rng(seed).permutation(study.n)[: INTERACTIONS.moved]
     x = study.filled[np.sort(chosen)]
     spread = study.filled.std(axis=0)
     half = 0.5 * np.eye(len(x))

@@ -50,6 +50,14 @@ def eigen(matrix: Array, device: str = "cpu") -> tuple[Array, Array]:
     return there[0].cpu().numpy(), there[1].cpu().numpy()
 
 
+def leading(matrix: Array, mass: float) -> Array:
+    """Eigenvectors (n, r) of a positive semidefinite matrix, those of the largest eigenvalues, that hold this share of its trace."""
+    values, vectors = eigen(matrix)
+    held = np.cumsum(values[::-1])
+    count = int(np.searchsorted(held, mass * held[-1])) + 1
+    return np.ascontiguousarray(vectors[:, ::-1][:, :count])
+
+
 def factor(gram: Array, precision: Array, noise: float, device: str = "cpu") -> Factor:
     """Factor ``gram / noise + diag(precision)``, at need after a shift of up to 1e-10 of the diagonal.
 
