@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hte_bridge.arrays import Array, Codes
+from hte_bridge.arrays import Array, Codes, at
 from hte_bridge.encode import Encoder
 from hte_bridge.engine import HeldOut
 from hte_bridge.keys import mixed
@@ -83,14 +83,7 @@ class Order:
         """Held-out predictions of the sorted units, in the order of the study."""
         place = np.empty_like(self.rows)
         place[self.rows] = np.arange(len(place))
-        variance = heldout.treatment_variance
-        return replace(
-            heldout,
-            cate=heldout.cate[place],
-            outcome_mean=heldout.outcome_mean[place],
-            propensity=heldout.propensity[place],
-            treatment_variance=None if variance is None else variance[place],
-        )
+        return at(heldout, place, "cate", "outcome_mean", "propensity", "treatment_variance")
 
 
 def colours(values: Array) -> tuple[Colours, Colours, Array]:

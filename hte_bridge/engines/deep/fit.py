@@ -365,13 +365,13 @@ class DeepFit(Predicts, Fitted):
 
     def save(self, path: str | Path) -> Path:
         """Write the fit as one file of arrays and JSON, without code; ``DeepFit.load`` reads it."""
-        return save.write(save.Parts(self.options, self.study, self.folds, self.branch), Path(path))
+        return save.write(self.options, self.study, self.folds, self.branch, Path(path))
 
     @classmethod
     def load(cls, path: str | Path) -> DeepFit:
         """Read a fit that ``save`` wrote; its predictions are the same, bit for bit."""
-        found = save.read(Path(path))
-        return cls(Deep(**found.given), found.study, found.folds, found.branch)
+        options, study, folds, branch = save.read(Path(path))
+        return cls(Deep(**options), study, folds, branch)
 
     def encode(self, new: Any) -> Array:
         """Filled covariates (m, q) of new rows."""

@@ -123,17 +123,8 @@ def fit_basis(study: Study, folds: Folds, options: Options, centred_on: Treatmen
         hidden=options.hidden, epochs=min(options.epochs, CROSS_SECTION.epochs), n_nets=options.n_nets
     )
     how = (nets, options.seed, device_of(options))
-    seen = (
-        study.treatment,
-        study.filled,
-        study.weight,
-        study.propensity,
-        study.binary,
-        study.clustered,
-        study.cluster,
-        folds.fold,
-    )
-    kept = checkpoint.under(seen, how)
+    names = ("treatment", "filled", "weight", "propensity", "binary", "clustered", "cluster")
+    kept = checkpoint.under(*(getattr(study, name) for name in names), folds.fold, how)
     twice = study.n <= CROSS_SECTION.twice_rows
     if centred_on is None:
         treatment = centre_treatment(study, folds, *how, smooth_learners, options.n_jobs, twice, kept)

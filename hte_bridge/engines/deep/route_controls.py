@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 from joblib import Parallel, delayed
 
-from hte_bridge.arrays import Array, Codes
+from hte_bridge.arrays import Array, Codes, at
 from hte_bridge.encode import MeanFill
 from hte_bridge.engine import HeldOut
 from hte_bridge.engines.deep.canonical import Order, Seen
@@ -74,17 +74,10 @@ class TakenOff:
 
     def at(self, rows: Codes) -> TakenOff:
         """The same of rows in another order."""
-        t, mean = self.treatment, self.mean
-        return TakenOff(
-            replace(mean, prediction=mean.prediction[rows]),
-            self.without[:, rows],
-            replace(
-                t,
-                mean=t.mean[rows],
-                variance=None if t.variance is None else t.variance[rows],
-                without=None if t.without is None else t.without[:, rows],
-            ),
-        )
+        treatment = at(self.treatment, rows, "mean", "variance")
+        if treatment.without is not None:
+            treatment = replace(treatment, without=treatment.without[:, rows])
+        return TakenOff(at(self.mean, rows, "prediction"), self.without[:, rows], treatment)
 
 
 def fit_controlled(study: Study, folds: Folds, options: Options) -> tuple[Order, Branch]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -29,56 +29,36 @@ STUDY = ("outcome", "treatment", "covariates", "fixed_effects", "cluster", "weig
 HELDOUT = ("cate", "outcome_mean", "propensity", "treatment_variance", "lost")
 
 
-@dataclass(frozen=True, eq=False)
-class Parts:
-    """A fit as it is written and read: the fields of ``DeepFit``.
-
-    Of one that was read, ``options`` are values by name: ``given`` is what ``Deep`` takes.
-    """
-
-    options: Options | dict[str, Any]
-    study: Study
-    folds: Folds
-    branch: Branch
-
-    @property
-    def given(self) -> dict[str, Any]:
-        """Options by name, lists of JSON as tuples."""
-        assert isinstance(self.options, dict)
-        return self.options | {"hidden": tuple(self.options["hidden"])}
-
-
-def write(fit: Parts, path: Path) -> Path:
+def write(options: Options, study: Study, folds: Folds, branch: Branch, path: Path) -> Path:
     """Write the fit; the file takes its name only when all is written. See ``DeepFit.save``."""
-    assert isinstance(fit.options, Options)
-    posterior, values = fit.branch.posterior.state()
+    posterior, values = branch.posterior.state()
     arrays: dict[str, Any] = {f"posterior/{name}": value for name, value in posterior.items()}
-    arrays |= {f"study/{name}": getattr(fit.study, name) for name in STUDY}
-    arrays |= {f"heldout/{name}": getattr(fit.branch.heldout, name) for name in HELDOUT}
-    arrays |= {f"structure/{name}": value for name, value in fit.branch.structure.items()}
-    arrays |= {"folds/fold": fit.folds.fold}
-    options = {name: value for name, value in asdict(fit.options).items() if name != "checkpoint"}
-    study = {
-        "names": asdict(fit.study.names),
-        "encoder": fit.study.encoder.to_json(),
-        "control_encoder": fit.study.control_encoder.to_json(),
-        "effect_levels": [levels.tolist() for levels in fit.study.effect_levels],
-        "cluster_levels": np.asarray(fit.study.cluster_levels).tolist(),
-        "dropped": dict(fit.study.dropped),
-        "binary": fit.study.binary,
-        "index": fit.study.index.tolist(),
+    arrays |= {f"study/{name}": getattr(study, name) for name in STUDY}
+    arrays |= {f"heldout/{name}": getattr(branch.heldout, name) for name in HELDOUT}
+    arrays |= {f"structure/{name}": value for name, value in branch.structure.items()}
+    arrays |= {"folds/fold": folds.fold}
+    given = {name: value for name, value in asdict(options).items() if name != "checkpoint"}
+    about = {
+        "names": asdict(study.names),
+        "encoder": study.encoder.to_json(),
+        "control_encoder": study.control_encoder.to_json(),
+        "effect_levels": [levels.tolist() for levels in study.effect_levels],
+        "cluster_levels": np.asarray(study.cluster_levels).tolist(),
+        "dropped": dict(study.dropped),
+        "binary": study.binary,
+        "index": study.index.tolist(),
     }
-    branch = {name: getattr(fit.branch, name) for name in ("kind", "notes", "converged")}
-    branch |= {"info": dict(fit.branch.info), "posterior": dict(fit.branch.full.info)}
-    folds = {"n_folds": fit.folds.n_folds, "seed": fit.folds.seed}
-    state = {"version": FORMAT_VERSION, "options": options, "study": study, "branch": branch, "folds": folds}
+    said = {name: getattr(branch, name) for name in ("kind", "notes", "converged")}
+    said |= {"info": dict(branch.info), "posterior": dict(branch.full.info)}
+    dealt = {"n_folds": folds.n_folds, "seed": folds.seed}
+    state = {"version": FORMAT_VERSION, "options": given, "study": about, "branch": said, "folds": dealt}
     text = json.dumps(state | {"posterior": values}, default=plain)
     write_arrays(path, {name: np.asarray(value) for name, value in arrays.items() if value is not None}, text)
     return path
 
 
-def read(path: Path) -> Parts:
-    """Read a fit; see ``DeepFit.load``.
+def read(path: Path) -> tuple[dict[str, Any], Study, Folds, Branch]:
+    """Read a fit, its options by name; see ``DeepFit.load``.
 
     Raises
     ------
@@ -89,11 +69,12 @@ def read(path: Path) -> Parts:
     held = HeldOut(**under(arrays, "heldout"))
     with threads(1):
         posterior = restored(state["branch"]["kind"], under(arrays, "posterior"), state["posterior"])
-    said = state["branch"]
+    said, given = state["branch"], state["options"]
     full = FullFit(posterior, said.get("posterior", {}), said["converged"], under(arrays, "structure"))
     branch = Branch(said["kind"], held, full, tuple(said["notes"]), said["info"])
-    folds = Folds(arrays["folds/fold"], **state["folds"])
-    return Parts(state["options"], study_of(under(arrays, "study"), state["study"]), folds, branch)
+    study = study_of(under(arrays, "study"), state["study"])
+    options = given | {"hidden": tuple(given["hidden"])}
+    return options, study, Folds(arrays["folds/fold"], **state["folds"]), branch
 
 
 def checked(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:

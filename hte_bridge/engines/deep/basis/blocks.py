@@ -122,19 +122,28 @@ def main_blocks(
     return blocks
 
 
+def smooth_blocks(
+    label: str,
+    columns: tuple[int, ...],
+    number: int,
+    scales: Sequence[float],
+    seed: int,
+    *,
+    stretch: float = 1.0,
+    drift: bool = True,
+) -> list[Block]:
+    """Smooth functions of some columns at some scales, with this many frequencies each."""
+    q, found = len(columns), []
+    for k, scale in enumerate(scales):
+        omega = frequencies(q, number, np.full(q, stretch * scale), seed + k)
+        found.append(Block(f"{label} ({scale:g})", "fourier", columns, {"omega": omega}, drift=drift))
+    return found
+
+
 def everything_blocks(q: int, number: int, seed: int, label: str = "") -> list[Block]:
     """Smooth functions of all covariates at two scales, with this many frequencies each."""
     stretch = max(1.0, (q / BLOCKS.wide) ** 0.5)
-    return [
-        Block(
-            f"{label}everything ({scale:g})",
-            "fourier",
-            tuple(range(q)),
-            {"omega": frequencies(q, number, np.full(q, stretch * scale), seed + k)},
-            drift=True,
-        )
-        for k, scale in enumerate((2.0, 5.0))
-    ]
+    return smooth_blocks(f"{label}everything", tuple(range(q)), number, (2.0, 5.0), seed, stretch=stretch)
 
 
 def pair_blocks(
@@ -147,16 +156,7 @@ def pair_blocks(
     """Two smooth scales, each covariate times the ramps of the other, and ramps times ramps."""
     i, j = pair
     label = f"{names[i]} {names[j]}"
-    blocks = [
-        Block(
-            f"smooth {label} ({scale:g})",
-            "fourier",
-            pair,
-            {"omega": frequencies(2, sizes.pair, np.full(2, scale), seed + k)},
-            drift=True,
-        )
-        for k, scale in enumerate((1.0, 2.5))
-    ]
+    blocks = smooth_blocks(f"smooth {label}", pair, sizes.pair, (1.0, 2.5), seed)
     blocks += varying_slope_blocks(z, names, pair, sizes)
     left, right = knots(z[:, i], sizes.mesh), knots(z[:, j], sizes.mesh)
     if len(left) > 2 and len(right) > 2:
@@ -205,15 +205,7 @@ def clique_blocks(
     where a function of all three needs many features. Where it is something else the evidence leaves these blocks out.
     """
     label = " ".join(names[j] for j in trio)
-    blocks = [
-        Block(
-            f"smooth {label} ({scale:g})",
-            "fourier",
-            trio,
-            {"omega": frequencies(3, sizes.clique, np.full(3, scale), seed + k)},
-        )
-        for k, scale in enumerate(BLOCKS.clique_scales)
-    ]
+    blocks = smooth_blocks(f"smooth {label}", trio, sizes.clique, BLOCKS.clique_scales, seed, drift=False)
     at = knots(z[:, list(trio)].prod(axis=1), sizes.bins)
     if len(at) > 6:
         omega = frequencies(

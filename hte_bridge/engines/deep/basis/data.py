@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from hte_bridge.arrays import Array, Codes
+from hte_bridge.arrays import Array, Codes, at
 from hte_bridge.engines.deep.basis.fixed_effects import Elimination, dummies
 from hte_bridge.study import Folds, Study
 
@@ -69,7 +69,7 @@ def idle(study: Study) -> set[int]:
     return set(np.flatnonzero(alone & (np.ptp(x, axis=0) > 0)).tolist())
 
 
-def unique_rows(covariates: Array, seed: int = 0) -> tuple[Codes, Codes]:
+def unique_rows(covariates: Array) -> tuple[Codes, Codes]:
     """First row of each distinct point, and the point of each row; exact, by way of a hash that is verified.
 
     Examples
@@ -78,7 +78,7 @@ def unique_rows(covariates: Array, seed: int = 0) -> tuple[Codes, Codes]:
     >>> len(first), bool(place[0] == place[2])
     (2, True)
     """
-    direction = np.random.default_rng(seed).normal(size=covariates.shape[1])
+    direction = np.random.default_rng(0).normal(size=covariates.shape[1])
     _, first, place = np.unique(covariates @ direction, return_index=True, return_inverse=True)
     if not np.array_equal(covariates[first][place], covariates):
         _, first, place = np.unique(covariates, axis=0, return_index=True, return_inverse=True)
@@ -158,20 +158,7 @@ class Rows:
 
     def at(self, chosen: npt.NDArray[np.bool_] | Codes) -> Rows:
         """Some of the rows; points and levels keep their numbers."""
-        return Rows(
-            self.outcome[chosen],
-            self.treatment[chosen],
-            self.weight[chosen],
-            self.effects[chosen],
-            self.sizes,
-            self.fold[chosen],
-            self.point[chosen],
-            self.points,
-            self.groups,
-            None if self.beside is None else self.beside[chosen],
-            None if self.arm is None else self.arm[chosen],
-            self.precise,
-        )
+        return at(self, chosen, "outcome", "treatment", "weight", "effects", "fold", "point", "beside", "arm")
 
 
 def group_dummies(groups: Sequence[Codes], sizes: Sequence[int], point: Codes) -> sparse.csr_array:

@@ -15,6 +15,7 @@ from hte_bridge.engines.deep.basis.interactions import Structure, average, probe
 from hte_bridge.engines.deep.basis.layout import LAYOUT, layout, net_blocks, unheard_blocks
 from hte_bridge.engines.deep.basis.networks import TauNetOptions, crossfit_nets
 from hte_bridge.engines.deep.basis.room import Shape, fitting
+from hte_bridge.engines.deep.nuisance.standard import Standard
 from hte_bridge.engines.deep.options import Options
 from hte_bridge.engines.deep.store.checkpoint import NOWHERE, Checkpoint
 from hte_bridge.engines.deep.store.devices import device_of, doubles_on
@@ -162,9 +163,8 @@ def design(
         The treatment as the networks are to see it that must not have seen a fold, where that is not as it is.
     """
     rows, slopes, absorbed = rows_of(study, folds, treatment, beside)
-    centre, scale = study.filled.mean(axis=0), study.filled.std(axis=0)
-    scale = np.where(scale > 1e-12 * (1 + np.abs(centre)), scale, 1.0)
-    z = (rows.points - centre) / scale
+    standard = Standard.of(study.filled)
+    z, centre, scale = standard(rows.points), standard.centre, standard.spread
     seen_by = [rows] * folds.n_folds
     if unseen is not None:
         seen_by = [replace(rows, treatment=each) for each in unseen]

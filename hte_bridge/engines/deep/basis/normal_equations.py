@@ -88,7 +88,6 @@ def normal_equations(
     basis: Basis,
     drift: npt.NDArray[np.bool_],
     device: str = "cpu",
-    chunk: int = CHUNK_POINTS,
 ) -> NormalEquations:
     """Sums over rows; features are evaluated once per distinct point.
 
@@ -101,17 +100,15 @@ def normal_equations(
         Which of them belong to mu as well.
     device : str
         Where products of features with features are summed.
-    chunk : int
-        Points whose features are in memory at once.
     """
     width, narrow = basis.size, int(drift.sum())
     products = Products.on(with_room(device, width + narrow, 2), width, narrow)
-    cross, target = sums_by_point(rows, basis, drift, products, chunk)
+    cross, target = sums_by_point(rows, basis, drift, products)
     return NormalEquations(products.whole(), cross, *level_sums(rows, target), rows.n, rows.levels)
 
 
 def sums_by_point(
-    rows: Rows, basis: Basis, drift: npt.NDArray[np.bool_], products: Products, chunk: int = CHUNK_POINTS
+    rows: Rows, basis: Basis, drift: npt.NDArray[np.bool_], products: Products
 ) -> tuple[Array, Array]:
     """``cross`` and ``target`` of the rows; what features have with features is added to ``products``."""
     used, place = np.unique(rows.point, return_inverse=True)
@@ -120,8 +117,8 @@ def sums_by_point(
     width, narrow = basis.size, int(drift.sum())
     cross = np.zeros((side_t.shape[0], width + narrow))
     target = np.zeros((width + narrow, 2))
-    for start in steps(range(0, len(used), chunk), "deep: sums over rows"):
-        here = slice(start, start + chunk)
+    for start in steps(range(0, len(used), CHUNK_POINTS), "deep: sums over rows"):
+        here = slice(start, start + CHUNK_POINTS)
         f = basis.features(rows.points[used[here]]).astype(np.float64)
         g = np.ascontiguousarray(f[:, drift])
         one, t, tt, y, ty = (column[here] for column in moments)
@@ -278,7 +275,6 @@ def eliminate(
     sizes: tuple[int, ...],
     columns: Codes,
     slopes: bool = True,
-    dense_levels: int | None = None,
     device: str = "cpu",
 ) -> System:
     """Take the effects out: G - (D'F)' pinv(D'D) (D'F), for the features ``columns`` and, if asked, the slopes.
@@ -287,10 +283,9 @@ def eliminate(
     """
     edge = part.n_levels
     count = part.cross.shape[0] if slopes else edge
-    options = {} if dense_levels is None else {"dense_levels": dense_levels}
     own = part.levels[:edge][:, :edge]
     if part.size is None:
-        elimination = Elimination.of(own, sizes, **options)
+        elimination = Elimination.of(own, sizes)
     else:
         elimination = Elimination.net_of_another(own, part.size[len(part.dense) :], part.swept)
     between = np.hstack([part.cross[:edge][:, columns], part.levels[:edge, edge:count].toarray()])

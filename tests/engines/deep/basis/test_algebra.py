@@ -13,6 +13,7 @@ import pytest
 from scipy import sparse, stats
 
 from hte_bridge.engines.deep.basis import fixed_effects as effects
+from hte_bridge.engines.deep.basis import normal_equations as equations
 from hte_bridge.engines.deep.basis.blocks import Sizes, clique_blocks
 from hte_bridge.engines.deep.basis.cluster import cluster_sandwich, cluster_scores
 from hte_bridge.engines.deep.basis.data import Rows, SlopeGroups, constant_columns, unique_rows
@@ -151,16 +152,17 @@ def test_fixed_point_is_a_stationary_point_of_the_evidence():
     assert layer.variance[2] < 0.01 * layer.variance[1]  # a block without a signal shrinks
 
 
-def test_sums_are_the_same_in_chunks_in_any_order_and_merged():
+def test_sums_are_the_same_in_chunks_in_any_order_and_merged(monkeypatch):
     rows = make_rows(6)
     basis, drift = make_basis(rows)
     whole = normal_equations(rows, basis, drift)
     shuffled = rows.at(np.random.default_rng(1).permutation(rows.n))
-    parts = [normal_equations(rows.at(rows.fold == k), basis, drift, chunk=7) for k in range(3)]
+    monkeypatch.setattr(equations, "CHUNK_POINTS", 7)
+    parts = [normal_equations(rows.at(rows.fold == k), basis, drift) for k in range(3)]
     first = normal_equations(rows.at(rows.fold == 0), basis, drift)
     taken = reduce(lambda mine, part: mine.take(part), parts[1:], first)
     for other in (
-        normal_equations(rows, basis, drift, chunk=5),
+        normal_equations(rows, basis, drift),
         normal_equations(shuffled, basis, drift),
         total(parts),
         taken,
