@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -147,7 +146,7 @@ def train(rows: Rows, z: Array, inputs: Inputs, number: int, seed: int, options:
         slopes, rest, scale = warm_start(rows, z)
         at = tuple(knots(column, NETWORKS.input_bins) for column in z.T) if inputs == "ramps" else ()
         at = tuple(own if len(own) > 1 else np.array([own[0], own[0] + 1]) for own in at)
-        once = partial(_train, rows, z, at, rest / scale, number, options)
+        once = lambda own: _Race(rows, z, at, rest / scale, number, own, options).run()
         layers = from_some_seed(once, seed, 7, f"the networks for tau on {rows.n:,} rows")
         return Ensemble(inputs, at, layers, slopes, scale)
 
@@ -188,25 +187,6 @@ def _start(
     return layers
 
 
-def _train(
-    rows: Rows,
-    z: Array,
-    at: tuple[Array, ...],
-    target: Array,
-    number: int,
-    options: TauNetOptions,
-    seed: int,
-) -> tuple[npt.NDArray[np.float32], ...] | None:
-    """Weights at the epoch of least held-back loss; ``None`` where a loss was not finite."""
-    race = _Race(rows, z, at, target, number, seed, options)
-    for _ in range(options.epochs_for(rows.n)):
-        race.epoch()
-        race.sweep()
-        if not race.record():
-            return None
-    return tuple(each.cpu().numpy() for each in race.best)
-
-
 class _Race:
     """Networks in training: state that changes step by step, dropped at the end."""
 
@@ -243,8 +223,8 @@ class _Race:
         self.layers = [each.to(device).requires_grad_(True) for each in start]
         self.half = len(self.layers) // 2
         self.fixed = torch.zeros((number, rows.n), dtype=single, device=device)
-        self.batch = int(np.clip(len(self.kept) // 40, 64, 1_024))
-        total = max(2, -(-len(self.kept) // self.batch) * options.epochs_for(rows.n))
+        self.batch, self.epochs = int(np.clip(len(self.kept) // 40, 64, 1_024)), options.epochs_for(rows.n)
+        total = max(2, -(-len(self.kept) // self.batch) * self.epochs)
         self.optimiser = torch.optim.AdamW(self.layers, lr=NETWORKS.learning_rate, weight_decay=1e-3)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimiser,
@@ -255,6 +235,15 @@ class _Race:
         self.least = torch.full((number,), float("inf"), dtype=single, device=device)
         self.best = [each.detach().clone() for each in self.layers]
         self.sweep()
+
+    def run(self) -> tuple[npt.NDArray[np.float32], ...] | None:
+        """Weights at the epoch of least held-back loss; ``None`` where a loss was not finite."""
+        for _ in range(self.epochs):
+            self.epoch()
+            self.sweep()
+            if not self.record():
+                return None
+        return tuple(each.cpu().numpy() for each in self.best)
 
     def epoch(self) -> None:
         """One pass over the kept rows, each network in its own order."""

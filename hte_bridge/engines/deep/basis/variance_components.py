@@ -148,10 +148,10 @@ class _State:
     fixed: npt.NDArray[np.bool_]
     size: Array
     scale: Array
-    variance: Array
-    noise: float
-    live: Codes
-    gram: Array
+    variance: Array = field(default_factory=lambda: np.zeros(0))
+    noise: float = 0.0
+    live: Codes = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    gram: Array = field(default_factory=lambda: np.zeros((0, 0)))
     mean: Array = field(default_factory=lambda: np.zeros(0))
     factor: Factor = field(default_factory=lambda: HostFactor(np.zeros((0, 0)), np.zeros(0)))
     gamma: Array = field(default_factory=lambda: np.zeros(0))
@@ -171,19 +171,13 @@ class _State:
         variance = np.where(fixed, np.inf, second / np.maximum(scale, 1e-300) / (10 * np.sqrt(blocks)))
         variance[scale <= 1e-12 * max(scale.max(), 1e-300)] = 0.0
         noise = temper * max(second / max(problem.freedom, 1), 1e-300)
-        live = np.flatnonzero(variance[owner] > 0)
-        own = gram if len(live) == len(gram) else gram[np.ix_(live, live)]
-        return cls(problem, device, temper, fixed, size, scale.astype(np.float64), variance, noise, live, own)
+        return cls(problem, device, temper, fixed, size, scale.astype(np.float64)).at(variance, noise)
 
     def at(self, variance: Array, noise: float) -> _State:
         """The same at other variances and noise; blocks without variance are set aside."""
-        live = np.flatnonzero(variance[self.problem.owner] > 0)
-        gram = (
-            self.problem.gram
-            if len(live) == len(self.problem.owner)
-            else self.problem.gram[np.ix_(live, live)]
-        )
-        return replace(self, variance=variance, noise=noise, live=live, gram=gram)
+        gram, live = self.problem.gram, np.flatnonzero(variance[self.problem.owner] > 0)
+        own = gram if len(live) == len(gram) else gram[np.ix_(live, live)]
+        return replace(self, variance=variance, noise=noise, live=live, gram=own)
 
     def result(self, converged: bool) -> LastLayer:
         """The posterior where the steps ended."""
