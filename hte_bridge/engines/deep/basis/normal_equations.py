@@ -22,6 +22,7 @@ from hte_bridge.engines.deep.store.linear_algebra import product, with_room
 from hte_bridge.progress import steps
 
 CHUNK_POINTS = 2_048  # features of a chunk in double precision stay under 64 MB
+COUNTS = ("n", "n_levels", "swept")
 ABSORBED = 1e-10  # of a column's sum of squares: what the effects leave of a column in their span is rounding
 
 
@@ -68,7 +69,8 @@ class NormalEquations:
 
     def copied(self) -> NormalEquations:
         """The same in memory of its own, but for ``levels``, which ``take`` makes anew."""
-        return replace(self, **{name: each.copy() for name, each in self.arrays().items()})
+        own: dict[str, Any] = {name: each.copy() for name, each in self.arrays().items()}
+        return replace(self, **own)
 
     def take(self, other: NormalEquations) -> NormalEquations:
         """``self + other`` in the memory of ``self``, which is not to be used again: the large arrays are not copied."""
@@ -321,15 +323,15 @@ def eliminate(
 def sums_state(made: NormalEquations) -> State:
     """Sums as arrays and JSON values."""
     levels = {f"levels/{name}": getattr(made.levels, name) for name in ("data", "indices", "indptr")}
-    values = {name: getattr(made, name) for name in ("n", "n_levels", "swept")}
+    values = {name: getattr(made, name) for name in COUNTS}
     return made.arrays() | levels, values | {"shape": made.levels.shape}
 
 
 def sums_restored(arrays: Mapping[str, Any], values: Mapping[str, Any]) -> NormalEquations:
     """Rebuild what ``sums_state`` took apart."""
-    parts, own = under(dict(arrays), "levels"), dict(values)
-    levels = sparse.csr_array((parts["data"], parts["indices"], parts["indptr"]), shape=own.pop("shape"))
-    return NormalEquations(**{k: v for k, v in arrays.items() if "/" not in k}, levels=levels, **own)
+    parts, counts = under(dict(arrays), "levels"), {name: values[name] for name in COUNTS}
+    levels = sparse.csr_array((parts["data"], parts["indices"], parts["indptr"]), shape=values["shape"])
+    return NormalEquations(**{k: v for k, v in arrays.items() if "/" not in k}, levels=levels, **counts)
 
 
 SUMS = Format(sums_state, sums_restored)

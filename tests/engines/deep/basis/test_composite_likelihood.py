@@ -74,7 +74,7 @@ def test_effects_within_clusters_cost_sums_by_cluster_no_degrees_of_freedom():
     unit, period = np.repeat(np.arange(6), 2), np.tile([0, 1], 6)
     effects = np.column_stack([unit, period])
     system = SimpleNamespace(freedom=5)  # 12 rows, 6 units, one more period
-    layer = SimpleNamespace(freedom=np.array([1.0, 0.5]), variance=np.array([np.inf, 0.0]))
+    layer = SimpleNamespace(spent=1.0)
     assert within_clusters(system, layer, effects, unit) == pytest.approx((4 / (4 + 6)) ** 0.5)
     assert within_clusters(system, layer, effects, unit // 2) == pytest.approx((4 / (4 + 6)) ** 0.5)
     assert within_clusters(system, layer, effects, np.arange(12)) == 1.0

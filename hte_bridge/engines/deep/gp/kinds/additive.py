@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from math import log
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from hte_bridge.engines.deep.gp.kinds.layout import Kind, KindName, MetricPrior, Room, SurfaceLayout
+from hte_bridge.engines.deep.gp.kinds.layout import Kind, MetricPrior, Room, SurfaceLayout
 from hte_bridge.engines.deep.gp.priors import PRIORS
 from hte_bridge.engines.deep.gp.splines import PER_COVARIATE, functions, slopes
 
@@ -19,8 +18,8 @@ class Additive(Kind):
     The two sds are those that their linear and their curved parts have in common, the metric the log weights of the covariates.
     """
 
-    name: ClassVar[KindName] = "additive"
-    curved: ClassVar[bool] = False
+    name = "additive"
+    curved = False
 
     def prior(self, p: int, sparse: bool) -> MetricPrior:
         """Most covariates are thought to have a weight near none."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from math import log
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from hte_bridge.engines.deep.gp.kinds.layout import KindName, MetricPrior, Room, SurfaceLayout
+from hte_bridge.engines.deep.gp.kinds.layout import MetricPrior, Room, SurfaceLayout
 from hte_bridge.engines.deep.gp.kinds.line import Curved
 from hte_bridge.engines.deep.gp.priors import PRIORS
 
@@ -23,7 +22,7 @@ class Edged(Curved):
     Probability Letters 131). Its surfaces are continuous nowhere in their slope: they jump as readily as they bend.
     """
 
-    name: ClassVar[KindName] = "edged"
+    name = "edged"
 
     def prior(self, p: int, sparse: bool) -> MetricPrior:
         """Centred where half a cut or so parts two units drawn at random: their distances along p covariates add up."""

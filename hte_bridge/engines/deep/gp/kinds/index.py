@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 
-from hte_bridge.engines.deep.gp.kinds.layout import KindName, MetricPrior, Room, SurfaceLayout
+from hte_bridge.engines.deep.gp.kinds.layout import MetricPrior, Room, SurfaceLayout
 from hte_bridge.engines.deep.gp.kinds.matern import ROOT3, Matern
 
 
 class Index(Matern):
     """The distance of two units is that of their indices (Garnett, Osborne and Hennig, 2014, UAI 30); the metric is the index's weights."""
 
-    name: ClassVar[KindName] = "index"
+    name = "index"
 
     def width(self, p: int, columns: int) -> int:
         """A weight for each column."""

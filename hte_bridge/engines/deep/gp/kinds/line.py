@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 
@@ -13,7 +11,7 @@ from hte_bridge.engines.deep.gp.kinds.layout import Kind, Room, SurfaceLayout
 class Curved(Kind):
     """A line, and a process whose correlation is one at distance zero."""
 
-    curved: ClassVar[bool] = True
+    curved = True
 
     def room(self, x: Tensor, like: Tensor) -> Room:
         """Two arrays."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from math import log, sqrt
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from hte_bridge.engines.deep.gp.kinds.layout import KindName, MetricPrior, Room, SurfaceLayout
+from hte_bridge.engines.deep.gp.kinds.layout import MetricPrior, Room, SurfaceLayout
 from hte_bridge.engines.deep.gp.kinds.matern import ROOT3, Matern
 from hte_bridge.engines.deep.gp.priors import PRIORS
 
@@ -16,7 +15,7 @@ from hte_bridge.engines.deep.gp.priors import PRIORS
 class Smooth(Matern):
     """Matern-3/2 with a length per covariate (Rasmussen and Williams, 2006, eqs. 4.17 and 5.9); the metric is their logarithms."""
 
-    name: ClassVar[KindName] = "smooth"
+    name = "smooth"
 
     def prior(self, p: int, sparse: bool) -> MetricPrior:
         """Centred where two units are .7 lengths apart, in the root of the mean of squares."""
