@@ -58,6 +58,11 @@ def cluster_scores(model: Regression, layer: LastLayer, residual: Array, cluster
     return np.asarray(out - (pick @ rows.dummies()) @ system.project[:, layer.live])
 
 
+def design_ratio(model: Regression, layer: LastLayer, scores: Array) -> float:
+    """How much more the scores (C, live) of tau vary by clusters than the layer thinks."""
+    return cluster_sandwich(model.system, layer, scores, model.of_effect(layer)).ratio
+
+
 def within_clusters(system: System, layer: LastLayer, effects: Codes, cluster: Codes) -> float:
     """What residuals scaled for all degrees of freedom are multiplied by before they are summed by cluster.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hte_bridge.arrays import Array, Codes
-from hte_bridge.engines.deep.basis.cluster import cluster_sandwich, cluster_scores, within_clusters
+from hte_bridge.engines.deep.basis.cluster import cluster_scores, design_ratio, within_clusters
 from hte_bridge.engines.deep.basis.design import CHUNK_POINTS
 from hte_bridge.engines.deep.basis.regression import Regression
 from hte_bridge.engines.deep.basis.residual import residuals
@@ -78,7 +78,9 @@ def composite_likelihood(
     best = one_fit(model, temper, max_steps)
     for _ in range(COMPOSITE.rounds):
         scale = best.scale * within_clusters(model.system, best.layer, model.made.rows.effects, cluster)
-        ratio = design_ratio(model, best.layer, scale * best.residual, cluster)
+        ratio = design_ratio(
+            model, best.layer, cluster_scores(model, best.layer, scale * best.residual, cluster)
+        )
         if ratio < COMPOSITE.grown:
             break
         best = one_fit(model, best.layer.temper * ratio, max_steps)
@@ -114,7 +116,7 @@ def from_above(
 def judged(model: Regression, fit: Tried, cluster: Codes) -> tuple[float, float]:
     """Squared error in clusters left out, and the design effect that their residuals show."""
     others = leave_cluster_out(model, fit.layer, fit.residual, cluster)
-    ratio = design_ratio(model, fit.layer, others, cluster)
+    ratio = design_ratio(model, fit.layer, cluster_scores(model, fit.layer, others, cluster))
     return float(model.made.rows.weight @ others**2), max(fit.layer.temper * ratio, 1.0)
 
 
@@ -124,12 +126,6 @@ def one_fit(model: Regression, temper: float, max_steps: int | None) -> Tried:
     # of the rows in the sums, of which those at hand may be a sample
     scale = float(np.sqrt(model.system.n / max(model.system.freedom - layer.spent, 1)))
     return Tried(layer, residuals(model, layer.mean), scale)
-
-
-def design_ratio(model: Regression, layer: LastLayer, residual: Array, cluster: Codes) -> float:
-    """How much more the scores of tau vary by clusters than the layer thinks."""
-    scores = cluster_scores(model, layer, residual, cluster)
-    return cluster_sandwich(model.system, layer, scores, model.of_effect(layer)).ratio
 
 
 def leave_cluster_out(model: Regression, layer: LastLayer, residual: Array, cluster: Codes) -> Array:

@@ -18,7 +18,7 @@ from hte_bridge.engines.deep.basis.design import Design
 from hte_bridge.engines.deep.basis.normal_equations import ABSORBED, NormalEquations, System
 from hte_bridge.engines.deep.basis.problem import Problem
 from hte_bridge.engines.deep.basis.regression import Regression
-from hte_bridge.engines.deep.basis.stacked_mean import Functions, Inside, with_products
+from hte_bridge.engines.deep.basis.stacked_mean import Functions, Said, with_products
 from hte_bridge.engines.deep.basis.variance_components import (
     LastLayer,
     solved_again,
@@ -78,9 +78,9 @@ def held_out_effects(
     """
     rows = made.rows
     products = None if part is None else QuadraticRidge.of(rows.points[rows.point, : made.q], rows.weight)
-    how = HowHeld(moving, cluster, nested=products is not None)
+    how = moving, cluster, products is not None
     done = Parallel(n_jobs=n_jobs, backend="threading")(
-        delayed(functions)(each, k, how) for k, each in enumerate(steps(others, "deep: held-out effect"))
+        delayed(functions)(each, k, *how) for k, each in enumerate(steps(others, "deep: held-out effect"))
     )
     fitted, seen = [found for found, _ in done], [own for _, own in done]
     if products is not None and part is not None:
@@ -101,11 +101,10 @@ def of_fold(found: Functions, own: Rows) -> Array:
     Effect and mu; what is left of Y and of T; of Y by the model whose effect is a line, and by the one with a constant effect.
     """
     place = np.unique(own.point, return_inverse=True)[1]
-    extra, line = (
-        0.0 if own.beside is None else own.beside * each for each in (found.beside, found.linear_beside)
-    )
-    y, t, beta, mean = own.outcome, own.treatment, found.beta[place], found.drift[place] + extra
-    by_line = y - found.linear_drift[place] - line - found.linear[place] * t
+    deep, line = found.deep.at(place), found.linear.at(place)
+    extra, own_line = (0.0 if own.beside is None else own.beside * each.beside for each in (deep, line))
+    y, t, beta, mean = own.outcome, own.treatment, deep.beta, deep.drift + extra
+    by_line = y - line.drift - own_line - line.beta * t
     by_constant = y - mean - found.constant * t
     return np.column_stack([beta, mean, y - mean - beta * t, t - found.dose[place], by_line, by_constant])
 
@@ -122,61 +121,34 @@ def as_held_out(rows: Rows, held: Array, variance: Array, moving: bool) -> tuple
     return HeldOut(cate, mean, np.zeros(rows.n)), loss  # without effects: no outcome of the fold
 
 
-@dataclass(frozen=True)
-class HowHeld:
-    """What all folds' models have in common.
+def functions(
+    others: Callable[[], TrainingFolds], fold: int, moving: bool, cluster: Codes | None, nested: bool
+) -> tuple[Functions, Rows]:
+    """Fit the other folds' sums and evaluate at the points of the fold; ``nested``, without each part too, and at every point.
 
-    Parameters
-    ----------
-    moving : bool
-        Whether the treatment is still to be predicted (a panel).
-    cluster : array (n,), optional
-        Codes of the clusters within which errors move together.
-    nested : bool
-        Whether models without each part are asked too, and all at every point.
+    Beside them the rows as the models see them.
     """
-
-    moving: bool
-    cluster: Codes | None
-    nested: bool
-
-
-def functions(others: Callable[[], TrainingFolds], fold: int, how: HowHeld) -> tuple[Functions, Rows]:
-    """Fit the other folds' sums and evaluate at the points of the fold. Beside them the rows as the models see them."""
     train = others()
     made, rows = train.made, train.rows
     columns, whole = made.columns(fold), train.sums()
     model = Regression.of(made, whole, columns)
-    layer = fold_layer(model, fold, how.cluster)
+    layer = fold_layer(model, fold, cluster)
     simple, linear = linear_coefficients(made, model.system, columns)
-    dose = dose_coefficients(model, whole) if how.moving else np.zeros(len(columns))
-    fits = {"deep": layer.mean, "linear": linear, "dose": dose}
-    base = {name: constants(model.system, rows, fits[name]) for name in ("deep", "linear")}
-    for each in train.parts if how.nested and len(train.parts) > 1 else ():
-        less = Regression.of(made, train.sums(each), columns).system
-        name = f"part {each}"
-        fits[name] = solved_again(layer, less.gram, less.target[:, 0], model.owner, made.device)
-        base[name] = constants(less, rows, fits[name])
-    points = np.unique(rows.point if how.nested else rows.point[rows.fold == fold])
-    tau, mu = made.surfaces(np.column_stack(list(fits.values())), columns, made.rows.points[points])
-    at = {name: (tau[:, k], mu[:, k]) for k, name in enumerate(fits)}
-    inside = {
-        each: Inside(at[name][0], at[name][1] + base[name][0], base[name][1])
-        for each in train.parts
-        if (name := f"part {each}") in at
+    dose = dose_coefficients(model, whole) if moving else np.zeros(len(columns))
+    fits: dict[str | int, Array] = {"deep": layer.mean, "linear": linear, "dose": dose}
+    base: dict[str | int, tuple[float, float]] = {
+        name: constants(model.system, rows, fits[name]) for name in ("deep", "linear")
     }
-    found = Functions(
-        beta=at["deep"][0],
-        drift=at["deep"][1] + base["deep"][0],
-        dose=at["dose"][1],
-        constant=simple,
-        linear=at["linear"][0],
-        linear_drift=at["linear"][1] + base["linear"][0],
-        beside=base["deep"][1],
-        linear_beside=base["linear"][1],
-        inside=inside,
-    )
-    return found, rows
+    base["dose"] = 0.0, 0.0
+    for each in train.parts if nested and len(train.parts) > 1 else ():
+        less = Regression.of(made, train.sums(each), columns).system
+        fits[each] = solved_again(layer, less.gram, less.target[:, 0], model.owner, made.device)
+        base[each] = constants(less, rows, fits[each])
+    points = np.unique(rows.point if nested else rows.point[rows.fold == fold])
+    tau, mu = made.surfaces(np.column_stack(list(fits.values())), columns, made.rows.points[points])
+    said = {name: Said(tau[:, k], mu[:, k] + base[name][0], base[name][1]) for k, name in enumerate(fits)}
+    inside = {each: said[each] for each in train.parts if each in said}
+    return Functions(said["deep"], said["linear"], said["dose"].drift, simple, inside), rows
 
 
 def fold_layer(model: Regression, fold: int, cluster: Codes | None) -> LastLayer:

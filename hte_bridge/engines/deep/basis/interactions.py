@@ -105,13 +105,17 @@ class Structure:
         found = [(int(k // len(upper)), int(k % len(upper))) for k in order]
         return [(i, j) for i, j in found if upper[i, j] > bar]
 
+    def pairs_above(self, share: float) -> list[tuple[int, int]]:
+        """Pairs of covariates that each have this share of the largest importance; by product of importances."""
+        own = self.importance / max(float(self.importance.max()), 1e-300)
+        found = combinations(np.flatnonzero(own > share).tolist(), 2)
+        return sorted(found, key=lambda pair: -own[pair[0]] * own[pair[1]])
+
     def leading_pairs(self, most: int, together: Sequence[Codes]) -> list[tuple[int, int]]:
-        """Pairs of covariates that matter each alone, but for those fixed ``together`` within one effect; by product of importances."""
-        share = self.importance / max(float(self.importance.max()), 1e-300)
+        """Pairs of covariates that matter each alone, but for those fixed ``together`` within one effect."""
         sets = [set(each.tolist()) for each in together]
-        leading = combinations(np.flatnonzero(share > INTERACTIONS.leading_share).tolist(), 2)
-        found = [pair for pair in leading if not any(own.issuperset(pair) for own in sets)]
-        return sorted(found, key=lambda pair: -share[pair[0]] * share[pair[1]])[:most]
+        found = self.pairs_above(INTERACTIONS.leading_share)
+        return [pair for pair in found if not any(own.issuperset(pair) for own in sets)][:most]
 
     def prominent(self) -> list[tuple[int, int]]:
         """Pairs of the covariates that matter most, each alone, where products of all are too many for the model.
@@ -120,11 +124,7 @@ class Structure:
         """
         if len(self.importance) <= INTERACTIONS.all_products:
             return []
-        share = self.importance / max(float(self.importance.max()), 1e-300)
-        found = combinations(np.flatnonzero(share > INTERACTIONS.prominent).tolist(), 2)
-        return sorted(found, key=lambda pair: -share[pair[0]] * share[pair[1]])[
-            : INTERACTIONS.prominent_pairs
-        ]
+        return self.pairs_above(INTERACTIONS.prominent)[: INTERACTIONS.prominent_pairs]
 
     def cliques(self, most: int) -> list[tuple[int, int, int]]:
         """Triples whose three pairs are all strong, strongest weakest pair first."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from hte_bridge.arrays import Array, Codes
 from hte_bridge.engines.deep.basis.cells import Cells
-from hte_bridge.engines.deep.basis.cluster import cluster_sandwich, cluster_scores, within_clusters
+from hte_bridge.engines.deep.basis.cluster import cluster_scores, design_ratio, within_clusters
 from hte_bridge.engines.deep.basis.coefficients import posterior
 from hte_bridge.engines.deep.basis.data import Rows
 from hte_bridge.engines.deep.basis.design import Design
@@ -162,10 +162,8 @@ def together(study: Study, made: Design, solved: Solved) -> tuple[str, ...]:
     if sizes[place] < NOTES.fewest_levels or sizes[place] * len(solved.layer.live) > NOTES.most_numbers:
         return ()
     model, layer, level = solved.model, solved.layer, made.rows.effects[:, place]
-    system = model.system
-    residual = within_clusters(system, layer, made.rows.effects, level) * solved.residual
-    scores = cluster_scores(model, layer, residual, level)
-    ratio = cluster_sandwich(system, layer, scores, model.of_effect(layer)).ratio
+    residual = within_clusters(model.system, layer, made.rows.effects, level) * solved.residual
+    ratio = design_ratio(model, layer, cluster_scores(model, layer, residual, level))
     if ratio < max(NOTES.together, 1.0 + 4.0 * (2.0 / sizes[place]) ** 0.5):
         return ()
     name = study.names.fixed_effects[place]

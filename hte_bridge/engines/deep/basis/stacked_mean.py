@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from joblib import Parallel, delayed
 
-from hte_bridge.arrays import Array, Codes
+from hte_bridge.arrays import Array, Codes, at
 from hte_bridge.engines.deep.basis.data import Rows
 from hte_bridge.engines.deep.nuisance.crossfit import stack
 from hte_bridge.engines.deep.nuisance.quadratic_ridge import RIDGE, QuadraticRidge
@@ -17,41 +17,39 @@ Job = tuple[int, int | None]  # a fold, and the part that is left out beside it
 
 
 @dataclass(frozen=True, eq=False)
+class Said:
+    """Effect and mu (m,) by one model, at the points asked for; without effects mu holds the constant, and ``beside`` is the coefficient of what is beside it."""
+
+    beta: Array
+    drift: Array
+    beside: float = 0.0
+
+    def at(self, points: Codes) -> Said:
+        """At some of the points."""
+        return at(self, points, "beta", "drift")
+
+
+@dataclass(frozen=True, eq=False)
 class Functions:
     """What models of the other folds say at a fold's points.
 
     Parameters
     ----------
-    beta, drift, dose : array (m,)
-        Effect, mu and E[T | x], at the points asked for; without effects mu holds the constant.
+    deep, linear : Said
+        By the blocks, and by lines.
+    dose : array (m,)
+        E[T | x].
     constant : float
         Effect under the model in which it does not vary.
-    linear : array (m,)
-        Effect under the linear model.
-    beside, linear_beside : float
-        Coefficient of the column beside the constant, under either model; zero where there is none.
-    inside : mapping of int to Inside
-        What models say that have not seen a part of the other folds either.
+    inside : mapping of int to Said
+        By blocks that have not seen a part of the other folds either.
     """
 
-    beta: Array
-    drift: Array
+    deep: Said
+    linear: Said
     dose: Array
     constant: float
-    linear: Array
-    linear_drift: Array
-    beside: float = 0.0
-    linear_beside: float = 0.0
-    inside: Mapping[int, Inside] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, eq=False)
-class Inside:
-    """Effect and mu (m,), and the coefficient of the column beside the constant, by a model that has not seen a part either."""
-
-    beta: Array
-    drift: Array
-    beside: float
+    inside: Mapping[int, Said] = field(default_factory=dict)
 
 
 def with_products(
@@ -89,7 +87,7 @@ def with_products(
 
 def less_effect(rows: Rows, found: Functions, part: int | None) -> Array:
     """Outcome (n,) less what a fold's model, or that without a part too, gives to the treatment."""
-    own = found if part is None else found.inside[part]
+    own = found.deep if part is None else found.inside[part]
     beside = np.zeros(rows.n) if rows.beside is None else rows.beside
     return np.asarray(rows.outcome - own.beta[rows.point] * rows.treatment - own.beside * beside)
 
@@ -133,9 +131,9 @@ def stacked(
     alone = np.eye(1, columns.shape[1])[0]  # nothing to learn shares from: the blocks
     share = stack(columns[rest], target[rest], rows.weight[rest]) if len(rest) else alone
     test = np.flatnonzero(rows.fold == fold)
-    mean = np.column_stack([found.drift[rows.point[test]], by_job[fold, None][1][test]]) @ share
+    mean = np.column_stack([found.deep.drift[rows.point[test]], by_job[fold, None][1][test]]) @ share
     points, place = np.unique(rows.point[test], return_inverse=True)
     drift = np.empty(len(points))
     drift[place] = mean  # rows with the same covariates have the same mean
-    narrow = {name: getattr(found, name)[points] for name in ("beta", "linear", "linear_drift")}
-    return replace(found, drift=drift, inside={}, **narrow)
+    deep, linear = replace(found.deep.at(points), drift=drift), found.linear.at(points)
+    return replace(found, deep=deep, linear=linear, inside={})

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hte_bridge.arrays import Array, Codes
-from hte_bridge.engines.deep.basis.cluster import cluster_sandwich, cluster_scores
+from hte_bridge.engines.deep.basis.cluster import cluster_scores, design_ratio
 from hte_bridge.engines.deep.basis.composite_likelihood import COMPOSITE
 from hte_bridge.engines.deep.basis.data import Rows
 from hte_bridge.engines.deep.basis.regression import Regression
@@ -94,17 +94,11 @@ def tempered(model: Regression, probe: Probe, swept: int, max_steps: int | None 
     """Variances from the marginal likelihood, to the power of one over the design effect of clusters (``basis.composite_likelihood``)."""
     layer = model.fit(max_steps=max_steps)
     for _ in range(COMPOSITE.rounds if probe.clustered else 0):
-        ratio = design_ratio(model, layer, probe, swept)
+        ratio = design_ratio(model, layer, scores_of(model, layer, probe, swept))
         if ratio < COMPOSITE.grown:
             break
         layer = model.fit(max_steps=max_steps, temper=layer.temper * ratio)
     return layer
-
-
-def design_ratio(model: Regression, layer: LastLayer, probe: Probe, swept: int) -> float:
-    """How much more the scores of tau vary by clusters than the layer thinks."""
-    scores = scores_of(model, layer, probe, swept)
-    return cluster_sandwich(model.system, layer, scores, model.of_effect(layer)).ratio
 
 
 def scores_of(model: Regression, layer: LastLayer, probe: Probe, swept: int) -> Array:
