@@ -17,7 +17,7 @@ from hte_bridge.engines.deep.store.linear_algebra import eigen
 
 @dataclass(frozen=True)
 class CompositeOptions:
-    """How the design effect of clusters is found."""
+    """How the design effect of clusters is found and read."""
 
     # in which the design effect is asked, at most
     rounds: int = 8
@@ -29,6 +29,8 @@ class CompositeOptions:
     most_work: float = 5e9
     # of a direction that a cluster alone determines, at most
     most_leverage: float = 0.99
+    # design effect from which errors are said to go on within a level, whose own effect then has no interval
+    lasting: float = 1.25
 
 
 COMPOSITE = CompositeOptions()

@@ -10,19 +10,8 @@ import numpy.typing as npt
 from scipy import sparse
 
 from hte_bridge.arrays import Array, Codes, at
-from hte_bridge.engines.deep.basis.fixed_effects import Elimination, dummies
+from hte_bridge.engines.deep.basis.fixed_effects import ELIMINATION, Elimination, dummies
 from hte_bridge.study import Folds, Study
-
-
-@dataclass(frozen=True)
-class SlopeRule:
-    """When effects have random slopes."""
-
-    # random slopes beyond this number cost more than they explain
-    most_groups: int = 1_600
-
-
-SLOPES = SlopeRule()
 
 
 def rows_of(
@@ -38,7 +27,7 @@ def rows_of(
     pair, point = np.unique(place * folds.n_folds + folds.fold, return_inverse=True)
     points = x[first][pair // folds.n_folds]
     slopes, groups = SlopeGroups.of(points, [each for each in fixed if len(each)])
-    if sum(len(key) for key in slopes.keys) > SLOPES.most_groups:
+    if sum(len(key) for key in slopes.keys) > ELIMINATION.most_slopes:
         slopes, groups = SlopeGroups((), ()), ()
     rows = Rows(
         study.outcome,

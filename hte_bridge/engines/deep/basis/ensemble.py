@@ -23,9 +23,8 @@ class Ensemble:
 
     Parameters
     ----------
-    inputs : str
     at : tuple of array
-        Knots of each covariate, for ``ramps``.
+        Knots of each covariate, where its ramps are shown beside it.
     layers : tuple of array
         Weights (E, in, out) and shifts (E, 1, out), layer after layer: those of tau, then those of mu.
     slopes : array (2, q + 1)
@@ -34,7 +33,6 @@ class Ensemble:
         Of the networks' output.
     """
 
-    inputs: Inputs
     at: tuple[Array, ...]
     layers: tuple[npt.NDArray[np.float32], ...]
     slopes: Array
@@ -67,7 +65,7 @@ class Ensemble:
         """Arrays and JSON values from which ``restore`` rebuilds the ensemble."""
         arrays: dict[str, Any] = {f"layer{k}": each for k, each in enumerate(self.layers)}
         arrays |= {f"at{k}": each for k, each in enumerate(self.at)} | {"slopes": self.slopes}
-        values = {"inputs": self.inputs, "layers": len(self.layers), "at": len(self.at), "scale": self.scale}
+        values = {"layers": len(self.layers), "at": len(self.at), "scale": self.scale}
         return arrays, values
 
     @classmethod
@@ -75,7 +73,7 @@ class Ensemble:
         """Rebuild what ``state`` took apart."""
         at = tuple(arrays[f"at{k}"] for k in range(values["at"]))
         layers = tuple(arrays[f"layer{k}"] for k in range(values["layers"]))
-        return cls(values["inputs"], at, layers, arrays["slopes"], values["scale"])
+        return cls(at, layers, arrays["slopes"], values["scale"])
 
 
 ENSEMBLE = Format(Ensemble.state, Ensemble.restore)

@@ -17,7 +17,7 @@ from hte_bridge.engines.deep.store.linear_algebra import eigen
 
 @dataclass(frozen=True)
 class EliminationOptions:
-    """How effects are eliminated."""
+    """How effects are eliminated, and up to how many have slopes."""
 
     # beside the largest effect: two effects of 20,000 levels in all stay dense
     dense_levels: int = 10_000
@@ -25,6 +25,8 @@ class EliminationOptions:
     eigen_levels: int = 3_000
     # of the largest eigenvalue, below which a direction is redundant
     rank_tolerance: float = 1e-9
+    # random slopes of effects beyond this number cost more than they explain
+    most_slopes: int = 1_600
 
 
 ELIMINATION = EliminationOptions()

@@ -148,7 +148,7 @@ def train(rows: Rows, z: Array, inputs: Inputs, number: int, seed: int, options:
         at = tuple(own if len(own) > 1 else np.array([own[0], own[0] + 1]) for own in at)
         once = lambda own: _Race(rows, z, at, rest / scale, number, own, options).run()
         layers = from_some_seed(once, seed, 7, f"the networks for tau on {rows.n:,} rows")
-        return Ensemble(inputs, at, layers, slopes, scale)
+        return Ensemble(at, layers, slopes, scale)
 
 
 def warm_start(rows: Rows, z: Array) -> tuple[Array, Array, float]:

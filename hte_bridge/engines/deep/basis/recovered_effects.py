@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
 from hte_bridge.arrays import Array, Codes
+from hte_bridge.engines.deep.basis.composite_likelihood import COMPOSITE
 from hte_bridge.engines.deep.basis.design import Design
 from hte_bridge.engines.deep.basis.fixed_effects import SOLVED_COLUMNS, centred, components_of
 from hte_bridge.engines.deep.basis.normal_equations import NormalEquations
 from hte_bridge.engines.deep.basis.solve import Solved
 from hte_bridge.engines.deep.store.linear_algebra import product
-
-
-@dataclass(frozen=True)
-class RecoveryRule:
-    """When a recovered effect has no interval."""
-
-    # design effect from which errors are said to go on within a level, whose own effect then has no interval
-    lasting: float = 1.25
-
-
-RECOVERY = RecoveryRule()
 
 
 def recover(
@@ -84,4 +72,4 @@ def design_effect(
     found = max(float(totals @ totals) / max(float(made.rows.weight @ residual**2), 1e-300), 1.0)
     if cluster is None or len(totals) > len(np.unique(level)):
         return found
-    return max(found, inflation) if inflation <= RECOVERY.lasting else float("nan")
+    return max(found, inflation) if inflation <= COMPOSITE.lasting else float("nan")

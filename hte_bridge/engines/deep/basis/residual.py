@@ -12,7 +12,7 @@ from hte_bridge.engines.deep.basis.regression import Regression
 
 @dataclass(frozen=True)
 class ResidualRule:
-    """How the variance that no block explains is found."""
+    """How the variance that no block explains is found, and when it is much."""
 
     # in which the weights are renewed
     rounds: int = 4
@@ -20,6 +20,8 @@ class ResidualRule:
     expected: float = 0.1
     # variance of T^2 over its mean square, below which all T are alike in size
     alike: float = 1e-9
+    # of tau's sd: where the nugget's sd is a larger share, networks and random slopes may enter
+    unexplained: float = 0.05
 
 
 RESIDUAL = ResidualRule()

@@ -11,20 +11,9 @@ from hte_bridge.engines.deep.basis.composite_likelihood import composite_likelih
 from hte_bridge.engines.deep.basis.design import Design
 from hte_bridge.engines.deep.basis.normal_equations import NormalEquations
 from hte_bridge.engines.deep.basis.regression import Regression
-from hte_bridge.engines.deep.basis.residual import nugget
+from hte_bridge.engines.deep.basis.residual import RESIDUAL, nugget
 from hte_bridge.engines.deep.basis.variance_components import LastLayer
 from hte_bridge.engines.deep.gp.standardise import Standardisation
-
-
-@dataclass(frozen=True)
-class ColumnRule:
-    """When network columns and random slopes are tried."""
-
-    # networks and random slopes enter where the nugget's sd is more than this share of tau's
-    unexplained: float = 0.05
-
-
-COLUMNS = ColumnRule()
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +29,6 @@ class Solved:
     residual: Array
     nugget: float
     doubt: float
-    noise: float
 
 
 def at_level(made: Design, level: Standardisation) -> Design:
@@ -78,7 +66,7 @@ def settle(made: Design, whole: NormalEquations, cluster: Codes | None = None, t
     tau .012 to .017 without the columns, .015 to .054 with them). The design effect of ``cluster`` is that which the blocks alone find.
     """
     alone = solve(made, whole, cluster=cluster, temper=temper)
-    if alone.doubt**0.5 <= COLUMNS.unexplained * max(spread_of(made, alone), 1e-300):
+    if alone.doubt**0.5 <= RESIDUAL.unexplained * max(spread_of(made, alone), 1e-300):
         return alone
     slopes = bool(made.rows.groups)
     wider = solve(made, whole, slopes=slopes, networks=True, temper=alone.layer.temper)
@@ -100,14 +88,14 @@ def solve(
     rows = made.rows
     root = np.sqrt(rows.weight) if rows.precise else np.ones(rows.n)  # to errors of one variance
     given = root * residual, root * rows.treatment, rows.weight / root**2
-    found, noise = nugget(*given, rows.arm)
+    found = nugget(*given, rows.arm)[0]
     spare = (
         0.0 if rows.events else found
     )  # the variance of an event follows from its mean: a mixture of coins is a coin
     doubt = spare
     if rows.sizes:
         doubt = found if rows.arm is None else nugget(*given)[0]
-    return Solved(model, layer, made.owner(columns, slopes)[1], residual, spare, doubt, noise)
+    return Solved(model, layer, made.owner(columns, slopes)[1], residual, spare, doubt)
 
 
 def spread_of(made: Design, solved: Solved) -> float:

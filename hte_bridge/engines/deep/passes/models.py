@@ -88,9 +88,9 @@ def whole_model(made: Design, whole: NormalEquations, probe: Probe, weighted: bo
     left = max(model.system.freedom - layer.spent, 1)
     residual = probe.residual(model, layer.mean) * (whole.n / left) ** 0.5
     rows = probe.rows
-    found, noise = nugget(residual, rows.treatment, rows.weight, rows.arm)
+    found = nugget(residual, rows.treatment, rows.weight, rows.arm)[0]
     spare = 0.0 if rows.events else found
-    solved = Solved(model, layer, made.owner(columns, False)[1], residual, spare, spare, noise)
+    solved = Solved(model, layer, made.owner(columns, False)[1], residual, spare, spare)
     scores = scores_of(model, layer, probe, whole.swept) if probe.clustered else None
     kish = float((rows.weight**2).mean() / rows.weight.mean() ** 2) if weighted else None
     surface, _, inflation = robust(model, layer, scores, kish)

@@ -52,9 +52,12 @@ def diagnostics(
         *losses(study, folds, heldout),
         *overlap(study, heldout),
         *mixture(info),
-        *layer(info),
     ]
-    lines += [*errors(info), convergence(converged)]
+    if isinstance(info.get("nugget"), float | int):
+        reading = "variance of the effect that no block explains; it is added to std_error squared"
+        lines.append(("nugget", float(info["nugget"]), reading))
+    ended = "the search ended at a mode" if converged else "it did not: no interval is offered"
+    lines += [*errors(info), ("converged", float(converged), ended)]
     return pd.DataFrame(lines, columns=["diagnostic", "value", "reading"])
 
 
@@ -160,21 +163,3 @@ def accounts(info: Mapping[str, Any]) -> list[Line]:
         reading = ACCOUNTS[first] + "".join(KINDS[kind] for kind in kinds)
         lines.append((f"share of the form: {name}", float(share), reading))
     return lines
-
-
-def layer(info: Mapping[str, Any]) -> list[Line]:
-    """The nugget, where the route has one."""
-    lines: list[Line] = []
-    if isinstance(info.get("nugget"), float | int):
-        reading = "variance of the effect that no block explains; it is added to std_error squared"
-        lines.append(("nugget", float(info["nugget"]), reading))
-    return lines
-
-
-def convergence(good: bool) -> Line:
-    """Whether the search for the scales ended at a mode."""
-    return (
-        "converged",
-        float(good),
-        "the search ended at a mode" if good else "it did not: no interval is offered",
-    )
