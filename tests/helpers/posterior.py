@@ -26,6 +26,16 @@ def covered(surface, truth):
     return float(((surface["conf_low"] <= truth) & (truth <= surface["conf_high"])).mean())
 
 
+def least_covered(fit, new, level=0.95):
+    """Coverage across the rows of ``new`` below which one draw is too low: four of its standard deviations under the level.
+
+    Points of one draw share their errors, so that hits are far from independent: how far, joint draws of the posterior say, each taken for the truth.
+    """
+    found, truths = fit.cate(new, level), fit.posterior(new, 400, seed=1)
+    inside = (found["conf_low"].to_numpy() <= truths) & (truths <= found["conf_high"].to_numpy())
+    return level - 4 * inside.mean(axis=1).std()
+
+
 def errors_below(shares, level=0.95):
     """By how many Monte-Carlo errors the mean of coverages, one a draw, lies below the level."""
     return (level - np.mean(shares)) / (np.std(shares, ddof=1) / len(shares) ** 0.5)

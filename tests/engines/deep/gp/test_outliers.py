@@ -41,7 +41,7 @@ def test_a_few_wild_outcomes_make_no_spikes(seed):
     assert error < ordinary(
         draw, test
     )  # 8.6 and 20 without the search's weights, where least squares has .54 and .64
-    assert covered > 0.85
+    assert covered > 0.85  # of a draw's coverage the sd is .06 (``least_covered``)
     assert "outlying units" in set(fit.diagnostics()["diagnostic"])
 
 
