@@ -17,11 +17,10 @@ from hte_bridge.language.values import Number, Truth
 from hte_bridge.table import Table
 from tests.properties import promises
 from tests.properties.doors import identified
+from tests.properties.kept import level_kept, same_rows, unseen
 from tests.properties.profiles import QUIET
 from tests.properties.relations import RELATIONS, VERBS, answers, check
 from tests.properties.strategies import sound_frame
-from tests.properties.test_doors import same_rows
-from tests.properties.test_words import level_kept, unseen
 
 EXAMPLES = 25
 
