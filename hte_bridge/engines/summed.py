@@ -103,7 +103,7 @@ class Table:
             columns, weight = self.at(part.rows), np.asarray(every[part.rows])
             level_sums(columns, np.asarray(codes[part.rows]), weight, sizes, sums)
             squares += weight @ columns**2
-        levels = system.solve(sums)
+        levels = system.solve(sums, squares)
         del system, sums
 
         def net(rows: slice) -> Array:

@@ -5,10 +5,11 @@ from hte_bridge.stream.scan import scanned
 from hte_bridge.stream.source import source_of
 from hte_bridge.stream.store import Store
 from hte_bridge.stream.study import Part, Rows, Stored, StudyBatch, mean_fill, parts_of, rows_of
-from hte_bridge.stream.workers import Cluster, Processes, employed
+from hte_bridge.stream.workers import Cluster, Left, Processes, employed
 
 __all__ = [
     "Cluster",
+    "Left",
     "Part",
     "Processes",
     "Rows",

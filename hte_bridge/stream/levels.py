@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,14 +10,12 @@ import numpy as np
 from scipy import linalg, sparse
 
 from hte_bridge.arrays import Array, Codes
-from hte_bridge.errors import NotIdentified
+from hte_bridge.stream.conjugate import conjugate
 from hte_bridge.stream.study import parts_of
 from hte_bridge.sweeping import ABSORBED
 
 DENSE = 3_000  # levels beside the widest effect up to which their system is factored
 RANK = 1e-11  # of the largest eigenvalue, below which a direction is redundant
-MOST_STEPS = 10_000
-SETTLED = 1e-14  # of the right-hand side: what is left of it where conjugate gradients stop
 ROWS = 16_384  # of the widest effect at once, where its shared weights are dense
 
 
@@ -78,8 +76,10 @@ class Levels:
         root = _root(inverse, border, corner) if len(rest) <= DENSE else None
         return cls(widest, np.concatenate([front, rest]), inverse, border, corner, root, tuple(sizes))
 
-    def solve(self, sums: Array) -> Array:
+    def solve(self, sums: Array, squares: Array | float = 0.0) -> Array:
         """Coefficients (L, k) of all levels from weighted sums (L, k) of columns by level, up to what leaves D @ coefficients as it is.
+
+        ``squares`` (k,), the columns' weighted sums of squares, tell what of the sums is rounding.
 
         Examples
         --------
@@ -96,7 +96,7 @@ class Levels:
         if self.root is not None:
             lower = self.root @ (self.root.T @ right)
         else:
-            lower = _conjugate(self._complement, right, self.corner.diagonal())
+            lower = conjugate(self._complement, right, self.corner.diagonal(), squares)
         out = np.empty_like(table)
         out[self.order] = np.vstack([scaled - self.inverse[:, None] * (self.border @ lower), lower])
         return out
@@ -124,7 +124,7 @@ def swept(values: Array, effects: Codes, weight: Array) -> Array:
     )
     for part in parts:
         level_sums(out[part.rows], np.asarray(effects[part.rows]), np.asarray(weight[part.rows]), sizes, sums)
-    coefficients = Levels.of(effects, weight, sizes).solve(sums)
+    coefficients = Levels.of(effects, weight, sizes).solve(sums, float(weight.sum()) * size**2)
     for part in parts:
         out[part.rows] -= at_rows(coefficients, np.asarray(effects[part.rows]), sizes)
     out[:, np.sqrt((out**2).mean(axis=0)) <= ABSORBED * size] = 0.0
@@ -172,34 +172,3 @@ def _root(inverse: Array, border: sparse.csr_array, corner: sparse.csr_array) ->
     values, vectors = linalg.eigh(complement)
     kept = values > RANK * max(values[-1], np.finfo(float).tiny)
     return np.asarray(vectors[:, kept] / np.sqrt(values[kept]))
-
-
-def _conjugate(times: Callable[[Array], Array], right: Array, diagonal: Array) -> Array:
-    """Solution (L, k) of a consistent system by conjugate gradients, its diagonal as preconditioner.
-
-    Raises
-    ------
-    NotIdentified
-        If the levels hang together by so few rows that it does not come to rest.
-    """
-    scale = 1 / np.where(diagonal > 0, diagonal, 1.0)[:, None]
-    out, left = np.zeros_like(right), right.copy()
-    near = scale * left
-    way, length = near.copy(), (left * near).sum(axis=0)
-    goal = SETTLED**2 * length
-    for _ in range(MOST_STEPS):
-        going = length > goal
-        if not going.any():
-            return out
-        step = times(way)
-        bend = (way * step).sum(axis=0)
-        reach = np.where(going & (bend > 0), length / np.where(bend > 0, bend, 1.0), 0.0)
-        out += reach * way
-        left -= reach * step
-        near = scale * left
-        before, length = length, (left * near).sum(axis=0)
-        way = near + np.where(before > 0, length / np.where(before > 0, before, 1.0), 0.0) * way
-    raise NotIdentified(
-        f"Fixed effects must hang together by enough rows to be swept out. After {MOST_STEPS:,} steps what is left still moves. Leave out an "
-        "effect, or the levels that few rows tie to the others."
-    )

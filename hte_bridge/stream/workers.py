@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import operator
 import os
+import pickle
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 import joblib
 
 from hte_bridge.errors import InvalidOption, WorkersLost
 from hte_bridge.stream.runner import Runner, Serial, tree_sum
+from hte_bridge.stream.store import Store, new_name, unwritable
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -118,6 +122,58 @@ class Cluster:
             return future.result()
         except (CancelledError, KilledWorker, CommClosedError) as error:
             raise _gone(error) from error
+        except (RuntimeError, TimeoutError) as error:  # those of the work itself have words of their own
+            if getattr(self.client, "status", "running") == "running":
+                raise
+            raise _gone(error) from error
+
+
+@dataclass(frozen=True)
+class Left:
+    """A function whose state is large, left on the disk that workers share: what is sent is the path.
+
+    Parameters
+    ----------
+    file : Path
+
+    Examples
+    --------
+    >>> import math
+    >>> from hte_bridge.stream.store import Store
+    >>> store = Store.temporary()
+    >>> Left.of(math.sqrt, store)(9.0)
+    3.0
+    """
+
+    file: Path
+
+    @classmethod
+    def of(cls, function: Callable[[Any], Any], store: Store) -> Left:
+        """Write the function to a store's folder.
+
+        Raises
+        ------
+        UnwritableFolder
+            If the disk is full.
+        """
+        file = store.folder / f"{new_name()}.work"
+        try:
+            with open(file, "wb") as out:
+                pickle.dump(function, out, protocol=5)
+        except OSError as error:
+            file.unlink(missing_ok=True)
+            raise unwritable(store.folder, error) from error
+        return cls(file)
+
+    def __call__(self, item: Any) -> Any:
+        """The function's value, here or in another process."""
+        return _read(self.file)(item)
+
+
+@lru_cache(maxsize=1)
+def _read(file: Path) -> Any:
+    with open(file, "rb") as held:
+        return pickle.load(held)
 
 
 def _gone(error: BaseException) -> WorkersLost:

@@ -9,11 +9,14 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from hte_bridge.arrays import Array, Codes
+from hte_bridge.cores import cores
 from hte_bridge.engine import HeldOut
 from hte_bridge.engines.deep.basis.centring import Moved
 from hte_bridge.engines.deep.basis.data import Rows, unique_rows
 from hte_bridge.engines.deep.basis.design import Design, design
+from hte_bridge.engines.deep.basis.fixed_effects import ELIMINATION
 from hte_bridge.engines.deep.basis.mixed_model import Clock, beaten, info_of, unexplained
+from hte_bridge.engines.deep.basis.networks import Send
 from hte_bridge.engines.deep.basis.normal_equations import NormalEquations, total
 from hte_bridge.engines.deep.basis.room import NUMBER, Shape
 from hte_bridge.engines.deep.basis.solve import spread_of
@@ -33,7 +36,7 @@ from hte_bridge.engines.trends import doubts
 from hte_bridge.errors import NotEnoughMemory
 from hte_bridge.keys import mixed, seeded
 from hte_bridge.lost import lost_to_effects
-from hte_bridge.stream import Processes, Runner, Serial, Store
+from hte_bridge.stream import Cluster, Left, Processes, Runner, Serial, Store
 from hte_bridge.study import Folds, Study
 
 
@@ -52,6 +55,7 @@ class SampleRule:
 
 
 SAMPLE = SampleRule()
+PAIR = 16  # bytes of an entry of a sparse array
 STRUCTURE = "Networks found the structure on {sample:,} of {rows:,} rows; effects and errors are from all."
 
 
@@ -103,13 +107,13 @@ def fit_stream(study: Study, folds: Folds, options: Options) -> Branch:
     outcome, treatment = study.outcome - shift.outcome, (study.treatment - shift.dose) / shift.unit
     sample, few, seen = sampled(study, folds, options, shift)
     own, dose = replace(options, n_jobs=side_by_side), seen.study.treatment
-    made = design(seen.study, seen.order.folds(few), own, dose, checkpoint)
+    made = design(seen.study, seen.order.folds(few), own, dose, checkpoint, send=sender(runner, store))
     clock.done("networks")
     ordered = Ordered.of(study, folds, outcome, treatment, seen.encode_columns, store)
     ordered = replace(ordered, blank=len(made.basis.centre) - made.q)
     probe = probe_of(study, folds, outcome, treatment, seen, ordered)
     made = made.without_networks(probe.rows)
-    check_memory(made, ordered, folds.n_folds, Budget.of(options))
+    check_memory(made, ordered, folds.n_folds, Budget.of(options), pairs_of(study, folds, ordered))
     clock.done("order")
     if checkpoint.folder is not None:
         data = (outcome, treatment, study.weight, study.fixed_effects, study.covariates, folds.fold)
@@ -161,8 +165,17 @@ def fitted_to(
 
 
 def cores_of(runner: Runner) -> int:
-    """How many processes this machine may have for what is no pass."""
+    """How many processes or threads this machine may have for what is no pass."""
+    if isinstance(runner, Cluster):
+        return cores()
     return runner.count if isinstance(runner, Processes) else 1
+
+
+def sender(runner: Runner, store: Store) -> Send | None:
+    """Has networks trained by the workers of a cluster, who read the sample from the disk that they share."""
+    if not isinstance(runner, Cluster):
+        return None
+    return lambda function, jobs: runner.map(Left.of(function, store), jobs)
 
 
 def workplace(study: Study) -> tuple[Runner, Store]:
@@ -242,8 +255,18 @@ def probe_of(
     return Probe(found, None if unit is None else unit[rows], code, study.clustered, share)
 
 
-def check_memory(made: Design, ordered: Ordered, n_folds: int, budget: Budget) -> None:
-    """Refuse sums by levels and features that would not fit.
+def pairs_of(study: Study, folds: Folds, ordered: Ordered) -> float:
+    """Bytes that the system of the levels takes, at most: of few a square matrix, of many those pairs that share a level of the swept effect."""
+    levels = sum(ordered.sizes)
+    if not ordered.swept or levels <= ELIMINATION.swept_levels:
+        return NUMBER * float(levels) ** 2
+    place = swept_effect(study.fixed_effects, folds.fold)
+    rows = np.bincount(np.asarray(study.fixed_effects[:, place]))
+    return PAIR * min(float(levels) ** 2, float((rows.astype(float) ** 2).sum()) * len(ordered.sizes) ** 2)
+
+
+def check_memory(made: Design, ordered: Ordered, n_folds: int, budget: Budget, pairs: float) -> None:
+    """Refuse sums by levels and features that would not fit beside ``pairs`` bytes of the levels' system.
 
     Raises
     ------
@@ -252,7 +275,7 @@ def check_memory(made: Design, ordered: Ordered, n_folds: int, budget: Budget) -
     """
     levels, width = sum(ordered.sizes), made.basis.size + int(made.drift.sum())
     shape = Shape(levels, 0, made.rows.n, n_folds, min(n_folds, SAMPLE.side_by_side))
-    wanted = shape.forecast(width) + NUMBER * levels**2 * (n_folds + 1)
+    wanted = shape.forecast(width) + pairs * (n_folds + 1)
     if wanted > budget.bytes:
         raise NotEnoughMemory(
             "Deep keeps sums of each feature by each level of an effect, but for the effect with most levels whose levels each lie in one "

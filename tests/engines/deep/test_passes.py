@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import hte_bridge as hb
-from hte_bridge.engines.deep.basis import edges
+from hte_bridge.engines.deep.basis import edges, fixed_effects
 from hte_bridge.engines.deep.basis.data import Rows, unique_rows
 from hte_bridge.engines.deep.basis.features import Basis, Block
 from hte_bridge.engines.deep.basis.normal_equations import eliminate, normal_equations, total
@@ -75,13 +75,15 @@ def test_sums_net_of_an_effect_are_those_that_eliminate_it(effects, most, monkey
         for some in np.split(np.arange(rows.n), [half])
     ]
     before = {name: each.copy() for name, each in parts[0].arrays().items()}
-    found = eliminate(total(parts), less.sizes, columns, slopes=False)
-    for name, each in parts[0].arrays().items():  # sums of a fold serve the models of several others
-        assert np.array_equal(each, before[name]), name
-    assert found.freedom == whole.freedom == rows.n - np.linalg.matrix_rank(rows.dummies().toarray())
-    for name in ("gram", "target", "second"):
-        ours, theirs = getattr(found, name), getattr(whole, name)
-        assert np.abs(ours - theirs).max() < ROUNDING * np.abs(theirs).max(), name
+    for factored in (True, False):
+        options = {} if factored else {"dense_levels": 0}
+        found = eliminate(total(parts), less.sizes, columns, slopes=False, **options)
+        for name, each in parts[0].arrays().items():  # sums of a fold serve the models of several others
+            assert np.array_equal(each, before[name]), name
+        assert found.freedom == whole.freedom == rows.n - np.linalg.matrix_rank(rows.dummies().toarray())
+        for name in ("gram", "target", "second"):
+            ours, theirs = getattr(found, name), getattr(whole, name)
+            assert np.abs(ours - theirs).max() < ROUNDING * np.abs(theirs).max(), name
 
 
 # --- a fit from files -------------------------------------------------------------------------------------------
@@ -164,6 +166,14 @@ def test_effects_that_no_fold_holds_whole_stay_in_the_sums(frame, folder, cluste
     assert furthest(fits[0].heldout, fits[1].heldout) < 1e-7
 
 
+def test_levels_that_are_solved_for_step_by_step_give_the_same_predictions(streamed, monkeypatch):
+    study, fit = streamed
+    monkeypatch.setattr(fixed_effects, "ELIMINATION", replace(fixed_effects.ELIMINATION, swept_levels=0))
+    found = OPTIONS.fit(study, fit.folds)
+    assert furthest(found.heldout, fit.heldout) < 1e-8
+    assert abs(found.info["noise"] / fit.info["noise"] - 1) < 1e-9
+
+
 def test_workers_give_the_same_bits(folder, streamed):
     study, fit = streamed
     again = replace(study, stored=replace(study.stored, runner=Processes(2)))
@@ -179,6 +189,20 @@ def test_rows_in_other_files_give_the_same_bits(frame, streamed, tmp_path):
     study = hb.Study.from_parquet(tmp_path, **ROLES, **EFFECTS)
     found = OPTIONS.fit(study, hb.Folds.make(study, 2, 1))
     assert np.array_equal(found.heldout.cate, fit.heldout.cate)
+
+
+def test_files_of_labelled_rows_may_stand_in_any_order(frame, tmp_path):
+    found, order = [], np.random.default_rng(3).permutation(len(frame))
+    for name, rows in (("one", np.arange(len(frame))), ("other", order)):
+        (tmp_path / name).mkdir()
+        frame.assign(id=np.arange(len(frame))).iloc[rows].to_parquet(
+            tmp_path / name / "a.parquet", index=False
+        )
+        study = hb.Study.from_parquet(tmp_path / name, **ROLES, **EFFECTS, index="id")
+        fit = OPTIONS.fit(study, hb.Folds.make(study, 2, 1))
+        back = np.argsort(rows)
+        found.append(np.column_stack([getattr(fit.heldout, each)[back] for each in COLUMNS]))
+    assert np.abs(found[0] - found[1]).max() < ROUNDING * np.abs(found[0]).max()
 
 
 def test_a_cross_section_from_files(tmp_path, monkeypatch):
@@ -205,7 +229,7 @@ def test_what_would_not_fit_is_forecast(streamed):
     made.rows = type("Rows", (), {"n": 10})
     wide = replace(ordered.Ordered(None, (), (100_000,), True))
     with pytest.raises(NotEnoughMemory, match=r"100,000 levels and 4,000 features they would take [\d.]+ GB"):
-        check_memory(made, wide, 5, Budget(1e9))
+        check_memory(made, wide, 5, Budget(1e9), 0.0)
 
 
 def test_a_fit_that_was_killed_goes_on_with_the_same_bits(streamed, tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from hte_bridge.engines.deep.basis.ensemble import Ensemble, ensemble_columns
 from hte_bridge.engines.deep.basis.features import Basis, condensed
 from hte_bridge.engines.deep.basis.interactions import Structure, average, probe
 from hte_bridge.engines.deep.basis.layout import LAYOUT, layout, net_blocks, unheard_blocks
-from hte_bridge.engines.deep.basis.networks import TauNetOptions, crossfit_nets
+from hte_bridge.engines.deep.basis.networks import Send, TauNetOptions, crossfit_nets
 from hte_bridge.engines.deep.basis.room import Shape, fitting
 from hte_bridge.engines.deep.nuisance.standard import Standard
 from hte_bridge.engines.deep.options import Options
@@ -145,6 +145,7 @@ def design(
     checkpoint: Checkpoint = NOWHERE,
     beside: Array | None = None,
     unseen: Array | None = None,
+    send: Send | None = None,
 ) -> Design:
     """Train the networks, read their structure, and lay out the blocks.
 
@@ -161,6 +162,8 @@ def design(
         Of a cross-section: a column of the outcome's mean whose coefficient has no prior.
     unseen : array (K, n), optional
         The treatment as the networks are to see it that must not have seen a fold, where that is not as it is.
+    send : function, optional
+        Has networks trained elsewhere (``networks.crossfit_nets``).
     """
     rows, slopes, absorbed = rows_of(study, folds, treatment, beside)
     standard = Standard.of(study.filled)
@@ -168,7 +171,7 @@ def design(
     seen_by = [rows] * folds.n_folds
     if unseen is not None:
         seen_by = [replace(rows, treatment=each) for each in unseen]
-    nets = crossfit_nets(seen_by, z, options.seed, net_options(options), options.n_jobs, checkpoint)
+    nets = crossfit_nets(seen_by, z, options.seed, net_options(options), options.n_jobs, checkpoint, send)
     found = [average([probe(net.tau, z, options.seed + k) for net in fold]) for k, fold in enumerate(nets)]
     overall = average(found)
     names = study.filled_names

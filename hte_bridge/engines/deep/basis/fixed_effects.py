@@ -13,6 +13,7 @@ from scipy.sparse.csgraph import connected_components
 
 from hte_bridge.arrays import Array, Codes
 from hte_bridge.engines.deep.store.linear_algebra import eigen
+from hte_bridge.stream.conjugate import conjugate
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class EliminationOptions:
     dense_levels: int = 10_000
     # beyond, the rank comes from a pivoted Cholesky factor: an eigenbasis takes minutes
     eigen_levels: int = 3_000
+    # net of a swept effect: more are solved for step by step
+    swept_levels: int = 3_000
     # of the largest eigenvalue, below which a direction is redundant
     rank_tolerance: float = 1e-9
     # random slopes of effects beyond this number cost more than they explain
@@ -67,7 +70,7 @@ class Elimination:
     complement : array (L - first, r), optional
         Factor of the complement's generalised inverse, ``complement @ complement.T``.
     lu : object, optional
-        Sparse factor of the whole, in place of ``complement``.
+        What solves for all levels in place of ``complement``: a sparse factor, or steps (``Stepwise``).
     rank : int
         Rank of D.
     """
@@ -104,22 +107,45 @@ class Elimination:
         return cls(order, first, inverse, border, None, lu, int((weight > 0).sum()) - spare)
 
     @classmethod
-    def net_of_another(cls, gram: sparse.csr_array, size: Array, swept: int) -> Elimination:
-        """Factor D'D (L, L) net of one more effect, ``swept`` of whose levels hold rows; ``size`` (L,) is its diagonal before."""
+    def net_of_another(
+        cls,
+        gram: sparse.csr_array,
+        sizes: Sequence[int],
+        size: Array,
+        swept: int,
+        dense_levels: int | None = None,
+    ) -> Elimination:
+        """Factor D'D (L, L) net of one more effect, ``swept`` of whose levels hold rows; ``size`` (L,) is its diagonal before.
+
+        Of more levels nothing is factored: conjugate gradients solve for them, in memory linear in the pairs of levels that share a level of the
+        swept effect.
+        """
         levels = gram.shape[0]
+        if levels > (ELIMINATION.swept_levels if dense_levels is None else dense_levels):
+            steps = Stepwise.of(gram, size)
+            rank = swept + steps.rank(sizes)
+            nothing = sparse.csr_array((0, levels))
+            return cls(np.arange(levels), 0, np.zeros(0), nothing, None, steps, rank)
         scale = np.sqrt(np.divide(1.0, size, out=np.zeros(levels), where=size > 0))
         factor, rank = _inverse_factor(scale[:, None] * gram.toarray() * scale, largest=1.0)
         nothing = sparse.csr_array((0, levels))
         return cls(np.arange(levels), 0, np.zeros(0), nothing, scale[:, None] * factor, None, swept + rank)
 
-    def solve(self, right: Array) -> Array:
-        """``pinv(D'D) @ right`` up to the null space of D, for right (L, k) or (L,) in the range of D'."""
+    def solve(self, right: Array, squares: Array | None = None) -> Array:
+        """``pinv(D'D) @ right`` up to the null space of D, for right (L, k) or (L,) in the range of D'.
+
+        ``squares`` (k,), where they are known the columns' sums of squares, tell what of the right-hand side is rounding.
+        """
         right = np.asarray(right, dtype=np.float64)
         table = right.reshape(len(self.order), -1)
         out = np.empty_like(table)
         for start in range(0, table.shape[1], SOLVED_COLUMNS):
             some = slice(start, start + SOLVED_COLUMNS)
-            out[self.order, some] = self._solve(table[self.order, some])
+            block = table[self.order, some]
+            if isinstance(self.lu, Stepwise):
+                out[self.order, some] = self.lu.solve(block, 0.0 if squares is None else squares[some])
+            else:
+                out[self.order, some] = self._solve(block)
         return out.reshape(right.shape)
 
     def _solve(self, block: Array) -> Array:
@@ -168,6 +194,61 @@ class Elimination:
             right[span] = unit
             found[chosen] = (unit * self.solve(right)[span]).sum(axis=0)
         return found
+
+
+@dataclass(frozen=True, eq=False)
+class Stepwise:
+    """D'D of effects net of a swept one, never factored: it is multiplied with until a solution stands (``stream.conjugate``).
+
+    Parameters
+    ----------
+    gram : sparse array (L, L)
+        Without the levels that the swept effect takes up, whose rows and columns are zero.
+    """
+
+    gram: sparse.csr_array
+
+    @classmethod
+    def of(cls, gram: sparse.csr_array, size: Array) -> Stepwise:
+        """From D'D (L, L) and its diagonal (L,) before the effect was swept."""
+        live = (gram.diagonal() > ELIMINATION.rank_tolerance * size).astype(np.float64)
+        keep = sparse.diags_array(live)
+        return cls(sparse.csr_array(keep @ gram @ keep))
+
+    def solve(self, right: Array, squares: Array | float = 0.0) -> Array:
+        """The levels' coefficients (L, k)."""
+        diagonal = self.gram.diagonal()
+        own = np.where((diagonal > 0)[:, None], right, 0.0)
+        return conjugate(lambda columns: self.gram @ columns, own, diagonal, squares)
+
+    def rank(self, sizes: Sequence[int]) -> int:
+        """Of the largest effect exactly, one less than its levels in each component; of the others from what it leaves of them.
+
+        Where these are too many for a factor, each is taken to lose one in each component of all effects.
+        """
+        start = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        big = int(np.argmax(sizes))
+        front = np.arange(start[big], start[big + 1])
+        rest = np.setdiff1d(np.arange(start[-1]), front)
+        own = Stepwise(sparse.csr_array(self.gram[front][:, front]))
+        first = _levels_less_components(own.gram, np.zeros(len(front), dtype=np.int64))
+        if not len(rest):
+            return first
+        if len(rest) > ELIMINATION.eigen_levels:
+            return _levels_less_components(self.gram, np.repeat(np.arange(len(sizes)), sizes))
+        between, corner = self.gram[front][:, rest].toarray(), self.gram[rest][:, rest].toarray()
+        scale = np.sqrt(
+            np.divide(1.0, corner.diagonal(), out=np.zeros(len(rest)), where=corner.diagonal() > 0)
+        )
+        left = corner - between.T @ own.solve(between, corner.diagonal())
+        return first + _inverse_factor(scale[:, None] * left * scale, largest=1.0)[1]
+
+
+def _levels_less_components(gram: sparse.csr_array, effect: Codes) -> int:
+    """Levels (L,) that hold anything, less one for each effect in each connected component."""
+    live = np.flatnonzero(gram.diagonal() > 0)
+    pairs = np.unique(np.column_stack([_components(gram)[live], effect[live]]), axis=0)
+    return len(live) - len(pairs)
 
 
 def _largest_first(sizes: Sequence[int], levels: int) -> tuple[Codes, int]:

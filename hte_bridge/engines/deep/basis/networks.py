@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +47,8 @@ class NetworkTraining:
 
 
 NETWORKS = NetworkTraining()
+Job = tuple[int, Inputs, int]
+Send = Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[Any]]
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,42 @@ class TauNetOptions:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class Training:
+    """The training of one ensemble, by its job ``(fold, inputs, number)``: what a worker elsewhere is given.
+
+    Parameters
+    ----------
+    seen : sequence of Rows
+        For each fold all rows, as its networks are to see them.
+    kept : sequence of Checkpoint
+        Of each fold.
+    z : array (m, q)
+    seed : int
+    options : TauNetOptions
+    """
+
+    seen: Sequence[Rows]
+    kept: Sequence[Checkpoint]
+    z: Array
+    seed: int
+    options: TauNetOptions
+
+    def __call__(self, job: Job) -> tuple[Ensemble, str]:
+        """The ensemble, and what went wrong in storing it."""
+        attempt, *given = self.steps(job)
+        found: tuple[Ensemble, str] = attempt(*given)
+        return found
+
+    def steps(self, job: Job) -> tuple[Any, ...]:
+        """A function and its arguments, of one fold alone."""
+        k, kind, number = job
+        rows = self.seen[k].at(self.seen[k].fold != k)
+        seed = self.seed + 101 * k
+        name = f"network-{kind}-{k}"
+        return self.kept[k].attempt, name, ENSEMBLE, train, rows, self.z, kind, number, seed, self.options
+
+
 def crossfit_nets(
     seen: Sequence[Rows],
     z: Array,
@@ -83,6 +122,7 @@ def crossfit_nets(
     options: TauNetOptions,
     n_jobs: int | None = None,
     checkpoint: Checkpoint = NOWHERE,
+    send: Send | None = None,
 ) -> list[list[Ensemble]]:
     """For each fold, ensembles trained on the other folds, in parallel through joblib.
 
@@ -98,6 +138,8 @@ def crossfit_nets(
         Ensembles trained side by side; the numbers are the same.
     checkpoint : Checkpoint
         Where each ensemble is left as soon as it is trained, by the process that trained it.
+    send : function, optional
+        Has a function's values at some jobs found elsewhere, in their order.
 
     Returns
     -------
@@ -107,24 +149,17 @@ def crossfit_nets(
     kinds: list[tuple[Inputs, int]] = [("plain", options.plain), ("ramps", options.ramps)]
     kinds = [(kind, number) for kind, number in kinds if number]
     jobs = [(k, kind, number) for k in range(len(seen)) for kind, number in kinds]
-    kept = {
-        id(rows): checkpoint.under(rows, z, seed, options) for rows in {id(own): own for own in seen}.values()
+    under = {
+        id(own): checkpoint.under(own, z, seed, options) for own in {id(own): own for own in seen}.values()
     }
-    many = seen[0].n >= NETWORKS.apart_rows
-    done = Parallel(n_jobs=side_by_side(n_jobs, tasks=len(jobs)) if many else n_jobs)(
-        delayed(kept[id(seen[k])].attempt)(
-            f"network-{kind}-{k}",
-            ENSEMBLE,
-            train,
-            seen[k].at(seen[k].fold != k),
-            z,
-            kind,
-            number,
-            seed + 101 * k,
-            options,
-        )
-        for k, kind, number in steps(jobs, "deep: networks")
-    )
+    work = Training(seen, [under[id(own)] for own in seen], z, seed, options)
+    if send is not None:
+        done = list(steps(send(work, jobs), "deep: networks", len(jobs)))
+    else:
+        many = seen[0].n >= NETWORKS.apart_rows
+        run = Parallel(n_jobs=side_by_side(n_jobs, tasks=len(jobs)) if many else n_jobs)
+        parts = (work.steps(job) for job in steps(jobs, "deep: networks"))
+        done = run(delayed(function)(*given) for function, *given in parts)
     for _, trouble in done:
         checkpoint.say(trouble)
     found = [ensemble for ensemble, _ in done]

@@ -289,7 +289,9 @@ def eliminate(
     if part.size is None:
         elimination = Elimination.of(own, sizes)
     else:
-        elimination = Elimination.net_of_another(own, part.size[len(part.dense) :], part.swept)
+        elimination = Elimination.net_of_another(
+            own, sizes, part.size[len(part.dense) :], part.swept, **options
+        )
     between = np.hstack([part.cross[:edge][:, columns], part.levels[:edge, edge:count].toarray()])
     corner = part.cross[edge:count][:, columns]
     gram = np.block(
@@ -299,7 +301,7 @@ def eliminate(
         ]
     )
     target = np.vstack([part.target[columns], part.level_target[edge:count]])
-    project = elimination.solve(between)
+    project = elimination.solve(between, None if part.size is None or slopes else part.size[columns])
     project_target = elimination.solve(part.level_target[:edge])
     size = gram.diagonal().copy()
     if part.size is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
@@ -31,6 +31,8 @@ class GroupRule:
     levels: int = 512
     # distinct points of all rows, up to which they are few: groups are then bounded by levels alone
     few_points: int = 4_096
+    # pairs of levels of other effects, from which on they are added up
+    pairs: int = 1_000_000
 
 
 GROUPS = GroupRule()
@@ -74,15 +76,72 @@ def swept_sums(
         0,
         np.zeros(edge),
     )
-    raw = np.zeros(width + narrow)
+    raw, pairs = np.zeros(width + narrow), Pairs(edge)
     for some in groups(rows.point, swept):
         before = products.diagonal()
-        part, wide = one_group(rows.at(some), swept[some], basis, drift, products)
+        here, met = of_levels_met(rows.at(some))
+        part, wide = one_group(here, swept[some], basis, drift, products)
         raw += products.diagonal() - before
         products.subtract(wide)
-        found = found.take(replace(part, dense=nothing))
+        pairs.add(part.levels, met)
+        found = put(found, part, met)
     assert found.size is not None
-    return replace(found, dense=products.whole(), size=np.concatenate([raw, found.size]))
+    levels, size = pairs.whole(), np.concatenate([raw, found.size])
+    return replace(found, dense=products.whole(), levels=levels, size=size)
+
+
+def of_levels_met(rows: Rows) -> tuple[Rows, Codes]:
+    """The rows with the levels that they meet alone, and the places of these among all."""
+    shift, met, codes = 0, [], []
+    for column, size in zip(rows.effects.T, rows.sizes, strict=True):
+        seen, code = np.unique(column, return_inverse=True)
+        met.append(shift + seen)
+        codes.append(code.reshape(-1))
+        shift += size
+    sizes = tuple(len(each) for each in met)
+    return replace(rows, effects=np.column_stack(codes), sizes=sizes), np.concatenate(met)
+
+
+def put(found: NormalEquations, part: NormalEquations, met: Codes) -> NormalEquations:
+    """``found`` with the sums of some levels in it, in its own memory; products of features and pairs of levels are kept elsewhere."""
+    assert found.size is not None
+    for name in ("cross", "level_target", "size"):
+        getattr(found, name)[met] += getattr(part, name)
+    for name in ("target", "second"):
+        mine = getattr(found, name)
+        mine += getattr(part, name)
+    return replace(found, n=found.n + part.n, swept=found.swept + part.swept)
+
+
+@dataclass(eq=False)
+class Pairs:
+    """Weight that pairs of levels (L, L) share, added up group by group: what is there is not copied for each."""
+
+    levels: int
+    held: list[sparse.coo_array] = field(default_factory=list)
+    count: int = 0
+    merge_at: int = GROUPS.pairs
+
+    def add(self, part: sparse.csr_array, met: Codes) -> None:
+        """Those of some levels."""
+        own = sparse.coo_array(part)
+        row, column = met[own.coords[0]], met[own.coords[1]]
+        self.held.append(sparse.coo_array((own.data, (row, column)), shape=(self.levels, self.levels)))
+        self.count += own.nnz
+        if self.count > self.merge_at:
+            whole = self.whole()
+            self.held, self.count = [sparse.coo_array(whole)], whole.nnz
+            self.merge_at = max(GROUPS.pairs, 2 * whole.nnz)
+
+    def whole(self) -> sparse.csr_array:
+        """All of them."""
+        shape = (self.levels, self.levels)
+        if not self.held:
+            return sparse.csr_array(shape)
+        row, column = (np.concatenate([each.coords[k] for each in self.held]) for k in range(2))
+        return sparse.csr_array(
+            sparse.coo_array((np.concatenate([each.data for each in self.held]), (row, column)), shape=shape)
+        )
 
 
 def one_group(
