@@ -140,7 +140,7 @@ class FeolsFit(Predicts, Fitted):
     @cached_property
     def _learned(self) -> tuple[HeldOut | None, str]:
         panel = bool(self.study.fixed_effects.shape[1])
-        if self.study.stored is None or not (panel or self.study.binary):
+        if self.study.stored is None:
             learn = _heldout_panel if panel else nuisances
         else:
             learn = heldout_panel if panel else summed_nuisances.nuisances

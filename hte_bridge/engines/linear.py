@@ -18,6 +18,9 @@ from hte_bridge.study import Folds, Study
 
 UNTOLD = 1e-6  # share of a row that lies along columns' collinear directions, beyond rounding
 RIDGE = 1e-7  # on squared coefficients of the logit, beside its mean log likelihood: rows twice at half the weight are the same rows
+GAMMA_RIDGE = 1e-3  # on squared coefficients of a dose's log variance
+LEAST = 1e-12  # of a dose's variance: squared residuals below are rounding
+FLOOR = 0.01  # of the mean variance: a unit whose dose hardly varies must not carry the average alone
 CLIP = 0.01  # held-out probabilities stay this far from 0 and 1, so that no score divides by zero
 
 
@@ -224,13 +227,12 @@ def _dose(x: Array, treatment: Array, weight: Array, new: Array) -> tuple[Array,
     line = Line.fit(x, treatment[:, None], weight)
     unit = float(power(Standard.of(treatment[:, None], weight).scale)[0])
     residual = (treatment - line.predict(x)[:, 0]) / unit
-    squared = np.maximum(residual**2, 1e-12 * float(np.var(treatment / unit)))
+    squared = np.maximum(residual**2, LEAST * float(np.var(treatment / unit)))
     mean, white = squared.mean(), White.of(x, weight)
     if not white.turn.shape[1]:
         return line.predict(new)[:, 0], np.full(len(new), np.average(squared, weights=weight) * unit**2)
-    spread = GammaRegressor(alpha=1e-3, max_iter=1000, solver="newton-cholesky", tol=1e-8)
+    spread = GammaRegressor(alpha=GAMMA_RIDGE, max_iter=1000, solver="newton-cholesky", tol=1e-8)
     with _one_way_or_another():
         spread.fit(white(x), squared / mean, sample_weight=weight)
-    floor = 0.01  # of the mean variance: a unit whose dose hardly varies must not carry the average alone
-    variance = np.maximum(spread.predict(white(new)), floor) * mean * unit**2
+    variance = np.maximum(spread.predict(white(new)), FLOOR) * mean * unit**2
     return line.predict(new)[:, 0], variance

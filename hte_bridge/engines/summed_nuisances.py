@@ -1,4 +1,4 @@
-"""Nuisances and the interacted effect of a cross-section of files under a binary treatment: ``linear.nuisances`` part by part."""
+"""Nuisances and the interacted effect of a cross-section of files: ``linear.nuisances`` part by part."""
 
 from __future__ import annotations
 
@@ -10,9 +10,18 @@ from scipy import special
 
 from hte_bridge.arrays import Array, Codes
 from hte_bridge.engine import HeldOut
-from hte_bridge.engines.linear import CLIP, RIDGE, Interacted, columns_of, learnable
+from hte_bridge.engines.linear import (
+    CLIP,
+    FLOOR,
+    GAMMA_RIDGE,
+    LEAST,
+    RIDGE,
+    Interacted,
+    columns_of,
+    learnable,
+)
 from hte_bridge.errors import DidNotConverge
-from hte_bridge.scaling import Line, Standard, White, least_norm
+from hte_bridge.scaling import Line, Standard, White, least_norm, power
 from hte_bridge.stream import Part, parts_of, tree_sum
 from hte_bridge.stream.standard import Columns, standard_of, triangle
 from hte_bridge.study import Folds, Study
@@ -42,6 +51,18 @@ class Outside:
         """R of the columns under the weights, as shares."""
         total = self.weight.sum()
         return triangle(lambda rows: np.sqrt(self.weight[rows] / total)[:, None] * raw(rows), self.study.n)
+
+    def mean(self, values: Columns) -> float:
+        """Of values (m,) of some rows, each row alike."""
+        seen = self.weight > 0
+        return float(
+            tree_sum(values(part.rows)[seen[part.rows]].sum() for part in parts_of(self.study.n)) / seen.sum()
+        )
+
+    def spread(self, values: Columns) -> float:
+        """Variance of values (m,) of some rows, each row alike."""
+        middle = self.mean(values)
+        return self.mean(lambda rows: (values(rows) - middle) ** 2)
 
     def line(self, raw: Columns, target: Columns) -> Line:
         """``Line.fit``."""
@@ -73,7 +94,7 @@ class Outside:
             tried = found + step
             value, gradient, curvature = self._sums(columns, loss, tried)
             value += float(penalty @ tried**2) / 2
-            if not value <= last + UP * max(1.0, abs(value)):
+            if not value <= last + UP * max(1.0, abs(last)):
                 step = step / 2
                 continue
             found, last = tried, value
@@ -106,14 +127,14 @@ class Outside:
 
 
 def nuisances(study: Study, folds: Folds) -> HeldOut:
-    """Held-out tau, E[Y | x] and the chance of treatment, fold by fold: ``linear.nuisances`` of a binary treatment.
+    """Held-out tau, E[Y | x] and the treatment's mean, of a dose its variance too, fold by fold: ``linear.nuisances``.
 
     Raises
     ------
-    NotIdentified
+    DidNotConverge, NotIdentified
         As that does.
     """
-    cate, mean, propensity = (np.empty(study.n) for _ in range(3))
+    cate, mean, propensity, variance = (np.empty(study.n) for _ in range(4))
     beside, own = study.adjusted.filled, study.filled
     x, along = (lambda rows: np.asarray(beside[rows])), (lambda rows: np.asarray(own[rows]))
     for number in range(folds.n_folds):
@@ -121,13 +142,13 @@ def nuisances(study: Study, folds: Folds) -> HeldOut:
         treatment = np.asarray(study.treatment)[train]
         learnable(study, int(train.sum()), beside.shape[1], own.shape[1], treatment)
         outside = Outside(study, np.where(train, study.weight, 0.0))
-        model, chance = _interacted(outside, x, along), _chance(outside, x)
+        model, drawn = _interacted(outside, x, along), _drawn(outside, x)
         for part in parts_of(study.n):
             test = part.start + np.flatnonzero(~train[part.rows])
             new, moves = np.asarray(beside[test]), np.asarray(own[test])
-            propensity[test] = chance(new, test)
+            propensity[test], variance[test] = drawn(new, test)
             cate[test], mean[test] = model.effect(moves), model.outcome(new, moves, propensity[test])
-    return HeldOut(cate, mean, propensity)
+    return HeldOut(cate, mean, propensity, None if study.binary else variance)
 
 
 def _interacted(outside: Outside, x: Columns, along: Columns) -> Interacted:
@@ -139,19 +160,23 @@ def _interacted(outside: Outside, x: Columns, along: Columns) -> Interacted:
     return Interacted(line, standard, moves, dose)
 
 
-Chance = Callable[[Array, Codes], Array]
+Drawn = Callable[[Array, Codes], tuple[Array, Array]]
 
 
-def _chance(outside: Outside, x: Columns) -> Chance:
-    """Function of rows' covariates (m, p) and places (m,): the chance of treatment."""
+def _drawn(outside: Outside, x: Columns) -> Drawn:
+    """Function of rows' covariates (m, p) and places (m,): the treatment's mean (m,) and variance (m,)."""
     study = outside.study
     if study.propensity is not None:
         known = study.propensity
-        return lambda new, test: np.asarray(known[test])
-    return _logit(outside, x)
+        return lambda new, test: _of_a_chance(np.asarray(known[test]))
+    return _logit(outside, x) if study.binary else _dose(outside, x)
 
 
-def _logit(outside: Outside, x: Columns) -> Chance:
+def _of_a_chance(e: Array) -> tuple[Array, Array]:
+    return e, e * (1 - e)
+
+
+def _logit(outside: Outside, x: Columns) -> Drawn:
     study, white = outside.study, outside.white(x)
 
     def loss(index: Array, rows: slice) -> tuple[Array, Array, Array]:
@@ -160,8 +185,34 @@ def _logit(outside: Outside, x: Columns) -> Chance:
 
     found = outside.newton(lambda rows: white(x(rows)), loss, RIDGE)
 
-    def chance(new: Array, test: Codes) -> Array:
+    def drawn(new: Array, test: Codes) -> tuple[Array, Array]:
         e = special.expit(found[0] + white(new) @ found[1:])
-        return np.clip(e, CLIP, 1 - CLIP)
+        return _of_a_chance(np.clip(e, CLIP, 1 - CLIP))
 
-    return chance
+    return drawn
+
+
+def _dose(outside: Outside, x: Columns) -> Drawn:
+    """A line, and squared residuals that are log-linear in the covariates: a gamma regression."""
+    study, white = outside.study, outside.white(x)
+    dose = lambda rows: np.asarray(study.treatment[rows])[:, None]
+    line, unit = outside.line(x, dose), float(power(outside.standard(dose).scale)[0])
+    least = LEAST * outside.spread(lambda rows: dose(rows)[:, 0] / unit)
+
+    def squared(rows: slice) -> Array:
+        left = (dose(rows) - line.predict(x(rows)))[:, 0] / unit
+        return np.maximum(left**2, least)
+
+    mean = outside.mean(squared)
+
+    def loss(index: Array, rows: slice) -> tuple[Array, Array, Array]:
+        over = squared(rows) / mean * np.exp(-index)
+        return index + over, 1 - over, over
+
+    found = outside.newton(lambda rows: white(x(rows)), loss, GAMMA_RIDGE)
+
+    def drawn(new: Array, test: Codes) -> tuple[Array, Array]:
+        fitted = np.exp(found[0] + white(new) @ found[1:])
+        return line.predict(new)[:, 0], np.maximum(fitted, FLOOR) * mean * unit**2
+
+    return drawn
