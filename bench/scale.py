@@ -3,7 +3,7 @@
     python -m bench.scale --sizes 1000000,10000000 --workers 2
     python -m bench.scale --sizes 1000000 --dask 1,2
     python -m bench.scale --ape 100
-    python -m bench.scale --kills 10
+    python -m bench.scale --kills 10 --worker-kills 10
 
 The panel is that of `bench.growth`: users, vendors and periods have effects, the effect of log(1 + clicks) varies with twelve covariates. Each
 table is feols and deep: coefficient, average slope, projection, effects by tier of users, differences. It is made in a process of its own;
@@ -20,6 +20,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -126,7 +127,11 @@ def on_dask(asked: dict[str, Any]) -> dict[str, Any]:
         Client(cluster) as client,
     ):
         client.wait_for_workers(asked["dask"])
-        return measure(asked | {"client": client})
+        pids = list(client.run(os.getpid).values())
+        if "lose_after" in asked:
+            threading.Timer(asked["lose_after"], os.kill, (pids[0], signal.SIGKILL)).start()
+        row = measure(asked | {"client": client})
+        return row | {"workers_lost": len(set(pids) - set(client.run(os.getpid).values()))}
 
 
 def child(asked: dict[str, Any]) -> subprocess.Popen[bytes]:
@@ -234,32 +239,46 @@ def averages(asked: argparse.Namespace) -> None:
 
 
 def kills(asked: argparse.Namespace) -> None:
-    """A client that is killed at a random moment and begun again gives the numbers of one that was not."""
+    """A client, or a worker of two, that is killed at a random moment costs time and no number."""
     rng, same = np.random.default_rng(asked.seed), []
     with tempfile.TemporaryDirectory(dir=asked.work) as name:
         folder, out = Path(name), asked.out / f"scale-{os.getpid()}.row"
         (folder / "files").mkdir()
         write(folder / "files", asked.kill_rows, asked.seed)
         given = {"folder": str(folder / "files"), "n": asked.kill_rows, "seed": asked.seed, "feols": False}
-        given |= {"options": QUICK, "out": str(out)}
+        given |= {"options": QUICK, "out": str(out), "dask": 0}
         began = time.monotonic()
         whole = watched(given)
         lasted = time.monotonic() - began
+        by_workers = watched(given | {"dask": 2}) if asked.worker_kills else whole
         for k in range(asked.kills):
-            own = given | {"checkpoint": str(folder / f"kept{k}")}
-            process = child(own)
-            time.sleep(lasted * rng.uniform(0.2, 0.95))
-            every = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            psutil.wait_procs(every, timeout=60)
-            again = watched(own)
-            same.append(again["numbers"] == whole["numbers"])
-            print(
-                f"killed {k + 1} of {asked.kills}: {'same numbers' if same[-1] else 'OTHER NUMBERS'}",
-                flush=True,
+            again = after_a_kill(
+                given | {"checkpoint": str(folder / f"kept{k}")}, lasted * rng.uniform(0.2, 0.95)
             )
+            same.append(again["numbers"] == whole["numbers"])
+            say_killed("client", k + 1, asked.kills, same[-1])
+        for k in range(asked.worker_kills):
+            after = by_workers["seconds"] * rng.uniform(0.05, 0.9)
+            again = watched(given | {"dask": 2, "lose_after": after})
+            same.append(again["numbers"] == by_workers["numbers"] == whole["numbers"])
+            say_killed("worker", k + 1, asked.worker_kills, same[-1] and again["workers_lost"] == 1)
     print(f"the same numbers in {sum(same)} of {len(same)}")
+
+
+def after_a_kill(asked: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """The row of a client that was killed after some seconds and begun again."""
+    process = child(asked)
+    time.sleep(seconds)
+    every = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    psutil.wait_procs(every, timeout=60)
+    return watched(asked)
+
+
+def say_killed(who: str, k: int, of: int, same: bool) -> None:
+    """What came of it."""
+    print(f"{who} killed {k} of {of}: {'same numbers' if same else 'OTHER NUMBERS'}", flush=True)
 
 
 def forecast(one: dict[str, Any], ten: dict[str, Any], rows: int = LARGE, cores: int = 2) -> dict[str, float]:
@@ -315,6 +334,7 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--ape", type=int, default=0, help="draws")
     parser.add_argument("--ape-rows", type=int, default=APE_ROWS)
     parser.add_argument("--kills", type=int, default=0)
+    parser.add_argument("--worker-kills", type=int, default=0)
     parser.add_argument("--kill-rows", type=int, default=20_000)
     parser.add_argument("--minutes", type=float, default=1e6, help="begin no draw after these")
     parser.add_argument("--seed", type=int, default=1)
@@ -337,7 +357,7 @@ def main(given: Sequence[str] | None = None) -> None:
     tables(asked)
     if asked.ape:
         averages(asked)
-    if asked.kills:
+    if asked.kills or asked.worker_kills:
         kills(asked)
     print(conclude(asked.out))
 
