@@ -98,7 +98,7 @@ def _by_narwhals(data: Any) -> pd.DataFrame:
 
 def from_arrow(table: pa.Table) -> pd.DataFrame:
     """An Arrow table as a pandas frame: integers exact beside gaps, levels of categories sorted unless pandas wrote them."""
-    _once(table.column_names)
+    once(table.column_names)
     table = _signed(table)
     nullable = {
         column.type: NULLABLE[column.type]
@@ -143,7 +143,7 @@ def names_of(given: Any) -> list[str]:
 
 def _named(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with names that are text, each once."""
-    _once(list(frame.columns))
+    once(list(frame.columns))
     if type(frame.columns) is pd.Index and all(type(name) is str for name in frame.columns):
         return frame
     names = [str(name) for name in frame.columns]
@@ -161,7 +161,14 @@ def _named(frame: pd.DataFrame) -> pd.DataFrame:
     return out
 
 
-def _once(names: list[Any]) -> None:
+def once(names: list[Any]) -> None:
+    """Each column has a name of its own.
+
+    Raises
+    ------
+    InvalidData
+        With the first that has not.
+    """
     twice = next((name for name, times in Counter(names).items() if times > 1), None)
     if twice is not None:
         raise InvalidData(

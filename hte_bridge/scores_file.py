@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 from hte_bridge.errors import InvalidOption, NotIdentified, UnreadableFile
@@ -41,7 +42,7 @@ def write_scores(path: Path, study: Study, folds: Any, scores: Mapping[str, Scor
         raise NotIdentified(
             "Scores are held-out predictions, of which some engine must have some. None of these has. Add one."
         )
-    columns: dict[str, Any] = {"row": study.index.to_numpy(), "fold": folds.fold}
+    columns: dict[str, Any] = labels_of(study.index) | {"fold": folds.fold}
     for engine, own in scores.items():
         columns[f"{engine} gamma"] = own.gamma
         for name in COLUMNS:
@@ -49,6 +50,14 @@ def write_scores(path: Path, study: Study, folds: Any, scores: Mapping[str, Scor
             if values is not None:
                 columns[f"{engine} {name}"] = np.asarray(values, dtype=np.float64)
     return write_columns(path, pa.table(columns), json.dumps({"scores": list(scores)}))
+
+
+def labels_of(index: pd.Index) -> dict[str, Any]:
+    """Labels of the rows by ``row``; of several columns by ``row`` and the name of each."""
+    if not isinstance(index, pd.MultiIndex):
+        return {"row": index.to_numpy()}
+    names = [f"row {index.names[k] or k}" for k in range(index.nlevels)]
+    return {name: index.get_level_values(k).to_numpy() for k, name in enumerate(names)}
 
 
 def read_scores(path: Path) -> Any:

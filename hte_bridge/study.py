@@ -17,6 +17,7 @@ from hte_bridge.alignment import positions_of
 from hte_bridge.arrays import Array, Codes
 from hte_bridge.encode import Encoder, MeanFill
 from hte_bridge.folds import Folds
+from hte_bridge.frames import names_of
 from hte_bridge.keys import row_keys
 from hte_bridge.labelled import NOTE
 from hte_bridge.language.written import read_formula
@@ -34,7 +35,7 @@ SHORT = 12.0  # and below which a warning says that intervals are too short
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """Outcome, treatment and covariates of n units, checked once, the same rows for every engine.
+    """Outcome, treatment and covariates of n units, checked once, the same rows for every engine; ``from_frame`` or ``from_parquet`` makes one.
 
     Parameters
     ----------
@@ -53,10 +54,6 @@ class Study:
     controls : array (n, c), optional
         Encoded columns that outcome mean and propensity are learned on beside the covariates, along which no effect is asked for;
         ``control_encoder`` made them.
-
-    See Also
-    --------
-    Study.from_frame : the way to make one.
     """
 
     outcome: Array
@@ -103,8 +100,8 @@ class Study:
     ) -> Study:
         """Check the columns of a frame and take them as arrays.
 
-        Rows with a missing outcome, treatment, cluster or effect (blank text is missing), of weight zero, or alone in their
-        effect are dropped and counted in ``dropped``. Missing covariates stay. Nothing handed in is changed.
+        Rows with a missing outcome, treatment, cluster or effect (blank text is missing), of weight zero, or alone in their effect are dropped and
+        counted in ``dropped``. Missing covariates stay. Nothing handed in is changed.
 
         Parameters
         ----------
@@ -200,16 +197,19 @@ class Study:
         weight: str | None = None,
         propensity: str | float | None = None,
         treatment_type: Literal["binary", "continuous"] | None = None,
+        index: str | Sequence[str] | None = None,
         work: str | Path | None = None,
     ) -> Study:
         """A study of data larger than memory: read once, checked by the rules of ``from_frame``, its columns kept on disk as numbers.
 
-        Roles as in ``from_frame``, types as in the files' schema, rows in the order of the files' paths (docs/howto/big_data.md).
+        Roles as in ``from_frame``, types as in the files' schema, rows in the order of the files' paths (docs/howto/big.md).
 
         Parameters
         ----------
         data : path, pyarrow.dataset.Dataset or DuckDB relation
             A Parquet file, or a folder of them, also one partitioned as ``year=2020/...``.
+        index : str or sequence of str, optional
+            Columns that label rows, to which chance belongs; by default pandas' index in the files, else the place of a row (docs/howto/big.md).
         work : path, optional
             Where the columns are kept, 8 bytes a number, until the study is gone; by default the system's folder for temporary files.
 
@@ -219,7 +219,7 @@ class Study:
             As ``from_frame`` does, and if files differ in a column's type; for a file that is truncated or foreign; for a full disk.
         """
         named = Roles.of(outcome, treatment, covariates, controls, fixed_effects, cluster, weight, propensity)
-        return cls(**scanned(data, named, propensity, treatment_type, work)).checked()
+        return cls(**scanned(data, named, propensity, treatment_type, work, names_of(index))).checked()
 
     @classmethod
     def from_formula(

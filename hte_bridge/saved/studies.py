@@ -20,7 +20,12 @@ from hte_bridge.roles import Names
 from hte_bridge.study import Folds, Study
 
 Parts = tuple[dict[str, Any], dict[str, Any]]  # arrays, and what JSON holds
-APART = ("names", "index", "frame")  # fields with a way of their own
+APART = (
+    "names",
+    "index",
+    "frame",
+    "stored",
+)  # fields with a way of their own; a study of files comes back in memory
 
 
 def study_parts(study: Study, folds: Folds | None) -> Parts:

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from hte_bridge.between.compared import Kept
+from hte_bridge.errors import NotEnoughMemory
 from hte_bridge.files import save_table
 from hte_bridge.progress import steps
 from hte_bridge.saved import archive
 from hte_bridge.saved.adopted import adoption_parts, pack_adopted
 from hte_bridge.saved.fits import Packed, pack
 from hte_bridge.saved.studies import kept_columns, study_parts, write_frame
+from hte_bridge.stream.study import SUBSET
 from hte_bridge.study import Folds, Study
 
 
@@ -89,10 +91,27 @@ def _comparison(
 def _study(
     study: Study, folds: Folds | None, columns: Sequence[str] | str | None, into: Packed
 ) -> dict[str, Any]:
+    small(study)
     names = kept_columns(study, columns)
     arrays, about = study_parts(study, folds)
     into.arrays |= arrays
     return about | {"columns": names} | write_frame(study, names, into.room("frame", ".parquet"))
+
+
+def small(study: Study) -> None:
+    """Refuse a study of files whose rows are too many to come back in memory.
+
+    Raises
+    ------
+    NotEnoughMemory
+        With what keeps the answers.
+    """
+    if study.stored is not None and study.n > SUBSET:
+        raise NotEnoughMemory(
+            f"A `.hte` file holds a comparison with all of its rows, up to {SUBSET:,} of a study of files. There are {study.n:,}. Save the table as "
+            "`table.parquet`, what engines say of each row by `table.save_scores`, and a fit that predicts by `table.fits[name].save`; with "
+            "`Deep(checkpoint=)` the comparison is made again from its sums."
+        )
 
 
 def _several(table: Any, into: Packed, columns: Sequence[str] | str | None, rankings: bool) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -14,7 +15,7 @@ import pyarrow as pa
 
 from hte_bridge import columns
 from hte_bridge.encode import ColumnCode, Encoder
-from hte_bridge.errors import HteBridgeError
+from hte_bridge.errors import HteBridgeError, InvalidData, nearest
 from hte_bridge.frames import from_arrow
 from hte_bridge.keys import row_keys
 from hte_bridge.kinds import Kind, kind_of, to_float
@@ -22,7 +23,7 @@ from hte_bridge.progress import steps
 from hte_bridge.roles import Roles, some_rows
 from hte_bridge.stream.frame import LazyFrame
 from hte_bridge.stream.labels import Labels
-from hte_bridge.stream.source import Files, Source, source_of
+from hte_bridge.stream.source import Source, source_of
 from hte_bridge.stream.store import Store, unwritable
 from hte_bridge.stream.study import Stored, parts_of
 from hte_bridge.taking import label_fields, names_with, number_fields
@@ -36,8 +37,9 @@ def scanned(
     propensity: str | float | None = None,
     treatment_type: str | None = None,
     work: str | Path | None = None,
+    index: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """What a ``Study`` of files holds, by the names of its fields: the same as ``taking.taken`` finds of the frame.
+    """What a ``Study`` of files holds, by the names of its fields: the same as ``taking.taken`` finds of the frame with this index.
 
     Raises
     ------
@@ -59,7 +61,7 @@ def scanned(
       treated: 50.0%
     """
     source, store = source_of(data), Store.temporary(work)
-    labels = index_columns(source.schema)
+    labels = index_columns(source.schema, index)
     named = named.among([name for name in source.schema.names if name not in labels])
     raw = Raw(store)
     try:
@@ -188,11 +190,26 @@ class Raw:
                         self.labels[code.name].column(codes[rows[part.rows]], levels)
                     )
 
+    def flush(self) -> None:
+        """Write what is still in memory.
+
+        Raises
+        ------
+        UnwritableFolder
+            If the disk is full.
+        """
+        try:
+            for file in self.files.values():
+                file.flush()
+        except OSError as error:
+            raise unwritable(self.store.folder, error) from error
+
     def close(self) -> None:
         """Remove the files."""
         for file in self.files.values():
-            file.close()
             Path(file.name).unlink(missing_ok=True)
+            with suppress(OSError):  # the rest of a file that had no room is not wanted
+                file.close()
 
 
 def _read(source: Source, named: Roles, labels: list[str], raw: Raw) -> None:
@@ -207,11 +224,9 @@ def _read(source: Source, named: Roles, labels: list[str], raw: Raw) -> None:
     coded = dict.fromkeys(named.fixed_effects, "fixed_effects") | dict.fromkeys(named.clusters, "cluster")
     plain = dict.fromkeys(named.covariates, "covariates") | dict.fromkeys(named.controls, "controls")
     wanted = list(dict.fromkeys([*single, *coded, *plain, *labels]))
-    if isinstance(source, Files):
-        source.check(wanted)
     texts = {name for name in plain if is_text(source.schema.field(name).type)}
     indices, total = [], 0
-    for frame in steps(_frames(source, wanted, bool(labels)), "reading"):
+    for frame in steps(_frames(source, wanted, labels), "reading"):
         try:
             for name, role in single.items():
                 _take_number(raw, frame, role, name)
@@ -228,8 +243,7 @@ def _read(source: Source, named: Roles, labels: list[str], raw: Raw) -> None:
         total += len(frame)
     some_rows(total)
     raw.index = indices[0].append(indices[1:]) if labels else _range(source.schema, total)
-    for file in raw.files.values():
-        file.flush()
+    raw.flush()
 
 
 def _single(named: Roles) -> dict[str, str]:
@@ -256,13 +270,15 @@ def _take_label(raw: Raw, frame: pd.DataFrame, role: str, name: str) -> None:
     raw.write("gaps", name, missing)
 
 
-def _frames(source: Source, wanted: list[str], labelled: bool) -> Iterator[pd.DataFrame]:
-    """Batches as frames, rows numbered on where the files have no labels for them."""
+def _frames(source: Source, wanted: list[str], labels: list[str]) -> Iterator[pd.DataFrame]:
+    """Batches as frames, with the labels of their rows as index, rows numbered on where the files have none."""
     start = 0
     for batch in source.batches(wanted):
         frame = from_arrow(pa.Table.from_batches([batch]))
-        if not labelled:
+        if not labels:
             frame.index = pd.RangeIndex(start, start + len(frame))
+        elif set(labels) <= set(frame.columns):  # pandas has not taken them for the index already
+            frame = frame.set_index(labels)
         start += len(frame)
         yield frame
 
@@ -272,8 +288,21 @@ def is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind))
 
 
-def index_columns(schema: pa.Schema) -> list[str]:
-    """Columns that pandas wrote a frame's index into."""
+def index_columns(schema: pa.Schema, named: Sequence[str] = ()) -> list[str]:
+    """Columns that label the rows: those that are named, else those that pandas wrote a frame's index into.
+
+    Raises
+    ------
+    InvalidData
+        If one that is named is no column.
+    """
+    if named:
+        absent = next((name for name in named if name not in schema.names), None)
+        if absent is not None:
+            raise InvalidData(
+                f"`index` must name columns of the data. `{absent}` is not one. {nearest(absent, schema.names)}"
+            )
+        return list(named)
     noted = (schema.pandas_metadata or {}).get("index_columns", [])
     return [each for each in noted if isinstance(each, str) and each in schema.names]
 

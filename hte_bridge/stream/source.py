@@ -14,6 +14,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from hte_bridge.errors import InvalidData, UnreadableFile
+from hte_bridge.frames import once
 
 BATCH = 131_072  # rows in memory at once
 NOTHING = "__HIVE_DEFAULT_PARTITION__"  # how a missing value is written into a folder's name
@@ -94,6 +95,7 @@ class Files:
     def schema(self) -> pa.Schema:
         """Of the first file, as wide as any, with the columns in the folders' names: whole numbers where all are written as such, else text."""
         schema = self.schemas[0]
+        once(schema.names)
         for place, name in enumerate(schema.names):
             kinds = [own.field(name).type for own in self.schemas if name in own.names]
             schema = schema.set(place, schema.field(name).with_type(_widest(kinds)))
@@ -110,6 +112,7 @@ class Files:
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """All rows of some columns, a batch at a time, in the types of ``schema``."""
+        self.check(columns)
         kinds = pa.schema([self.schema.field(name) for name in columns], metadata=self.schema.metadata)
         for place, file in enumerate(self.files):
             with _opened(file) as opened:
@@ -211,12 +214,25 @@ def _same_type(files: Files, file: Path, own: pa.Schema, name: str) -> None:
             f"Every file of a folder must have the columns of the study. `{file}` lacks `{name}`, which `{files.files[0]}` has. Write the "
             "file again, or move it out of the folder."
         )
-    there, first = own.field(name).type, files.schemas[0].field(name).type
-    if not _alike(there, first):
+    known = zip(files.files, files.schemas, strict=True)
+    first, there = next(
+        (
+            (each, schema.field(name).type)
+            for each, schema in known
+            if name in schema.names and not _unsaid(schema, name)
+        ),
+        (file, own.field(name).type),
+    )
+    if not _unsaid(own, name) and not _alike(own.field(name).type, there):
         raise InvalidData(
-            f"A column must have one type in all files of a folder. `{name}` is {there} in `{file}` and {first} in `{files.files[0]}`. "
+            f"A column must have one type in all files of a folder. `{name}` is {own.field(name).type} in `{file}` and {there} in `{first}`. "
             "Write the file again with the type of the others."
         )
+
+
+def _unsaid(schema: pa.Schema, name: str) -> bool:
+    """Whether a file holds nothing but gaps of a column, and so no type."""
+    return bool(pa.types.is_null(schema.field(name).type))
 
 
 def _alike(one: pa.DataType, other: pa.DataType) -> bool:
@@ -244,12 +260,16 @@ def _repeated(value: str, kind: pa.DataType, rows: int) -> pa.Array:
 
 
 def _widest(kinds: Sequence[pa.DataType]) -> pa.DataType:
-    """The first type, or a wider one that is like it."""
-    widest = kinds[0]
-    for kind in kinds[1:]:
+    """The first type, or a wider one that is like it; a column of gaps has none."""
+    known = [kind for kind in kinds if not pa.types.is_null(kind)] or list(kinds)
+    widest = known[0]
+    for kind in known[1:]:
         fixed = pa.types.is_integer(widest) or pa.types.is_floating(widest)
         if fixed and _alike(kind, widest) and kind.bit_width > widest.bit_width:
             widest = kind
+    whole = pa.types.is_integer(widest)
+    if whole and len({pa.types.is_signed_integer(kind) for kind in known if pa.types.is_integer(kind)}) > 1:
+        return pa.int64()
     return widest
 
 
