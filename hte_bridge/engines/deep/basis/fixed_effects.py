@@ -108,12 +108,7 @@ class Elimination:
 
     @classmethod
     def net_of_another(
-        cls,
-        gram: sparse.csr_array,
-        sizes: Sequence[int],
-        size: Array,
-        swept: int,
-        dense_levels: int | None = None,
+        cls, gram: sparse.csr_array, sizes: Sequence[int], size: Array, swept: int
     ) -> Elimination:
         """Factor D'D (L, L) net of one more effect, ``swept`` of whose levels hold rows; ``size`` (L,) is its diagonal before.
 
@@ -121,7 +116,7 @@ class Elimination:
         swept effect.
         """
         levels = gram.shape[0]
-        if levels > (ELIMINATION.swept_levels if dense_levels is None else dense_levels):
+        if levels > ELIMINATION.swept_levels:
             steps = Stepwise.of(gram, size)
             rank = swept + steps.rank(sizes)
             nothing = sparse.csr_array((0, levels))

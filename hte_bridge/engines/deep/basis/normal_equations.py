@@ -289,9 +289,7 @@ def eliminate(
     if part.size is None:
         elimination = Elimination.of(own, sizes)
     else:
-        elimination = Elimination.net_of_another(
-            own, sizes, part.size[len(part.dense) :], part.swept, **options
-        )
+        elimination = Elimination.net_of_another(own, sizes, part.size[len(part.dense) :], part.swept)
     between = np.hstack([part.cross[:edge][:, columns], part.levels[:edge, edge:count].toarray()])
     corner = part.cross[edge:count][:, columns]
     gram = np.block(
