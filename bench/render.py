@@ -281,6 +281,8 @@ def render(cross: Path, panel: Path) -> str:
         from bench.edges import page as edges_page
 
         body.append(edges_page(pd.read_parquet(panel / "edges.parquet")))
+    from bench.scale_page import page as scale_page
+
     parts = [
         HEAD,
         machines,
@@ -289,6 +291,7 @@ def render(cross: Path, panel: Path) -> str:
         *body,
         *growth(panel),
         *speed(panel),
+        scale_page(panel),
     ]
     return "\n".join(part for part in parts if part)
 

@@ -7,7 +7,7 @@ import json
 import pandas as pd
 import pytest
 
-from bench import scale
+from bench import scale, scale_page
 
 PARTS = json.dumps({"deep": {"networks": 10.0, "models": 10.0}})
 ROW = {
@@ -47,6 +47,29 @@ def test_growth_and_forecast_are_said(tmp_path):
     said = scale.conclude(tmp_path)
     assert "growth of seconds 9.10 (must 10.5)" in said
     assert '"here": 9020.0, "there": 582.5' in said
+
+
+def test_the_page_shows_each_figure_beside_its_bound(tmp_path):
+    assert scale_page.page(tmp_path) == ""
+    for n, seconds in ((1_000_000, 100.0), (10_000_000, 910.0)):
+        (tmp_path / f"scale-{n}.json").write_text(json.dumps(ROW | {"n": n, "seconds": seconds}))
+    for workers, seconds in ((1, 200.0), (2, 120.0)):
+        row = json.dumps(ROW | {"n": 1_000_000, "seconds": seconds})
+        (tmp_path / f"scale-1000000-dask{workers}.json").write_text(row)
+    for seed, z in enumerate((-1.0, 1.0)):
+        (tmp_path / f"scale-ape-200000-{seed}.json").write_text(json.dumps({"z": z}))
+    (tmp_path / "scale-kills-client.json").write_text(json.dumps({"same": 10, "of": 10}))
+    said = scale_page.page(tmp_path)
+    cells = [
+        [each.strip() for each in line.split("|")[1:3]] for line in said.splitlines() if line.startswith("|")
+    ]
+    assert ["10,000,000", "2.0"] in cells
+    assert ["must, at 10,000,000", "6"] in cells
+    assert "take 9.1 times the seconds (must 10.5)" in said
+    assert "20 + 100 x 90 x 2 / 32 = 582 s" in said
+    assert "120 of 200 s, 0.60 (must 0.65)" in said
+    assert "in 2 draws (`--ape 100`): mean of z 0.00, sd 1.41" in said
+    assert "(client) and begun again: the same numbers in 10 of 10" in said
 
 
 def test_memory_of_a_process_that_is_gone_is_none():
