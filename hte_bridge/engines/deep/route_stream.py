@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,10 +25,11 @@ from hte_bridge.engines.deep.canonical import Seen
 from hte_bridge.engines.deep.checks import check_other_folds
 from hte_bridge.engines.deep.nuisance.propensity import PROPENSITY
 from hte_bridge.engines.deep.options import Options
+from hte_bridge.engines.deep.passes.finer import finer_blocks, with_blocks
 from hte_bridge.engines.deep.passes.models import FoldModel, WholeModel, fold_model, whole_model
 from hte_bridge.engines.deep.passes.ordered import Ordered, swept_effect
 from hte_bridge.engines.deep.passes.predict import Predict, Predicted, predictions
-from hte_bridge.engines.deep.passes.probe import Probe, chosen_clusters
+from hte_bridge.engines.deep.passes.probe import Probe, chosen_clusters, thinned
 from hte_bridge.engines.deep.passes.sums import SumsOf, sums_by_fold
 from hte_bridge.engines.deep.result import Branch, FullFit
 from hte_bridge.engines.deep.store.checkpoint import Checkpoint
@@ -50,12 +52,26 @@ class SampleRule:
     units: int = 10_000
     # rows of a cross-section, up to which it is fitted in memory, to its exact or cross-fitted nuisances
     cross_section: int = 20_000
+    # of which the variance that no block explains is read, at most
+    residuals: int = 4_000_000
     # models fitted side by side, at most: each holds a few matrices as wide as the basis
     side_by_side: int = 4
 
 
 SAMPLE = SampleRule()
 PAIR = 16  # bytes of an entry of a sparse array
+
+
+@dataclass(frozen=True)
+class Places:
+    """Who makes the passes, what memory there is, how much of it the levels' system takes, and how many models are fitted side by side."""
+
+    runner: Runner
+    budget: Budget
+    pairs: float
+    side_by_side: int
+
+
 STRUCTURE = "Networks found the structure on {sample:,} of {rows:,} rows; effects and errors are from all."
 
 
@@ -113,18 +129,19 @@ def fit_stream(study: Study, folds: Folds, options: Options) -> Branch:
     ordered = replace(ordered, blank=len(made.basis.centre) - made.q)
     probe = probe_of(study, folds, outcome, treatment, seen, ordered)
     made = made.without_networks(probe.rows)
-    check_memory(made, ordered, folds.n_folds, Budget.of(options), pairs_of(study, folds, ordered))
+    places = Places(runner, Budget.of(options), pairs_of(study, folds, ordered), side_by_side)
+    check_memory(made, ordered, folds.n_folds, places.budget, places.pairs)
     clock.done("order")
     if checkpoint.folder is not None:
         data = (outcome, treatment, study.weight, study.fixed_effects, study.covariates, folds.fold)
         checkpoint = checkpoint.under(data, made.basis, made.drift)
-    sums = sums_by_fold(SumsOf(ordered, made.basis, made.drift, made.device, checkpoint), runner)
-    clock.done("sums")
-    whole, models = fitted_to(sums, made, probe, study.weighted and not study.clustered, side_by_side)
-    clock.done("models")
+    work = SumsOf(ordered, made.basis, made.drift, made.device, checkpoint)
+    made, whole, models = models_of(work, made, probe, study, seen.study.filled_names, places, clock)
     light = replace(made, rows=probe.rows.at(np.arange(0)))
     effects = whole.solved.model.system.elimination if made.rows.sizes else None
-    found = predictions(Predict(ordered, light, models), runner, effects, *means_of(study, shift))
+    predict = Predict(ordered, light, models, whole.coefficients, whole.base)
+    found = predictions(predict, runner, effects, *means_of(study, shift))
+    whole = unexplained_by(whole, made, found, treatment, study)
     clock.done("held out")
     info = info_of(made, whole.solved, whole.inflation, shift.unit) | {"losses": found.loss, "rows": study.n}
     info |= {"sample": sample.n, "blocks": len(ordered.blocks), "seconds": clock.seconds}
@@ -135,6 +152,51 @@ def fit_stream(study: Study, folds: Folds, options: Options) -> Branch:
         structure=made.structure.arrays(),
     )
     return Branch("stream", held_out(study, found, shift), surface, notes, info)
+
+
+def models_of(
+    work: SumsOf,
+    made: Design,
+    probe: Probe,
+    study: Study,
+    names: Sequence[str],
+    places: Places,
+    clock: Clock,
+) -> tuple[Design, WholeModel, list[FoldModel]]:
+    """The model of all rows and those of the folds; of many rows fitted anew, with a pass more, where the first ones miss a jump.
+
+    Where finer knots would not fit into memory, models stay what they are, and what they miss is in the variance that no block explains.
+    """
+    weighted = study.weighted and not study.clustered
+    sums = sums_by_fold(work, places.runner)
+    clock.done("sums")
+    whole, models = fitted_to(sums, made, probe, weighted, places.side_by_side)
+    clock.done("models")
+    blocks = finer_blocks(whole, models, made, names)
+    finer = with_blocks(made, blocks)
+    if not blocks or forecast(finer, work.ordered, len(sums), places.pairs) > places.budget.bytes:
+        return made, whole, models
+    del sums
+    checkpoint = work.checkpoint
+    if checkpoint.folder is not None:
+        checkpoint = checkpoint.under(finer.basis, finer.drift)
+    work = replace(work, basis=finer.basis, drift=finer.drift, checkpoint=checkpoint)
+    sums = sums_by_fold(work, places.runner)
+    clock.done("sums with jumps")
+    whole, models = fitted_to(sums, finer, probe, weighted, places.side_by_side)
+    clock.done("models with jumps")
+    return finer, whole, models
+
+
+def unexplained_by(
+    whole: WholeModel, made: Design, found: Predicted, treatment: Array, study: Study
+) -> WholeModel:
+    """The model of all rows with the variance of the effect that its blocks leave, from rows spread over all."""
+    some = slice(None, None, max(1, study.n // SAMPLE.residuals))
+    weight = np.asarray(study.weight[some])
+    arm = np.asarray(study.treatment[some]).astype(np.int64) if study.binary else None
+    given = (found.left[some], np.asarray(treatment[some]), weight / weight.mean())
+    return whole.with_residuals(made, *given, arm, made.rows.events)
 
 
 def notes_of(
@@ -231,7 +293,10 @@ def probe_of(
     unit = None if place is None else np.asarray(study.fixed_effects[:, place])
     cluster = np.asarray(study.cluster) if study.clustered or unit is None else unit
     keys = mixed(np.arange(int(cluster.max()) + 1, dtype=np.uint64))
-    rows = chosen_clusters(cluster, keys)
+    rows = np.arange(study.n)
+    if unit is not None and not study.clustered:
+        rows = np.flatnonzero(thinned(unit, seeded(study.keys, 0)))
+    rows = rows[chosen_clusters(cluster[rows], keys)]
     x = seen.encode_columns(np.asarray(study.covariates[rows]))
     first, point = unique_rows(x)
     others = np.delete(np.asarray(study.fixed_effects[rows]), [] if place is None else [place], axis=1)
@@ -274,14 +339,19 @@ def check_memory(made: Design, ordered: Ordered, n_folds: int, budget: Budget, p
         With the forecast.
     """
     levels, width = sum(ordered.sizes), made.basis.size + int(made.drift.sum())
-    shape = Shape(levels, 0, made.rows.n, n_folds, min(n_folds, SAMPLE.side_by_side))
-    wanted = shape.forecast(width) + pairs * (n_folds + 1)
+    wanted = forecast(made, ordered, n_folds, pairs)
     if wanted > budget.bytes:
         raise NotEnoughMemory(
             "Deep keeps sums of each feature by each level of an effect, but for the effect with most levels whose levels each lie in one "
             f"fold. With {levels:,} levels and {width:,} features they would take {wanted / GB:,.1f} GB, and {budget.text}, may be "
             "taken. Cluster by the effect with most levels, so that folds hold its levels whole, or leave an effect out."
         )
+
+
+def forecast(made: Design, ordered: Ordered, n_folds: int, pairs: float) -> float:
+    """Bytes that sums and models take, with ``pairs`` for the levels' system of each."""
+    shape = Shape(sum(ordered.sizes), 0, made.rows.n, n_folds, min(n_folds, SAMPLE.side_by_side))
+    return shape.forecast(made.basis.size + int(made.drift.sum())) + pairs * (n_folds + 1)
 
 
 def means_of(study: Study, shift: Moved) -> tuple[tuple[float, float] | None, Array | None]:

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 import hte_bridge as hb
+from hte_bridge.engines.deep import route_stream
 from hte_bridge.engines.deep.basis import edges, fixed_effects
 from hte_bridge.engines.deep.basis.data import Rows, unique_rows
 from hte_bridge.engines.deep.basis.features import Basis, Block
 from hte_bridge.engines.deep.basis.normal_equations import eliminate, normal_equations, total
-from hte_bridge.engines.deep.passes import ordered
+from hte_bridge.engines.deep.passes import models, ordered
 from hte_bridge.engines.deep.passes.swept_sums import GROUPS, swept_sums
 from hte_bridge.errors import InvalidOption, NotEnoughMemory, NotIdentified, UnreadableFile, WorkersLost
 from hte_bridge.simulate.panel import panel
@@ -147,6 +148,25 @@ def test_a_panel_from_files_is_held_out_as_in_memory(frame, streamed, monkeypatc
     ours, theirs = (each.cate(frame.head(50)) for each in (fit, whole))
     assert np.isfinite(ours.to_numpy()).all()
     assert np.abs(ours["estimate"] - theirs["estimate"]).max() < 0.2 * theirs["std_error"].mean()
+
+
+def test_a_jump_between_knots_gets_finer_ones(streamed, monkeypatch):
+    study, fit = streamed
+    monkeypatch.setattr(models, "JUMPS", replace(models.JUMPS, few_rows=0))
+    found = OPTIONS.fit(study, fit.folds)
+    assert any("jump" in name for name in found.info["variances"])
+    assert found.info["noise"] < 0.95 * fit.info["noise"]
+    monkeypatch.setattr(route_stream, "forecast", lambda *_: np.inf)  # no room for them
+    monkeypatch.setattr(route_stream, "check_memory", lambda *_: None)
+    assert np.array_equal(OPTIONS.fit(study, fit.folds).heldout.cate, fit.heldout.cate)
+
+
+def test_what_no_block_explains_is_read_from_all_rows(frame, tmp_path):
+    rng = np.random.default_rng(5)
+    rough = frame.assign(y=frame["y"] + 2.0 * rng.normal(size=len(frame)) * frame["t"])
+    rough.to_parquet(tmp_path / "a.parquet")
+    fit = OPTIONS.fit(hb.Study.from_parquet(tmp_path, **ROLES, **EFFECTS))
+    assert 1.5 < fit.info["nugget"] ** 0.5 < 2.5
 
 
 def test_it_answers_as_any_other_fit(frame, streamed, tmp_path):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hte_bridge.arrays import Array
+from hte_bridge.arrays import Array, Codes
 from hte_bridge.engines.deep.basis.coefficients import reserve, robust
 from hte_bridge.engines.deep.basis.design import Design
 from hte_bridge.engines.deep.basis.heldout import (
@@ -16,6 +16,7 @@ from hte_bridge.engines.deep.basis.heldout import (
     linear_coefficients,
     variance_columns,
 )
+from hte_bridge.engines.deep.basis.jumps import JUMPS, Jump, jumps
 from hte_bridge.engines.deep.basis.normal_equations import NormalEquations, total
 from hte_bridge.engines.deep.basis.posterior import EffectPosterior
 from hte_bridge.engines.deep.basis.regression import Regression
@@ -41,12 +42,15 @@ class FoldModel:
         Effect under the model in which it does not vary.
     variance : array (k,)
         Of the log-linear model of the treatment's variance, on ``heldout.variance_columns``.
+    jumps : tuple of Jump
+        Where rows of the other folds show that blocks miss one.
     """
 
     coefficients: Array
     base: Array
     constant: float
     variance: Array
+    jumps: tuple[Jump, ...]
 
 
 def fold_model(made: Design, fold: int, sums: list[NormalEquations], probe: Probe) -> FoldModel:
@@ -66,32 +70,97 @@ def fold_model(made: Design, fold: int, sums: list[NormalEquations], probe: Prob
     left = seen.within(seen.rows.treatment - seen.rows.dummies() @ model.system.project_target[:, 1])
     shape = variance_columns(made, seen.rows.points[:, : made.q])
     variance = log_linear(shape[seen.rows.point], left**2, seen.rows.weight)
-    full = np.zeros((made.basis.size + int(made.drift.sum()), fits.shape[1]))
-    full[columns] = fits
-    return FoldModel(full, base, constant, variance)
+    return FoldModel(
+        every_feature(made, columns, fits),
+        base,
+        constant,
+        variance,
+        jumps_of(made, model, layer.mean, seen, fold)
+        if sum(each.n for each in sums) > JUMPS.few_rows
+        else (),
+    )
+
+
+def every_feature(made: Design, columns: Codes, coefficients: Array) -> Array:
+    """Coefficients (P, k) of chosen columns as those of all (K, k)."""
+    full = np.zeros((made.basis.size + int(made.drift.sum()), coefficients.shape[1]))
+    full[columns] = coefficients
+    return full
+
+
+def jumps_of(
+    made: Design, model: Regression, mean: Array, probe: Probe, fold: int | None = None
+) -> tuple[Jump, ...]:
+    """Jumps that the residuals of some of the probe's rows show, along covariates that this model has ramps of."""
+    n = probe.rows.n
+    some = probe.at(np.arange(0, n, max(1, n // JUMPS.rows), dtype=np.int64))
+    ramps = [
+        block
+        for block in made.basis.blocks
+        if block.name.startswith("ramp ")
+        and (block.main if fold is None else block.folds is None or fold in block.folds)
+    ]
+    rows, basis = some.rows, made.basis
+    z = (rows.points - basis.centre) / basis.scale
+    return tuple(jumps(ramps, z, rows.point, rows.treatment, some.residual(model, mean), rows.weight))
 
 
 @dataclass(frozen=True, eq=False)
 class WholeModel:
-    """The model of all rows: effect surface, its fit, and how much clusters or weights add to its variance."""
+    """The model of all rows.
+
+    Parameters
+    ----------
+    surface : EffectPosterior
+    solved : Solved
+        Without residuals: ``with_residuals`` says what blocks leave.
+    inflation : float
+        How much clusters or weights add to its variance.
+    coefficients : array (K, 1)
+        Of all features.
+    base : float
+        Without effects: the constant.
+    lost : float
+        Rows over degrees of freedom.
+    jumps : tuple of Jump
+    """
 
     surface: EffectPosterior
     solved: Solved
     inflation: float
+    coefficients: Array
+    base: float
+    lost: float
+    jumps: tuple[Jump, ...]
+
+    def with_residuals(
+        self, made: Design, residual: Array, treatment: Array, weight: Array, arm: Codes | None, events: bool
+    ) -> WholeModel:
+        """The same, with the variance of the effect that no block explains from what it leaves of each row (n,)."""
+        found = nugget(residual * self.lost**0.5, treatment, weight, arm)[0]
+        spare = 0.0 if events else found
+        solved = replace(self.solved, nugget=spare, doubt=spare)
+        return replace(
+            self, solved=solved, surface=replace(self.surface, nugget=spare + reserve(made, solved))
+        )
 
 
 def whole_model(made: Design, whole: NormalEquations, probe: Probe, weighted: bool) -> WholeModel:
-    """Posterior of the effect from all rows (``basis.coefficients.posterior``), cluster sums and nugget from the probe."""
+    """Posterior of the effect from all rows (``basis.coefficients.posterior``), cluster sums and jumps from the probe."""
     columns = made.columns()
     model = Regression.of(made, whole, columns, slopes=False)
     layer = tempered(model, probe, whole.swept)
-    left = max(model.system.freedom - layer.spent, 1)
-    residual = probe.residual(model, layer.mean) * (whole.n / left) ** 0.5
-    rows = probe.rows
-    found = nugget(residual, rows.treatment, rows.weight, rows.arm)[0]
-    spare = 0.0 if rows.events else found
-    solved = Solved(model, layer, made.owner(columns, False)[1], residual, spare, spare)
+    rows, nothing = probe.rows, np.zeros(0)
+    solved = Solved(model, layer, made.owner(columns, False)[1], nothing, 0.0, 0.0)
     scores = scores_of(model, layer, probe, whole.swept) if probe.clustered else None
     kish = float((rows.weight**2).mean() / rows.weight.mean() ** 2) if weighted else None
     surface, _, inflation = robust(model, layer, scores, kish)
-    return WholeModel(replace(surface, nugget=spare + reserve(made, solved)), solved, inflation)
+    return WholeModel(
+        surface,
+        solved,
+        inflation,
+        every_feature(made, columns, layer.mean[:, None]),
+        float(constants(model.system, rows, layer.mean)[0]),
+        whole.n / max(model.system.freedom - layer.spent, 1),
+        jumps_of(made, model, layer.mean, probe) if whole.n > JUMPS.few_rows else (),
+    )

@@ -17,7 +17,7 @@ from hte_bridge.engines.deep.passes.ordered import Block, Ordered, net_of_levels
 from hte_bridge.engines.deep.store.threads import threads
 from hte_bridge.stream import Runner
 
-LEFT = ("deep", "dose", "linear", "constant effect")  # columns that effects are taken out of
+LEFT = ("deep", "dose", "linear", "constant effect", "whole")  # columns that effects are taken out of
 COLUMNS = (*LEFT, "beta", "variance")  # of a block's file
 
 
@@ -31,17 +31,23 @@ class Predict:
     made : Design
         Without rows and networks.
     models : sequence of FoldModel
+    whole : array (K, 1)
+        Coefficients of all features in the model of all rows.
+    base : float
+        And its constant.
     """
 
     ordered: Ordered
     made: Design
     models: Sequence[FoldModel]
+    whole: Array
+    base: float
 
     def __call__(self, block: Block) -> Array:
-        """Write a block's columns; what they add to the right-hand side (L, 4) of the effects comes back."""
+        """Write a block's columns; what they add to the right-hand side (L, 5) of the effects comes back."""
         with threads(1):
             rows, unit = self.ordered.read(block)
-            found = columns_of(rows, self.models[block.fold], self.made)
+            found = self.columns_of(rows, self.models[block.fold])
             self.ordered.store.put(f"predicted {block.start}", found)
             if not rows.sizes:
                 return np.zeros((0, len(LEFT)))
@@ -50,23 +56,24 @@ class Predict:
                 left = net_of_levels(left, rows.weight, unit)
             return np.asarray(rows.dummies().T @ (rows.weight[:, None] * left))
 
-
-def columns_of(rows: Rows, model: FoldModel, made: Design) -> Array:
-    """What each model leaves of the outcome or treatment, the effect, and the treatment's variance up to scale: (n, 6), as ``COLUMNS``."""
-    tau, mu = made.surfaces(model.coefficients, points=rows.points)
-    mu += model.base
-    fitted = np.exp(np.clip(variance_columns(made, rows.points[:, : made.q]) @ model.variance, -30, 30))
-    y, t, place = rows.outcome, rows.treatment, rows.point
-    return np.column_stack(
-        [
-            y - mu[place, 0] - tau[place, 0] * t,
-            t - mu[place, 2],
-            y - mu[place, 1] - tau[place, 1] * t,
-            y - mu[place, 0] - model.constant * t,
-            tau[place, 0],
-            fitted[place],
-        ]
-    )
+    def columns_of(self, rows: Rows, model: FoldModel) -> Array:
+        """What each model leaves of the outcome or treatment, the effect, and the treatment's variance up to scale: (n, 7), as ``COLUMNS``."""
+        made = self.made
+        tau, mu = made.surfaces(np.hstack([model.coefficients, self.whole]), points=rows.points)
+        mu += np.append(model.base, self.base)
+        fitted = np.exp(np.clip(variance_columns(made, rows.points[:, : made.q]) @ model.variance, -30, 30))
+        y, t, place = rows.outcome, rows.treatment, rows.point
+        return np.column_stack(
+            [
+                y - mu[place, 0] - tau[place, 0] * t,
+                t - mu[place, 2],
+                y - mu[place, 1] - tau[place, 1] * t,
+                y - mu[place, 0] - model.constant * t,
+                y - mu[place, 3] - tau[place, 3] * t,
+                tau[place, 0],
+                fitted[place],
+            ]
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +83,8 @@ class Predicted:
     Parameters
     ----------
     cate, outcome_mean, propensity, variance : array (n,)
+    left : array (n,)
+        What the model of all rows leaves of the outcome.
     loss : dict
         Mean squared held-out residual of this model, the linear one and a constant effect.
     """
@@ -84,7 +93,14 @@ class Predicted:
     outcome_mean: Array
     propensity: Array
     variance: Array
+    left: Array
     loss: dict[str, float]
+
+    @classmethod
+    def empty(cls, n: int) -> Predicted:
+        """Room for n rows."""
+        cate, mean, propensity, variance, left = np.empty((5, n))
+        return cls(cate, mean, propensity, variance, left, dict.fromkeys(LOSSES, 0.0))
 
 
 def predictions(
@@ -113,7 +129,7 @@ def predictions(
         right += found
     free = None if own is None else own.solve(right)
     n, mean_variance = ordered.blocks[-1].stop, _mean_variance(ordered)
-    out = Predicted(np.empty(n), np.empty(n), np.empty(n), np.empty(n), dict.fromkeys(LOSSES, 0.0))
+    out = Predicted.empty(n)
     size = 0.0
     for block in ordered.blocks:
         left = _net(ordered, block, free)
@@ -163,7 +179,7 @@ def _settle(
     weight = ordered.column("weight", block)
     place = ordered.column("place", block).astype(np.int64)
     y, t = ordered.column("outcome", block), ordered.column("treatment", block)
-    residual, moved, line, constant, beta, fitted = columns.T
+    residual, moved, line, constant, out.left[place], beta, fitted = columns.T
     if known is not None:
         moved = t - known[place]
     elif between is not None:

@@ -26,6 +26,8 @@ class ProbeSize:
     rows: int = 200_000
     # clusters, at least, whatever their size
     clusters: int = 40
+    # rows of a level of the swept effect, about, where it is no cluster: many levels say more than many rows of few
+    of_level: int = 100
 
 
 PROBE = ProbeSize()
@@ -88,6 +90,18 @@ def chosen_clusters(cluster: Codes, keys: npt.NDArray[Any]) -> Codes:
     taken = np.zeros(len(keys), dtype=np.bool_)
     taken[order[: max(enough, PROBE.clusters)]] = True
     return np.flatnonzero(taken[cluster])
+
+
+def thinned(level: Codes, keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+    """Which rows (n,) are kept of large levels, by their random keys: about as many of each.
+
+    Examples
+    --------
+    >>> bool(thinned(np.zeros(50, dtype=np.int64), np.arange(50, dtype=np.uint64)).all())
+    True
+    """
+    share = PROBE.of_level / np.bincount(level)[level]
+    return np.asarray(keys / float(np.iinfo(np.uint64).max) < share)
 
 
 def tempered(model: Regression, probe: Probe, swept: int, max_steps: int | None = None) -> LastLayer:
