@@ -15,6 +15,7 @@ from hte_bridge.comparison import Comparison
 from hte_bridge.crossed import crossed
 from hte_bridge.engine import Engine, Fit
 from hte_bridge.errors import HteBridgeError
+from hte_bridge.estimands.large import spilled
 from hte_bridge.estimands.registry import MAKERS, check_names, usual
 from hte_bridge.faults import Guard, OnError, silent
 from hte_bridge.fitting import NoFit, chosen_engines, fitted, versions_of
@@ -171,7 +172,7 @@ def _rows(
 
     try:
         with guard(name, f"The rows that `{name}` makes itself"):
-            out = [under(name, fit, row) for row in fit.rows(level)]
+            out = [spilled(under(name, fit, row), fit.study.outcome) for row in fit.rows(level)]
     except HteBridgeError as error:
         out = [Estimate.missing("coefficient", str(error), n_obs=fit.study.n, level=level, engine=name)]
     for estimand in wanted:

@@ -14,6 +14,7 @@ import numpy as np
 from hte_bridge.crossed import crossed
 from hte_bridge.engine import NO_ERROR, Fit
 from hte_bridge.errors import HteBridgeError, NotIdentified
+from hte_bridge.estimands.large import spilled
 from hte_bridge.faults import Fault, Guard
 from hte_bridge.scores import Scores
 from hte_bridge.scores import scores as scores_of
@@ -47,7 +48,7 @@ def engine_rows(
         return [Estimate.missing(estimand, reason, **size)]
     try:
         with guard(name, f"`{estimand}` of `{name}`"):
-            return [under(name, fit, row) for row in make(fit)]
+            return [spilled(under(name, fit, row), fit.study.outcome) for row in make(fit)]
     except HteBridgeError as error:
         return [Estimate.missing(estimand, str(error), **size)]
 

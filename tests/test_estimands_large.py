@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+import hte_bridge as hb
 from hte_bridge.errors import NotIdentified
 from hte_bridge.estimands import large, regression
 from hte_bridge.estimands.regression import least_squares
+from hte_bridge.simulate.panel import panel
 from hte_bridge.stream import study
 
 CLUSTERS = {
@@ -55,3 +57,23 @@ def test_a_constant_beside_large_columns_lies_on_disk(monkeypatch):
     monkeypatch.setattr(large, "LARGE", 0)
     assert isinstance(large.with_one(x), np.memmap)
     assert np.array_equal(large.with_one(x), known)
+
+
+def test_rows_of_a_study_of_files_lie_on_disk_and_say_the_same(tmp_path, monkeypatch):
+    frame = panel("linear", n_rows=900, n_users=30, n_vendors=9, n_periods=6, seed=2).frame()
+    frame.to_parquet(tmp_path / "a.parquet")
+    roles = {"outcome": "y", "treatment": "t", "covariates": ["a", "U0", "V0"], "fixed_effects": ["period"]}
+    engines = [hb.Feols(), hb.Deep(epochs=2, hidden=(4,), n_folds=2)]
+    memory = hb.compare(hb.Study.from_frame(frame, **roles), engines[:1], seed=1)
+    stored = hb.compare(hb.Study.from_parquet(tmp_path, **roles), engines, seed=1)
+    apart = []
+    for most in (10**9, 1):
+        monkeypatch.setattr("hte_bridge.estimands.moments.LARGE", most)
+        apart.append(stored.differences().rows)
+    told = [row for row in (*stored.rows, *apart[1]) if row.influence is not None]
+    assert len(told) > 10
+    assert [row for row in told if not isinstance(row.influence, np.memmap)] == []
+    ours = [row for row in stored.rows if row.engine == "feols"]
+    for one, other in [*zip(ours, memory.rows, strict=True), *zip(*apart, strict=True)]:
+        assert one.std_error == pytest.approx(other.std_error, rel=1e-7, nan_ok=True)
+        assert one.p_value == pytest.approx(other.p_value, rel=1e-5, abs=1e-12, nan_ok=True)

@@ -10,9 +10,11 @@ import numpy as np
 
 from hte_bridge.between.compared import Compared, Reading, guard_of, read, study_scores
 from hte_bridge.errors import HteBridgeError, InvalidOption
-from hte_bridge.estimands.moments import covariance, joint_test, row_from_influence
+from hte_bridge.estimands.large import spilled
+from hte_bridge.estimands.moments import joint_covariance, joint_test, row_from_influence
 from hte_bridge.faults import Fault
 from hte_bridge.scores import Scores
+from hte_bridge.stream.store import release
 from hte_bridge.table import Estimate, check_level
 
 Key = tuple[str, str]
@@ -92,6 +94,8 @@ def _pair(
     made: dict[str, list[Estimate]] = {}
     for key in [key for key in mine if key in theirs and key[1] != "joint"]:
         row = difference(mine[key], theirs[key], scores, level=level).with_(engine=label)
+        row = spilled(row, mine[key].influence)
+        release(mine[key].influence, theirs[key].influence)
         made.setdefault(key[0], []).append(row)
     for estimand, rows in made.items():
         yield from rows
@@ -124,7 +128,7 @@ def _against_coefficient(
     if sign < 0:
         influence = None if row.influence is None else -row.influence
         row = row.with_(estimate=-row.estimate, influence=influence)
-    yield row.with_(engine=label, estimand=average, term=term)
+    yield spilled(row.with_(engine=label, estimand=average, term=term), effect.influence)
 
 
 def difference(row: Estimate, other: Estimate, scores: Scores, *, level: float = 0.95) -> Estimate:
@@ -188,9 +192,9 @@ def _joint(
     usable = [row for row in rows if row.influence is not None and row.std_error > 0]
     if len(usable) < 2:
         return
-    influence = np.column_stack([row.influence for row in usable if row.influence is not None])
+    columns = [row.influence for row in usable if row.influence is not None]
     df = min(row.df for row in usable)
-    test = joint_test(np.array([row.estimate for row in usable]), covariance(influence, scores), df)
+    test = joint_test(np.array([row.estimate for row in usable]), joint_covariance(columns, scores), df)
     yield Estimate.missing(
         estimand,
         f"F test that the two engines agree on all {len(usable)} terms",

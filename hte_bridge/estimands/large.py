@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from hte_bridge.arrays import Array, Codes
 from hte_bridge.errors import NotIdentified
+from hte_bridge.estimate import Estimate
 from hte_bridge.stream import Store, parts_of
 from hte_bridge.stream.standard import standard_of, triangle
-from hte_bridge.stream.store import new_name
+from hte_bridge.stream.store import mapped_for_reading, new_name, release
 
 LARGE = 20_000_000  # numbers in the columns of a regression from which on it goes part by part
 BLOCK = 65_536  # rows of whole clusters at once
@@ -46,6 +48,24 @@ def on_disk_by_column(n: int, k: int, make: Callable[[slice], Array]) -> Array:
     found = store.read(name)
     store.drop(name)
     return found
+
+
+def spilled(row: Estimate, like: Array | None) -> Estimate:
+    """A row whose arrays (n,) lie on disk where ``like`` does: fifty rows of ten million units would take 4 GB."""
+    if not mapped_for_reading(like):
+        return row
+    arrays = {name: getattr(row, name) for name in ("influence", "share")}
+    kept = {
+        name: on_disk_by_column(len(values), 1, partial(_column, values))[:, 0]
+        for name, values in arrays.items()
+        if values is not None and not mapped_for_reading(values)
+    }
+    release(*arrays.values())
+    return row.with_(**kept) if kept else row
+
+
+def _column(values: Array, rows: slice) -> Array:
+    return values[rows, None]
 
 
 class Parts:

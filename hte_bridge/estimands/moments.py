@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,10 @@ from scipy import stats
 
 from hte_bridge.arrays import Array
 from hte_bridge.errors import TooFewClusters
+from hte_bridge.estimands.large import LARGE
 from hte_bridge.scaling import wald
 from hte_bridge.scores import Scores
+from hte_bridge.stream.store import release
 from hte_bridge.table import Estimate
 
 ROUNDING = 1e-12  # influence values of a difference below this share of its parts', or an error below this share of its estimate, are zero
@@ -54,6 +57,21 @@ def covariance(influence: Array, scores: Scores) -> Array:
     n_clusters = live_clusters(scores)
     totals = cluster_totals(influence, scores.cluster)
     return scores.inflation**2 * n_clusters / (n_clusters - 1) * (totals.T @ totals)
+
+
+def joint_covariance(columns: Sequence[Array], scores: Scores) -> Array:
+    """``covariance`` of estimates whose influence values (n,) are each an array of its own: of many rows two are in memory at once."""
+    if scores.n * len(columns) <= LARGE:
+        return covariance(np.column_stack(columns), scores)
+    k, n_clusters = len(columns), live_clusters(scores)
+    products = np.empty((k, k))
+    for i, one in enumerate(columns):
+        total = cluster_totals(one, scores.cluster)
+        for j in range(i + 1):
+            other = total if i == j else cluster_totals(columns[j], scores.cluster)
+            products[i, j] = products[j, i] = total @ other
+            release(columns[j])
+    return scores.inflation**2 * n_clusters / (n_clusters - 1) * products
 
 
 def row_from_influence(

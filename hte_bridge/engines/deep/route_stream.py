@@ -39,6 +39,7 @@ from hte_bridge.errors import NotEnoughMemory
 from hte_bridge.keys import mixed, seeded
 from hte_bridge.lost import lost_to_effects
 from hte_bridge.stream import Cluster, Left, Processes, Runner, Serial, Store
+from hte_bridge.stream.store import release
 from hte_bridge.study import Folds, Study
 
 
@@ -142,6 +143,7 @@ def fit_stream(study: Study, folds: Folds, options: Options) -> Branch:
     predict = Predict(ordered, light, models, whole.coefficients, whole.base)
     found = predictions(predict, runner, effects, *means_of(study, shift))
     whole = unexplained_by(whole, made, found, treatment, study)
+    release(study.covariates, study.fixed_effects, study.outcome, study.treatment, study.weight)
     clock.done("held out")
     info = info_of(made, whole.solved, whole.inflation, shift.unit) | {"losses": found.loss, "rows": study.n}
     info |= {"sample": sample.n, "blocks": len(ordered.blocks), "seconds": clock.seconds}
