@@ -22,50 +22,12 @@ import pandas as pd
 from scipy import sparse
 
 from bench.cross_section import machine
+from bench.forests import causalfe, demeaned, grf
 from bench.metrics import apart, of_other_code
-from hte_bridge.simulate.panel import Panel, adoption, panel
+from bench.panel_draws import NORMAL, draw_of, evaluated, judge, study_of
+from hte_bridge.simulate.panel import Panel
 
 KEY, MERGED = ["design", "engine", "draw"], "panels.parquet"
-EVALUATED = 20_000  # rows at which beta is judged
-NORMAL = 1.959963984540054
-FOREST_TREES = 300
-SMALL = {"n_users": 200, "n_vendors": 50}
-DESIGNS: dict[str, dict[str, Any]] = {
-    "linear_500k": {"beta": "linear", "n_rows": 500_000},
-    "nonlinear_500k": {"beta": "nonlinear", "n_rows": 500_000},
-    "nonlinear_200k": {"beta": "nonlinear", "n_rows": 200_000},
-    "linear_200k": {"beta": "linear", "n_rows": 200_000},
-    "nonlinear_16k": {"beta": "nonlinear", "n_rows": 16_000} | SMALL,
-    "smooth_50k": {"beta": "smooth", "n_rows": 50_000},
-    "three_way_200k": {"beta": "three_way", "n_rows": 200_000},
-    "network_200k": {"beta": "network", "n_rows": 200_000},
-    "threshold_700": {"beta": "threshold", "n_rows": 700, "n_users": 60, "n_vendors": 20, "n_periods": 8},
-    "threshold_3k": {"beta": "threshold", "n_rows": 3_000, "n_users": 100, "n_vendors": 30, "n_periods": 8},
-    "threshold_10k": {"beta": "threshold", "n_rows": 10_000} | SMALL,
-    "constant_50k": {"beta": "constant", "n_rows": 50_000},
-    "constant_20k": {"beta": "constant", "n_rows": 20_000},
-    "shocks_50k": {"beta": "nonlinear", "n_rows": 50_000, "shock": 0.5, "cluster": "cell"},
-    "interaction_50k": {"beta": "nonlinear", "base": "interaction", "n_rows": 50_000},
-    "few_users_20k": {"beta": "nonlinear", "n_rows": 20_000, "n_users": 30, "cluster": "user"},
-    "moving_50k": {"beta": "nonlinear", "n_rows": 50_000, "moving": 0.5},
-    "staggered_3k": {"adoption": "staggered", "cluster": "user"},
-    "once_3k": {"adoption": "once", "cluster": "user"},
-    "two_periods_2k": {
-        "adoption": "once",
-        "n_units": 1_000,
-        "n_periods": 2,
-        "correlation": 0.0,
-        "cluster": "user",
-    },
-    "states_1k": {
-        "adoption": "staggered",
-        "n_units": 48,
-        "n_periods": 20,
-        "correlation": 0.8,
-        "cluster": "user",
-    },
-    "nonlinear_2k": {"beta": "nonlinear", "n_rows": 2_000, "n_users": 60, "n_vendors": 20, "n_periods": 8},
-}
 TRUE_TERMS = {
     "linear": "a + b + U0 + V1",
     "nonlinear": "sin_a + tanh_b + U0V1 + U1_2 + hinge + gate",
@@ -75,15 +37,6 @@ PUBLISHED = {
     "nonlinear_500k": "feols true .24 %, 91 terms 24.2 %; dual network 16.5 %",
     "nonlinear_16k": "grf 46-50 %, coverage .52-.58",
 }
-
-
-def draw_of(design: str, seed: int) -> tuple[Panel, str | None]:
-    """The panel of a design, and the column of its clusters."""
-    options = dict(DESIGNS[design])
-    cluster = options.pop("cluster", None)
-    if "adoption" in options:
-        return adoption(options.pop("adoption"), **options, seed=seed), cluster
-    return panel(**options, seed=seed), cluster
 
 
 def deep(draw: Panel, cluster: str | None, seed: int) -> dict[str, Any]:
@@ -121,35 +74,6 @@ def deep(draw: Panel, cluster: str | None, seed: int) -> dict[str, Any]:
     found["parts"] = json.dumps(fit.info["seconds"])
     keep = study.index.to_numpy()
     return found | recovered(draw, keep, fit.branch.posterior.recovered)
-
-
-def evaluated(n: int) -> np.ndarray:
-    """Rows at which beta is judged."""
-    return np.arange(0, n, max(1, n // EVALUATED))
-
-
-def judge(estimate: np.ndarray, std_error: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """Error as % of the sd of beta (of one where beta is constant), coverage, worst decile, lengths."""
-    miss, spread = estimate - truth, float(truth.std())
-    scale = spread if spread > 1e-9 else 1.0
-    found = {
-        "error": 100 * float(np.sqrt(np.mean(miss**2))) / scale,
-        "bias": 100 * float(miss.mean()) / scale,
-    }
-    if not np.isfinite(std_error).all():
-        return found
-    hit = np.abs(miss) <= NORMAL * std_error
-    edges = np.quantile(truth, np.linspace(0, 1, 11)[1:-1])
-    decile = np.searchsorted(edges, truth)
-    needed = float(np.quantile(np.abs(miss) / std_error, 0.95))
-    length = 2 * NORMAL * float(std_error.mean())
-    return found | {
-        "coverage": float(hit.mean()),
-        "worst_decile": float(min(hit[decile == k].mean() for k in np.unique(decile))),
-        "length": length,
-        "adjusted_length": length * needed / NORMAL,
-        "se_over_rmse": float(np.sqrt(np.mean(std_error**2)) / np.sqrt(np.mean(miss**2))),
-    }
 
 
 def recovered(draw: Panel, keep: np.ndarray, effects: Sequence[Any]) -> dict[str, float]:
@@ -247,62 +171,6 @@ def nets(draw: Panel, cluster: str | None, seed: int) -> dict[str, Any]:
     return judge(found, none, draw.beta[evaluated(draw.n)]) | {"seconds": time.perf_counter() - began}
 
 
-def grf(draw: Panel, cluster: str | None, seed: int) -> dict[str, Any]:
-    """grf in rounds within the effects, 300 trees: effect at the rows judged, held-out effect, average partial effect."""
-    import hte_bridge as hb
-    from hte_bridge.estimands.averages import ape
-    from hte_bridge.scores import scores
-
-    study = study_of(draw, cluster)
-    began = time.perf_counter()
-    fit = hb.CausalForest(num_trees=FOREST_TREES, seed=seed).fit(study)
-    seconds = time.perf_counter() - began
-    at = evaluated(study.n)
-    made = fit.cate(draw.frame().loc[study.index[at]])
-    truth = draw.beta_at(study.filled)
-    found = judge(made["estimate"].to_numpy(), made["std_error"].to_numpy(), truth[at]) | {"seconds": seconds}
-    row = ape(scores(study, fit.heldout))
-    found |= {"ape_z": (row.estimate - float(truth.mean())) / row.std_error, "ape_se": row.std_error}
-    found["heldout_error"] = judge(fit.heldout.cate, np.full(study.n, np.nan), truth)["error"]
-    return found | {"rounds": fit.info["within"]["rounds"], "last_move": fit.info["within"]["moved"][-2]}
-
-
-def demeaned(draw: Panel, cluster: str | None, seed: int) -> dict[str, Any]:
-    """What not to do: a forest on outcome and dose less their effects, as large as ``grf``'s; out of bag."""
-    from hte_bridge.engines.forest.panel import Swept
-    from hte_bridge.rlink import client
-
-    swept = Swept(study_of(draw, cluster))
-    study, nothing = swept.study, np.zeros(swept.study.n)
-    arrays = {"X": study.covariates, "Y": swept.sweep(study.outcome), "W": swept.sweep(study.treatment)}
-    arrays |= {"Y.hat": nothing, "W.hat": nothing, "clusters": swept.block + 1 if swept.blocked else None}
-    options = {
-        "names": list(draw.columns),
-        "num.trees": FOREST_TREES,
-        "seed": seed,
-        "num.threads": client.threads(),
-    }
-    began = time.perf_counter()
-    cate = np.asarray(client.call("forest_effect", arrays, options)["cate"])
-    seconds, truth = time.perf_counter() - began, draw.beta_at(study.filled)
-    error = judge(cate, np.full(study.n, np.nan), truth)["error"]
-    return {"error": error, "heldout_error": error, "seconds": seconds}
-
-
-def study_of(draw: Panel, cluster: str | None) -> Any:
-    """The study of a draw."""
-    import hte_bridge as hb
-
-    return hb.Study.from_frame(
-        draw.frame(),
-        outcome="y",
-        treatment="t",
-        covariates=list(draw.columns),
-        fixed_effects=list(draw.labels),
-        cluster=cluster,
-    )
-
-
 ENGINES: dict[str, Callable[[Panel, str | None, int], dict[str, Any]]] = {
     "deep": deep,
     "feols_true": feols("true"),
@@ -311,6 +179,7 @@ ENGINES: dict[str, Callable[[Panel, str | None, int], dict[str, Any]]] = {
     "nets": nets,
     "grf": grf,
     "demeaned": demeaned,
+    "causalfe": causalfe,
 }
 
 

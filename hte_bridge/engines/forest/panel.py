@@ -15,19 +15,19 @@ import numpy as np
 
 from hte_bridge.arrays import Array, Codes
 from hte_bridge.engine import HeldOut
+from hte_bridge.engines.forest.lines import HeldOutLines, shares
 from hte_bridge.engines.forest.units import spread
 from hte_bridge.errors import NotIdentified
 from hte_bridge.keys import deal_clusters, seeded
 from hte_bridge.lost import lost_to_effects, nested
-from hte_bridge.scaling import Standard, power, slopes
+from hte_bridge.scaling import Standard, power
 from hte_bridge.study import Folds, Study
 from hte_bridge.sweeping import ABSORBED, within
 
 Learn = Callable[[Array], Array]  # target (n,) -> its out-of-bag forest on the covariates (n,)
 Effect = Callable[[Array, Array], Array]  # m and e (n,) -> out-of-bag effect (n,)
 FEWEST_BLOCKS = 20  # levels of an effect below which half of them are too few to grow a tree on
-LINE_FOLDS = 5
-DOUBT = 1.96  # errors of a slope within which it says nothing
+LINE_FOLDS = 20  # of a line in few columns: the fewer rows it is fitted without, the nearer it is to that of a regression
 LEAST_VARIANCE = 0.05  # of the mean of (T - e)^2, which a unit's fitted one is not taken below
 
 
@@ -105,69 +105,45 @@ class Swept:
         return Folds(dealt, number, self.seed)
 
     @cached_property
-    def lines(self) -> tuple[Array, Array]:
-        """Covariates, controls and their squares (n, k), and what is left of them, that the effects do not determine."""
+    def lines(self) -> tuple[HeldOutLines, HeldOutLines]:
+        """Of covariates and controls, and of what their squares add to them."""
         both = self.study.adjusted.filled
         x = Standard.of(both, self.study.weight)(both)
-        columns = np.column_stack([x, x**2])
-        left = self.sweep(columns)
-        moves = left.any(axis=0)
-        return columns[:, moves], left[:, moves]
+        left = self.sweep(np.column_stack([x, x**2]))
+        p, weight = x.shape[1], self.study.weight
+        plain = HeldOutLines.of(x, left[:, :p], weight, self.folds)
+        return plain, HeldOutLines.of(*plain.beside(x**2, left[:, p:]), weight, self.folds)
 
     def sweep(self, columns: Array) -> Array:
         """Residual of columns on the effects, over all rows: out of bag every row is held out."""
         return within(columns, self.study.fixed_effects, self.study.weight)
 
     def rest(self, column: Array) -> Array:
-        """``(column - line(X))~`` (n,): each row's line is fitted to the other folds."""
-        swept = self.sweep(column)
-        columns, left = self.lines
-        if not columns.shape[1] or self.folds.n_folds < 2:
-            return swept
-        line = np.zeros(self.study.n)
-        for train, test in self.folds:
-            weight = self.study.weight[train]
-            line[test] = columns[test] @ slopes(left[train], swept[train, None], weight)
-        return swept - self.sweep(line)
+        """``(column - line(X))~`` (n,): each row's line is fitted to the other folds; squares enter as far as these confirm them.
+
+        What is not there would be noise in the score, by which it would part from a regression on the covariates.
+        """
+        left = self.sweep(column)
+        if self.folds.n_folds < 2:
+            return left
+        plain, squares = self.lines
+        left = left - self.sweep(plain.predict(left))
+        if not squares.left.shape[1]:
+            return left
+        bent = self.sweep(squares.predict(left))
+        return left - self.sweep(self.share(bent, left) * bent)
+
+    def share(self, said: Array, target: Array) -> Array:
+        """How much (n,) of a prediction (n,) the target confirms, beside a mean."""
+        both = np.column_stack([np.ones(len(said)), said])
+        return shares(both, target, self.study.weight, self.block, self.folds)
 
     def learned(self, target: Array, learn: Learn) -> Array:
-        """The forest's part (n,) of a target: its out-of-bag prediction by as much as that predicts."""
+        """The forest's part (n,) of a target: its out-of-bag prediction, drawn to its mean by as much as the target confirms of it."""
         unit = float(power(np.array([spread(target)]))[0])
         said = unit * learn(target / unit)
-        return calibrated(said, target, self.study.weight)
-
-
-def calibrated(said: Array, target: Array, weight: Array) -> Array:
-    """Predictions (n,) drawn to their mean by the slope, between 0 and 1, of the target on them: noise out of bag has none.
-
-    Examples
-    --------
-    >>> calibrated(np.array([0.0, 2.0]), np.array([0.0, 1.0]), np.ones(2))
-    array([0., 1.])
-    """
-    off = said - np.average(said, weights=weight)
-    centred = target - np.average(target, weights=weight)
-    size = weight @ off**2
-    slope = float(np.clip(weight @ (off * centred) / size, 0.0, 1.0)) if size > 0 else 0.0
-    return np.asarray(np.average(target, weights=weight) + slope * off)
-
-
-def confirmed(columns: Array, outcome: Array, weight: Array, block: Codes) -> float:
-    """Slope of the outcome (n,) on the second of two columns (n, 2), less what its error by blocks allows; never negative.
-
-    Examples
-    --------
-    >>> x = np.array([[1.0, 1.0], [1.0, -1.0], [1.0, 1.0], [1.0, -1.0]])
-    >>> confirmed(x, np.array([3.0, 1.0, 3.0, 1.0]), np.ones(4), np.arange(4)), confirmed(x, np.array([1.0, 3.0, 1.0, 3.0]), np.ones(4), np.arange(4))
-    (1.0, 0.0)
-    """
-    inverse = np.linalg.pinv(columns.T @ (weight[:, None] * columns), hermitian=True)
-    slope = inverse @ (columns.T @ (weight * outcome))
-    if not slope[1] > 0:
-        return 0.0
-    influence = weight * (outcome - columns @ slope) * (columns @ inverse[1])
-    variance = (np.bincount(block, weights=influence) ** 2).sum()
-    return float(slope[1] * max(0.0, 1 - DOUBT**2 * variance / slope[1] ** 2))
+        off = said - np.average(said, weights=self.study.weight)
+        return np.asarray(np.average(target, weights=self.study.weight) + self.share(off, target) * off)
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,20 +194,20 @@ class Nuisances:
 
         What is noise in an effect stands in the outcome's mean times e, effects of the units included: orthogonal to the dose, but not
         small. The share kept is the slope of the outcome on ``(cate - mean) T`` within effects, beside the treatment's own, less what its
-        error allows (the nonnegative garrote, Breiman, 1995, Technometrics 37(4)); each fold's is found on the others.
+        error allows; each fold's is found on the others.
         """
         swept, weight = self.swept, self.swept.study.weight
         off = cate - np.average(cate, weights=weight)
         if swept.folds.n_folds < 2 or not off.any():
             return cate
-        unit = float(power(np.array([spread(off)]))[0])
         treatment, outcome = swept.study.treatment, swept.rest(swept.study.outcome)
+        unit = float(power(np.array([spread(off)]))[0])
         columns = np.column_stack([swept.rest(treatment), swept.rest(off / unit * treatment)])
+        share = shares(columns, outcome / unit, weight, swept.block, swept.folds)
         drawn = np.empty_like(cate)
         for train, test in swept.folds:
-            share = confirmed(columns[train], outcome[train], weight[train], swept.block[train]) / unit
             centre = np.average(cate[train], weights=weight[train])
-            drawn[test] = centre + min(1.0, share) * (cate[test] - centre)
+            drawn[test] = centre + share[test] * (cate[test] - centre)
         return drawn
 
     def base(self, cate: Array) -> Array:
