@@ -34,27 +34,23 @@ class ClusterSandwich:
 def cluster_scores(model: Regression, layer: LastLayer, residual: Array, cluster: Codes) -> Array:
     """Sums (C, live) by cluster of the live columns, net of the effects, times the residual."""
     made, system, columns = model.made, model.system, model.columns
-    rows, width = made.rows, made.basis.size
+    rows, (of_tau, tau, mu) = made.rows, model.places(layer)
     count = int(cluster.max()) + 1
     error = rows.weight * residual
-    feature = layer.live[layer.live < len(columns)]
-    position = columns[feature]
-    in_tau, in_mu = position[position < width], position[position >= width] - width
+    tau_at, mu_at = np.flatnonzero(of_tau), np.flatnonzero(~of_tau)
     out = np.zeros((count, len(layer.live)))
-    drifting = np.flatnonzero(made.drift)[in_mu]
-    tau_at, mu_at = np.flatnonzero(position < width), np.flatnonzero(position >= width)
     shape = (count, len(rows.points))
     by_t = sparse.csc_array(sparse.coo_array((error * rows.treatment, (cluster, rows.point)), shape=shape))
     by_one = sparse.csc_array(sparse.coo_array((error, (cluster, rows.point)), shape=shape))
     for start in range(0, len(rows.points), CHUNK_POINTS):
         here = slice(start, start + CHUNK_POINTS)
         f = made.basis.features(rows.points[here]).astype(np.float64)
-        out[:, tau_at] += by_t[:, here] @ f[:, in_tau]
-        out[:, mu_at] += by_one[:, here] @ f[:, drifting]
+        out[:, tau_at] += by_t[:, here] @ f[:, tau]
+        out[:, mu_at] += by_one[:, here] @ f[:, mu]
     pick = sparse.csr_array((error, (cluster, np.arange(rows.n))), shape=(count, rows.n))
     if model.slopes:
         own = pick @ (sparse.diags_array(rows.treatment) @ rows.slopes())
-        out[:, len(feature) :] = own[:, layer.live[len(feature) :] - len(columns)].toarray()
+        out[:, len(of_tau) :] = own[:, layer.live[len(of_tau) :] - len(columns)].toarray()
     return np.asarray(out - (pick @ rows.dummies()) @ system.project[:, layer.live])
 
 

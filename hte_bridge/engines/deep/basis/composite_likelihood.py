@@ -156,11 +156,8 @@ def leave_cluster_out(model: Regression, layer: LastLayer, residual: Array, clus
 def columns_net_of_effects(model: Regression, layer: LastLayer) -> Array:
     """The live columns (n, live), net of the effects."""
     made, system = model.made, model.system
-    rows, width = made.rows, made.basis.size
-    position = model.columns[layer.live]
-    of_tau = position < width
-    tau, mu = position[of_tau], np.flatnonzero(made.drift)[position[~of_tau] - width]
-    at = np.empty((len(rows.points), len(position)))
+    rows, (of_tau, tau, mu) = made.rows, model.places(layer)
+    at = np.empty((len(rows.points), len(of_tau)))
     for start in range(0, len(at), CHUNK_POINTS):
         here = slice(start, start + CHUNK_POINTS)
         f = made.basis.features(rows.points[here])

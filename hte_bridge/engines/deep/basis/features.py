@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -88,11 +89,10 @@ class Block:
     main: bool = True
     effect: bool = True
 
-    @property
+    @cached_property
     def size(self) -> int:
-        """Number of features."""
-        turn = self.arrays.get("turn")
-        return _SIZE[self.kind](self) if turn is None else int(turn.shape[1])
+        """Number of features: those of one point."""
+        return self.raw(np.zeros((1, max(self.columns, default=0) + 1), dtype=np.float32)).shape[1]
 
     def raw(self, z: Single) -> Single:
         """Features (m, size) of standardised points (m, c), before centring and scaling."""
@@ -329,18 +329,4 @@ _RAW: dict[str, Callable[[Block, Single], Single]] = {
     "product ramp": _ramp,
     "product fourier": _product_fourier,
     "edged": _edged,
-}
-
-
-_SIZE: dict[str, Callable[[Block], int]] = {
-    "constant": lambda block: 1,
-    "linear": lambda block: len(block.columns),
-    "products": lambda block: len(block.columns) // 2,
-    "ramp": lambda block: len(block.arrays["knots"]) - 1,
-    "fourier": lambda block: 2 * block.arrays["omega"].shape[1],
-    "tilt": lambda block: len(block.arrays["knots"]) - 1,
-    "mesh": lambda block: (len(block.arrays["knots"]) - 1) * (len(block.arrays["other"]) - 1),
-    "product ramp": lambda block: len(block.arrays["knots"]) - 1,
-    "product fourier": lambda block: 2 * block.arrays["omega"].shape[1],
-    "edged": lambda block: int(block.arrays["root"].shape[1]),
 }

@@ -58,6 +58,13 @@ class Regression:
         live, columns = layer.live, self.columns
         return (live >= len(columns)) | (columns[np.minimum(live, len(columns) - 1)] < self.made.basis.size)
 
+    def places(self, layer: LastLayer) -> tuple[npt.NDArray[np.bool_], Codes, Codes]:
+        """Of the live columns but slopes: which belong to tau, and the features of the basis that those of tau and those of mu are."""
+        position = self.columns[layer.live[layer.live < len(self.columns)]]
+        width, drifting = self.made.basis.size, np.flatnonzero(self.made.drift)
+        of_tau = position < width
+        return of_tau, position[of_tau], drifting[position[~of_tau] - width]
+
     @property
     def lines(self) -> Regression:
         """The same whose effect and mu are lines."""

@@ -96,25 +96,23 @@ def predictions(
     fold: Codes, part: Codes, less: dict[Job, Array], products: QuadraticRidge, n_jobs: int | None
 ) -> dict[Job, Array]:
     """Of each job the regressions' predictions (n, penalties), at the rows that were left out; those that leave out the same share their factors."""
-    alike: dict[bytes, list[Job]] = {}
+    alike: list[tuple[Array, list[Job]]] = []
     for k, own in less:
-        alike.setdefault(((fold == k) | (part == own if own is not None else False)).tobytes(), []).append(
-            (k, own)
-        )
+        left = fold == k if own is None else (fold == k) | (part == own)
+        same = next((jobs for rows, jobs in alike if np.array_equal(rows, left)), None)
+        if same is None:
+            alike.append((left, same := []))
+        same.append((k, own))
 
-    def predict(left: bytes, own: list[Job]) -> list[Array]:
-        rows = np.flatnonzero(np.frombuffer(left, dtype=bool))
-        found = products.several(rows, np.column_stack([less[job] for job in own]))
+    def predict(left: Array, own: list[Job]) -> list[Array]:
+        found = products.several(np.flatnonzero(left), np.column_stack([less[job] for job in own]))
         every = np.full((len(own), len(fold), len(RIDGE.noise_to_signal)), np.nan)
-        every[:, rows] = found
+        every[:, left] = found
         return list(every)
 
-    made = Parallel(n_jobs=n_jobs, backend="threading")(delayed(predict)(*each) for each in alike.items())
-    return {
-        job: each
-        for own, found in zip(alike.values(), made, strict=True)
-        for job, each in zip(own, found, strict=True)
-    }
+    made = Parallel(n_jobs=n_jobs, backend="threading")(delayed(predict)(*each) for each in alike)
+    said = zip(alike, made, strict=True)
+    return {job: each for (_, own), found in said for job, each in zip(own, found, strict=True)}
 
 
 def stacked(
