@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from hte_bridge.engines.deep.nuisance.logistic import LOGISTIC, best_penalty, logistic_ridge, newton
+from hte_bridge.engines.deep.nuisance.logistic import LOGISTIC, best_of_path, left_out, logistic_ridge, newton
 
 RNG = np.random.default_rng(1)
 X = RNG.normal(size=(300, 4))
@@ -24,7 +24,18 @@ def test_each_fit_of_the_path_is_that_of_another_solver(inverse):
 
 def test_noise_gets_a_stronger_penalty_than_a_signal():
     noise = 1.0 * (np.random.default_rng(2).random(300) < 0.5)
-    assert best_penalty(COLUMNS, noise, WEIGHT) < best_penalty(COLUMNS, Y, WEIGHT)
+    assert best_of_path(COLUMNS, noise, WEIGHT)[0] < best_of_path(COLUMNS, Y, WEIGHT)[0]
+
+
+def test_the_error_of_units_left_out_is_that_of_fits_without_them():
+    for inverse in LOGISTIC.inverse_penalties:
+        at = newton(COLUMNS, Y, WEIGHT, inverse)
+        near = left_out(COLUMNS, Y, WEIGHT, inverse, at)
+        rest = [np.arange(300) != i for i in range(20)]
+        exact = [
+            COLUMNS[i] @ newton(COLUMNS[own], Y[own], WEIGHT[own], inverse, at) for i, own in enumerate(rest)
+        ]
+        assert near[:20] == pytest.approx(exact, abs=5e-3)
 
 
 def test_events_that_a_covariate_tells_apart_have_a_finite_fit():
@@ -34,7 +45,7 @@ def test_events_that_a_covariate_tells_apart_have_a_finite_fit():
 
 
 def test_few_events_are_not_searched(monkeypatch):
-    monkeypatch.setattr("hte_bridge.engines.deep.nuisance.logistic.best_penalty", None)  # a call would fail
+    monkeypatch.setattr("hte_bridge.engines.deep.nuisance.logistic.best_of_path", None)  # a call would fail
     few = np.zeros(300)
     few[:5] = 1.0
     slopes, _ = logistic_ridge(X, few, np.ones(300))
