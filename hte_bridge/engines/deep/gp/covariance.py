@@ -23,6 +23,8 @@ class CovarianceRule:
     constant_variance: float = 1e3
     # below, the CPU evaluates the log posterior as quickly as a CUDA device
     cuda_rows: int = 400
+    # of a strip of the covariance, on the CPU: what is done to it stays in the processor's own cache
+    strip_rows: int = 128
 
 
 COVARIANCE = CovarianceRule()
@@ -79,37 +81,73 @@ class Data:
 
 
 @dataclass(frozen=True, eq=False)
-class Space:
-    """Arrays (n, n) that evaluations write over one after the other: the system takes as long to hand out new ones as we to fill them.
+class Strip:
+    """Some rows of the covariance's lower triangle: so many units, against all up to the last of them.
 
     Parameters
     ----------
-    total, factor, slope : tensor (n, n)
-        The covariance, its Cholesky factor, and the derivative by it; the last two stored by columns, as LAPACK does.
+    own, upto : slice
+        These units; all up to the last of them.
     rooms : tuple of Room
         Of each surface, as its kind asks.
-    both : tuple of tensor (n, n)
+    both : tuple of tensor
         For each surface the products of two units' loads; none where all loads are one.
-    same : tensor (n, n), optional
+    same : tensor, optional
         One where two units are of one cluster, else zero; none without clusters.
     """
 
-    total: torch.Tensor
-    factor: torch.Tensor
-    slope: torch.Tensor
+    own: slice
+    upto: slice
     rooms: tuple[Room, ...]
     both: tuple[torch.Tensor | None, ...]
     same: torch.Tensor | None
 
     @classmethod
+    def of(cls, rows: Data, surfaces: Sequence[SurfaceLayout], own: slice) -> Strip:
+        """Space for these units of ``rows``, with one surface per load."""
+        upto = slice(0, own.stop)
+        like = rows.x.new_empty(own.stop - own.start, own.stop)
+        rooms = tuple(each.kind.room(rows.x[upto], like) for each in surfaces)
+        both = (
+            None if bool((load == 1.0).all()) else torch.outer(load[own], load[upto]) for load in rows.loads
+        )
+        of = rows.cluster
+        same = None if of is None else (of[own, None] == of[None, upto]).to(like.dtype)
+        return cls(own, upto, rooms, tuple(both), same)
+
+    def part(self, matrix: torch.Tensor) -> torch.Tensor:
+        """Its part of an array (n, n)."""
+        return matrix[self.own, self.upto]
+
+
+@dataclass(frozen=True, eq=False)
+class Space:
+    """Arrays that evaluations write over one after the other: the system takes as long to hand out new ones as we to fill them.
+
+    All are symmetric, so that only their lower triangles are filled, strip by strip.
+
+    Parameters
+    ----------
+    total : tensor (n, n)
+        The covariance, by rows; then its Cholesky factor, then its inverse.
+    strips : tuple of Strip
+    slopes : tuple of tensor
+        Two as large as the largest strip: for the derivative by the covariance, and that by one surface's share of it.
+    """
+
+    total: torch.Tensor
+    strips: tuple[Strip, ...]
+    slopes: tuple[torch.Tensor, torch.Tensor]
+
+    @classmethod
     def of(cls, rows: Data, surfaces: Sequence[SurfaceLayout]) -> Space:
         """Space for the covariance of ``rows`` with one surface per load."""
-        total, factor, slope = (rows.x.new_empty(rows.n, rows.n) for _ in range(3))
-        rooms = tuple(each.kind.room(rows.x, total) for each in surfaces)
-        both = (None if bool((load == 1.0).all()) else torch.outer(load, load) for load in rows.loads)
-        of = rows.cluster
-        same = None if of is None else (of[:, None] == of[None, :]).to(total.dtype)
-        return cls(total, factor.T, slope.T, rooms, tuple(both), same)
+        n = rows.n
+        most = COVARIANCE.strip_rows if rows.x.device.type == "cpu" else max(n, 1)
+        own = (slice(start, min(start + most, n)) for start in range(0, max(n, 1), most))
+        strips = tuple(Strip.of(rows, surfaces, each) for each in own)
+        first, second = (rows.x.new_empty(min(most, n) * n) for _ in range(2))
+        return cls(rows.x.new_empty(n, n), strips, (first, second))
 
 
 def explicit_columns(
@@ -134,7 +172,7 @@ def surface_kernel(
         variance, line = (variance * load)[:, None], line * load[:, None]
     if not surface.kind.curved:
         return line @ explicit_columns(b, theta, surface).T
-    curved = surface.kind.correlation(a, b, theta, surface, None).mul_(variance)
+    curved = surface.kind.correlation(a, b, theta, surface).mul_(variance)
     return curved.addmm_(line, explicit_columns(b, theta, surface).T)
 
 
@@ -147,26 +185,29 @@ def surface_variance(a: torch.Tensor, theta: torch.Tensor, surface: SurfaceLayou
 def covariance(
     rows: Data, theta: torch.Tensor, surfaces: Sequence[SurfaceLayout], cluster: int | None, space: Space
 ) -> torch.Tensor:
-    """Covariance (n, n) of the outcome, noise included; it and the correlation of each surface are left in ``space``.
+    """Lower triangle of the covariance (n, n) of the outcome, noise included; it and the correlations of each surface are left in ``space``.
 
     ``cluster`` is the place of the clusters' log sd, where the model has it.
     """
+    variances = [float(torch.exp(2.0 * theta[each.bent])) for each in surfaces]
     columns = [
         explicit_columns(rows.x, theta, surface, room) * load[:, None]
-        for surface, room, load in zip(surfaces, space.rooms, rows.loads, strict=True)
+        for surface, room, load in zip(surfaces, space.strips[-1].rooms, rows.loads, strict=True)
     ]
     lines = torch.cat(columns, 1)
-    total = torch.mm(lines, lines.T, out=space.total)
-    for surface, room, both in zip(surfaces, space.rooms, space.both, strict=True):
-        if not surface.kind.curved:
-            continue
-        correlation = surface.kind.correlation(rows.x, rows.x, theta, surface, room)
-        variance = float(torch.exp(2.0 * theta[surface.bent]))
-        if both is None:
-            total.add_(correlation, alpha=variance)
-        else:
-            total.addcmul_(correlation, both, value=variance)
-    if cluster is not None and space.same is not None:
-        total.add_(space.same, alpha=float(torch.exp(2.0 * theta[cluster])))
-    total.diagonal().add_(torch.exp(2.0 * theta[0]) * rows.noise)
-    return total
+    ends = [each.kind.ends(rows.x, theta, each) for each in surfaces]
+    for strip in space.strips:
+        total = torch.mm(lines[strip.own], lines[strip.upto].T, out=strip.part(space.total))
+        for k, (surface, (left, right)) in enumerate(zip(surfaces, ends, strict=True)):
+            if not surface.kind.curved:
+                continue
+            near = surface.kind.between(left[strip.own], right[strip.upto], surface, strip.rooms[k])
+            both = strip.both[k]
+            if both is None:
+                total.add_(near, alpha=variances[k])
+            else:
+                total.addcmul_(near, both, value=variances[k])
+        if cluster is not None and strip.same is not None:
+            total.add_(strip.same, alpha=float(torch.exp(2.0 * theta[cluster])))
+    space.total.diagonal().add_(torch.exp(2.0 * theta[0]) * rows.noise)
+    return space.total

@@ -109,7 +109,7 @@ class Scorer:
         variance = float(sum(share**2 * torch.exp(2.0 * theta[surface.bent]) for surface, _, share in curved))
         bends = torch.zeros_like(factor)
         for surface, load, _ in curved:
-            bends += load[:, None] * surface.kind.correlation(rows.x, rows.x, theta, surface, None)
+            bends += load[:, None] * surface.kind.correlation(rows.x, rows.x, theta, surface)
         heard = torch.linalg.solve_triangular(factor, bends, upper=False)
         values, vectors = torch.linalg.eigh(heard @ heard.T / rows.n)
         own = torch.cat(ends, 1)

@@ -7,9 +7,8 @@ from functools import cached_property
 from math import lgamma, log, pi
 
 import numpy as np
-import torch
 
-from hte_bridge.arrays import Array
+from hte_bridge.arrays import Array, Codes
 from hte_bridge.engines.deep.gp.kinds.every import KINDS
 from hte_bridge.engines.deep.gp.kinds.layout import KindName, SurfaceLayout
 from hte_bridge.engines.deep.gp.priors import PRIORS
@@ -90,18 +89,26 @@ class Hyperparameters:
         box[0] = (-6.0, 2.0)
         return box
 
-    def prior(self, theta: torch.Tensor) -> tuple[float, torch.Tensor]:
-        """Log prior density of the logarithms (Jacobian included) and its gradient; that of the noise is flat."""
-        gradient = torch.zeros_like(theta)
-        value = 0.0
-        deviations = [(s.linear, s.rate, 1.0) for s in self.surfaces]
-        deviations += [(s.bent, s.rate, s.shape) for s in self.surfaces]
+    @cached_property
+    def _of_deviations(self) -> tuple[Codes, Array, Array, float]:
+        """Places (d,) of the log sds with a prior, its rates and shapes, and what their densities have in common whatever the sd."""
+        found = [(each.linear, each.rate, 1.0) for each in self.surfaces]
+        found += [(each.bent, each.rate, each.shape) for each in self.surfaces]
         if self.clustered:
-            deviations.append((self.cluster, PRIORS.cluster_rate, 1.0))
-        for place, rate, shape in deviations:  # a gamma density of the sd, seen from its logarithm
-            sd = float(theta[place].exp())
-            value += shape * (log(rate) + float(theta[place])) - rate * sd - lgamma(shape)
-            gradient[place] = shape - rate * sd
+            found.append((self.cluster, PRIORS.cluster_rate, 1.0))
+        places, rates, shapes = zip(*found, strict=True)
+        constant = sum(shape * log(rate) - lgamma(shape) for _, rate, shape in found)
+        return np.array(places), np.array(rates), np.array(shapes), constant
+
+    def prior(self, theta: Array) -> tuple[float, Array]:
+        """Log prior density of the logarithms (Jacobian included) and its gradient; that of the noise is flat."""
+        gradient = np.zeros(self.size)
+        places, rates, shapes, value = (
+            self._of_deviations
+        )  # a gamma density of each sd, seen from its logarithm
+        sd = rates * np.exp(theta[places])
+        value += float(shapes @ theta[places] - sd.sum())
+        gradient[places] = shapes - sd
         for surface in self.surfaces:
             prior = surface.metric_prior
             off = theta[surface.metric] - prior.centre
@@ -116,8 +123,9 @@ class Hyperparameters:
         curved = np.zeros(self.size)
         for surface in self.surfaces:
             curved[surface.deviations] = surface.rate * np.exp(theta[surface.deviations])
-            off = torch.as_tensor(theta[surface.metric] - surface.metric_prior.centre)
-            curved[surface.metric] = surface.metric_precision(off).numpy()
+            curved[surface.metric] = surface.metric_precision(
+                theta[surface.metric] - surface.metric_prior.centre
+            )
         if self.clustered:
             curved[self.cluster] = PRIORS.cluster_rate * np.exp(theta[self.cluster])
         return curved

@@ -8,7 +8,7 @@ from math import log, pi
 import torch
 
 from hte_bridge.arrays import Array
-from hte_bridge.engines.deep.gp.covariance import Data, Space, covariance
+from hte_bridge.engines.deep.gp.covariance import Data, Space, Strip, covariance
 from hte_bridge.engines.deep.gp.hyperparameters import Hyperparameters
 from hte_bridge.engines.deep.gp.kinds.layout import SurfaceLayout
 from hte_bridge.engines.deep.store.symmetric import factored, inverted, solved
@@ -28,22 +28,46 @@ class Together:
     def add(self, theta: torch.Tensor, gradient: torch.Tensor) -> float:
         """Log marginal likelihood (Rasmussen and Williams, eq. 5.8), whose slopes (eq. 5.9) are added to ``gradient``."""
         rows, space = self.rows, self.space
-        total = covariance(rows, theta, self.surfaces, self.cluster, space)
-        if not factored(total, space.factor):
+        matrix = covariance(rows, theta, self.surfaces, self.cluster, space)
+        if not factored(matrix):
             return -float("inf")
-        value = -float(torch.log(torch.diagonal(space.factor)).sum())
-        weights = solved(space.factor, rows.y)
+        value = -float(torch.log(torch.diagonal(matrix)).sum())
+        weights = solved(matrix, rows.y)
         value -= 0.5 * float(rows.y @ weights)
-        # the derivative by the covariance; symmetric, so its transpose, which is stored by rows
-        slope = inverted(space.factor, space.slope).T.addr_(weights, weights, beta=-0.5, alpha=0.5)
-        gradient[0] += 2.0 * torch.exp(2.0 * theta[0]) * (torch.diagonal(slope) * rows.noise).sum()
-        if self.cluster is not None and space.same is not None:
-            inside = torch.dot(slope.view(-1), space.same.view(-1))
+        inverted(matrix)
+        noise = 0.5 * (
+            weights.square() - torch.diagonal(matrix)
+        )  # the derivative by each unit's own variance
+        gradient[0] += 2.0 * torch.exp(2.0 * theta[0]) * (noise * rows.noise).sum()
+        inside: torch.Tensor | float = 0.0
+        sums: list[torch.Tensor | float] = [0.0 for _ in self.surfaces]
+        for strip in space.strips:
+            slope, a, b = self.slope(strip, weights), rows.x[strip.own], rows.x[strip.upto]
+            if strip.same is not None:
+                inside = inside + torch.dot(slope.view(-1), strip.same.view(-1))
+            for k, surface in enumerate(self.surfaces):
+                both = strip.both[k]
+                own = slope if both is None else torch.mul(slope, both, out=like(space.slopes[1], slope))
+                sums[k] = sums[k] + surface.kind.sums(own, a, b, surface, strip.rooms[k])
+        if self.cluster is not None:
             gradient[self.cluster] += 2.0 * torch.exp(2.0 * theta[self.cluster]) * inside
-        for surface, room, both in zip(self.surfaces, space.rooms, space.both, strict=True):
-            own = slope if both is None else torch.mul(slope, both, out=total)
-            surface.kind.add_gradient(gradient, own, rows.x, theta, surface, room)
+        for surface, total in zip(self.surfaces, sums, strict=True):
+            surface.kind.add_gradient(gradient, torch.as_tensor(total), theta, surface)
         return value - 0.5 * rows.n * LOG_2PI
+
+    def slope(self, strip: Strip, weights: torch.Tensor) -> torch.Tensor:
+        """The derivative by a strip of the covariance, of which each pair of units is there once: that by both of its places."""
+        inverse = strip.part(self.space.total)
+        out = like(self.space.slopes[0], inverse)
+        torch.addr(inverse, weights[strip.own], weights[strip.upto], beta=-1.0, out=out)
+        square = out[:, strip.own].tril_()
+        square.diagonal().mul_(0.5)
+        return out
+
+
+def like(space: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+    """The first numbers of a space as an array of the shape of a matrix."""
+    return space[: matrix.numel()].view(matrix.shape)
 
 
 class LogPosterior:
@@ -73,9 +97,9 @@ class LogPosterior:
 
     def __call__(self, theta: Array) -> tuple[float, Array]:
         """Value, minus infinity where a covariance is not positive definite, and gradient (size,) at scales (size,)."""
-        at = torch.as_tensor(theta)
-        value, gradient = self.scales.prior(at)
-        at, likelihood = at.to(self.device), gradient.new_zeros(gradient.shape, device=self.device)
+        value, gradient = self.scales.prior(theta)
+        at = torch.as_tensor(theta, device=self.device)
+        likelihood = torch.zeros_like(at)
         for part in self.parts:
             value += self.power * part.add(at, likelihood)
-        return value, (gradient + self.power * likelihood.cpu()).numpy()
+        return value, gradient + self.power * likelihood.cpu().numpy()

@@ -73,7 +73,7 @@ class Component:
         """Log posterior of these scales, up to a constant that all draws share."""
         quadratic = float(self.model.rows.y @ self.solved)
         likelihood = -0.5 * quadratic - float(torch.log(torch.diagonal(self.factor)).sum())
-        return likelihood + self.model.scales.prior(self.theta)[0]
+        return likelihood + self.model.scales.prior(self.theta.cpu().numpy())[0]
 
 
 def component(weight: float, theta: Array, model: Model) -> Component:
@@ -87,11 +87,10 @@ def component(weight: float, theta: Array, model: Model) -> Component:
     at = torch.as_tensor(theta, device=model.rows.x.device)
     rows, scales = model.rows, model.scales
     place = scales.cluster if scales.clustered else None
-    total = covariance(rows, at, scales.surfaces, place, Space.of(rows, scales.surfaces))
-    factor = torch.empty_like(total).T
-    if not factored(total, factor):
-        total.diagonal().mul_(1.0 + JITTER)
-        if not factored(total, factor):
+    space = Space.of(rows, scales.surfaces)
+    if not factored(factor := covariance(rows, at, scales.surfaces, place, space)):
+        covariance(rows, at, scales.surfaces, place, space).diagonal().mul_(1.0 + JITTER)
+        if not factored(factor):
             raise DidNotConverge(
                 f"The covariance of {model.rows.n:,} rows must be positive definite. It was not at scales that were drawn. "
                 "Look for a covariate or outcome with extreme values, and rescale or trim it."

@@ -12,6 +12,7 @@ from scipy.special import softmax
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, DotProduct, Matern
 
+from hte_bridge.engines.deep.gp import covariance as covariance_room
 from hte_bridge.engines.deep.gp import hmc
 from hte_bridge.engines.deep.gp.covariance import COVARIANCE, Data, Space, covariance
 from hte_bridge.engines.deep.gp.hmc import hamiltonian
@@ -30,11 +31,20 @@ ROUNDING = 1e-8  # closed forms agree to this; covariances here have condition n
 def test_marginal_likelihood_is_the_normal_density():
     model, theta = example(clustered=True)
     at, rows, surfaces = torch.as_tensor(theta), model.rows, model.scales.surfaces
-    density = stats.multivariate_normal(
-        cov=covariance(rows, at, surfaces, model.scales.cluster, Space.of(rows, surfaces)).numpy()
-    ).logpdf(rows.y.numpy())
-    value = LogPosterior(rows, model.scales)(theta)[0] - model.scales.prior(at)[0]
+    lower = covariance(rows, at, surfaces, model.scales.cluster, Space.of(rows, surfaces)).tril().numpy()
+    density = stats.multivariate_normal(cov=lower + np.tril(lower, -1).T).logpdf(rows.y.numpy())
+    value = LogPosterior(rows, model.scales)(theta)[0] - model.scales.prior(theta)[0]
     assert value == pytest.approx(density, abs=1e-6)
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.label)
+def test_strips_make_no_difference(form, monkeypatch):
+    model, theta = example(form, clustered=True)
+    whole = LogPosterior(model.rows, model.scales)(theta)
+    monkeypatch.setattr(covariance_room, "COVARIANCE", replace(COVARIANCE, strip_rows=7))
+    value, gradient = LogPosterior(model.rows, model.scales)(theta)
+    assert value == pytest.approx(whole[0], abs=1e-9)
+    np.testing.assert_allclose(gradient, whole[1], atol=1e-8)
 
 
 @pytest.mark.parametrize("clustered", [False, True])
@@ -76,7 +86,7 @@ def test_prior_is_a_density_of_the_logarithms():
     place, grid = scales.surfaces[1].bent, np.linspace(-25, 3, 4_001)
     values = []
     for each in grid:
-        theta = torch.as_tensor(scales.start())
+        theta = scales.start()
         theta[place] = each
         values.append(scales.prior(theta)[0])
     rest = np.mean(
@@ -91,7 +101,7 @@ def test_prior_of_an_effects_log_length_is_a_density_with_most_of_it_on_long_one
     assert (scales.surfaces[0].sparse, surface.sparse) == (False, True)
     values = []
     for each in grid:
-        theta = torch.as_tensor(scales.start())
+        theta = scales.start()
         theta[surface.metric] = each
         values.append(scales.prior(theta)[0])
     theta[surface.metric] = surface.metric_prior.centre

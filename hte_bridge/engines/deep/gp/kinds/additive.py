@@ -30,11 +30,13 @@ class Additive(Kind):
         """The functions at the rows."""
         return Room(shapes=functions(x))
 
-    def correlation(
-        self, a: Tensor, b: Tensor, theta: Tensor, surface: SurfaceLayout, room: Room | None
-    ) -> Tensor:
+    def ends(self, x: Tensor, theta: Tensor, surface: SurfaceLayout) -> tuple[Tensor, Tensor]:
+        """The rows."""
+        return x, x
+
+    def between(self, left: Tensor, right: Tensor, surface: SurfaceLayout, room: Room | None) -> Tensor:
         """None: what it adds to explicit columns is nothing."""
-        return a.new_zeros(len(a), len(b))
+        return left.new_zeros(len(left), len(right))
 
     def sds(self, theta: Tensor, surface: SurfaceLayout) -> Tensor:
         """Prior sds (p, ``PER_COVARIATE``) of the functions' coefficients; a category has no curved ones."""
@@ -46,15 +48,18 @@ class Additive(Kind):
 
     def columns(self, a: Tensor, theta: Tensor, surface: SurfaceLayout, room: Room | None) -> Tensor:
         """The functions times their coefficients' sds."""
-        shapes = functions(a) if room is None or room.shapes is None else room.shapes
+        shapes = functions(a) if room is None or room.shapes is None else room.shapes[-len(a) :]
         return (shapes * self.sds(theta, surface).to(a.dtype)).flatten(1)
 
-    def add_gradient(
-        self, gradient: Tensor, slope: Tensor, x: Tensor, theta: Tensor, surface: SurfaceLayout, room: Room
-    ) -> None:
-        """Each column's share of the covariance goes with the square of its coefficient's sd."""
-        columns = self.columns(x, theta, surface, room)
-        each = 2.0 * (columns * (slope @ columns)).sum(0).view(surface.columns, PER_COVARIATE)
+    def sums(self, slope: Tensor, a: Tensor, b: Tensor, surface: SurfaceLayout, room: Room) -> Tensor:
+        """Each function's share of the covariance."""
+        assert room.shapes is not None
+        right = room.shapes.flatten(1)
+        return (right[-len(a) :] * (slope @ right)).sum(0)
+
+    def add_gradient(self, gradient: Tensor, sums: Tensor, theta: Tensor, surface: SurfaceLayout) -> None:
+        """It goes with the square of its coefficient's sd."""
+        each = 2.0 * sums.view(surface.columns, PER_COVARIATE) * self.sds(theta, surface).square()
         gradient[surface.linear] += each[:, 0].sum()
         gradient[surface.bent] += each[:, 1:].sum()
         gradient[surface.metric] += surface.gathered(each.sum(1))

@@ -29,44 +29,48 @@ class Edged(Curved):
         centre = log(2.0 * p)
         return MetricPrior(centre, PRIORS.length_sd, PRIORS.long_sd if sparse else PRIORS.length_sd, centre)
 
-    def correlation(
-        self, a: Tensor, b: Tensor, theta: Tensor, surface: SurfaceLayout, room: Room | None
-    ) -> Tensor:
+    def ends(self, x: Tensor, theta: Tensor, surface: SurfaceLayout) -> tuple[Tensor, Tensor]:
+        """The rows in lengths."""
+        scaled = x * torch.exp(-surface.spread_out(theta)).to(x.dtype)
+        return scaled, scaled
+
+    def between(self, left: Tensor, right: Tensor, surface: SurfaceLayout, room: Room | None) -> Tensor:
         """The Mondrian kernel."""
-        inverse = torch.exp(-theta[surface.metric]).to(a.dtype)
         alone, together = by_covariate(surface)
-        left, right = a[:, list(alone)] * inverse[list(alone.values())], b[:, list(alone)]
-        far = torch.cdist(left, right * inverse[list(alone.values())], p=1.0)
-        for place, columns in together.items():
-            far.add_(euclidean(a[:, columns], b[:, columns]).mul_(inverse[place]))
+        own = slice(None) if not together else list(alone)
+        far = torch.cdist(left[:, own], right[:, own], p=1.0)
+        for columns in together.values():
+            far.add_(euclidean(left[:, columns], right[:, columns]))
         return torch.neg(far, out=(room or Room()).correlation).exp_()
 
-    def add_gradient(
-        self, gradient: Tensor, slope: Tensor, x: Tensor, theta: Tensor, surface: SurfaceLayout, room: Room
-    ) -> None:
+    def sums(self, slope: Tensor, a: Tensor, b: Tensor, surface: SurfaceLayout, room: Room) -> Tensor:
         """d correlation / d log length_j = correlation |x_j - x_j'| / length_j, some rows and a column at a time."""
-        correlation, work = room.both
-        variance = self.add_gradient_of_deviations(gradient, slope, x, theta, surface, room)
-        weight = correlation.mul_(slope)
+        first, (near, work) = self.sums_of_deviations(slope, a, b, room), room.both
+        weight, moved = near.mul_(slope), slope.new_zeros(surface.p)
         alone, together = by_covariate(surface)
-        moved = torch.zeros_like(theta[surface.metric])
-        each = list(zip(x.T[list(alone)].contiguous(), alone.values(), strict=True))
-        for rows in torch.arange(len(x), device=x.device).split(max(1, IN_CACHE // len(x))):
-            here = slice(int(rows[0]), int(rows[-1]) + 1)
-            own, room_here = weight[here].reshape(-1), work[: len(rows)]
-            for z, place in each:
-                apart = torch.sub(z[here, None], z[None, :], out=room_here).abs_()
+        left, right = (each.T[list(alone)].contiguous() for each in (a, b))
+        step = max(1, IN_CACHE // max(1, len(b)))
+        for start in range(0, len(a), step):
+            here = slice(start, start + step)
+            own, room_here = weight[here].view(-1), work[here]
+            for u, v, place in zip(left, right, alone.values(), strict=True):
+                apart = torch.sub(u[here, None], v[None, :], out=room_here).abs_()
                 moved[place] += torch.dot(apart.view(-1), own)
         for place, columns in together.items():
-            moved[place] = torch.dot(euclidean(x[:, columns], x[:, columns]).view(-1), weight.view(-1))
-        gradient[surface.metric] += variance * torch.exp(-theta[surface.metric]) * moved
+            moved[place] = torch.dot(euclidean(a[:, columns], b[:, columns]).view(-1), weight.view(-1))
+        return torch.cat([first, moved])
+
+    def add_gradient(self, gradient: Tensor, sums: Tensor, theta: Tensor, surface: SurfaceLayout) -> None:
+        """The sums times v / length_j."""
+        variance = self.add_gradient_of_deviations(gradient, sums, theta, surface)
+        gradient[surface.metric] += variance * torch.exp(-theta[surface.metric]) * sums[2:]
 
     def rise(self, x: Tensor, seen: Tensor, weight: Tensor, theta: Tensor, surface: SurfaceLayout) -> Tensor:
         """d correlation / d x_j = correlation sign(x_j' - x_j) / length_j, but at the units themselves, where it has a kink.
 
         Along a category it goes straight to the other level.
         """
-        near = self.correlation(seen, x, theta, surface, None) * weight[:, None]
+        near = self.correlation(seen, x, theta, surface) * weight[:, None]
         inverse, bend = torch.exp(-theta[surface.metric]), torch.zeros_like(x)
         alone, together = by_covariate(surface)
         for column, place in alone.items():

@@ -22,21 +22,28 @@ class Index(Matern):
         """Of such a size that the index has an sd of about one; a search needs a direction to begin with."""
         return MetricPrior(0.0, p**-0.5, p**-0.5, p**-0.5)
 
-    def distance(
-        self, a: Tensor, b: Tensor, theta: Tensor, surface: SurfaceLayout, out: Tensor | None
-    ) -> Tensor:
-        """Between indices."""
-        weight = ROOT3 * theta[surface.metric]
-        return torch.sub((a @ weight)[:, None], (b @ weight)[None, :], out=out).abs_()
+    def ends(self, x: Tensor, theta: Tensor, surface: SurfaceLayout) -> tuple[Tensor, Tensor]:
+        """The index, in lengths over the root of three."""
+        index = x @ (ROOT3 * theta[surface.metric])
+        return index, index
 
-    def add_gradient(
-        self, gradient: Tensor, slope: Tensor, x: Tensor, theta: Tensor, surface: SurfaceLayout, room: Room
-    ) -> None:
-        """d correlation / d weight_j = -3 decay (u - u') (x_j - x_j'), u the index."""
-        variance = self.add_gradient_of_deviations(gradient, slope, x, theta, surface, room)
+    def distance(self, left: Tensor, right: Tensor, out: Tensor | None) -> Tensor:
+        """Between indices."""
+        return torch.sub(left[:, None], right[None, :], out=out).abs_()
+
+    def sums(self, slope: Tensor, a: Tensor, b: Tensor, surface: SurfaceLayout, room: Room) -> Tensor:
+        """d correlation / d weight_j = -3 decay (u - u') (x_j - x_j'), u = x'w the index: products (p, p) that meet w."""
+        first = self.sums_of_deviations(slope, a, b, room)
         weight = room.both[1].mul_(slope)
-        index = x @ theta[surface.metric]
-        gradient[surface.metric] -= 6.0 * variance * (x.T @ (index * weight.sum(1) - weight @ index))
+        mixed = a.T @ (weight @ b)
+        own = a.T @ (weight.sum(1)[:, None] * a) + b.T @ (weight.sum(0)[:, None] * b)
+        return torch.cat([first, (own - mixed - mixed.T).view(-1)])
+
+    def add_gradient(self, gradient: Tensor, sums: Tensor, theta: Tensor, surface: SurfaceLayout) -> None:
+        """The products times -3 v w."""
+        variance = self.add_gradient_of_deviations(gradient, sums, theta, surface)
+        metric = theta[surface.metric]
+        gradient[surface.metric] -= 3.0 * variance * (sums[2:].view(len(metric), -1) @ metric)
 
     def rise(self, x: Tensor, seen: Tensor, weight: Tensor, theta: Tensor, surface: SurfaceLayout) -> Tensor:
         """d correlation / d x_j = 3 decay (u' - u) weight_j."""

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from hte_bridge.arrays import Array
 
 KindName = Literal["smooth", "edged", "index", "additive"]
 
@@ -23,14 +27,14 @@ class MetricPrior(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Room:
-    """What a surface's evaluations between rows a (n, p) and b (m, p) write over, one after the other.
+    """What a surface's evaluations between rows a (n, p) and b (m, p), of which a are the last, write over, one after the other.
 
     Parameters
     ----------
     correlation, work : tensor (n, m), optional
         Correlation of the curved part, and a second array; none of a kind that is all explicit columns.
-    shapes : tensor (n, p, ``PER_COVARIATE``), optional
-        An additive surface's functions at the rows of a.
+    shapes : tensor (m, p, ``PER_COVARIATE``), optional
+        An additive surface's functions at the rows of b.
     """
 
     correlation: Tensor | None = None
@@ -70,23 +74,37 @@ class Kind(ABC):
 
     @abstractmethod
     def room(self, x: Tensor, like: Tensor) -> Room:
-        """Space for evaluations among rows x (n, p); ``like`` is an array (n, n)."""
+        """Space for evaluations of some of the rows x (m, p), the last n of them, against all; ``like`` is an array (n, m)."""
 
     @abstractmethod
+    def ends(self, x: Tensor, theta: Tensor, surface: SurfaceLayout) -> tuple[Tensor, Tensor]:
+        """Rows x (n, p) at these scales as ``between`` takes them: from the left (n, ...) and from the right."""
+
+    @abstractmethod
+    def between(self, left: Tensor, right: Tensor, surface: SurfaceLayout, room: Room | None) -> Tensor:
+        """Correlation (n, m) of the curved part between rows as ``ends`` has them, in ``room`` where there is one."""
+
     def correlation(
-        self, a: Tensor, b: Tensor, theta: Tensor, surface: SurfaceLayout, room: Room | None
+        self, a: Tensor, b: Tensor, theta: Tensor, surface: SurfaceLayout, room: Room | None = None
     ) -> Tensor:
         """Correlation (n, m) of the curved part between the rows of a (n, p) and b (m, p), in ``room`` where there is one."""
+        left, right = self.ends(a, theta, surface)[0], self.ends(b, theta, surface)[1]
+        return self.between(left, right, surface, room)
 
     @abstractmethod
     def columns(self, a: Tensor, theta: Tensor, surface: SurfaceLayout, room: Room | None) -> Tensor:
         """Explicit columns (n, q) at the rows of a, each with prior variance one."""
 
     @abstractmethod
-    def add_gradient(
-        self, gradient: Tensor, slope: Tensor, x: Tensor, theta: Tensor, surface: SurfaceLayout, room: Room
-    ) -> None:
-        """Add the slopes by the surface's numbers to ``gradient`` (size,); ``slope`` (n, n) is that by its covariance. ``room`` is written over."""
+    def sums(self, slope: Tensor, a: Tensor, b: Tensor, surface: SurfaceLayout, room: Room) -> Tensor:
+        """Sums (q,) over pairs of rows of a (n, p) and b (m, p), of which the slopes by the surface's numbers are multiples.
+
+        ``slope`` (n, m) is that by its covariance between them; ``room`` holds what ``between`` left, and is written over.
+        """
+
+    @abstractmethod
+    def add_gradient(self, gradient: Tensor, sums: Tensor, theta: Tensor, surface: SurfaceLayout) -> None:
+        """Add the slopes by the surface's numbers to ``gradient`` (size,), from the sums over all pairs."""
 
     @abstractmethod
     def rise(self, x: Tensor, seen: Tensor, weight: Tensor, theta: Tensor, surface: SurfaceLayout) -> Tensor:
@@ -132,20 +150,20 @@ class SurfaceLayout:
         """Places of the two log sds."""
         return [self.linear, self.bent]
 
-    @property
+    @cached_property
     def metric(self) -> slice:
         """Places of the metric's numbers."""
         return slice(self.start + 2, self.start + 2 + self.kind.width(self.p, self.columns))
 
-    @property
+    @cached_property
     def metric_prior(self) -> MetricPrior:
         """Prior of each of them."""
         return self.kind.prior(self.p, self.sparse)
 
-    def metric_precision(self, off: Tensor) -> Tensor:
+    def metric_precision(self, off: Array) -> Array:
         """Prior precision (p,) of the metric's numbers that are ``off`` (p,) their centre."""
         prior = self.metric_prior
-        return torch.where(off > 0.0, off.new_tensor(prior.above**-2), off.new_tensor(prior.below**-2))
+        return np.where(off > 0.0, prior.above**-2, prior.below**-2)
 
     def spread_out(self, theta: Tensor) -> Tensor:
         """The covariates' numbers, one for each column."""

@@ -17,21 +17,18 @@ class Matern(Curved):
     """A line and a Matern-3/2 process."""
 
     @abstractmethod
-    def distance(
-        self, a: Tensor, b: Tensor, theta: Tensor, surface: SurfaceLayout, out: Tensor | None
-    ) -> Tensor:
-        """Root of three times the distance (n, m) between the rows of a (n, p) and b (m, p)."""
+    def distance(self, left: Tensor, right: Tensor, out: Tensor | None) -> Tensor:
+        """Root of three times the distance (n, m) between rows as ``ends`` has them."""
 
-    def correlation(
-        self, a: Tensor, b: Tensor, theta: Tensor, surface: SurfaceLayout, room: Room | None
-    ) -> Tensor:
+    def between(self, left: Tensor, right: Tensor, surface: SurfaceLayout, room: Room | None) -> Tensor:
         """Of the distance."""
         own = room or Room()
-        return matern(self.distance(a, b, theta, surface, own.correlation), own.work)[0]
+        return matern(self.distance(left, right, own.correlation), own.work)[0]
 
     def decay(self, a: Tensor, b: Tensor, theta: Tensor, surface: SurfaceLayout) -> Tensor:
         """``exp`` of minus the distance (n, m), which gradients need."""
-        return matern(self.distance(a, b, theta, surface, None), None)[1]
+        left, right = self.ends(a, theta, surface)[0], self.ends(b, theta, surface)[1]
+        return matern(self.distance(left, right, None), None)[1]
 
 
 def matern(scaled: Tensor, work: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -22,26 +22,28 @@ class Smooth(Matern):
         centre = log(2.0 * sqrt(p))
         return MetricPrior(centre, PRIORS.length_sd, PRIORS.long_sd if sparse else PRIORS.length_sd, centre)
 
-    def distance(
-        self, a: Tensor, b: Tensor, theta: Tensor, surface: SurfaceLayout, out: Tensor | None
-    ) -> Tensor:
+    def ends(self, x: Tensor, theta: Tensor, surface: SurfaceLayout) -> tuple[Tensor, Tensor]:
+        """Such that |l - r|^2 = |l|^2 + |r|^2 - 2 l'r is one product of matrices, in lengths over the root of three."""
+        scaled = x * (ROOT3 * torch.exp(-surface.spread_out(theta)))
+        size = (scaled * scaled).sum(1, keepdim=True)
+        one = torch.ones_like(size)
+        return torch.cat([scaled, size, one], 1), torch.cat([-2.0 * scaled, one, size], 1)
+
+    def distance(self, left: Tensor, right: Tensor, out: Tensor | None) -> Tensor:
         """Between rows in units of the lengths."""
-        inverse = ROOT3 * torch.exp(-surface.spread_out(theta))
-        left, right = a * inverse, b * inverse
-        ends = (left * left).sum(1, keepdim=True), (right * right).sum(1, keepdim=True)
-        # |l - r|^2 = |l|^2 + |r|^2 - 2 l'r as one product of matrices
-        left = torch.cat([left, ends[0], torch.ones_like(ends[0])], 1)
-        right = torch.cat([-2.0 * right, torch.ones_like(ends[1]), ends[1]], 1)
         return torch.mm(left, right.T, out=out).clamp_(min=0.0).sqrt_()
 
-    def add_gradient(
-        self, gradient: Tensor, slope: Tensor, x: Tensor, theta: Tensor, surface: SurfaceLayout, room: Room
-    ) -> None:
-        """d correlation / d log length_j = 3 decay (x_j - x_j')^2 / length_j^2, summed as two products of matrices."""
-        variance = self.add_gradient_of_deviations(gradient, slope, x, theta, surface, room)
+    def sums(self, slope: Tensor, a: Tensor, b: Tensor, surface: SurfaceLayout, room: Room) -> Tensor:
+        """d correlation / d log length_j = 3 decay (x_j - x_j')^2 / length_j^2, summed as products of matrices."""
+        first = self.sums_of_deviations(slope, a, b, room)
         weight = room.both[1].mul_(slope)
-        spread = 2.0 * (weight.sum(1) @ (x * x) - (x * (weight @ x)).sum(0))
-        each = 3.0 * variance * spread * torch.exp(-2.0 * surface.spread_out(theta))
+        spread = weight.sum(1) @ (a * a) + weight.sum(0) @ (b * b) - 2.0 * (a * (weight @ b)).sum(0)
+        return torch.cat([first, spread])
+
+    def add_gradient(self, gradient: Tensor, sums: Tensor, theta: Tensor, surface: SurfaceLayout) -> None:
+        """The sums times 3 v / length_j^2."""
+        variance = self.add_gradient_of_deviations(gradient, sums, theta, surface)
+        each = 3.0 * variance * sums[2:] * torch.exp(-2.0 * surface.spread_out(theta))
         gradient[surface.metric] += surface.gathered(each)
 
     def rise(self, x: Tensor, seen: Tensor, weight: Tensor, theta: Tensor, surface: SurfaceLayout) -> Tensor:
