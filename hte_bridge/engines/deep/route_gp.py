@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -23,6 +24,7 @@ from hte_bridge.engines.deep.gp.leave_part_out import PARTS
 from hte_bridge.engines.deep.gp.model_average import mixed_posterior
 from hte_bridge.engines.deep.gp.posterior import KernelPosterior
 from hte_bridge.engines.deep.gp.regression import by_fold, smooth_learners
+from hte_bridge.engines.deep.gp.starts import Rest, rests, starts
 from hte_bridge.engines.deep.nuisance.crossfit import CrossFitted
 from hte_bridge.engines.deep.nuisance.propensity import Treatment, centre_treatment, parts_of
 from hte_bridge.engines.deep.options import Options
@@ -60,25 +62,28 @@ def most_probable_effects(study: Study, folds: Folds, x: Array, options: Options
     return KernelPosterior(first.sample.units, (at,)).mean(x)
 
 
-def centred(study: Study, folds: Folds, options: Options) -> Treatment:
+def centred(
+    study: Study, folds: Folds, options: Options, beside: Sequence[Rest | None] | None = None
+) -> Treatment:
     """The treatment's mean by a constant, a line and a Gaussian process: in small samples one for each pair of folds left out."""
+    given = study, folds, None, options.seed, "cpu"
     if study.n <= PARTS.sought_again_rows:
-        return centre_treatment(study, folds, None, options.seed, "cpu", smooth_learners, options.n_jobs)
-    return centre_treatment(
-        study, folds, None, options.seed, "cpu", lambda study: {}, options.n_jobs, by_fold=by_fold
-    )
+        return centre_treatment(*given, smooth_learners, options.n_jobs)
+    near = [None if each is None else each.mode for each in beside or rests(study, folds, options)]
+    return centre_treatment(*given, lambda study: {}, options.n_jobs, by_fold=partial(by_fold, near=near))
 
 
 def parts_held_out(
     study: Study, folds: Folds, options: Options
 ) -> tuple[Treatment, list[Predicted], CrossFitted]:
     """The treatment's mean, what kernel fits say of the fold that each has not seen, and the stacked outcome mean."""
-    treatment = centred(study, folds, options)
+    beside = rests(study, folds, options)
+    treatment = centred(study, folds, options, beside)
     part, without = parts_of(study, folds), treatment.seen_without(folds.n_folds)
     work = [delayed(other_means)(study, folds, options)]
     work += [
-        delayed(predict_fold)(study, *fold, mean, part, options)
-        for fold, mean in zip(folds, without, strict=True)
+        delayed(predict_fold)(study, *fold, mean, start, part, options)
+        for fold, mean, start in zip(folds, without, starts(study, folds, beside, options), strict=True)
     ]
     others, *predicted = Parallel(n_jobs=options.n_jobs, prefer="threads")(
         steps(work, "deep: kernel fits", len(work))

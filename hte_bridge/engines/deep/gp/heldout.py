@@ -15,6 +15,7 @@ from hte_bridge.engines.deep.gp.outliers import far_out
 from hte_bridge.engines.deep.gp.posterior import Component, KernelPosterior, component
 from hte_bridge.engines.deep.gp.sample import Sample
 from hte_bridge.engines.deep.gp.search import SEARCH, ModelSearch, model_search
+from hte_bridge.engines.deep.gp.starts import Start
 from hte_bridge.engines.deep.nuisance.crossfit import CrossFitted, plain_learners, squared_error
 from hte_bridge.engines.deep.nuisance.propensity import Treatment, splits_of
 from hte_bridge.engines.deep.options import Options
@@ -109,11 +110,17 @@ class Predicted:
 
 
 def predict_fold(
-    study: Study, train: Codes, test: Codes, propensity: Array, part: Codes, options: Options
+    study: Study,
+    train: Codes,
+    test: Codes,
+    propensity: Array,
+    start: Start | None,
+    part: Codes,
+    options: Options,
 ) -> Predicted:
     """Fit the units of ``train`` and predict those of ``test``; ``propensity`` and ``part`` are (n,)."""
     with threads(1):
-        first, best, at = most_probable(study, propensity, train, options)
+        first, best, at = most_probable(study, propensity, train, options, start)
         x, post = study.filled[test], KernelPosterior(first.sample.units, (at,))
         inside = mean_without_part(first, best, at, propensity[train], part[train], options.seed)
         root = first.noise_root(study, test, propensity)
@@ -121,10 +128,15 @@ def predict_fold(
 
 
 def most_probable(
-    study: Study, propensity: Array, train: Codes | slice, options: Options
+    study: Study, propensity: Array, train: Codes | slice, options: Options, start: Start | None = None
 ) -> tuple[ModelSearch, Candidate, Component]:
-    """The model of the units of ``train`` at its most probable form and scales, on all of these."""
-    first = model_search(Sample.either(study, propensity, train, doubles_on(options)), options, study.binary)
+    """The model of the units of ``train`` at its most probable form and scales, on all of these; sought from a start where there is one."""
+    device = doubles_on(options)
+    if start is None:
+        samples, near = Sample.either(study, propensity, train, device), None
+    else:
+        samples, near = [Sample.of(study, propensity, train, device, start.columns)], start.begin
+    first = model_search(samples, options, study.binary, near)
     best = search(first.small.rows, list(first.begin), SEARCH.tolerance, first.begin)[0]
     model = replace(best.model, rows=first.sample.rows(best.model.form))
     return first, best, component(1.0, best.mode.theta + first.shift(best), model)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from hte_bridge.engines.deep.gp.laplace import Laplace, importance_weights
 from hte_bridge.engines.deep.gp.modes import MODES, Candidate, along_an_index, as_a_sum, search
 from hte_bridge.engines.deep.gp.posterior import Component, KernelPosterior, component
 from hte_bridge.engines.deep.gp.sample import Sample
-from hte_bridge.engines.deep.gp.search import ModelSearch, model_search, sought
+from hte_bridge.engines.deep.gp.search import ModelSearch, model_search
 from hte_bridge.engines.deep.gp.splines import PER_COVARIATE
 from hte_bridge.engines.deep.options import Options
 from hte_bridge.engines.deep.store.devices import doubles_on
@@ -48,10 +49,8 @@ class AverageOptions:
     least_share: float = 0.05
     # and on a subset, where the evidence is weaker, one with less than this
     least_share_on_fewer: float = 0.005
-    # on which models are sought whose evidence is asked for
-    first_rows: int = 500
-    # from which models are followed to all, where those are more
-    rows_between: int = 1_000
+    # on which models are weighed between the few where their search began and all
+    rows_between: tuple[int, ...] = (500, 1_000)
     # of the search for the scales, in shares of the log posterior
     tolerance: float = 1e-5
 
@@ -98,9 +97,9 @@ def mixed_posterior(
     With many rows models and modes are found on an even subset of ``scale_rows``, then moved to the mode on all rows.
     """
     first = model_search(Sample.either(study, propensity, device=doubles_on(options)), options, study.binary)
-    tried = candidates(first, options, study.binary)
+    tried = candidates(first, options.seed, options.n_jobs)
     everyone = first.everyone()
-    chosen, share = chosen_of(tried, first, everyone, options.seed, options.n_jobs)
+    chosen, share = chosen_of(tried, everyone, options.seed, options.n_jobs)
     weighed = list(zip(chosen, share.tolist(), strict=True))
     parts = lighter_left_out(drawn(weighed, options, first))
     info = said(first, tried, weighed, parts)
@@ -109,31 +108,49 @@ def mixed_posterior(
     return KernelPosterior(first.sample.units, tuple(parts)), info, converged
 
 
-def candidates(first: ModelSearch, options: Options, binary: bool) -> list[Weighed]:
-    """Every model that counts at its mode on few rows, with the normal approximation there; then those that bend otherwise.
+def candidates(first: ModelSearch, seed: int, n_jobs: int | None) -> list[Weighed]:
+    """Every model that counts at its mode on the few rows where its search began, with the normal approximation there; then those that bend otherwise.
 
-    Sought anew, on more rows than where the search began: on a half of 500 rows chance has too large a part in which kind of surface leads.
+    Which of them lead, and which kinds of surface, is decided by what they are on more rows (``chosen_of``): on 250 of 500 chance has a large part.
     """
-    few = first.small.thinned(AVERAGE.first_rows, options.seed)
-    if few.bare.n <= MODES.first_rows:
+    few = first.small.thinned(MODES.first_rows, seed)
+    if few.bare.n == first.small.bare.n:
         found = search(few.rows, list(first.begin), AVERAGE.tolerance, first.begin)
     else:
-        found = sought(few, options, binary)
-    pairs = [(each, approximate(each)) for each in found]
+        found = [Candidate(few.model(form), mode) for form, mode in first.begin.items()]
+    pairs = approximated([partial(same, each) for each in found], n_jobs)
     best_first = [each for each, _ in sorted(pairs, key=height, reverse=True)]
-    return pairs + [(each, approximate(each)) for each in bent(best_first)]
+    return pairs + approximated(bent(best_first), n_jobs)
+
+
+def same(candidate: Candidate) -> Candidate:
+    """A candidate that is there already."""
+    return candidate
+
+
+def approximated(makers: Sequence[Callable[[], Candidate]], n_jobs: int | None) -> list[Weighed]:
+    """Candidates, each with the normal approximation at its mode, made side by side."""
+
+    def alone(make: Callable[[], Candidate]) -> Weighed:
+        with threads(1):
+            found = make()
+            return found, approximate(found)
+
+    jobs = side_by_side(n_jobs, tasks=len(makers))
+    return list(Parallel(n_jobs=jobs, prefer="threads")(delayed(alone)(each) for each in makers))
 
 
 def chosen_of(
-    tried: list[Weighed], first: ModelSearch, everyone: Sample, seed: int, n_jobs: int | None
+    tried: list[Weighed], everyone: Sample, seed: int, n_jobs: int | None
 ) -> tuple[list[Weighed], Array]:
-    """Models that count, at their modes on all rows, and their shares."""
-    if tried[0][0].model.rows.n == first.sample.bare.n:
-        return weigh(tried, AVERAGE.least_share)
-    kept, _ = weigh(tried, AVERAGE.least_share_on_fewer)
-    for most in (AVERAGE.rows_between, everyone.bare.n):
-        if most <= everyone.bare.n:
-            sample = everyone.thinned(most, seed)
+    """Models that count, at their modes on all rows, and their shares; on the way, on more and more rows, those that trail far are left behind."""
+    few = tried[0][0].model.rows.n
+    kept, share = weigh(
+        tried, AVERAGE.least_share if few == everyone.bare.n else AVERAGE.least_share_on_fewer
+    )
+    for most in (*AVERAGE.rows_between, everyone.bare.n):
+        if few < most <= everyone.bare.n:
+            few, sample = most, everyone.thinned(most, seed)
             moved = Parallel(n_jobs=side_by_side(n_jobs), prefer="threads")(
                 delayed(on_more)(*each, sample) for each in kept
             )
@@ -174,29 +191,28 @@ def said(
     }
 
 
-def bent(tried: Sequence[Candidate]) -> list[Candidate]:
-    """The best form with a smooth effect, and the centred one where that is another, with an effect along one index and with an additive one.
+def bent(tried: Sequence[Candidate]) -> list[Callable[[], Candidate]]:
+    """What makes the best form with a smooth effect, and the centred one where that is another, with an effect along one index and with an additive one.
 
     Independent arms have no additive effect, and none has where covariates are so many that the functions are too.
     """
     smooth = [each for each in tried if each.model.form.effect_kind == "smooth"]
     if not smooth:
         return []
-    rows = smooth[0].model.rows
-    best = smooth[0].model.form
-    plain = [
+    rows, best = smooth[0].model.rows, smooth[0].model.form
+    centred = (
         each
         for each in smooth
-        if each.model.form == best
-        or (each.model.form.name == "centred" and each.model.form.relative == best.relative)
-    ]
+        if each.model.form.name == "centred" and each.model.form.relative == best.relative
+    )
+    plain = list(dict.fromkeys((smooth[0], next(centred, smooth[0]))))
     flat = sum(
         1 for each in rows.groups if rows.groups.count(each) > 1
     )  # columns of categories: one function each
     few = PER_COVARIATE * (rows.x.shape[1] - flat) + flat <= AVERAGE.most_functions * rows.n
     summed = [each for each in plain if few and each.model.form.name != "arms"]
-    return [along_an_index(each, AVERAGE.tolerance) for each in plain] + [
-        as_a_sum(each, AVERAGE.tolerance) for each in summed
+    return [partial(along_an_index, each, AVERAGE.tolerance) for each in plain] + [
+        partial(as_a_sum, each, AVERAGE.tolerance) for each in summed
     ]
 
 

@@ -78,7 +78,7 @@ def search_kinds(
     """Most probable scales of each outcome model by the kinds of surface that suit it, the best first; for few rows.
 
     Of the first outcome model, whether the mean has edges, then whether the effect has: the two hardly depend on one another, as the mean decides
-    most of the evidence and the effect sees what it leaves. Both kinds of effect are kept. The other outcome models are sought by the best kinds.
+    most of the evidence and the effect sees what it leaves. All that were tried are kept. The other outcome models are sought by the best kinds.
 
     Raises
     ------
@@ -95,11 +95,12 @@ def search_kinds(
         return Candidate(model, find_mode(model.rows, model.scales, start, tolerance=tolerance))
 
     smooth = at_mode(first)
-    plain = max(smooth, at_mode(first.of_kinds("edged", "smooth"), smooth), key=lambda each: each.mode.value)
+    rough = at_mode(first.of_kinds("edged", "smooth"), smooth)
+    plain = max(smooth, rough, key=lambda each: each.mode.value)
     mean = plain.model.form.mean_kind
     jumps = at_mode(first.of_kinds(mean, "edged"), plain)
     best = max(plain, jumps, key=lambda each: each.value)
-    found = [plain, jumps]
+    found = [smooth, rough, jumps]
     for each in others:
         form = each.of_kinds(mean, best.model.form.effect_kind)
         alike = best.model.scales == Model.of(form, rows_of(form)).scales

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,7 +13,7 @@ from joblib import Parallel, delayed
 from hte_bridge.arrays import Array, Codes
 from hte_bridge.engines.deep.gp.categories import Categories, groups_of
 from hte_bridge.engines.deep.gp.covariance import Data
-from hte_bridge.engines.deep.gp.laplace import find_mode, on_more_rows
+from hte_bridge.engines.deep.gp.laplace import Mode, find_mode, on_more_rows
 from hte_bridge.engines.deep.gp.leave_part_out import without_own_part
 from hte_bridge.engines.deep.gp.outcome_models import ALONE
 from hte_bridge.engines.deep.gp.posterior import Component, KernelPosterior, Model, component
@@ -58,8 +58,12 @@ def kernel_learner(
     seed: int,
     before: Mapping[str, Predict],
     groups: tuple[int, ...] = (),
+    near: Mode | None = None,
 ) -> KernelRegression:
-    """Gaussian process regression at the most probable scales, as a candidate for a nuisance; ``groups`` are the covariates of the columns."""
+    """Gaussian process regression at the most probable scales, as a candidate for a nuisance; ``groups`` are the covariates of the columns.
+
+    They are sought from ``near``, scales found on other rows of the kind, where those are there.
+    """
     standard = Standard.of(x, weight)
     centre = float(np.average(y, weights=weight))
     spread = float(np.sqrt(np.average((y - centre) ** 2, weights=weight))) or 1.0
@@ -70,7 +74,8 @@ def kernel_learner(
     rows = Data(own, torch.as_tensor((y - centre) / spread), noise, loads, groups=categories.groups)
     units = Standardisation(standard.centre, standard.spread, centre, spread, turn=categories.turn)
     model = Model.of(ALONE, rows)
-    return KernelRegression(units, component(1.0, found_scales(model, seed), model))
+    mode = found_scales(model, seed, near)
+    return KernelRegression(units, component(1.0, mode.theta, model), mode)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +84,7 @@ class KernelRegression:
 
     units: Standardisation
     only: Component
+    mode: Mode
 
     def __call__(self, new: Array) -> Array:
         """Prediction (m,) at the rows of ``new`` (m, q)."""
@@ -90,16 +96,25 @@ class KernelRegression:
         return without_own_part(self.only, ones, part) * self.units.outcome_sd + self.units.outcome_mean
 
 
-def by_fold(study: Study, folds: Folds, part: Codes, seed: int, n_jobs: int | None) -> tuple[Array, Array]:
+def by_fold(
+    study: Study,
+    folds: Folds,
+    part: Codes,
+    seed: int,
+    n_jobs: int | None,
+    near: Sequence[Mode | None] | None = None,
+) -> tuple[Array, Array]:
     """E[T | x] (n,) of each fold by a process of the others; and (K, n, 1) of each of these without its own part, not a number for the fold.
 
-    A process for each fold, whose factor leaves out one part of its units after the other. Its scales have seen the part, but not the fold.
+    A process for each fold, whose factor leaves out one part of its units after the other. Its scales have seen the part, but not the fold; they are
+    sought from those of ``near``, one for each fold, which have not either.
     """
+    begin = near or [None] * folds.n_folds
 
     def fit(place: int, train: Codes, test: Codes) -> tuple[Array, Array]:
         with threads(1):
             known = study.filled[train], study.treatment[train], study.weight[train]
-            model = kernel_learner(*known, seed + place, {}, groups=groups_of(study))
+            model = kernel_learner(*known, seed + place, {}, groups_of(study), begin[place])
             return model(study.filled[test]), model.without_own_part(part[train])
 
     held, inside = np.zeros(study.n), np.full((folds.n_folds, study.n, 1), np.nan)
@@ -110,13 +125,11 @@ def by_fold(study: Study, folds: Folds, part: Codes, seed: int, n_jobs: int | No
     return held, inside
 
 
-def found_scales(model: Model, seed: int) -> Array:
-    """Scales (size,) close to the most probable ones: sought on few rows, refined on more."""
+def found_scales(model: Model, seed: int, near: Mode | None = None) -> Mode:
+    """Scales close to the most probable ones: sought on few rows, or found on others of the kind, and refined on more."""
     first, more = (
         model.rows.take(torch.as_tensor(even_subset(model.rows.n, most, seed)))
         for most in (REGRESSION.first_rows, REGRESSION.rows)
     )
-    found = find_mode(first, model.scales, max_steps=60, tolerance=REGRESSION.tolerance)
-    if first.n == more.n:
-        return found.theta
-    return on_more_rows(found, more, model.scales).theta
+    found = near or find_mode(first, model.scales, max_steps=60, tolerance=REGRESSION.tolerance)
+    return found if found.n == more.n and near is None else on_more_rows(found, more, model.scales)

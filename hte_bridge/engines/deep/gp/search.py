@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from hte_bridge.arrays import Array, Codes
 from hte_bridge.engines.deep.gp.heteroskedastic import ErrorVariance, error_variance
 from hte_bridge.engines.deep.gp.laplace import Mode
-from hte_bridge.engines.deep.gp.modes import MODES, Candidate, search_kinds
+from hte_bridge.engines.deep.gp.modes import MODES, Candidate, search, search_kinds
 from hte_bridge.engines.deep.gp.outcome_models import OutcomeModel
 from hte_bridge.engines.deep.gp.outliers import noise_shift, outlying, weighed_down
 from hte_bridge.engines.deep.gp.posterior import Component, Model, component
@@ -30,6 +30,8 @@ class SearchOptions:
     chance: float = 0.25
     # of a search that only begins another, or serves a point prediction
     tolerance: float = 1e-4
+    # log posterior by which a model may trail, at scales that are nearly those of its mode, and still lead at that
+    contending: float = 2.0
 
 
 SEARCH = SearchOptions()
@@ -94,12 +96,18 @@ class ModelSearch:
         return 0.0 if even else noise_shift(model, theta, plain)
 
 
-def model_search(samples: Sequence[Sample], options: Options, binary: bool) -> ModelSearch:
+def model_search(
+    samples: Sequence[Sample],
+    options: Options,
+    binary: bool,
+    near: Mapping[OutcomeModel, Mode] | None = None,
+) -> ModelSearch:
     """Outcome models and hyperparameters found on few rows, how the errors' variance moves, and which units lie far out.
 
-    Of several samples, the same units by other columns, that with the best model on the few rows is kept.
+    Of several samples, the same units by other columns, that with the best model on the few rows is kept. With ``near``, scales found on other
+    rows of the kind, these models alone are followed from there.
     """
-    bare, few, found = best_columns(samples, options, binary)
+    bare, few, found = best_columns(samples, options, binary, near)
     errors = error_variance(few, found, few.choices(options, binary), binary)
     if errors is None:
         sample, plain, begin = bare, few, found
@@ -112,16 +120,20 @@ def model_search(samples: Sequence[Sample], options: Options, binary: bool) -> M
 
 
 def best_columns(
-    samples: Sequence[Sample], options: Options, binary: bool
+    samples: Sequence[Sample],
+    options: Options,
+    binary: bool,
+    near: Mapping[OutcomeModel, Mode] | None = None,
 ) -> tuple[Sample, Sample, dict[OutcomeModel, Mode]]:
     """The sample with the best model, its few rows, and the hyperparameters of each model found on them."""
     tried = []
     for each in samples:
         few = each.thinned(options.scale_rows, options.seed)
-        tried.append((each, few, *searched(few, options, binary)))
+        found = searched(few, options, binary) if near is None else followed(few, near)
+        tried.append((each, few, *found))
     best = max(range(len(tried)), key=lambda k: tried[k][2])  # the first of equals
-    sample, few, _, found = tried[best]
-    return sample, few, found
+    sample, few, _, begin = tried[best]
+    return sample, few, begin
 
 
 def refitted(errors: ErrorVariance, few: Sample, options: Options, binary: bool) -> ErrorVariance:
@@ -146,6 +158,13 @@ def searched(sample: Sample, options: Options, binary: bool) -> tuple[float, dic
     found = sought(few, options, binary)
     trailing = MODES.hopeless * max(SEARCH.chance, few.bare.n / sample.bare.n)
     kept = {each.model.form: each.mode for each in found if each.value > found[0].value - trailing}
+    return found[0].value, kept
+
+
+def followed(sample: Sample, near: Mapping[OutcomeModel, Mode]) -> tuple[float, dict[OutcomeModel, Mode]]:
+    """The same of the models that some scales are of, from these; one that trails far on all of the sample's rows is left out."""
+    found = search(sample.rows, list(near), SEARCH.tolerance, near)
+    kept = {each.model.form: each.mode for each in found if each.value > found[0].value - SEARCH.contending}
     return found[0].value, kept
 
 

@@ -62,8 +62,8 @@ def test_evidence_wants_an_additive_effect_where_it_is_one(effect, wanted):
     assert (share[1] < 0.05) == (not wanted)
 
 
-def labels(candidates):
-    return [each.model.form.label for each in candidates]
+def labels(makers):
+    return [make().model.form.label for make in makers]
 
 
 def test_the_best_form_and_the_centred_one_are_bent():
