@@ -137,6 +137,10 @@ def most_probable(
     else:
         samples, near = [Sample.of(study, propensity, train, device, start.columns)], start.begin
     first = model_search(samples, options, study.binary, near)
-    best = search(first.small.rows, list(first.begin), SEARCH.tolerance, first.begin)[0]
+    form, mode = next(iter(first.begin.items()))
+    if start is not None and mode.n == first.small.bare.n:  # followed to all of these rows already
+        best = Candidate(first.small.model(form), mode)
+    else:
+        best = search(first.small.rows, list(first.begin), SEARCH.tolerance, first.begin)[0]
     model = replace(best.model, rows=first.sample.rows(best.model.form))
     return first, best, component(1.0, best.mode.theta + first.shift(best), model)

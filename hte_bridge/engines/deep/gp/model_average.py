@@ -191,7 +191,7 @@ def said(
     }
 
 
-def bent(tried: Sequence[Candidate]) -> list[Callable[[], Candidate]]:
+def bent(tried: Sequence[Candidate]) -> Sequence[Callable[[], Candidate]]:
     """What makes the best form with a smooth effect, and the centred one where that is another, with an effect along one index and with an additive one.
 
     Independent arms have no additive effect, and none has where covariates are so many that the functions are too.

@@ -36,7 +36,7 @@ class StartRule:
     # units of the other group, of which a start is made
     fewest_rows: int = 150
     # log posterior by which a model may trail there and still be followed in each fold
-    trailing: float = 4.0
+    trailing: float = 3.0
 
 
 START = StartRule()

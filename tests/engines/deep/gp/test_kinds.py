@@ -8,7 +8,6 @@ import torch
 
 from hte_bridge.engines.deep.gp.covariance import COVARIANCE, surface_kernel, surface_variance
 from hte_bridge.engines.deep.gp.hyperparameters import Hyperparameters
-from hte_bridge.engines.deep.gp.kinds.layout import correlation
 from hte_bridge.engines.deep.gp.model_average import bent
 from hte_bridge.engines.deep.gp.modes import borrowed, search, search_kinds
 from hte_bridge.engines.deep.gp.outcome_models import ALONE, MODEL_PRIORS
@@ -42,7 +41,7 @@ def test_levels_of_a_category_are_all_as_far_from_one_another_along_edges():
     scales = Hyperparameters(2, rates=(1.0,), kinds=("edged",), groups=(0, 1, 1, 1))
     theta = torch.as_tensor(scales.start())
     (surface,) = scales.surfaces
-    found = correlation(x, x, theta, surface).numpy()
+    found = surface.kind.correlation(x, x, theta, surface).numpy()
     assert np.ptp(found[~np.eye(4, dtype=bool)]) < 1e-12
     assert (np.diag(found) == 1.0).all()
 
