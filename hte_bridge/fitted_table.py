@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pandas as pd
 
@@ -26,17 +26,26 @@ if TYPE_CHECKING:
     from hte_bridge.between.compared import Reading
 
 
+class Asked(Protocol):
+    """A comparison that tests statements about rows."""
+
+    def hypothesis(
+        self, text: str | Sequence[str], table: Table | None = None, *, level: float | None = None
+    ) -> Table:
+        """Each statement with its error."""
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Answer(Table):
     """What a verb of a comparison gives: a ``Table`` of which hypotheses can be tested.
 
     Parameters
     ----------
-    asked : FittedTable
+    asked : Asked
         The comparison that was asked.
     """
 
-    asked: FittedTable = field(default=None)  # type: ignore[assignment]
+    asked: Asked = field(default=None)  # type: ignore[assignment]
 
     def where(self, **values: str) -> Answer:
         """Rows whose columns have these values, such as ``engine="grf"``."""

@@ -264,6 +264,23 @@ def test_questions_find_what_was_put_in(simulated):
     assert {row.term for row in table.differences("groups", by="z").rows} == {"z = 1 - z = 0", "equal"}
 
 
+def test_statements_about_rows_have_the_joint_error(simulated):
+    """Of rows, and of a verb's answer; what ``differences`` says of two event times is what the statement says."""
+    _, table = simulated
+    said = by_key(table.hypothesis("att_event[2] = att_event[0]").where(engine="feols").rows)
+    told = by_key(table.differences("event_times").where(engine="feols").rows)["att_event", "2 - 0"]
+    row = said["hypothesis", "att_event[2] = att_event[0]"]
+    assert abs(row.estimate - told.estimate) < EXACT
+    assert abs(row.std_error - told.std_error) < EXACT
+    of_groups = table.gate("z", joint=False).hypothesis("gate[1] = gate[0]").where(engine="held").rows[0]
+    apart = by_key(table.gate("z", joint=False).where(engine="held").rows)["gate", "z = 1 - z = 0"]
+    assert abs(of_groups.std_error - apart.std_error) < EXACT
+    between = table.hypothesis("att_simple[feols] = att_simple[held]").rows[0]
+    gap = by_key(table.differences().rows)["att_simple", "overall"]
+    assert abs(between.std_error - gap.std_error) < EXACT
+    assert table.hypothesis("att_gt['2, 3'] = 2 * att_gt['3, 3']").rows[0].std_error > 0
+
+
 def test_sorted_groups_rank_within_cells(simulated):
     _, table = simulated
     for engine in ("feols", "held"):

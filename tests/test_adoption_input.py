@@ -104,6 +104,21 @@ SENTENCES = {
         InvalidData,
         "`first_treated` 0 must mean never treated",
     ),
+    "minus one for never": (
+        lambda: study(panel().assign(g=lambda df: df["g"].replace(0, -1))),
+        InvalidData,
+        "`g` holds -1 where periods begin in 1: it reads like a code for never",
+    ),
+    "a word for never": (
+        lambda: study(panel().assign(g=lambda df: df["g"].astype(object).where(df["g"] > 0, "never"))),
+        InvalidData,
+        "numbers that count periods, missing for never",
+    ),
+    "two clusters": (
+        lambda: study(panel().assign(c=1), cluster=["c", "x"]),
+        InvalidOption,
+        "`cluster` of an adoption must name one column. 2 were given: c, x.",
+    ),
     "other controls": (lambda: study(panel(), controls=["x"]), InvalidOption, "'not_yet' or 'never'"),
     "anticipation": (
         lambda: study(panel(), anticipation=-1),
@@ -302,3 +317,29 @@ def test_from_the_shell(tmp_path):
     assert "att_event" in said.output
     names = {each.name for each in (tmp_path / "out").iterdir()}
     assert names == {"table.csv", "table.parquet", "table.tex", "table.md", "report.html", "event_times.png"}
+
+
+def test_columns_of_the_user_s_are_never_those_of_the_stack():
+    """A covariate called as the stack calls the change was the change: effects were zero, with errors of zero."""
+    frame = panel()
+    plain = hb.compare(study(frame, covariates=["x"]), [hb.Feols()], estimands=["att_gt"])
+    for name in ("change of y", "cohort of g", "t since g", "adopts in g", "cluster of id"):
+        other = study(frame.rename(columns={"x": name}), covariates=[name])
+        found = hb.compare(other, [hb.Feols()], estimands=["att_gt"])
+        assert [row.estimate for row in found.rows] == [row.estimate for row in plain.rows], name
+
+
+def test_categories_of_numbers_or_dates_are_read_as_what_they_stand_for():
+    frame = panel()
+    day = pd.to_datetime(pd.Series({t: f"200{t}-01-01" for t in range(1, 5)}))
+    dated = frame.assign(t=pd.Categorical(frame["t"].map(day)), g=pd.Categorical(frame["g"].map(day)))
+    numbered = frame.assign(t=pd.Categorical(frame["t"]), g=pd.Categorical(frame["g"].replace(0, np.nan)))
+    for each in (dated, numbered):
+        assert np.array_equal(study(each).cells[-1].change, study(frame).cells[-1].change)
+    assert study(numbered).clock.text(3.0) == "3"
+    assert study(dated).clock.text(2.0) == "2003-01-01"
+
+
+def test_one_cluster_may_stand_in_a_list():
+    frame = panel().assign(c=lambda df: df["id"] // 4)
+    assert study(frame, cluster=["c"]).n_clusters == 15

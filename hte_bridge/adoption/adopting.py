@@ -30,7 +30,7 @@ def adopt(
     period: str,
     first_treated: str,
     covariates: Sequence[str] | str | None = None,
-    cluster: str | None = None,
+    cluster: str | Sequence[str] | None = None,
     controls: Any = "not_yet",
     anticipation: float = 0,
     base_period: str = "varying",
@@ -44,6 +44,7 @@ def adopt(
         With the sentence of the first rule that the data break.
     """
     design = checked.design_of(controls, anticipation, base_period)
+    cluster = checked.named_once(cluster)
     of_file: dict[str, Role] = {outcome: "number", unit: "identity"}
     frame = to_pandas(df, of_file if cluster is None else of_file | {cluster: "identity"})
     roles = {"outcome": outcome, "unit": unit, "period": period, "first_treated": first_treated}

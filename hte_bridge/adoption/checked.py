@@ -13,6 +13,7 @@ from hte_bridge.adoption.cells import Base, Controls, Design
 from hte_bridge.adoption.clock import Clock
 from hte_bridge.arrays import Array, Codes
 from hte_bridge.errors import InvalidData, InvalidOption, NotIdentified, nearest
+from hte_bridge.frames import names_of
 from hte_bridge.kinds import codes_of, to_float
 
 Mask = npt.NDArray[np.bool_]
@@ -67,6 +68,25 @@ def design_of(controls: object, anticipation: object, base_period: object) -> De
             "units may react to it."
         )
     return Design(controls, float(anticipation), base_period)  # type: ignore[arg-type]
+
+
+def named_once(cluster: str | Sequence[str] | None) -> str | None:
+    """The one column of clusters, or none.
+
+    Raises
+    ------
+    InvalidOption
+        For several.
+    """
+    if cluster is None:
+        return None
+    named = names_of(cluster)
+    if len(named) != 1:
+        raise InvalidOption(
+            f"`cluster` of an adoption must name one column. {len(named)} were given{': ' if named else ''}{', '.join(named)}. Name the one that "
+            "holds units whole and in which errors move together, such as the state."
+        )
+    return named[0]
 
 
 def named_columns(frame: pd.DataFrame, roles: dict[str, str | None], covariates: Sequence[str]) -> None:
@@ -198,6 +218,12 @@ def never_from_zero(adopted: Array, period: Array, name: str) -> Array:
         raise InvalidData(
             f"`first_treated` 0 must mean never treated. In `{name}` it can be a period too: periods begin in {first:g}"
             f"{', and never treated units are missing or infinite' if unknown.any() else ''}. Count periods from 1 on."
+        )
+    early = adopted[np.isfinite(adopted) & (adopted < 0)]
+    if len(early) and first >= 0:
+        raise InvalidData(
+            f"`first_treated` must be a period, or missing. `{name}` holds {early[0]:g} where periods begin in {first:g}: it reads like a code for "
+            "never. Write a missing value, infinity or 0 for units that are never treated."
         )
     if (adopted == -np.inf).any():
         raise InvalidData(

@@ -59,6 +59,7 @@ def read_clock(period: pd.Series, adopted: pd.Series, names: tuple[str, str]) ->
     InvalidData
         If one column is text, or one holds dates and the other numbers.
     """
+    period, adopted = (_values(column) for column in (period, adopted))
     dated = [_dates(column) for column in (period, adopted)]
     if (dated[0] is None) != (dated[1] is None) and adopted.notna().any():
         kinds = ["numbers" if each is None else "dates" for each in dated]
@@ -84,6 +85,13 @@ def read_clock(period: pd.Series, adopted: pd.Series, names: tuple[str, str]) ->
 
 
 ROLES = ("period", "first_treated")
+
+
+def _values(column: pd.Series) -> pd.Series:
+    """What a category stands for, of each row; other columns as they are."""
+    if not isinstance(column.dtype, pd.CategoricalDtype):
+        return column
+    return pd.Series(column.cat.categories).reindex(column.cat.codes).set_axis(column.index)
 
 
 def _written(moment: Any) -> str:
@@ -113,6 +121,6 @@ def _numbers(column: pd.Series, role: str, name: str) -> Array:
             return np.full(len(column), np.nan)
         raise InvalidData(
             f"`{role}` must hold numbers or dates, such as years. `{name}` holds {type(seen.iloc[0]).__name__} ({str(seen.iloc[0])!r} in "
-            f"row {seen.index[0]}). Turn it into numbers that count periods."
+            f"row {seen.index[0]}). Turn it into numbers that count periods{', missing for never' if role == ROLES[1] else ''}."
         )
     return to_float(column)

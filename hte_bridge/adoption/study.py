@@ -182,15 +182,22 @@ class Adoption:
 
     @property
     def stack_names(self) -> StackNames:
-        """Names of the stack's own columns."""
+        """Names of the stack's own columns; none is one of the user's."""
         names = self.names
-        return StackNames(
+        wanted = (
             f"change of {names.outcome}",
             f"adopts in {names.first_treated}",
             f"cohort of {names.first_treated}",
             f"{names.period} since {names.first_treated}",
             f"cluster of {names.cluster or names.unit}",
         )
+        taken, found = set(map(str, self.frame.columns)), []
+        for name in wanted:
+            while name in taken:
+                name += " (cells)"
+            found.append(name)
+            taken.add(name)
+        return StackNames(*found)
 
     @cached_property
     def change(self) -> Array:

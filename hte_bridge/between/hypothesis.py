@@ -165,7 +165,8 @@ def _meant(slot: Slot, rows: Sequence[Estimate], engines: Sequence[str]) -> dict
             )
         return {"": rows[place]}
     fitting = [row for row in rows if slot.fits(row, engines)]
-    exact = [row for row in fitting if row.term in (*slot.inside, "")] or fitting
+    exact = [row for row in fitting if row.term in (*slot.inside, "")]
+    exact = exact or [row for row in fitting if " - " not in row.term] or fitting
     found: dict[str, Estimate] = {}
     for row in exact:
         if row.engine in found:

@@ -14,12 +14,15 @@ import pandas as pd
 
 from hte_bridge.adoption import Adoption
 from hte_bridge.alignment import columns_of
+from hte_bridge.between.hypothesis import hypothesis
 from hte_bridge.errors import HteBridgeError, InvalidOption
-from hte_bridge.estimate import Estimate
+from hte_bridge.estimate import Estimate, check_level
 from hte_bridge.faults import Guard, OnError
+from hte_bridge.fitted_table import Answer
 from hte_bridge.fitting import fit_of
 from hte_bridge.language.formula import right_hand_side
-from hte_bridge.rows import verbs
+from hte_bridge.rows import distinct, verbs
+from hte_bridge.scores import Scores
 from hte_bridge.staggered.fits import AdoptionFit
 from hte_bridge.staggered.lines import difference, joint, wald_row
 from hte_bridge.staggered.questions import (
@@ -87,12 +90,22 @@ class AdoptionComparison(Table):
         """
         return fit_of(self.fits, engine)
 
-    def per_engine(self, estimand: str, make: Callable[[AdoptionFit], list[Estimate]]) -> Table:
+    def hypothesis(
+        self, text: str | Sequence[str], table: Table | None = None, *, level: float | None = None
+    ) -> Table:
+        """Statements about rows (of ``table``, or these), such as ``"att_event[2] = att_event[0]"``; see ``Comparison.hypothesis``."""
+        given, level = self if table is None else table, check_level(self.level if level is None else level)
+        of_units, said = Scores(np.zeros(self.study.n), cluster=self.study.cluster), np.atleast_1d(text)
+        rows = [row for each in said for row in hypothesis(given.rows, str(each), of_units, level=level)]
+        meta = {key: value for key, value in self.meta.items() if key != "notes"}
+        return Table(distinct(rows), meta | {"form": "rows"})
+
+    def per_engine(self, estimand: str, make: Callable[[AdoptionFit], list[Estimate]]) -> Answer:
         """The rows that ``make`` gives for each engine; one that cannot answer gets a row that says why."""
         guard, rows = Guard(self.on_error), list[Estimate]()
         for name, fit in self.fits.items():
             rows += guarded(name, fit, estimand, partial(make, fit), self.level, guard)
-        return Table(tuple(rows), guard.noted(self.meta))
+        return Answer(tuple(rows), guard.noted(self.meta), self)
 
     def cate(
         self, new: Any, engine: str, event_time: float | None = None, level: float | None = None
@@ -100,12 +113,12 @@ class AdoptionComparison(Table):
         """``estimate std_error conf_low conf_high`` of one engine at the rows of ``new``, pointwise; see ``AdoptionFit.cate``."""
         return self.fit(engine).cate(new, self.level if level is None else level, event_time)
 
-    def bands(self, of: str | Sequence[str] = "att_event") -> Table:
+    def bands(self, of: str | Sequence[str] = "att_event") -> Answer:
         """The rows of aggregations with intervals that hold jointly: multiplier bootstrap of influence values, by cluster."""
         rows: list[Estimate] = []
         for each in [of] if isinstance(of, str) else of:
             rows += self.per_engine(each, partial(self._banded, family_of(each))).rows
-        return Table(tuple(rows), self.meta)
+        return Answer(tuple(rows), self.meta, self)
 
     def _banded(self, of: str, fit: AdoptionFit) -> list[Estimate]:
         return joint(fit.family(of, self.level), self.study)
@@ -117,7 +130,7 @@ class AdoptionComparison(Table):
         *,
         of: str = "att_simple",
         joint: bool = True,
-    ) -> Table:
+    ) -> Answer:
         """An aggregation in each group of a column at the base period, groups less the first, and a test of equality.
 
         Parameters
@@ -135,7 +148,7 @@ class AdoptionComparison(Table):
         make = lambda fit: gate_rows(fit, labels, name, of, self.level, joint)
         return self.per_engine("gate", make)
 
-    def gates(self, groups: int = 5, *, of: str = "att_simple", joint: bool = True) -> Table:
+    def gates(self, groups: int = 5, *, of: str = "att_simple", joint: bool = True) -> Answer:
         """An aggregation in groups sorted by the held-out effect, fold by fold: those predicted to gain least and most."""
         if isinstance(groups, bool) or not isinstance(groups, int) or groups < 2:
             raise InvalidOption(f"`groups` must be a whole number, 2 or more. {groups!r} was given.")
@@ -164,7 +177,7 @@ class AdoptionComparison(Table):
             raise InvalidOption(learned.reasons.get("*", "This engine has no held-out predictions."))
         return learned.heldout.cate, folds.fold
 
-    def projection(self, formula: Any = None, *, event_time: float | None = None) -> Table:
+    def projection(self, formula: Any = None, *, event_time: float | None = None) -> Answer:
         """Best linear projection of the effect on adopters on a right-hand side such as ``"lpop + i(region)"``; by default the covariates.
 
         Over all treated cells, or those of one ``event_time``. In place of a formula: the columns themselves, along the study's rows.
@@ -182,7 +195,7 @@ class AdoptionComparison(Table):
             lambda fit: projection_rows(study, _scored(fit), design, names, event_time, self.level),
         )
 
-    def pretrends(self, by: Any = None, bins: int | Sequence[float] | None = None) -> Table:
+    def pretrends(self, by: Any = None, bins: int | Sequence[float] | None = None) -> Answer:
         """Tests that effects before treatment are zero, jointly, or in each group of a column: leads, cells, and the largest lead."""
         if by is None:
             return self.per_engine("pretrend", lambda fit: pretrend_rows(fit, self.level))

@@ -147,8 +147,8 @@ def _logit(treated: Mask, x: Array) -> tuple[Array, Learned]:
     hessian = (x * (e * (1 - e))[:, None]).T @ x
     if e.max() >= CERTAIN or np.linalg.cond(hessian) > 1 / RANK:
         raise NotIdentified(
-            f"covariates tell adopters from comparison units (a propensity of {e.max():.3f}): no unit like some adopters is left to compare "
-            "with; name fewer covariates"
+            f"covariates tell adopters from comparison units{f' (a propensity of {e.max():.3f})' if e.max() >= CERTAIN else ''}: no unit like some "
+            "adopters is left to compare with; name fewer covariates"
         )
     return np.exp(x @ slope), Learned((treated - e)[:, None] * x @ np.linalg.inv(hessian), x)
 
