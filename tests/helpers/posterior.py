@@ -5,7 +5,10 @@ import numpy as np
 import hte_bridge as hb
 from hte_bridge.engine import HeldOut
 from hte_bridge.engines.deep.canonical import Seen
-from hte_bridge.engines.deep.result import Branch
+from hte_bridge.engines.deep.gp.many_rows import posterior_of_many
+from hte_bridge.engines.deep.gp.sample import Sample
+from hte_bridge.engines.deep.gp.search import model_search
+from hte_bridge.engines.deep.result import Branch, FullFit
 from hte_bridge.engines.deep.route_gp import fit_full
 from hte_bridge.engines.deep.store.threads import threads
 
@@ -19,6 +22,19 @@ def posterior_alone(engine, study, propensity=0.5):
         full = fit_full(seen.study, np.ascontiguousarray(e[seen.order.rows]), engine)
     held = HeldOut(np.zeros(study.n), np.zeros(study.n), e)
     return hb.DeepFit(engine, study, folds, Branch("kernel", held, full))
+
+
+def posterior_by_points(engine, study, propensity=0.5):
+    """The same by points, as with more rows than the exact kernel takes."""
+    folds = hb.Folds.make(study, engine.n_folds, engine.seed)
+    e = np.broadcast_to(propensity, study.n)
+    seen = Seen.of(study, folds)
+    with threads(1):
+        samples = Sample.either(seen.study, np.ascontiguousarray(e[seen.order.rows]))
+        found = posterior_of_many(model_search(samples, engine, study.binary), engine)
+    held = HeldOut(np.zeros(study.n), np.zeros(study.n), e)
+    full = FullFit(found.posterior, found.info, found.converged)
+    return hb.DeepFit(engine, study, folds, Branch("gram", held, full))
 
 
 def covered(surface, truth):

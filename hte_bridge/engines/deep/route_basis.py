@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
-from hte_bridge.arrays import Array
+from hte_bridge.arrays import Array, Codes
+from hte_bridge.engines.deep.accounts import ACCOUNTS, both_accounts
 from hte_bridge.engines.deep.basis.centring import Moved
 from hte_bridge.engines.deep.basis.data import Rows
 from hte_bridge.engines.deep.basis.design import Design, design
 from hte_bridge.engines.deep.basis.mixed_model import Asked, Clock, fit_mixed_model
 from hte_bridge.engines.deep.gp.regression import smooth_learners
 from hte_bridge.engines.deep.gp.sample import Sample
-from hte_bridge.engines.deep.gp.search import model_search
+from hte_bridge.engines.deep.gp.search import ModelSearch, model_search
 from hte_bridge.engines.deep.gp.standardise import Standardisation
 from hte_bridge.engines.deep.nuisance.networks import NetOptions
 from hte_bridge.engines.deep.nuisance.propensity import Treatment, centre_treatment, parts_of
@@ -71,23 +73,29 @@ def rows_without(study: Study, folds: Folds, made: Design, treatment: Treatment)
     ]
 
 
+def model_search_on(study: Study, treatment: Treatment, options: Options) -> ModelSearch:
+    """Outcome models and how the errors' variance moves, as the exact kernel finds them, on ``scale_rows`` of the rows.
+
+    With more rows than its account is made of, the others are left aside: they may be millions.
+    """
+    some: Codes | slice = slice(None)
+    if study.n >= ACCOUNTS.most_rows:
+        some = np.sort(np.random.default_rng(options.seed).permutation(study.n)[: options.scale_rows])
+    samples = Sample.either(study, treatment.mean, some, doubles_on(options))
+    return model_search(samples, options, study.binary)
+
+
 def row_precision(
-    study: Study, treatment: Treatment, options: Options
+    study: Study, treatment: Treatment, first: ModelSearch
 ) -> tuple[Array | None, str, Standardisation | None]:
     """One over each row's error variance, up to scale, and how it moves in words; ``None`` where it does not, or rows have weights.
 
     Beside them, where it moves with the level of the outcome, what says how.
 
-    As the exact kernel finds it (``gp/heteroskedastic.py``), on ``scale_rows`` of the rows: noise that is large where a covariate is looks
-    like an effect that moves there.
+    Noise that is large where a covariate is looks like an effect that moves there.
     """
-    if study.weighted:
-        return None, "constant", None
-    few = np.sort(np.random.default_rng(options.seed).permutation(study.n)[: options.scale_rows])
-    samples = Sample.either(study, treatment.mean, few, doubles_on(options))
-    first = model_search(samples, options, study.binary)
     errors, units, multiple = first.errors, first.sample.units, np.empty(study.n)
-    if errors is None:
+    if errors is None or study.weighted:
         return None, "constant", None
     for start in range(0, study.n, CHUNK):
         here = slice(start, start + CHUNK)
@@ -134,8 +142,10 @@ def fit_basis(study: Study, folds: Folds, options: Options, centred_on: Treatmen
     moved = study.treatment - treatment.mean
     without = study.treatment - treatment.seen_without(folds.n_folds) if twice else None
     made = design(study, folds, options, moved, checkpoint, beside_constant(study, folds, treatment), without)
-    precision, errors, level = row_precision(study, treatment, options)
+    first = model_search_on(study, treatment, options)
+    precision, errors, level = row_precision(study, treatment, first)
     clock.done("networks")
+    by_points = study.n < ACCOUNTS.most_rows  # the kernel's account knows of edges
     asked = Asked(
         moving=False,
         n_jobs=side_by_side(options.n_jobs),
@@ -146,9 +156,15 @@ def fit_basis(study: Study, folds: Folds, options: Options, centred_on: Treatmen
         level=level,
         unseen=rows_without(study, folds, made, treatment) if twice else None,
         part=parts_of(study, folds),
+        edges=not by_points,
     )
     branch = fit_mixed_model(study, made, asked, clock)
     heldout = replace(branch.heldout, propensity=treatment.mean, treatment_variance=treatment.variance)
     errors += RELATIVE * (getattr(branch.posterior, "level", None) is not None)
     info = {**branch.info, "error_variance": errors, **treatment.info}
-    return replace(branch, heldout=shift.back(heldout), notes=(*treatment.notes, *branch.notes), info=info)
+    branch = replace(branch, heldout=shift.back(heldout), notes=(*treatment.notes, *branch.notes), info=info)
+    if not by_points or not branch.converged:
+        return branch
+    evidence = None if study.clustered else branch.info["log_evidence"]
+    both = partial(both_accounts, branch.full, evidence, first, shift.unit, options)
+    return replace(branch, fitted=both)

@@ -119,6 +119,6 @@ def structure_of(posterior: KernelPosterior, n_columns: int, seed: int) -> dict[
         every = np.zeros((len(z), n_columns))
         every[:, plain.columns] = z
         z = every
-    alone = (KernelPosterior(plain, (replace(each, weight=1.0),)) for each in heaviest)
+    alone = (KernelPosterior(plain, (each.weighing(1.0),)) for each in heaviest)
     with threads(1):
         return average([probe(each.mean, z, seed, INTERACTIONS.few_probes) for each in alone]).arrays()

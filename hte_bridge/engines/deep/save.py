@@ -13,7 +13,9 @@ import pandas as pd
 from hte_bridge.encode import Encoder
 from hte_bridge.engine import HeldOut
 from hte_bridge.engines.deep.basis.posterior import EffectPosterior
+from hte_bridge.engines.deep.gp import inducing
 from hte_bridge.engines.deep.gp import posterior as gp
+from hte_bridge.engines.deep.mixture import Mixture
 from hte_bridge.engines.deep.options import Options
 from hte_bridge.engines.deep.result import Branch, FullFit
 from hte_bridge.engines.deep.store.arrays import under
@@ -92,7 +94,13 @@ def checked(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def restored(kind: str, arrays: dict[str, Any], values: dict[str, Any]) -> Any:
-    """Posterior of the branch that wrote it."""
+    """Posterior of the branch that wrote it; of many rows it may be by points, or a mixture of two accounts."""
+    if "accounts" in values:
+        each = enumerate(values["accounts"])
+        accounts = tuple(restored(kind, under(arrays, str(k)), own) for k, own in each)
+        return Mixture(accounts, arrays["shares"])
+    if "root0" in arrays:
+        return inducing.restore(arrays, values)
     return gp.restore(arrays, values) if kind == "kernel" else EffectPosterior.restore(arrays, values)
 
 

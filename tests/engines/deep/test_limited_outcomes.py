@@ -114,6 +114,7 @@ def test_the_fit_says_which_effects_are_relative(outcome):
     assert fit.diagnostics()["reading"].str.contains("as large as the errors").any()
 
 
+@pytest.mark.usefixtures("blocks_alone")
 def test_of_events_in_large_samples_nothing_is_called_unexplained():
     """The variance of an event follows from its mean: what it varies with beyond that is no effect."""
     draw, test = limited(2_000, seed=1, outcome="common"), limited(1_000, seed=2, outcome="common")
@@ -126,6 +127,7 @@ def test_of_events_in_large_samples_nothing_is_called_unexplained():
     )
 
 
+@pytest.mark.usefixtures("blocks_alone")
 def test_large_samples_have_relative_effects_too(tmp_path):
     draw, new = limited(2_000, seed=1), limited(40, seed=2).frame()
     fit = replace(OPTIONS, kernel_max_rows=0).fit(study_of(draw))

@@ -14,6 +14,8 @@ from hte_bridge.engines.deep.nuisance.crossfit import CrossFitted
 from hte_bridge.engines.deep.nuisance.propensity import Treatment
 from hte_bridge.simulate import grf_table1
 
+pytestmark = pytest.mark.usefixtures("blocks_alone")
+
 
 def large_effect(n=2_000, q=20, effect=60.0):
     """A large constant effect and a propensity with 20 small slopes, estimated with an error of sd .05."""

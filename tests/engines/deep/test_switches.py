@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 import hte_bridge as hb
-from hte_bridge.engines.deep import route_basis
-from hte_bridge.engines.deep.gp import leave_part_out, model_average, regression
-from hte_bridge.simulate import dense, nie_wager
-from tests.helpers.posterior import posterior_alone
+from hte_bridge.engines.deep import accounts, route_basis
+from hte_bridge.engines.deep.gp import inducing, leave_part_out, many_rows, model_average, regression
+from hte_bridge.simulate import dense, nie_wager, steps
+from tests.helpers.posterior import posterior_alone, posterior_by_points
 from tests.helpers.studies import cross_section
 
 N = 90
@@ -96,3 +96,80 @@ def test_held_out_effects_with_and_without_a_propensity_that_saw_the_fold_agree(
     after = large.fit(made)
     gap = np.abs(before.heldout.cate - after.heldout.cate).mean()
     assert gap < before.cate(made.frame)["std_error"].mean()
+
+
+def rmse_in_errors(one, other):
+    """Root mean squared difference of two surfaces, in mean standard errors of the first."""
+    gap = np.sqrt(np.mean((one["estimate"] - other["estimate"]) ** 2))
+    return gap / one["std_error"].mean()
+
+
+SMOOTH_AND_EDGED = {"smooth": nie_wager, "edged": steps}
+
+
+@pytest.mark.parametrize("design", SMOOTH_AND_EDGED)
+def test_the_exact_kernel_and_the_same_by_points_agree(design, monkeypatch):
+    """Both sides of ``kernel_max_rows`` on one study, where points are half of the rows, as they are there."""
+    made = cross_section(SMOOTH_AND_EDGED[design](240, seed=2), propensity=0.5)
+    monkeypatch.setattr(inducing, "INDUCING", replace(inducing.INDUCING, points=120, rows=240))
+    exact, by_points = (
+        alone(QUICK, made).cate(made.frame) for alone in (posterior_alone, posterior_by_points)
+    )
+    assert rmse_in_errors(exact, by_points) < 0.2
+    assert 0.9 < ratio(by_points, exact) < 1.1
+
+
+@pytest.mark.parametrize("design", SMOOTH_AND_EDGED)
+def test_whole_fits_on_both_sides_of_the_exact_kernel_agree(design, tmp_path, monkeypatch):
+    made = cross_section(SMOOTH_AND_EDGED[design](150, seed=3), propensity=0.5)
+    exact, beyond = (replace(QUICK, kernel_max_rows=most).fit(made) for most in (150, 149))
+    before, after = exact.cate(made.frame), beyond.cate(made.frame)
+    assert (exact.branch.kind, beyond.branch.kind) == ("kernel", "gram")
+    assert rmse_in_errors(before, after) < 0.2
+    assert 0.9 < ratio(after, before) < 1.1
+
+
+def test_blocks_take_over_bit_by_bit():
+    least, most = accounts.ACCOUNTS.kernel_rows, accounts.ACCOUNTS.most_rows
+    assert accounts.share_of_blocks(least, 1e3) == 0.0
+    assert accounts.share_of_blocks(most, -1e3) == 1.0
+    between = [accounts.share_of_blocks(n, 0.0) for n in range(least, most, 500)]
+    assert np.all(np.diff(between) >= 0.0)
+    assert np.diff(between).max() < 0.1
+
+
+@pytest.fixture(scope="module")
+def mixed():
+    """A fit to so few rows with both accounts, half each."""
+    made = cross_section(steps(120, seed=4), propensity=0.5)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(accounts, "share_of_blocks", lambda n, ahead: 0.5)
+        fit = replace(QUICK, kernel_max_rows=0).fit(made)
+        _ = fit.branch.full
+    return made, fit
+
+
+def test_a_mixture_of_both_accounts_is_one_posterior(mixed, tmp_path):
+    made, fit = mixed
+    surface, own = fit.cate(made.frame), fit.branch.posterior
+    parts = [each.moments(fit.encode(made.frame)) for each in own.accounts]
+    mean = np.mean([mean for mean, _ in parts], axis=0)
+    within = np.mean([sd**2 for _, sd in parts], axis=0)
+    between = (parts[0][0] - parts[1][0]) ** 2 / 4
+    assert np.allclose(surface["estimate"], mean)
+    assert np.allclose(surface["std_error"] ** 2, within + between)
+    few = made.frame.head(4)
+    draws = fit.posterior(few, draws=4_000, seed=1)
+    assert np.allclose(draws.mean(axis=0), surface["estimate"].head(4), atol=4 * draws.std() / 4_000**0.5)
+    assert np.allclose(draws.std(axis=0), surface["std_error"].head(4), rtol=0.1)
+    assert fit.average(few)["estimate"].iloc[0] == pytest.approx(surface["estimate"].head(4).mean())
+    again = hb.DeepFit.load(fit.save(tmp_path / "fit.npz"))
+    assert np.array_equal(again.cate(made.frame).to_numpy(), surface.to_numpy())
+    assert "share of the form" in " ".join(fit.diagnostics()["diagnostic"])
+
+
+def test_models_followed_on_some_rows_are_those_of_all(study, usual, monkeypatch):
+    monkeypatch.setattr(many_rows, "MANY", replace(many_rows.MANY, followed=N - 15, all_rows=N - 15))
+    fewer = posterior_by_points(QUICK, study).cate(study.frame)
+    assert apart(usual, fewer) < 0.5
+    assert 0.7 < ratio(usual, fewer) < 1.4

@@ -67,6 +67,8 @@ class Asked:
         Of a cross-section: codes of the parts that are left out beside a fold where the shares of a stacked mean are learned.
     seed : int
         Of the landmarks of surfaces with edges.
+    edges : bool
+        Whether such a surface is weighed beside the blocks.
     """
 
     moving: bool
@@ -78,6 +80,7 @@ class Asked:
     unseen: Sequence[Rows] | None = None
     part: Codes | None = None
     seed: int = 0
+    edges: bool = True
 
 
 def fit_mixed_model(study: Study, made: Design, asked: Asked, clock: Clock) -> Branch:
@@ -111,9 +114,13 @@ def of_all_rows(
     share = 0.0
     if relative is not None and chosen is relative[0]:
         surface = replace(surface, level=asked.level)
-    else:
+    elif asked.edges:
         surface, share = with_edges(study, chosen, cells, solved, surface, asked.seed)
-    info = info_of(chosen, solved, inflation, asked.unit) | {"share_of_edges": share}
+    evidence = solved.layer.log_evidence + 0.5 * float(np.log(chosen.rows.weight).sum())
+    info = info_of(chosen, solved, inflation, asked.unit) | {
+        "share_of_edges": share,
+        "log_evidence": evidence,
+    }
     notes = unexplained(solved, max(spread_of(chosen, solved), 1e-300), asked.unit)
     structure, converged = made.structure.arrays(), solved.layer.converged
     full = FullFit(surface.per(asked.unit), converged=converged, structure=structure)

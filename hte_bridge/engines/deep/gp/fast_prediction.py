@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
@@ -27,6 +28,25 @@ class FastRule:
 
 
 FAST = FastRule()
+
+
+class Draw(Protocol):
+    """One draw of the scales, as far as a score asks it."""
+
+    @property
+    def theta(self) -> torch.Tensor:
+        """Log scales (size,)."""
+
+    @property
+    def solved(self) -> torch.Tensor:
+        """Takes prior covariances with the rows (n,) to the mean."""
+
+    def heard(self, joint: torch.Tensor) -> torch.Tensor:
+        """L^-1 times columns (n, k)."""
+
+    def back(self, directions: torch.Tensor) -> torch.Tensor:
+        """The transpose of L^-1 times directions (r, k)."""
+
 
 Part = tuple[SurfaceLayout, torch.Tensor, float]  # a surface, its loads (n,), and its share in the effect
 
@@ -84,11 +104,10 @@ class Scorer:
         cls,
         rows: Data,
         parts: Sequence[Part],
-        theta: torch.Tensor,
-        factor: torch.Tensor,
-        solved: torch.Tensor,
+        at: Draw,
     ) -> Scorer:
-        """From the rows, the surfaces of the effect, and the covariance's factor and its inverse times the outcomes, all in double precision."""
+        """From the rows, the surfaces of the effect, and what the outcomes tell at one draw of the scales, all in double precision."""
+        theta, solved = at.theta, at.solved
         ends = [explicit_columns(rows.x, theta, surface) for surface, _, _ in parts]
         lines = torch.cat(
             [each * (share * load)[:, None] for each, (_, load, share) in zip(ends, parts, strict=True)], 1
@@ -99,7 +118,7 @@ class Scorer:
                 for each, (_, _, share) in zip(ends, parts, strict=True)
             ]
         )
-        weights = torch.cholesky_solve(lines, factor)
+        weights = at.back(at.heard(lines))
         spread = torch.diag(prior) - lines.T @ weights
         curved = [
             (surface, share * load * torch.exp(2.0 * theta[surface.bent]), share)
@@ -107,17 +126,17 @@ class Scorer:
             if surface.kind.curved
         ]
         variance = float(sum(share**2 * torch.exp(2.0 * theta[surface.bent]) for surface, _, share in curved))
-        bends = torch.zeros_like(factor)
+        bends = rows.x.new_zeros(rows.n, rows.n)
         for surface, load, _ in curved:
             bends += load[:, None] * surface.kind.correlation(rows.x, rows.x, theta, surface)
-        heard = torch.linalg.solve_triangular(factor, bends, upper=False)
+        heard = at.heard(bends)
         values, vectors = torch.linalg.eigh(heard @ heard.T / rows.n)
         own = torch.cat(ends, 1)
         posterior = variance - heard.square().sum(0) + ((own @ spread) * own).sum(1)
         posterior -= 2.0 * (own * (bends.T @ weights)).sum(1)
         kept = torch.cumsum(values.clamp(min=0.0), 0) > FAST.dropped * posterior.mean()
         # the directions' transpose times L^-1, without the inverse
-        onto = torch.linalg.solve_triangular(factor.T, vectors[:, kept], upper=True)
+        onto = at.back(vectors[:, kept])
         onto = torch.cat([onto, weights, solved[:, None]], 1).T
         bent = []
         for surface, load, _ in curved:

@@ -65,6 +65,7 @@ def hamiltonian(
     n_draws: int,
     seed: int,
     exact: Callable[[Array], float] | None = None,
+    standing_for: int | None = None,
 ) -> tuple[Array, Array, float]:
     """Draws from the scales' posterior by Hamiltonian Monte Carlo in the coordinates of the normal approximation.
 
@@ -81,6 +82,8 @@ def hamiltonian(
     ----------
     exact : callable, optional
         Log posterior on all rows, up to a constant, of scales; by default it is evaluated.
+    standing_for : int, optional
+        How many rows there are, where ``rows`` are some of them.
 
     Returns
     -------
@@ -90,9 +93,9 @@ def hamiltonian(
     accepted : float
         Share of trajectories taken.
     """
-    few = few_rows(rows, seed)
-    density, around = LogPosterior(few, scales, rows.n / few.n), laplace
-    if few.n < rows.n:
+    few, n = few_rows(rows, seed), standing_for or rows.n
+    density, around = LogPosterior(few, scales, n / few.n), laplace
+    if few.n < n:
         mode = climb(laplace.mode.theta, laplace.curved, density)
         around = Laplace.of(mode, mode.curved)
         exact = exact or LogPosterior(rows, scales).value
@@ -100,10 +103,10 @@ def hamiltonian(
     at = begun(around, density, rng)
     at, leap, _ = walked(at, around, density, HMC.warm_up, HMC.leap, rng, adapt=True)
     draws, values, accepted = [], [], 0
-    whole = at.value if few.n == rows.n or exact is None else exact(laplace.at_normal(at.z))
+    whole = at.value if few.n == n or exact is None else exact(laplace.at_normal(at.z))
     for _ in range(n_draws):
         new, leap, moved = walked(at, around, density, 1, leap, rng)
-        if moved and few.n < rows.n and exact is not None:
+        if moved and few.n < n and exact is not None:
             there = exact(laplace.at_normal(new.z))
             moved = taken(there - whole - new.value + at.value, rng)
             whole = there if moved else whole

@@ -92,15 +92,16 @@ def find_mode(
     return Mode(theta, -float(found.fun), converged, int(found.nfev), curved, rows.n)
 
 
-def on_more_rows(mode: Mode, rows: Data, scales: Hyperparameters) -> Mode:
+def on_more_rows(mode: Mode, rows: Data, scales: Hyperparameters, standing_for: int | None = None) -> Mode:
     """The mode given ``rows``, more of the same kind than the mode was found on: they tell as many times as much beside the prior.
 
-    Newton steps with that curvature, which takes up what each new gradient says of it (BFGS: Nocedal and Wright, 2006, Numerical
+    Where the rows are ``standing_for`` more of their kind, they tell as many times as much again. Newton steps with that curvature, which takes up what each new gradient says of it (BFGS: Nocedal and Wright, 2006, Numerical
     Optimization, eq. 6.19); a step that does not climb is cut to a third.
     """
     prior = np.diag(scales.prior_curvature(mode.theta))
-    curved = prior + (rows.n / mode.n) * (mode.curved - prior)
-    return climb(mode.theta, curved, LogPosterior(rows, scales))
+    n = standing_for or rows.n
+    curved = prior + (n / mode.n) * (mode.curved - prior)
+    return replace(climb(mode.theta, curved, LogPosterior(rows, scales, n / rows.n)), n=n)
 
 
 def climb(theta: Array, curved: Array, density: LogPosterior) -> Mode:
@@ -192,9 +193,9 @@ class Laplace:
         """At a mode of the posterior given ``rows``."""
         return cls.of(mode, curvature(mode.theta, rows, scales))
 
-    def on_more(self, rows: Data, scales: Hyperparameters) -> Laplace:
+    def on_more(self, rows: Data, scales: Hyperparameters, standing_for: int | None = None) -> Laplace:
         """On ``rows``, more of the same kind: they tell as many times as much beside the prior."""
-        mode = on_more_rows(replace(self.mode, curved=self.curved), rows, scales)
+        mode = on_more_rows(replace(self.mode, curved=self.curved), rows, scales, standing_for)
         return Laplace.of(mode, mode.curved)
 
     def at_normal(self, z: Array) -> Array:

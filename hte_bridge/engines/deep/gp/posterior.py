@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -18,7 +18,8 @@ from hte_bridge.engines.deep.gp.covariance import (
     surface_kernel,
     surface_variance,
 )
-from hte_bridge.engines.deep.gp.fast_prediction import Scorer
+from hte_bridge.engines.deep.gp.fast_prediction import Draw, Scorer
+from hte_bridge.engines.deep.gp.files_of_before import by_kinds, tuples
 from hte_bridge.engines.deep.gp.hyperparameters import Hyperparameters
 from hte_bridge.engines.deep.gp.kinds.layout import Room
 from hte_bridge.engines.deep.gp.outcome_models import OutcomeModel
@@ -58,6 +59,24 @@ class Model:
         return cls(form, rows, form.scales(rows.x.shape[1], rows.cluster is not None, rows.groups))
 
 
+class Weighted(Draw, Protocol):
+    """A draw of the scales of a model, with its weight: from all rows' covariance, or by points (``inducing.py``)."""
+
+    @property
+    def weight(self) -> float:
+        """Its share in the mixture."""
+
+    @property
+    def model(self) -> Model:
+        """The model, with the rows that new ones are held against."""
+
+    def weighing(self, weight: float) -> Weighted:
+        """The same with another weight."""
+
+    def kept(self) -> dict[str, torch.Tensor]:
+        """What a file must hold of it beside its scales, its weight and its model."""
+
+
 @dataclass(frozen=True, eq=False)
 class Component:
     """One draw of the scales of a model: its weight, the factor of the covariance, and the covariance's inverse times y."""
@@ -74,6 +93,22 @@ class Component:
         quadratic = float(self.model.rows.y @ self.solved)
         likelihood = -0.5 * quadratic - float(torch.log(torch.diagonal(self.factor)).sum())
         return likelihood + self.model.scales.prior(self.theta.cpu().numpy())[0]
+
+    def heard(self, joint: torch.Tensor) -> torch.Tensor:
+        """What the outcomes tell (n, k) of k numbers whose covariances with them are ``joint`` (n, k): its squares are what they take off."""
+        return torch.linalg.solve_triangular(self.factor, joint, upper=False)
+
+    def back(self, directions: torch.Tensor) -> torch.Tensor:
+        """The transpose of ``heard``, of directions (n, k)."""
+        return torch.linalg.solve_triangular(self.factor.T, directions, upper=True)
+
+    def weighing(self, weight: float) -> Component:
+        """The same with another weight."""
+        return replace(self, weight=weight)
+
+    def kept(self) -> dict[str, torch.Tensor]:
+        """Nothing: all of it follows from the rows."""
+        return {}
 
 
 def component(weight: float, theta: Array, model: Model) -> Component:
@@ -106,7 +141,7 @@ class KernelPosterior:
     """
 
     units: Standardisation
-    components: tuple[Component, ...]
+    components: tuple[Weighted, ...]
 
     @property
     def rows(self) -> Data:
@@ -202,7 +237,7 @@ class KernelPosterior:
         for each in self.components:
             joint = cross(each.model, x, each.theta)
             mean = each.solved @ joint
-            half = torch.linalg.solve_triangular(each.factor, joint, upper=False)
+            half = each.heard(joint)
             variance = -half.square_().sum(0)
             for surface, _, share in active(each.model):
                 variance += share**2 * surface_variance(x, each.theta, surface)
@@ -217,7 +252,7 @@ class KernelPosterior:
         scorers = [
             (
                 each.weight,
-                Scorer.of(each.model.rows, list(active(each.model)), each.theta, each.factor, each.solved),
+                Scorer.of(each.model.rows, list(active(each.model)), each),
             )
             for each in self.components
         ]
@@ -234,23 +269,23 @@ class KernelPosterior:
 
         return mix
 
-    def _multiple(self, each: Component, x: torch.Tensor) -> torch.Tensor:
+    def _multiple(self, each: Weighted, x: torch.Tensor) -> torch.Tensor:
         """What a component's surfaces of the effect are multiplied by at standardised rows x (m, q): (m,), or one for all."""
         return self.units.error_sd(x) if each.model.form.relative else x.new_ones(1, dtype=torch.float64)
 
-    def _joint(self, x: torch.Tensor, each: Component) -> tuple[torch.Tensor, torch.Tensor]:
+    def _joint(self, x: torch.Tensor, each: Weighted) -> tuple[torch.Tensor, torch.Tensor]:
         joint = cross(each.model, x, each.theta)
-        half = torch.linalg.solve_triangular(each.factor, joint, upper=False)
+        half = each.heard(joint)
         multiple = self._multiple(each, x)
         spread = prior(each.model, x, x, each.theta) - half.T @ half
         return each.solved @ joint * multiple, spread * multiple[:, None] * multiple
 
     def _averages(
-        self, x: torch.Tensor, load: torch.Tensor, each: Component
+        self, x: torch.Tensor, load: torch.Tensor, each: Weighted
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean (g,) and covariance (g, g) of averages at one draw of the scales, a chunk of rows at a time."""
         load = load * self._multiple(each, x)
-        joint = torch.zeros(self.rows.n, len(load), dtype=x.dtype, device=x.device)
+        joint = torch.zeros(each.model.rows.n, len(load), dtype=x.dtype, device=x.device)
         before = torch.zeros(len(load), len(load), dtype=x.dtype, device=x.device)
         for a in range(0, len(x), CHUNK):
             here, share = x[a : a + CHUNK], load[:, a : a + CHUNK]
@@ -258,7 +293,7 @@ class KernelPosterior:
             for b in range(0, len(x), CHUNK):
                 other = prior(each.model, here, x[b : b + CHUNK], each.theta)
                 before += share @ other @ load[:, b : b + CHUNK].T
-        half = torch.linalg.solve_triangular(each.factor, joint, upper=False)
+        half = each.heard(joint)
         return each.solved @ joint, before - half.T @ half
 
     def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -266,18 +301,24 @@ class KernelPosterior:
         models = list({id(each.model): each.model for each in self.components}.values())
         arrays = {name: getattr(self.rows, name) for name in ("x", "y", "noise", "cluster")}
         kept = {name: value.cpu().numpy() for name, value in arrays.items() if value is not None}
-        own, units = self.units.state()
-        kept |= own
-        kept["weights"] = np.array([each.weight for each in self.components])
-        kept["model"] = np.array(
-            [[each.model is model for model in models].index(True) for each in self.components]
-        )
         for k, each in enumerate(self.components):
-            kept[f"theta{k}"] = each.theta.cpu().numpy()
+            own = {"theta": each.theta, **each.kept()}
+            kept |= {f"{name}{k}": value.cpu().numpy() for name, value in own.items()}
         for k, model in enumerate(models):
             kept[f"loads{k}"] = model.rows.loads.cpu().numpy()
-        described = [{"form": asdict(model.form), "scales": asdict(model.scales)} for model in models]
-        return kept, {"models": described, "units": units}
+        said, values = described(self.units, self.components, models)
+        return kept | said, values
+
+
+def described(
+    units: Standardisation, components: Sequence[Weighted], models: Sequence[Model]
+) -> tuple[dict[str, Array], dict[str, Any]]:
+    """What all draws of the scales are kept with: units, weights, and which model each is of."""
+    kept, plain = units.state()
+    kept["weights"] = np.array([each.weight for each in components])
+    kept["model"] = np.array([[each.model is model for model in models].index(True) for each in components])
+    said = [{"form": asdict(model.form), "scales": asdict(model.scales)} for model in models]
+    return kept, {"models": said, "units": plain}
 
 
 def active(
@@ -317,52 +358,31 @@ def prior(model: Model, a: torch.Tensor, b: torch.Tensor, theta: torch.Tensor) -
     return torch.stack(parts).sum(0)
 
 
-def tuples(values: dict[str, Any], *names: str) -> dict[str, Any]:
-    """Lists, as JSON knows them, as tuples.
-
-    Examples
-    --------
-    >>> tuples({"a": [1, 2], "b": 3}, "a")
-    {'a': (1, 2)}
-    """
-    return {name: tuple(values[name]) for name in names}
-
-
-def by_kinds(form: dict[str, Any], scales: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """An outcome model and its scales as read, with the kinds of their surfaces; files of before said of each whether it is an index or a sum.
-
-    Examples
-    --------
-    >>> form, scales = by_kinds({"index": True, "additive": False}, {"rates": [1.0, 8.0], "index": [False, True]})
-    >>> form == {"kinds": ["smooth", "index"]}, scales == {"rates": [1.0, 8.0], "kinds": ["smooth", "index"]}
-    (True, True)
-    """
-    if "kinds" in scales:
-        return dict(form), dict(scales)
-    none = [False] * len(scales["rates"])
-    flags = zip(scales.get("index") or none, scales.get("additive") or none, strict=True)
-    kinds = ["index" if along else "additive" if summed else "smooth" for along, summed in flags]
-    left = ({k: v for k, v in each.items() if k not in ("index", "additive")} for each in (form, scales))
-    first, second = ({**each, "kinds": kinds} for each in left)
-    return first, second
-
-
 def restore(arrays: dict[str, Array], values: dict[str, Any]) -> KernelPosterior:
     """Rebuild a posterior from what ``KernelPosterior.state`` returned."""
     kept = {name: torch.as_tensor(arrays[name]) for name in ("x", "y", "noise", "cluster") if name in arrays}
-    models = []
-    for k, each in enumerate(values["models"]):
-        form, scales = by_kinds(each["form"], each["scales"])
-        form |= tuples(form, "effect", "rates", "shapes", "kinds")
-        scales = {"sparse": (), "groups": (), **scales}  # files of before have none
-        scales |= tuples(scales, "rates", "shapes", "kinds", "sparse", "groups")
+
+    def rows(k: int) -> Data:
         loads = torch.as_tensor(arrays[f"loads{k}"])
-        made = Hyperparameters(**scales)
-        rows = Data(kept["x"], kept["y"], kept["noise"], loads, kept.get("cluster"), groups=made.groups)
-        models.append(Model(OutcomeModel(**form), rows, made))
+        return Data(kept["x"], kept["y"], kept["noise"], loads, kept.get("cluster"))
+
+    models = restored_models(values, rows)
     chosen = zip(arrays["weights"], arrays["model"], strict=True)
     parts = tuple(
         component(float(weight), arrays[f"theta{k}"], models[int(place)])
         for k, (weight, place) in enumerate(chosen)
     )
     return KernelPosterior(Standardisation.restore(arrays, values["units"]), parts)
+
+
+def restored_models(values: dict[str, Any], rows: Callable[[int], Data]) -> list[Model]:
+    """Models as ``state`` described them, with the rows of each by its number."""
+    models = []
+    for k, each in enumerate(values["models"]):
+        form, scales = by_kinds(each["form"], each["scales"])
+        form |= tuples(form, "effect", "rates", "shapes", "kinds")
+        scales = {"sparse": (), "groups": (), **scales}  # files of before have none
+        scales |= tuples(scales, "rates", "shapes", "kinds", "sparse", "groups")
+        made = Hyperparameters(**scales)
+        models.append(Model(OutcomeModel(**form), replace(rows(k), groups=made.groups), made))
+    return models

@@ -49,7 +49,7 @@ def test_intervals_are_for_the_mean_effect_not_for_single_units(by, monkeypatch)
     assert error < worse
 
 
-def test_large_samples_weigh_rows_by_their_errors(monkeypatch):
+def test_large_samples_weigh_rows_by_their_errors(monkeypatch, blocks_alone):
     draw, test = (uneven_errors(1_500, seed=seed, by="covariate") for seed in (0, 1))
     found = []
     for _ in range(2):

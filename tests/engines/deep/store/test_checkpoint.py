@@ -26,6 +26,9 @@ from hte_bridge.errors import InvalidOption
 from hte_bridge.simulate import dense
 from hte_bridge.simulate.panel import panel
 
+pytestmark = pytest.mark.usefixtures("blocks_alone")
+
+
 OPTIONS = hb.Deep(seed=1, n_folds=2, epochs=2, hidden=(8,), kernel_max_rows=0)
 ROLES = {
     "outcome": "y",

@@ -1,0 +1,35 @@
+"""An outcome model and its scales as a file says them, in JSON and in the words of its time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def tuples(values: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Lists, as JSON knows them, as tuples.
+
+    Examples
+    --------
+    >>> tuples({"a": [1, 2], "b": 3}, "a")
+    {'a': (1, 2)}
+    """
+    return {name: tuple(values[name]) for name in names}
+
+
+def by_kinds(form: dict[str, Any], scales: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """An outcome model and its scales as read, with the kinds of their surfaces; files of before said of each whether it is an index or a sum.
+
+    Examples
+    --------
+    >>> form, scales = by_kinds({"index": True, "additive": False}, {"rates": [1.0, 8.0], "index": [False, True]})
+    >>> form == {"kinds": ["smooth", "index"]}, scales == {"rates": [1.0, 8.0], "kinds": ["smooth", "index"]}
+    (True, True)
+    """
+    if "kinds" in scales:
+        return dict(form), dict(scales)
+    none = [False] * len(scales["rates"])
+    flags = zip(scales.get("index") or none, scales.get("additive") or none, strict=True)
+    kinds = ["index" if along else "additive" if summed else "smooth" for along, summed in flags]
+    left = ({k: v for k, v in each.items() if k not in ("index", "additive")} for each in (form, scales))
+    first, second = ({**each, "kinds": kinds} for each in left)
+    return first, second

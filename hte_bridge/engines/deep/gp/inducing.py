@@ -1,0 +1,232 @@
+"""A draw of the scales given many rows: the surfaces are asked at some points only, and the rest of each is counted as error.
+
+The fully independent conditional of Snelson and Ghahramani (2006, NIPS 18; Quinonero-Candela and Rasmussen, 2005, JMLR 6): given its values
+at the points a surface is what they make of it, plus a part of its own at each row. The work goes with the rows times the square of the points,
+and at new rows the variance is that of the kernel itself, as far as the points tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from hte_bridge.arrays import Array
+from hte_bridge.engines.deep.gp.covariance import Data, explicit_columns, surface_kernel, surface_variance
+from hte_bridge.engines.deep.gp.kinds.layout import SurfaceLayout
+from hte_bridge.engines.deep.gp.posterior import KernelPosterior, Model, restored_models
+from hte_bridge.engines.deep.gp.standardise import Standardisation
+from hte_bridge.engines.deep.store.symmetric import factored
+from hte_bridge.errors import DidNotConverge
+
+
+@dataclass(frozen=True)
+class InducingRule:
+    """How many points there are."""
+
+    # at most
+    points: int = 1_500
+    # up to which there are as many; with more there are fewer, so that the work stays that of so many
+    rows: int = 3_000
+    # of a surface's curved part, added to its variance at each point: where points lie close rounding would leave no factor
+    jitter: float = 1e-6
+    # of a matrix whose diagonal is one, or of one's trace
+    rounding: float = 1e-12
+    # of the mean of its diagonal, added in turn until it has a factor
+    shifts: tuple[float, ...] = (0.0, 1e-12, 1e-10, 1e-8)
+
+
+INDUCING = InducingRule()
+
+
+def n_points(n: int) -> int:
+    """Points for n rows.
+
+    Examples
+    --------
+    >>> n_points(3_000), n_points(12_000)
+    (1500, 750)
+    """
+    return min(n, round(INDUCING.points * min(1.0, INDUCING.rows / n) ** 0.5))
+
+
+@dataclass(frozen=True, eq=False)
+class Induced:
+    """One draw of the scales of a model as ``posterior.Component`` has it, whose rows are points at which the effect's surfaces are asked.
+
+    Parameters
+    ----------
+    weight : float
+    theta : tensor (size,)
+    root : tensor (r, m)
+        Takes prior covariances with the points to what the rows tell: its squares are taken off the prior's variance.
+    solved : tensor (m,)
+        Takes them to the mean.
+    model : Model
+        Of the points: each carries one surface.
+    log_posterior : float
+        Of these scales, up to a constant that all draws share.
+    """
+
+    weight: float
+    theta: torch.Tensor
+    root: torch.Tensor
+    solved: torch.Tensor
+    model: Model
+    log_posterior: float
+
+    def heard(self, joint: torch.Tensor) -> torch.Tensor:
+        """What the rows tell (r, k) of k numbers whose covariances with the points are ``joint`` (m, k)."""
+        return self.root @ joint
+
+    def back(self, directions: torch.Tensor) -> torch.Tensor:
+        """The transpose of ``heard`` (m, k) of directions (r, k)."""
+        return self.root.T @ directions
+
+    def weighing(self, weight: float) -> Induced:
+        """The same with another weight."""
+        return replace(self, weight=weight)
+
+    def kept(self) -> dict[str, torch.Tensor]:
+        """What the rows told, and the points."""
+        return {"root": self.root, "solved": self.solved, "points": self.model.rows.x}
+
+
+def induced(weight: float, theta: Array, model: Model, points: torch.Tensor) -> Induced:
+    """The posterior of the effect's surfaces at one draw of the scales, given all rows of ``model``.
+
+    Parameters
+    ----------
+    weight : float
+    theta : array (size,)
+    model : Model
+    points : tensor (m, p)
+        Standardised covariates, none twice.
+
+    Raises
+    ------
+    DidNotConverge
+        If a covariance is not positive definite.
+    """
+    at, rows = torch.as_tensor(theta), model.rows
+    takes = [whitening(points, at, each) for each in model.scales.surfaces]
+    features, rest = [], torch.exp(2.0 * at[0]) * rows.noise
+    for surface, load, take in zip(model.scales.surfaces, rows.loads, takes, strict=True):
+        own = surface_kernel(points, rows.x, at, surface).T @ take.T
+        rest = rest + load**2 * (surface_variance(rows.x, at, surface) - own.square().sum(1)).clamp_(min=0.0)
+        features.append(own.mul_(load[:, None]))
+    errors = Errors.of(rest, rows.cluster, at[model.scales.cluster] if model.scales.clustered else None)
+    wide = torch.cat(features, 1)
+    weighed = errors.inverse_times(wide)
+    factor = definite((wide.T @ weighed).add_(torch.eye(wide.shape[1], dtype=wide.dtype)), rows.n)
+    target = weighed.T @ rows.y
+    mean = torch.cholesky_solve(target[:, None], factor)[:, 0]
+    value = (
+        float(rows.y @ errors.inverse_times(rows.y[:, None])[:, 0] - target @ mean) + errors.log_determinant
+    )
+    value = -0.5 * value - float(torch.log(torch.diagonal(factor)).sum()) + model.scales.prior(theta)[0]
+    return at_points(Induced(weight, at, factor, mean, model, value), points, takes)
+
+
+def at_points(found: Induced, points: torch.Tensor, takes: Sequence[torch.Tensor]) -> Induced:
+    """What the rows tell of the effect's surfaces, in terms of their values at the points, from a factor and a mean for all surfaces' features."""
+    model, ends = found.model, np.cumsum([0, *(len(each) for each in takes)])
+    used = [k for k, share in enumerate(model.form.effect) if share != 0.0]
+    columns = torch.as_tensor(np.concatenate([np.arange(ends[k], ends[k + 1]) for k in used]))
+    told = -torch.cholesky_inverse(found.root)[columns][:, columns]
+    told.diagonal().add_(1.0 + INDUCING.rounding)
+    take = torch.block_diag(*(takes[k] for k in used))
+    loads = torch.zeros(len(takes), len(used) * len(points), dtype=points.dtype)
+    for place, k in enumerate(used):
+        loads[k, place * len(points) : (place + 1) * len(points)] = 1.0
+    seen = replace(at(points.repeat(len(used), 1), loads), groups=model.rows.groups)
+    return replace(
+        found,
+        root=definite(told, model.rows.n).T @ take,
+        solved=take.T @ found.solved[columns],
+        model=replace(model, rows=seen),
+    )
+
+
+def whitening(points: torch.Tensor, theta: torch.Tensor, surface: SurfaceLayout) -> torch.Tensor:
+    """What takes a surface's covariances with the points (m,) to features (r,) whose products are its covariance, as far as the points tell."""
+    if not surface.kind.curved:
+        return torch.linalg.pinv(explicit_columns(points, theta, surface))
+    own = surface_kernel(points, points, theta, surface)
+    own.diagonal().add_(
+        INDUCING.jitter * torch.exp(2.0 * theta[surface.bent]) + INDUCING.rounding * own.diagonal().sum()
+    )
+    factor = definite(own, len(points))
+    return torch.linalg.solve_triangular(factor, torch.eye(len(points), dtype=own.dtype), upper=False)
+
+
+def definite(matrix: torch.Tensor, n: int) -> torch.Tensor:
+    """Lower factor of a matrix that must be positive definite; where rounding left it indefinite, after the least shift of its diagonal that helps.
+
+    Raises
+    ------
+    DidNotConverge
+        If it is not.
+    """
+    for shift in INDUCING.shifts:
+        factor = matrix.clone(memory_format=torch.contiguous_format)
+        factor.diagonal().add_(shift * matrix.diagonal().mean())
+        if factored(factor):
+            return factor
+    raise DidNotConverge(
+        f"The covariance of {n:,} rows must be positive definite. It was not at scales that were drawn. "
+        "Look for a covariate or outcome with extreme values, and rescale or trim it."
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Errors:
+    """Errors' covariance: a variance (n,) for each row and, where there are clusters, one that rows of a cluster share."""
+
+    variance: torch.Tensor
+    cluster: torch.Tensor | None
+    pull: torch.Tensor
+    log_determinant: float
+
+    @classmethod
+    def of(cls, variance: torch.Tensor, cluster: torch.Tensor | None, log_sd: torch.Tensor | None) -> Errors:
+        """From the rows' variances, codes, and the log sd of what clusters share."""
+        value = float(torch.log(variance).sum())
+        if cluster is None or log_sd is None:
+            return cls(variance, None, variance[:0], value)
+        shared = torch.exp(2.0 * log_sd)
+        told = variance.new_zeros(int(cluster.max()) + 1).index_add_(0, cluster, 1.0 / variance)
+        value += float(torch.log1p(shared * told).sum())
+        return cls(variance, cluster, shared / (1.0 + shared * told), value)
+
+    def inverse_times(self, columns: torch.Tensor) -> torch.Tensor:
+        """The covariance's inverse times columns (n, k)."""
+        found = columns / self.variance[:, None]
+        if self.cluster is not None:
+            sums = columns.new_zeros(len(self.pull), columns.shape[1]).index_add_(0, self.cluster, found)
+            found -= (self.pull[:, None] * sums)[self.cluster] / self.variance[:, None]
+        return found
+
+
+def restore(arrays: dict[str, Array], values: dict[str, Any]) -> KernelPosterior:
+    """Rebuild a posterior of such draws from what ``KernelPosterior.state`` returned."""
+
+    def rows(k: int) -> Data:
+        points = arrays[f"points{arrays['model'].tolist().index(k)}"]
+        return at(torch.as_tensor(points), torch.as_tensor(arrays[f"loads{k}"]))
+
+    models = restored_models(values, rows)
+    parts = []
+    for k, (weight, place) in enumerate(zip(arrays["weights"], arrays["model"], strict=True)):
+        theta, root, solved = (torch.as_tensor(arrays[f"{name}{k}"]) for name in ("theta", "root", "solved"))
+        parts.append(Induced(float(weight), theta, root, solved, models[int(place)], 0.0))
+    return KernelPosterior(Standardisation.restore(arrays, values["units"]), tuple(parts))
+
+
+def at(points: torch.Tensor, loads: torch.Tensor) -> Data:
+    """Points (m, p), each with its surface (s, m), as rows that new ones are held against: their outcomes are in what was told of them."""
+    nothing = points.new_zeros(len(points))
+    return Data(points, nothing, nothing + 1.0, loads)

@@ -1,0 +1,149 @@
+"""The exact kernel's own posterior given more rows than it takes: models sought on some of them, their surfaces learned from all by points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from joblib import Parallel, delayed
+
+from hte_bridge.arrays import Array
+from hte_bridge.engines.deep.gp.hmc import hamiltonian
+from hte_bridge.engines.deep.gp.inducing import Induced, induced, n_points
+from hte_bridge.engines.deep.gp.laplace import Laplace, importance_weights
+from hte_bridge.engines.deep.gp.model_average import (
+    AVERAGE,
+    Weighed,
+    candidates,
+    chosen_of,
+    lighter_left_out,
+    n_draws,
+    said,
+)
+from hte_bridge.engines.deep.gp.posterior import KernelPosterior
+from hte_bridge.engines.deep.gp.sample import even_subset
+from hte_bridge.engines.deep.gp.search import ModelSearch
+from hte_bridge.engines.deep.options import Options
+from hte_bridge.engines.deep.store.threads import side_by_side, threads
+
+
+@dataclass(frozen=True)
+class ManyRows:
+    """Where there are more rows than the exact kernel takes."""
+
+    # to which models are followed, at least; their likelihood then counts as many times as there are more
+    followed: int = 1_000
+    # up to which they are followed to all; beyond to fewer than that, the more rows there are, so that the work falls from there
+    all_rows: int = 3_000
+
+    def followed_of(self, n: int) -> int:
+        """To how many of n rows models are followed.
+
+        Examples
+        --------
+        >>> MANY.followed_of(2_000), MANY.followed_of(4_000), MANY.followed_of(20_000)
+        (2000, 2250, 1000)
+        """
+        return min(n, max(self.followed, round(self.all_rows * min(1.0, self.all_rows / n))))
+
+
+MANY = ManyRows()
+
+
+@dataclass(frozen=True, eq=False)
+class OfManyRows:
+    """The posterior, what it says of itself, whether modes were found, and the log evidence of its best model, up to what all accounts share."""
+
+    posterior: KernelPosterior
+    info: dict[str, Any]
+    converged: bool
+    log_evidence: float
+
+
+def posterior_of_many(first: ModelSearch, options: Options) -> OfManyRows:
+    """Posterior mixed over outcome models and draws of the hyperparameters, as ``model_average.mixed_posterior`` makes it of fewer rows.
+
+    Models are followed to some of the rows, whose likelihood counts as many times as there are more. A draw is taken or not by the posterior
+    on all rows, by points.
+
+    Raises
+    ------
+    DidNotConverge
+        If the covariance is not positive definite at scales that were drawn.
+    """
+    tried = candidates(first, options.seed, options.n_jobs)
+    some = replace(first, sample=first.sample.thinned(MANY.followed_of(first.sample.bare.n), options.seed))
+    chosen, share = chosen_of(tried, some.everyone(), options.seed, options.n_jobs)
+    among = points_among(first.sample.bare.x, options.seed)
+    how = Followed(first, some, among, options)
+    found = Parallel(n_jobs=side_by_side(options.n_jobs), prefer="threads")(
+        delayed(how.draws)(pair, own) for pair, own in zip(chosen, share.tolist(), strict=True)
+    )
+    parts = lighter_left_out([part for parts, _ in found for part in parts])
+    info = said(first, tried, list(zip(chosen, share.tolist(), strict=True)), parts)
+    converged = all(each.mode.converged for each, _ in chosen)
+    height = max(evidence for _, evidence in found)
+    return OfManyRows(KernelPosterior(first.sample.units, tuple(parts)), info, converged, height)
+
+
+def points_among(x: torch.Tensor, seed: int) -> torch.Tensor:
+    """Some of the distinct rows of x (n, p)."""
+    distinct = np.unique(x.cpu().numpy(), axis=0)
+    return torch.as_tensor(distinct[even_subset(len(distinct), n_points(len(x)), seed)])
+
+
+@dataclass(frozen=True, eq=False)
+class Followed:
+    """How models found on some rows are asked on all.
+
+    Parameters
+    ----------
+    first, some : ModelSearch
+        With all units, and with those to which models were followed.
+    points : tensor (m, p)
+    options : Options
+    """
+
+    first: ModelSearch
+    some: ModelSearch
+    points: torch.Tensor
+    options: Options
+
+    def draws(self, pair: Weighed, share: float) -> tuple[list[Induced], float]:
+        """Draws of a model's scales, with weights that sum to its share; and its log evidence."""
+        (candidate, laplace), rows = pair, self.first.sample.rows(pair[0].model.form)
+        model, shift = candidate.model, self.some.shift(candidate)
+        whole, made = replace(model, rows=rows), dict[bytes, Induced]()
+
+        def exact(theta: Array) -> float:
+            made[theta.tobytes()] = part = induced(1.0, theta + shift, whole, self.points)
+            return part.log_posterior
+
+        with threads(1):
+            more = rows.n > model.rows.n
+            wide = laplace.on_more(model.rows, model.scales, rows.n) if more else laplace
+            number = n_draws(rows.n, share, self.options.draws)
+            if share < AVERAGE.chain_share:
+                thetas, density = wide.draw(number, self.options.seed)
+                weights = importance_weights(np.array([exact(theta) for theta in thetas]), density)
+            else:
+                seed = self.options.seed
+                chain = hamiltonian(wide, model.rows, model.scales, number, seed, exact, rows.n)[0]
+                thetas, count = np.unique(chain, axis=0, return_counts=True)
+                weights = count / number
+            for theta in thetas:
+                if theta.tobytes() not in made:
+                    exact(theta)
+        weighed = zip(thetas, weights.tolist(), strict=True)
+        parts = [made[theta.tobytes()].weighing(share * own) for theta, own in weighed]
+        return parts, evidence(wide, parts) + model.form.log_odds
+
+
+def evidence(laplace: Laplace, draws: list[Induced]) -> float:
+    """Log evidence by Laplace's formula, the height of the mode from that of draws: these lie half a nat for each scale below, on average."""
+    height = float(
+        np.average([each.log_posterior for each in draws], weights=[each.weight for each in draws])
+    )
+    return height + 0.5 * len(laplace.root) + laplace.log_evidence - laplace.mode.value
