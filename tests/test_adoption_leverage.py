@@ -5,7 +5,7 @@ import pandas as pd
 from scipy import linalg, stats
 
 import hte_bridge as hb
-from hte_bridge.staggered.leverage import _by_regression, free_of, reach, wide_of
+from hte_bridge.staggered.leverage import by_regression, free_of, reach, wide_of
 
 EXACT = 1e-10
 
@@ -47,12 +47,12 @@ def test_residuals_of_a_cluster_are_multiplied_by_the_inverse_root_of_what_fitti
     x, cluster = np.column_stack([np.ones(14), rng.normal(size=(14, 2))]), np.arange(14) % 5
     inverse = np.linalg.inv(x.T @ x)
     residual = rng.normal(size=14)
-    found = _by_regression(residual, x, inverse, cluster)
+    found = by_regression(residual, x, inverse, cluster)
     for each in range(5):
         rows = cluster == each
         left = np.eye(rows.sum()) - x[rows] @ inverse @ x[rows].T
         assert np.abs(found[rows] - linalg.inv(linalg.sqrtm(left)) @ residual[rows]).max() < EXACT
-    own = _by_regression(residual, x, inverse, np.arange(14))
+    own = by_regression(residual, x, inverse, np.arange(14))
     by_hand = residual / np.sqrt(1 - np.einsum("ij,jk,ik->i", x, inverse, x))
     assert np.abs(own - by_hand).max() < EXACT
 

@@ -9,7 +9,7 @@ from sklearn.linear_model import LinearRegression
 from statsmodels.stats.proportion import proportion_confint
 
 from hte_bridge import Feols, Folds, digest
-from hte_bridge.between.coverage import _share_ends, coverage
+from hte_bridge.between.coverage import coverage, share_ends
 from hte_bridge.between.world import SHAPES, World, split
 from hte_bridge.engines.given import Given
 from hte_bridge.engines.meta import Meta
@@ -77,7 +77,7 @@ def test_a_right_model_covers_and_its_table_reads():
 @pytest.mark.parametrize(("hits", "draws"), [(25, 25), (0, 25), (19, 20), (7, 10)])
 def test_a_share_has_wilsons_interval(hits, draws):
     expected = proportion_confint(hits, draws, 0.05, "wilson")
-    assert np.abs(np.subtract(_share_ends(hits / draws, draws, 0.95), expected)).max() < 1e-12
+    assert np.abs(np.subtract(share_ends(hits / draws, draws, 0.95), expected)).max() < 1e-12
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,6 @@ def test_what_is_written_is_read_back():
 
 def test_a_length_beyond_the_short_form_is_written_in_two_halves():
     file = io.BytesIO()
-    serial._head(file, serial.DOUBLE, WIDE, False)
+    serial.head(file, serial.DOUBLE, WIDE, False)
     reader = serial._Reader(memoryview(file.getvalue()), at=4)
     assert reader.length() == WIDE

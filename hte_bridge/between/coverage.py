@@ -242,7 +242,7 @@ def _cell(shape: str, average: str, found: Mapping[str, Array]) -> list[Estimate
         term, n = f"{shape}: {of}", len(errors)
         if estimand == "bias":
             return Estimate(estimand, estimate, error, term=term, n_obs=n, note=note)
-        ends = partial(_share_ends, estimate, n) if (estimand, of) == ("coverage", average) else None
+        ends = partial(share_ends, estimate, n) if (estimand, of) == ("coverage", average) else None
         ends = ends or partial(_within, estimate, error, 1.0 if estimand == "coverage" else np.inf)
         test = (np.nan, np.nan)  # that an rmse is not zero is no news
         made = Ends(ends, LEVEL) if error > 0 else None
@@ -272,7 +272,7 @@ def _binomial_error(share: float, draws: int) -> float:
     return float((middle * (1 - middle) / (draws + 4)) ** 0.5)
 
 
-def _share_ends(share: float, draws: int, level: float) -> tuple[float, float]:
+def share_ends(share: float, draws: int, level: float) -> tuple[float, float]:
     """Score interval of a share, which never leaves [0, 1]: Wilson (1927), JASA 22(158)."""
     z = float(norm.ppf((1 + level) / 2))
     middle = (share + z**2 / (2 * draws)) / (1 + z**2 / draws)

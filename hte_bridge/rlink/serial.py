@@ -70,12 +70,12 @@ def _put(file: BinaryIO, value: Any) -> None:
         file.write(_ints(NIL))
     elif isinstance(value, Column):
         several = len(value.shape) > 1
-        _head(file, CODES[value.kind], value.n_bytes // WIDTHS[CODES[value.kind]], several)
+        head(file, CODES[value.kind], value.n_bytes // WIDTHS[CODES[value.kind]], several)
         file.write(value.buffer.cast("B") if value.n_bytes else b"")
         if several:
             _attribute(file, "dim", list(value.shape))
     elif isinstance(value, Mapping):
-        _head(file, LIST, len(value), bool(value))
+        head(file, LIST, len(value), bool(value))
         for each in value.values():
             _put(file, each)
         if value:
@@ -87,10 +87,10 @@ def _put(file: BinaryIO, value: Any) -> None:
 def _put_several(file: BinaryIO, values: list[Any]) -> None:
     kind = vector_kind(values)
     if kind in CODES:
-        _head(file, CODES[kind], len(values), False)
+        head(file, CODES[kind], len(values), False)
         file.write(struct.pack(f"={len(values)}{FORMATS[kind]}", *values))
         return
-    _head(file, TEXTS if kind == "s" else LIST, len(values), False)
+    head(file, TEXTS if kind == "s" else LIST, len(values), False)
     for each in values:
         if kind == "s":
             _put_text(file, each)
@@ -103,7 +103,8 @@ def _put_text(file: BinaryIO, text: str) -> None:
     file.write(_ints(TEXT | UTF8, len(coded)) + coded)
 
 
-def _head(file: BinaryIO, code: int, length: int, attributes: bool) -> None:
+def head(file: BinaryIO, code: int, length: int, attributes: bool) -> None:
+    """Write what stands before an R vector's values: its type, and its length, in two words where one is too small."""
     parts = (length,) if length <= LARGEST_INTEGER else (-1, length >> 32, length & 0xFFFFFFFF)
     file.write(_ints(code | (HAS_ATTRIBUTES if attributes else 0), *parts))
 

@@ -75,7 +75,7 @@ def given_back(nuisance: Nuisance, cluster: Codes) -> Nuisance:
         return replace(nuisance, residual=residual)
     x = nuisance.outcome.columns
     inverse: Array = np.asarray(np.linalg.inv(x[~own].T @ x[~own]), dtype=np.float64)
-    residual[~own] = _by_regression(residual[~own], x[~own], inverse, cluster[~own])
+    residual[~own] = by_regression(residual[~own], x[~own], inverse, cluster[~own])
     left = np.where(own, 0.0, residual)
     return replace(nuisance, residual=residual, outcome=Learned(left[:, None] * x @ inverse, x))
 
@@ -87,7 +87,7 @@ def _by_share(weight: Array, cluster: Codes) -> Array:
     return np.asarray(1 / np.sqrt(1 - np.minimum(share, MOST)))
 
 
-def _by_regression(residual: Array, x: Array, inverse: Array, cluster: Codes) -> Array:
+def by_regression(residual: Array, x: Array, inverse: Array, cluster: Codes) -> Array:
     """Residuals (m,) of least squares on ``x`` (m, p) times the inverse root of I - H, cluster by cluster."""
     values, vectors = np.linalg.eigh(inverse)
     basis = x @ (vectors * np.sqrt(np.maximum(values, 0.0)))  # H = basis basis'
