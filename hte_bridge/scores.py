@@ -72,7 +72,10 @@ class Scores(Arrays):
 
     def where(self, mask: npt.ArrayLike) -> Scores:
         """The scores of some units: boolean mask (n,) or positions."""
-        rows = np.arange(self.n)[np.asarray(mask)]
+        chosen = np.asarray(mask)
+        if chosen.dtype == bool and len(chosen) == self.n and chosen.all():
+            return self
+        rows = np.arange(self.n)[chosen]
 
         def cut(values: Array | None) -> Array | None:
             return None if values is None else values[rows]

@@ -18,6 +18,7 @@ from hte_bridge.study import Folds, Study
 
 UNTOLD = 1e-6  # share of a row that lies along columns' collinear directions, beyond rounding
 RIDGE = 1e-7  # on squared coefficients of the logit, beside its mean log likelihood: rows twice at half the weight are the same rows
+TOLERANCE = 1e-11  # gradient of a mean loss at which Newton's steps end: the same rows in memory and in files then give the same table to 1e-8
 GAMMA_RIDGE = 1e-3  # on squared coefficients of a dose's log variance
 LEAST = 1e-12  # of a dose's variance: squared residuals below are rounding
 FLOOR = 0.01  # of the mean variance: a unit whose dose hardly varies must not carry the average alone
@@ -216,7 +217,7 @@ def _logit(x: Array, treatment: Array, weight: Array, new: Array) -> Array:
     if not white.turn.shape[1]:
         return np.full(len(new), np.clip(np.average(treatment, weights=weight), CLIP, 1 - CLIP))
     model = LogisticRegression(
-        C=1 / (RIDGE * weight.sum()), max_iter=1000, solver="newton-cholesky", tol=1e-8
+        C=1 / (RIDGE * weight.sum()), max_iter=1000, solver="newton-cholesky", tol=TOLERANCE
     )
     with _one_way_or_another():
         model.fit(white(x), treatment, sample_weight=weight)
@@ -231,7 +232,7 @@ def _dose(x: Array, treatment: Array, weight: Array, new: Array) -> tuple[Array,
     mean, white = squared.mean(), White.of(x, weight)
     if not white.turn.shape[1]:
         return line.predict(new)[:, 0], np.full(len(new), np.average(squared, weights=weight) * unit**2)
-    spread = GammaRegressor(alpha=GAMMA_RIDGE, max_iter=1000, solver="newton-cholesky", tol=1e-8)
+    spread = GammaRegressor(alpha=GAMMA_RIDGE, max_iter=1000, solver="newton-cholesky", tol=TOLERANCE)
     with _one_way_or_another():
         spread.fit(white(x), squared / mean, sample_weight=weight)
     variance = np.maximum(spread.predict(white(new)), FLOOR) * mean * unit**2

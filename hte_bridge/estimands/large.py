@@ -109,14 +109,14 @@ class Parts:
         self.q = on_disk(n, k, lambda rows: columns(rows) @ inverse)
 
 
-def jackknife_totals(
+def jackknife_squares(
     q: Array, residual: Array, root: Array, cluster: npt.NDArray[np.int64], n_clusters: int
 ) -> tuple[Array, Array]:
-    """``regression._jackknife_totals``, many clusters at once: what leaving each out takes from the coefficients on q, (G, k), and the
-    directions (a, k) that one cluster alone tells."""
+    """``regression._jackknife_totals``, many clusters at once: what leaving each out takes from the coefficients on q, squared and summed (k, k),
+    and the directions (a, k) that one cluster alone tells."""
     k, even = q.shape[1], bool((root == root[0]).all())
-    totals, alone = np.zeros((n_clusters, k)), [np.empty((0, k))]
-    for first, rows, starts in _blocks(cluster, n_clusters):
+    squares, alone = np.zeros((k, k)), [np.empty((0, k))]
+    for rows, starts in _blocks(cluster, n_clusters):
         own, left, weigh = np.asarray(q[rows]), residual[rows], root[rows]
         score = np.add.reduceat(left[:, None] * own, starts, axis=0)
         inner = _inner(own, starts)
@@ -126,19 +126,20 @@ def jackknife_totals(
             bare = _inner(own / np.where(weigh > 0, weigh, 1.0)[:, None], starts)
             weighted = np.add.reduceat((weigh**2 * left)[:, None] * own, starts, axis=0)
         near = np.trace(inner, axis1=1, axis2=2) > 0.999  # else no eigenvalue is one
-        told = np.zeros(len(inner), dtype=bool)
+        told, totals = np.zeros(len(inner), dtype=bool), np.zeros((len(inner), k))
         for g in np.flatnonzero(near).tolist():
             values, vectors = np.linalg.eigh(inner[g])
             lost = 1 - values < ALONE
             if lost.any():
                 told[g] = True
                 part = np.where(lost, 0.0, vectors.T @ score[g]) / np.where(lost, 1.0, 1 - values)
-                totals[first + g] = vectors @ part
+                totals[g] = vectors @ part
                 alone.append(vectors[:, lost].T)
         free = np.flatnonzero(~told)
         moved = np.linalg.solve(np.eye(k) - inner[free], weighted[free][:, :, None])
-        totals[first + free] = score[free] + (bare[free] @ moved)[:, :, 0]
-    return totals, np.vstack(alone)
+        totals[free] = score[free] + (bare[free] @ moved)[:, :, 0]
+        squares += totals.T @ totals
+    return squares, np.vstack(alone)
 
 
 def _inner(columns: Array, starts: Codes) -> Array:
@@ -150,12 +151,12 @@ def _inner(columns: Array, starts: Codes) -> Array:
     return out
 
 
-def _blocks(cluster: npt.NDArray[np.int64], n_clusters: int) -> Iterator[tuple[int, Codes, Codes]]:
-    """Whole clusters, some rows at once: the first's code, rows sorted by cluster, and where each cluster begins among them."""
+def _blocks(cluster: npt.NDArray[np.int64], n_clusters: int) -> Iterator[tuple[Codes, Codes]]:
+    """Whole clusters, some rows at once: rows sorted by cluster, and where each cluster begins among them."""
     order = np.argsort(cluster, kind="stable")
     begin = np.concatenate([[0], np.cumsum(np.bincount(cluster, minlength=n_clusters))])
     first = 0
     while first < n_clusters:
         last = max(int(np.searchsorted(begin, begin[first] + BLOCK, side="right")) - 1, first + 1)
-        yield first, order[begin[first] : begin[last]], begin[first:last] - begin[first]
+        yield order[begin[first] : begin[last]], begin[first:last] - begin[first]
         first = last

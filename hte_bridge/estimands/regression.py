@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from hte_bridge.arrays import Array
 from hte_bridge.errors import NotIdentified
-from hte_bridge.estimands.large import ALONE, LARGE, Parts, jackknife_totals, on_disk_by_column
+from hte_bridge.estimands.large import ALONE, LARGE, Parts, jackknife_squares, on_disk_by_column
 from hte_bridge.estimands.moments import cluster_totals
 from hte_bridge.scaling import Standard
 
@@ -87,9 +87,13 @@ def least_squares(
     else:
         influence, shares = (residual[:, None] * q) @ back.T, (q @ back.T) ** 2 / np.diag(bread)
     if vcov == "HC3":
-        jackknife = jackknife_totals if large else _jackknife_totals
-        totals, alone = jackknife(q, residual, root, cluster, n_clusters)
-        covariance, reasons = _defined(back, totals, alone)
+        if large:
+            squares, alone = jackknife_squares(q, residual, root, cluster, n_clusters)
+            covariance, reasons = _defined(back, back @ squares @ back.T, alone)
+        else:
+            totals, alone = _jackknife_totals(q, residual, root, cluster, n_clusters)
+            moved = totals @ back.T
+            covariance, reasons = _defined(back, moved.T @ moved, alone)
         return LeastSquares(coefficients, covariance, bread, influence, n_clusters, reasons, shares)
     totals = np.column_stack([cluster_totals(residual * column, cluster) for column in q.T])
     factor = n_clusters / (n_clusters - 1) * ((n - 1) / max(n - k, 1) if vcov == "HC1" else 1.0)
@@ -125,10 +129,8 @@ def _orthogonal(x: Array, weight: Array) -> tuple[Array, Array]:
     return back, q
 
 
-def _defined(back: Array, totals: Array, alone: Array) -> tuple[Array, tuple[str, ...]]:
+def _defined(back: Array, covariance: Array, alone: Array) -> tuple[Array, tuple[str, ...]]:
     """Covariance (k, k) of the coefficients, and why some have none: directions (a, k) are told by one cluster alone."""
-    moved = totals @ back.T
-    covariance = moved.T @ moved
     length = np.linalg.norm(back, axis=1)
     lost = (np.abs(back @ alone.T) > ALONE**0.5 * length[:, None]).any(axis=1)
     covariance[lost], covariance[:, lost] = np.nan, np.nan

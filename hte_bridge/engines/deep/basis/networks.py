@@ -259,13 +259,13 @@ class _Race:
         self.half = len(self.layers) // 2
         self.fixed = torch.zeros((number, rows.n), dtype=single, device=device)
         self.batch, self.epochs = int(np.clip(len(self.kept) // 40, 64, 1_024)), options.epochs_for(rows.n)
-        total = max(2, -(-len(self.kept) // self.batch) * self.epochs)
+        total = max(3, -(-len(self.kept) // self.batch) * self.epochs)
         self.optimiser = torch.optim.AdamW(self.layers, lr=NETWORKS.learning_rate, weight_decay=1e-3)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimiser,
             max_lr=NETWORKS.learning_rate,
             total_steps=total,
-            pct_start=max(0.2, 2 / total),  # with less than two steps up the schedule divides by zero
+            pct_start=max(0.2, 2 / total),  # with less than two steps up, or none down, the schedule divides by zero
         )
         self.least = torch.full((number,), float("inf"), dtype=single, device=device)
         self.best = [each.detach().clone() for each in self.layers]
