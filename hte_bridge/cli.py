@@ -131,6 +131,12 @@ def compare(
     cluster: Annotated[str | None, typer.Option(help="Column of the clusters; a,b for two ways.")] = None,
     weight: Annotated[str | None, typer.Option(help="Column of sampling weights.")] = None,
     propensity: Annotated[str | None, typer.Option(help="Known propensity: a column, or one number.")] = None,
+    index: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a folder: columns that label rows, a,b, by which folds are dealt whatever the files' order."
+        ),
+    ] = None,
     dose: Annotated[
         bool, typer.Option("--dose", help="The treatment's few whole values are a dose.")
     ] = False,
@@ -184,8 +190,8 @@ def compare(
         "first_treated": first_treated,
     }
     with ExitStack() as stack:
-        if is_large(data) and treatment_type != "arms" and not any(further.values()):
-            study = Study.from_parquet(data, **roles)
+        if (is_large(data) or index) and treatment_type != "arms" and not any(further.values()):
+            study = Study.from_parquet(data, **roles, index=names(index, "--index"))
             typer.echo(f"{study}\n", err=True)
         else:
             study = Study.from_frame(data, **roles, **further, anticipation=anticipation)

@@ -24,6 +24,7 @@ OPTIONS = {
         "period",
         "first_treated",
         "anticipation",
+        "index",
         "engines",
         "level",
         "seed",

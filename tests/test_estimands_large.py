@@ -5,8 +5,9 @@ import pytest
 
 import hte_bridge as hb
 from hte_bridge.errors import NotIdentified
-from hte_bridge.estimands import large, regression
+from hte_bridge.estimands import large, means, regression
 from hte_bridge.estimands.regression import least_squares
+from hte_bridge.scores import Scores
 from hte_bridge.simulate.panel import panel
 from hte_bridge.stream import study
 
@@ -77,3 +78,19 @@ def test_rows_of_a_study_of_files_lie_on_disk_and_say_the_same(tmp_path, monkeyp
     for one, other in [*zip(ours, memory.rows, strict=True), *zip(*apart, strict=True)]:
         assert one.std_error == pytest.approx(other.std_error, rel=1e-7, nan_ok=True)
         assert one.p_value == pytest.approx(other.p_value, rel=1e-5, abs=1e-12, nan_ok=True)
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS.values(), ids=CLUSTERS)
+def test_means_of_groups_one_by_one_are_those_of_all_at_once(monkeypatch, cluster):
+    rng = np.random.default_rng(2)
+    scores = Scores(rng.normal(size=300), weight=rng.uniform(0.5, 2, 300), cluster=cluster(rng))
+    member = means.members(rng.integers(-1, 4, 300), 4)
+    values = np.where(member[:, 3] > 0, 2.5, scores.gamma)  # of the last group one number
+    known = means.group_means(values, member, scores)
+    monkeypatch.setattr(means, "LARGE", 0)
+    found = means.group_means(values, member, scores)
+    for name in ("mean", "influence", "covariance", "df", "size"):
+        assert np.abs(getattr(found, name) - getattr(known, name)).max() < 1e-12, name
+    assert isinstance(found.influence, np.memmap)
+    assert abs(found.overlap - known.overlap) < 1e-12
+    assert found.n_live == known.n_live

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import hte_bridge as hb
+from hte_bridge import cli
 from hte_bridge.errors import HteBridgeError, InvalidData, NotEnoughMemory, UnreadableFile, UnwritableFolder
 from hte_bridge.stream import Processes
 from hte_bridge.stream.store import Store
@@ -95,6 +96,21 @@ def test_columns_that_label_rows_make_order_nothing(frame, tmp_path):
     assert np.abs(tables[0] - tables[1]).max(axis=None) < 1e-9
     with pytest.raises(InvalidData, match=r"`index` must name columns of the data. `ID` is not one"):
         hb.Study.from_parquet(tmp_path / "0", **ROLES, index="ID")
+
+
+def test_the_shell_takes_labels_of_rows(frame, tmp_path, monkeypatch, capsys):
+    in_two(frame.assign(id=frame.index[::-1]), tmp_path)
+    words = ["--outcome=y", "--treatment=t", "--covariates=a", "--fixed-effects=user", "--engines=feols"]
+    said = []
+    for label in ("id", "ID"):
+        monkeypatch.setattr("sys.argv", ["hte-bridge", "compare", str(tmp_path), *words, f"--index={label}"])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        said.append((ended.value.code, capsys.readouterr()))
+    assert said[0][0] == 0
+    assert "n = 240" in said[0][1].out
+    assert said[1][0] == 2
+    assert "`--index` must name columns of the data. `ID` is not one" in said[1][1].err
 
 
 @contextmanager

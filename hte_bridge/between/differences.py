@@ -171,10 +171,9 @@ def difference(row: Estimate, other: Estimate, scores: Scores, *, level: float =
     assert other.influence is not None
     influence = row.influence - other.influence
     live = (row.influence != 0) | (other.influence != 0)  # a subset counts its own clusters
+    own = influence if live.all() else influence[live]
     try:
-        made = row_from_influence(
-            row.estimand, gap, influence[live], scores.where(live), level=level, term=row.term
-        )
+        made = row_from_influence(row.estimand, gap, own, scores.where(live), level=level, term=row.term)
     except HteBridgeError as error:
         return Estimate.missing(row.estimand, str(error), **size)
     scale = max(float(np.linalg.norm(each.influence)) for each in (row, other) if each.influence is not None)

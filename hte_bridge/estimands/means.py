@@ -9,9 +9,11 @@ from scipy import stats
 
 from hte_bridge.arrays import Array, Codes
 from hte_bridge.errors import TooFewClusters
+from hte_bridge.estimands.large import LARGE, on_disk_by_column
 from hte_bridge.estimands.moments import ROUNDING, cluster_totals
 from hte_bridge.scaling import wald
 from hte_bridge.scores import Scores
+from hte_bridge.stream import parts_of
 
 APART = 0.1  # groups whose weights by cluster have a smaller cosine are taken as independent: their means are, but for a few border units
 SAME = 1e-9  # a contrast whose error is below this share of its parts' is rounding: the groups are the same
@@ -102,6 +104,8 @@ def group_means(values: Array, member: Array, scores: Scores) -> GroupMeans:
     >>> means.mean, means.covariance.diagonal()
     (array([2., 7.]), array([1., 4.]))
     """
+    if member.size > LARGE:
+        return _one_by_one(values, member, scores)
     weight = member * scores.weight[:, None]
     mass = cluster_totals(weight, scores.cluster)
     n_clusters = (mass > 0).sum(axis=0)
@@ -125,6 +129,45 @@ def group_means(values: Array, member: Array, scores: Scores) -> GroupMeans:
         np.rint(member.sum(axis=0)).astype(np.int64),
         _largest_cosine(mass),
         int((mass > 0).any(axis=1).sum()),
+    )
+
+
+def _one_by_one(values: Array, member: Array, scores: Scores) -> GroupMeans:
+    """``group_means`` of many rows: one group or two in memory at once, influence values on disk."""
+    n, k = member.shape
+    mean, size, mass = np.empty(k), np.empty(k), np.empty(k)
+    n_clusters, live = np.empty(k, dtype=np.int64), np.zeros(int(scores.cluster.max()) + 1, dtype=bool)
+    weigh = lambda g: member[:, g] * scores.weight
+    for g in range(k):
+        weight = weigh(g)
+        held = cluster_totals(weight, scores.cluster)
+        n_clusters[g], mass[g], live = int((held > 0).sum()), weight.sum(), live | (held > 0)
+        mean[g] = values @ weight / mass[g]
+        size[g] = np.abs(weight * values).max() / mass[g]
+    if (n_clusters < 2).any():
+        raise TooFewClusters(int(n_clusters.min()))
+
+    def moved(rows: slice) -> Array:
+        return member[rows] * scores.weight[rows, None] / mass * (values[rows, None] - mean)
+
+    largest = np.max([np.abs(moved(part.rows)).max(axis=0) for part in parts_of(n)], axis=0)
+    varies = np.where(largest <= ROUNDING * size, 0.0, 1.0)
+    influence = on_disk_by_column(n, k, lambda rows: moved(rows) * varies)
+    covariance, shared = np.empty((k, k)), np.zeros((k, k))
+    for g in range(k):
+        total, held = (cluster_totals(each, scores.cluster) for each in (influence[:, g], weigh(g)))
+        for h in range(g + 1):
+            covariance[g, h] = covariance[h, g] = total @ cluster_totals(influence[:, h], scores.cluster)
+            shared[h, g] = held @ cluster_totals(weigh(h), scores.cluster)
+    factor, length = np.sqrt(n_clusters / (n_clusters - 1.0)), np.sqrt(shared.diagonal())
+    return GroupMeans(
+        mean,
+        influence,
+        scores.inflation**2 * covariance * np.outer(factor, factor),
+        (n_clusters - 1).astype(np.float64),
+        np.rint(member.sum(axis=0)).astype(np.int64),
+        float(np.triu(shared / np.outer(length, length), 1).max(initial=0.0)),
+        int(live.sum()),
     )
 
 

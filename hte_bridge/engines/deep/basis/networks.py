@@ -265,7 +265,9 @@ class _Race:
             self.optimiser,
             max_lr=NETWORKS.learning_rate,
             total_steps=total,
-            pct_start=max(0.2, 2 / total),  # with less than two steps up, or none down, the schedule divides by zero
+            pct_start=max(
+                0.2, 2 / total
+            ),  # with less than two steps up, or none down, the schedule divides by zero
         )
         self.least = torch.full((number,), float("inf"), dtype=single, device=device)
         self.best = [each.detach().clone() for each in self.layers]
