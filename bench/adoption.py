@@ -2,7 +2,8 @@
 
     python -m bench.adoption --designs 100_6,300_6 --engines feols --draws 200 --out DIR
 
-A design is units and periods; ``_flat`` at its end: one effect for all, so that differences and leads are zero. Every draw is a line of a
+A design is units and periods; ``_flat`` at its end: one effect for all, so that differences and leads are zero; ``_flat_tests``: the tests
+alone, on draws of their own, which take a tenth of the time. Every draw is a line of a
 file as it finishes and is not run again; the table is printed from what is there, and kept as ``adoption.parquet``, from which ``python -m
 bench.render`` writes its part of docs/benchmarks.md.
 """
@@ -112,6 +113,10 @@ def covers(row: hb.Estimate, truth: float) -> bool:
 
 def measured(design: str, seed: int, engine: str) -> dict[str, Any]:
     """Shares of intervals that hold, and of tests that reject, of one draw."""
+    if design.endswith("_tests"):
+        return {"design": design, "draw": seed, "engine": engine} | rejections(
+            design.removesuffix("_tests"), seed
+        )
     frame = frame_of(design, seed)
     frame["w"] = np.random.default_rng([seed, 7]).integers(0, 2, frame["unit"].nunique())[frame["unit"]]
     study = hb.Study.from_frame(frame, **ROLES)
@@ -152,6 +157,21 @@ def measured(design: str, seed: int, engine: str) -> dict[str, Any]:
     return out | ({"naive": naive(frame, truth["overall"])} if engine == "feols" else {})
 
 
+def rejections(design: str, seed: int) -> dict[str, bool]:
+    """Which 5 % tests of feols reject where all effects are one."""
+    frame = frame_of(design, 10_000 + seed)
+    frame["w"] = np.random.default_rng([seed, 7]).integers(0, 2, frame["unit"].nunique())[frame["unit"]]
+    study = hb.Study.from_frame(frame, **ROLES)
+    table = hb.compare(study, [hb.Feols()], estimands=["att_simple"], seed=1)
+    p = {row.term: row.p_value for row in table.pretrends().rows}
+    p |= {
+        "times": table.differences("event_times").rows[-1].p_value,
+        "groups": table.gate("w").rows[-1].p_value,
+    }
+    names = {"times_differ": "times", "groups_differ": "groups", "leads": "leads", "cells": "cells"}
+    return {key: bool(p[name] < ALARM) for key, name in (names | {"largest": "largest lead"}).items()}
+
+
 def naive(frame: pd.DataFrame, truth: float) -> bool:
     """Whether the interval of a two-way regression on a dummy (errors by unit) holds the average effect."""
     columns = np.column_stack([frame["y"], frame["period"] >= frame["first"]]).astype(float)
@@ -185,7 +205,7 @@ PAGE = """### Staggered adoption
 Three waves of adopters (two where they round to one period), trends parallel given a covariate, effects that grow with exposure and with two
 covariates, errors an AR(1) of .5 within units; `flat`: one effect for all. Designs are units and periods. Shares of 95 % intervals that hold, and of
 5 % tests that reject where nothing differs, with their Monte-Carlo errors; `joint bands` hold all event times and leads at once; `two-way` is a
-regression on one dummy with effects of unit and period.
+regression on one dummy with effects of unit and period. `tests`: the tests alone, on more draws.
 """
 
 
