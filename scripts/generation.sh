@@ -38,12 +38,9 @@ suite() { # suite NAME [PYTEST ARGUMENT ...]
   torch_package
   if command -v Rscript >/dev/null; then
     pip_install --no-deps --no-cache-dir -r "$(rpy2_lock)" || echo "rpy2 could not be built: R is reached through Rscript"
-    if [ -d .venv/r-library ]; then
-      ln -sfn ../r-library "$venv/r-library"
-    else
-      MAKEFLAGS="-j$(getconf _NPROCESSORS_ONLN)" Rscript --no-save --no-restore hte_bridge/rlink/setup/restore.R renv.lock .venv/r-library
-      ln -sfn ../r-library "$venv/r-library"
-    fi
+    # a library that an interruption left half made is completed, a whole one stays as it is
+    MAKEFLAGS="-j$(getconf _NPROCESSORS_ONLN)" Rscript --no-save --no-restore hte_bridge/rlink/setup/restore.R renv.lock .venv/r-library
+    ln -sfn ../r-library "$venv/r-library"
   fi
   # what old libraries say of each other is not ours to mend; our own warnings stay errors
   PYTHONPATH="$PWD" OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 \
@@ -59,12 +56,18 @@ in_debian13() {
   fi
   mkdir -p "$root/work" "$root/etc/ssl/certs"
   cp -L /etc/resolv.conf "$root/etc/"
+  # the tree as it is now: what an earlier one had and this one has not goes, what was built stays
+  find "$root/work" -mindepth 1 -maxdepth 1 ! -name .venv ! -name shared -exec rm -rf {} +
   git ls-files -z | xargs -0 tar c | tar x -C "$root/work"
   # a mount space of its own: what is mounted here is gone with it
   unshare --mount bash -c '
     set -e
     for each in proc sys dev; do mount --rbind --make-private "/$each" "$0/$each"; done
+    case "${RENV_CONFIG_REPOS_OVERRIDE:-}" in # a CRAN in a folder of this machine
+      file://*) cran="${RENV_CONFIG_REPOS_OVERRIDE#file://}" && mkdir -p "$0$cran" && mount --bind "$cran" "$0$cran" ;;
+    esac
     inside() { chroot "$0" env -i HOME=/root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive RENV_CONFIG_REPOS_OVERRIDE="${RENV_CONFIG_REPOS_OVERRIDE:-}" \
+      ${PIP_CERT:+PIP_CERT="$PIP_CERT"} ${PIP_EXTRA_INDEX_URL:+PIP_EXTRA_INDEX_URL="$PIP_EXTRA_INDEX_URL"} \
       PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"; }
     inside apt-get -q update
     inside apt-get -q -y install --no-install-recommends python3 python3-venv python3-dev python3-torch git make ca-certificates \
