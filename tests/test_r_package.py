@@ -2,8 +2,10 @@
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +89,37 @@ def from_python():
     study = hb.Study.from_frame(frame, treatment="d", **roles)
     dose = hb.Study.from_frame(frame, outcome="y", treatment="dose", covariates=["x", "z"])
     return frame, hb.compare(study, engines, seed=3), hb.compare(dose, engines, seed=3)
+
+
+OF_PAGES = """
+library(htebridge)
+grDevices::pdf(NULL)
+arguments <- commandArgs(trailingOnly = TRUE)
+setwd(arguments[1])
+# the options that a page gives are checked by the engines themselves; what is fitted is quick
+hte_causal_forest <- function(...) { htebridge::hte_causal_forest(...); hte_feols(label = "grf") }
+hte_deep <- function(...) { htebridge::hte_deep(...); hte_feols(label = "deep") }
+for (page in arguments[-1]) source(page, local = new.env(parent = globalenv()), print.eval = TRUE)
+"""
+INSTALLS = re.compile(r"install\.packages|hte_install\(")
+
+
+def r_code_of(page):
+    """The R of a page, blocks that install left out."""
+    found = re.findall(r"^( *)```r\n(.*?)^\1```", page.read_text(encoding="utf8"), re.MULTILINE | re.DOTALL)
+    return "\n".join(code for _, block in found if not INSTALLS.search(code := textwrap.dedent(block)))
+
+
+def test_r_code_of_the_pages_runs_as_it_stands(environment, tmp_path):
+    files = []
+    for name in ("README.md", "docs/start.md", "docs/howto/from_r.md"):
+        files.append(tmp_path / f"{Path(name).stem}.R")
+        files[-1].write_text(r_code_of(ROOT / name))
+        assert "hte_compare(" in files[-1].read_text()
+    (tmp_path / "run.R").write_text(OF_PAGES)
+    command = ["Rscript", "--vanilla", str(tmp_path / "run.R"), str(tmp_path), *map(str, files)]
+    said = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert said.returncode == 0, said.stdout[-500:] + said.stderr
 
 
 def assert_same(theirs: pd.DataFrame, ours: pd.DataFrame) -> None:
