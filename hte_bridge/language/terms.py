@@ -140,7 +140,7 @@ class _Reader:
             if sign == "-":
                 if frozenset() in more:
                     raise Unfit(
-                        "takes the intercept out, which stays in a projection; leave `- 1` and `0` away"
+                        "takes the intercept out, which every model here has; leave `- 1` and `0` away"
                     )
                 found = {key: term for key, term in found.items() if key not in more}
             else:
@@ -215,7 +215,7 @@ class _Reader:
     def _intercept(self, piece: Token) -> Terms:
         self.place += 1
         if piece.said == "0":
-            raise Unfit("takes the intercept out, which stays in a projection; leave `- 1` and `0` away")
+            raise Unfit("takes the intercept out, which every model here has; leave `- 1` and `0` away")
         if piece.said != "1":
             raise Unfit(f"holds the number {piece.said}; what is computed stands in I(...)")
         return {frozenset(): ()}

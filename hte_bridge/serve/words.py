@@ -52,10 +52,13 @@ def for_r(sentence: str) -> str:
     'Write engines=list(hte_feols(), hte_deep(seed=1)), or say `memory_override=TRUE`.'
     >>> for_r("Ask `table.trimmed()` or table.gate(by=labels); use Study.from_frame.")
     'Ask `trimmed(table)` or gate(table, by=labels); use hte_study().'
+    >>> for_r("such as 'got ~ age + C(region)'")
+    "such as 'got ~ age + factor(region)'"
     """
     said = _ENGINE.sub(lambda found: f"{ENGINES[found[1]]}(", sentence)
     said = _LIST.sub(_vector, said)
     said = _VERB.sub(_verb, said)
+    said = re.sub(r"\bC\((?=\w+\))", "factor(", said)
     said = re.sub(r"\b(?:hb\.)?compare\(", "hte_compare(", said)
     said = re.sub(r"\b(?:hb\.)?Study\.from_frame(?:\(\))?(?!\()", "hte_study()", said)
     return _CONSTANT.sub(lambda found: CONSTANTS[found[1]], said)

@@ -121,6 +121,7 @@ check_expression <- function(data, name, expression, environment) {
   for (each in free_names(expression)) {
     if (each %in% names(data)) check_whole(name, each, data[[each]])
     if (each %in% names(data) || is_variable(each, environment)) next
+    if (name == "formula" && grepl("^contr[.]", each)) next # contrasts are functions that C() is given
     abort("InvalidOption", "`", name, "` must name columns of the data. `", each, "` is not one. ",
       nearest(each, names(data)))
   }
@@ -196,7 +197,7 @@ design <- function(study, data, formula) {
     vector = FALSE)
 }
 
-# Text such as "age + i(town)", or a formula; fixest's i() is factor().
+# Text such as "age + i(town)", or a formula; fixest's i() is understood.
 one_formula <- function(formula) {
   if (is.character(formula) && length(formula) == 1L) {
     text <- sub("^\\s*~", "", formula)
@@ -216,9 +217,20 @@ one_formula <- function(formula) {
       deparse1(formula[[3L]])))
   }
   environment <- new.env(parent = environment(formula))
-  environment$i <- function(x, ref) if (missing(ref)) factor(x) else stats::relevel(factor(x), as.character(ref))
+  environment$i <- levels_as_in_fixest
   environment(formula) <- environment
   formula
+}
+
+# fixest's i(): levels without the one of reference; with a further column, that column in each level. One value in its place is the reference.
+levels_as_in_fixest <- function(factor_var, var, ref) {
+  levels <- factor(factor_var)
+  lone <- !missing(var) && length(var) == 1L && missing(ref)
+  if (lone) ref <- var
+  if (missing(var) || lone) return(if (missing(ref)) levels else stats::relevel(levels, as.character(ref)))
+  if (!is.numeric(var) && !is.logical(var)) stop("i(f, x) needs numbers as x; for two categories write f:g")
+  shown <- setdiff(levels(levels), if (!missing(ref)) as.character(ref))
+  structure(outer(as.integer(levels), match(shown, levels(levels)), `==`) * var, dimnames = list(NULL, paste0("::", shown)))
 }
 
 refuse_formula <- function(formula, why) {

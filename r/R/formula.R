@@ -4,8 +4,11 @@
 COMPUTED <- c("log", "log1p", "log2", "log10", "sqrt", "exp", "expm1", "abs", "sin", "cos", "tan", "sign", "floor", "round",
   "poly", "bs", "cr", "cs", "cc", "scale", "center", "i", "C")
 RENAMED <- c(factor = "C", as.factor = "C", ceiling = "ceil", is.na = "isna", asinh = "arcsinh", pmin = "minimum", pmax = "maximum")
-JOINING <- c("+", "-", "*", "/", ":", "%in%")
 COMPARING <- c("<", "<=", ">", ">=", "==", "!=")
+# how tightly operators bind in R, the loosest first
+BINDING <- c("|" = 1, "&" = 2, "!" = 3, stats::setNames(rep(4, 6L), COMPARING), "+" = 5, "-" = 5, "*" = 6, "/" = 6, "%in%" = 7, "%%" = 7,
+  "%/%" = 7, ":" = 8, "-x" = 9, "^" = 10)
+OTHER_SIGNS <- c("^" = "**", "%%" = "%", "%/%" = "//")
 
 # Outcome, covariates and fixed effects of `y ~ x1 + x2 | effect`; where some are computed `text` and the names of all `columns`.
 formula_parts <- function(formula) {
@@ -57,33 +60,83 @@ sum_of <- function(names) Reduce(function(a, b) call("+", a, b), lapply(names, a
 
 # `.` as the columns without another role.
 without_dot <- function(expression, columns) {
-  if (identical(expression, as.name("."))) return(sum_of(columns))
+  if (identical(expression, as.name("."))) return(call("(", sum_of(columns)))
   if (is.call(expression)) expression[-1L] <- lapply(expression[-1L], without_dot, columns)
   expression
 }
 
 column_word <- function(name) if (grepl("^[[:alpha:]_][[:alnum:]_]*$", name)) name else paste0("`", name, "`")
 
-# An R expression in the words of the Python package's grammar.
-translated <- function(expression, data, environment) {
-  again <- function(part) translated(part, data, environment)
+# An R expression in the words of the Python package's grammar; `inside` of a call operators compute, outside they join terms.
+translated <- function(expression, data, environment, inside = FALSE) {
   if (is.name(expression)) return(a_name(as.character(expression), data, environment))
   if (!is.call(expression)) return(a_value(expression))
-  if (!is.name(expression[[1L]])) no_formula(expression)
-  head <- as.character(expression[[1L]])
-  parts <- vapply(as.list(expression)[-1L], again, "")
-  if (head == "(") return(paste0("(", parts, ")"))
-  if (head == "I") return(paste0("I(", parts, ")"))
-  if (head %in% c("-", "+") && length(parts) == 1L) return(paste0(head, parts))
-  if (head == "!") return(paste0("(not ", parts, ")"))
-  if (head == "^") return(paste(parts, collapse = " ** "))
-  if (head %in% c(JOINING, COMPARING)) return(paste(parts, collapse = paste0(" ", head, " ")))
-  if (head %in% c("&", "|")) return(paste0("(", parts[1L], ") ", head, " (", parts[2L], ")"))
-  if (!head %in% c(COMPUTED, names(RENAMED))) no_formula(expression)
+  head <- called(expression)
+  if (head == "(" && !inside && computes(expression[[2L]])) return(translated(expression[[2L]], data, environment))
+  if (computes(expression) && !inside) return(paste0("I(", translated(expression, data, environment, TRUE), ")"))
+  if (head %in% names(BINDING)) return(an_operation(head, as.list(expression)[-1L], data, environment, inside))
+  if (head == "(") return(paste0("(", translated(expression[[2L]], data, environment, inside), ")"))
+  a_function(head, as.list(expression)[-1L], expression, data, environment)
+}
+
+# Name of what is called; that of a package without it.
+called <- function(expression) {
+  head <- expression[[1L]]
+  if (is.call(head) && identical(head[[1L]], as.name("::"))) head <- head[[3L]]
+  if (is.name(head)) as.character(head) else no_formula(expression)
+}
+
+# Whether an expression is a number or a truth for each row, which R computes in a formula without I().
+computes <- function(expression) is.call(expression) && called(expression) %in% c(COMPARING, "!", "&", "|", "%%", "%/%")
+
+an_operation <- function(head, parts, data, environment, inside) {
+  if (head == "%in%" && inside) return(paste(translated(parts[[1L]], data, environment, TRUE), "in", a_list(parts[[2L]], data, environment)))
+  said <- vapply(parts, translated, "", data, environment, inside)
+  lone <- length(parts) == 1L
+  looser <- vapply(seq_along(parts), function(k) binds_looser(parts[[k]], head, right = k == length(parts)), NA)
+  said[looser] <- paste0("(", said[looser], ")") # a call that was put together holds no parentheses of its own
+  if (head == "!") return(paste0("(not ", said, ")"))
+  if (lone) return(paste0(head, said))
+  if (head %in% c("&", "|")) return(paste0("(", said[1L], ") ", head, " (", said[2L], ")"))
+  sign <- if (inside || head == "^") OTHER_SIGNS[head] else c("%in%" = ":")[head] # nested in is an interaction in R
+  paste(said, collapse = paste0(" ", if (is.na(sign)) head else sign, " "))
+}
+
+binds_looser <- function(part, head, right) {
+  if (!is.call(part) || !is.name(part[[1L]])) return(FALSE)
+  inner <- BINDING[as.character(part[[1L]])]
+  if (is.na(inner)) return(FALSE)
+  if (length(part) == 2L && as.character(part[[1L]]) != "!") inner <- BINDING[["-x"]]
+  inner < BINDING[[head]] || inner == BINDING[[head]] && (right != (head == "^"))
+}
+
+# Values of `x %in% c(1, 2)`, written out or a variable of the user's.
+a_list <- function(expression, data, environment) {
+  if (any(all.vars(expression) %in% names(data))) no_formula(expression)
+  found <- if (is.name(expression)) get0(as.character(expression), environment) else
+    tryCatch(eval(expression, baseenv()), error = function(e) NULL)
+  if (!is.atomic(found) || !length(found) || anyNA(found)) no_formula(expression)
+  paste0("[", paste(vapply(as.vector(found), a_value, ""), collapse = ", "), "]")
+}
+
+a_function <- function(head, parts, expression, data, environment) {
+  if (head == "log" && length(parts) == 2L && is.numeric(parts[[2L]]) && parts[[2L]] %in% c(2, 10)) {
+    head <- paste0("log", parts[[2L]])
+    parts <- parts[1L]
+  }
+  if (head == "relevel" && length(parts) == 2L) {
+    head <- "i"
+    names(parts) <- c("", "ref")
+  }
+  if (head == "i" && length(parts) == 2L && is.null(names(parts)) && is.name(parts[[2L]])) { # fixest's slopes by level
+    return(paste0("C(", translated(parts[[1L]], data, environment, TRUE), "):", translated(parts[[2L]], data, environment)))
+  }
+  if (!head %in% c(COMPUTED, names(RENAMED), "I") || head == "log" && length(parts) > 1L) no_formula(expression)
   if (head %in% names(RENAMED)) head <- RENAMED[[head]]
-  named <- nzchar(names(parts)) & !is.null(names(parts))
-  parts[named] <- paste0(names(parts)[named], "=", parts[named])
-  paste0(head, "(", paste(parts, collapse = ", "), ")")
+  said <- vapply(parts, translated, "", data, environment, TRUE)
+  named <- nzchar(names(said)) & !is.null(names(said))
+  said[named] <- paste0(names(said)[named], "=", said[named])
+  paste0(head, "(", paste(said, collapse = ", "), ")")
 }
 
 a_name <- function(name, data, environment) {

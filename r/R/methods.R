@@ -2,7 +2,9 @@
 
 #' A table as R's generics see it
 #'
-#' `coef()`, `vcov()`, `confint()` and `nobs()` are what `modelsummary`, `marginaleffects`, `lmtest` and `car` read. Rows without an
+#' `coef()`, `vcov()`, `confint()` and `nobs()` are what `modelsummary`, `marginaleffects`, `lmtest` and `car` read:
+#' `marginaleffects::hypotheses(table, "b1 = b2", df = ...)` tests rows against each other (its default is the normal law; give `df` for
+#' Student's t). Its predictions and slopes are of outcomes and do not apply; effects at new rows are [cate()] and [predict()]. Rows without an
 #' estimate are left out. The covariance has each row's own variance (as its error has it), and correlations from the influence of the
 #' clusters that rows share; it is `NA` between rows of which one has none (feols' coefficients of another sample, tests).
 #'

@@ -9,7 +9,8 @@
 #'   names them. Or the path of a Parquet file, or a folder of them, larger than memory: Python reads it, and nothing of it goes
 #'   through R; conditions of verbs are then text.
 #' @param formula Instead of `outcome`, `covariates` and `fixed_effects`: `y ~ x1 + x2 | effect`. Terms are columns, or computed of one:
-#'   `log(x)`, `sqrt(x)`, `I(x^2)`, `I(x > 3)`, `factor(g)`, `poly(x, 2)`, `bs(x, df = 4)`, `x:z`, `x * z`; new rows are computed as the
+#'   `log(x)`, `sqrt(x)`, `I(x^2)`, `x > 3`, `I(k %in% c(1, 2))`, `factor(g)`, `relevel(g, "a")`, `poly(x, 2)`, `bs(x, df = 4)`, `x:z`,
+#'   `x * z`, with the meaning that they have in [stats::lm()] (but an ordered factor enters as its rank); new rows are computed as the
 #'   study's were. `y ~ .` takes all columns that have no other role.
 #' @param outcome,treatment Names of numeric or logical columns. The treatment is 0/1, a dose, a factor of two levels, of which the
 #'   first is the control (a message says so), or the arms of a trial: a factor of three levels or more, or any column with

@@ -171,7 +171,7 @@ clan <- function(table, groups = 5, ranking = "sequential", ...) own_verb("clan"
 #'
 #' @param table Made by [hte_compare()].
 #' @param formula Right-hand side in R (`~ age + log(income)`), evaluated by [stats::model.matrix()] on the data; the
-#'   study's covariates where left out. fixest's `i()` is understood.
+#'   study's covariates where left out. fixest's `i(g, ref =)` and `i(g, x)` are understood.
 #' @param vcov `"HC3"` (default), `"HC1"` or `"HC0"`; clustered where the study names clusters.
 #' @param overlap Whether units count by their overlap.
 #' @param ... Further arguments of the verb, by name; see `hte_verbs(table)`.

@@ -128,3 +128,17 @@ test_that("modelsummary has a column for each engine", {
   expect_true("ate" %in% rows$term)
   expect_true(all(c("feols", "grf") %in% names(rows)))
 })
+
+test_that("other packages read estimates and joint covariance by their own generics", {
+  skip_without_python()
+  table <- shared()
+  expect_true(all(c("hte_table", "hte_model") %in% getOption("marginaleffects_model_classes")))
+  moved <- coef(table) + 1
+  expect_identical(coef(set_coef.hte_table(table, moved)), moved)
+  model <- hte_models(table)$grf
+  expect_identical(coef(set_coef.hte_model(model, coef(model) * 2)), coef(model) * 2)
+  expect_identical(coef(set_coef.hte_model(model, coef(model) * 2)$table, engine = "feols"), coef(table, engine = "feols"))
+  expect_identical(get_parameters.hte_model(model)$Estimate, unname(coef(model)))
+  expect_identical(get_vcov.hte_table(table), vcov(table))
+  expect_sentence(get_vcov.hte_table(table, vcov = "HC3"), "InvalidOption", "with_vcov(table, ...) first")
+})

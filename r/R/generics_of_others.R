@@ -1,0 +1,54 @@
+# What packages ask by generics of their own; registered when they are loaded, so that none of them is needed.
+
+# marginaleffects answers classes that this option names.
+.onLoad <- function(libname, pkgname) {
+  options(marginaleffects_model_classes = union(getOption("marginaleffects_model_classes"), c("hte_table", "hte_model")))
+}
+
+#' @exportS3Method insight::get_parameters
+get_parameters.hte_table <- function(x, ...) {
+  found <- coef(x)
+  data.frame(Parameter = names(found), Estimate = unname(found))
+}
+
+#' @exportS3Method insight::get_parameters
+get_parameters.hte_model <- get_parameters.hte_table
+
+#' @exportS3Method insight::get_varcov
+get_varcov.hte_table <- function(x, ...) vcov(x)
+
+#' @exportS3Method insight::get_varcov
+get_varcov.hte_model <- get_varcov.hte_table
+
+#' @exportS3Method marginaleffects::get_coef
+get_coef.hte_table <- function(model, ...) coef(model)
+
+#' @exportS3Method marginaleffects::get_coef
+get_coef.hte_model <- get_coef.hte_table
+
+#' @exportS3Method marginaleffects::get_vcov
+get_vcov.hte_table <- function(model, vcov = NULL, ...) {
+  if (is.matrix(vcov)) return(vcov)
+  if (is.null(vcov) || isTRUE(vcov)) return(stats::vcov(model))
+  abort("InvalidOption", "`vcov` must be left out: the rows have the errors of the study. ", deparse1(vcov), " was given. For others ask ",
+    "with_vcov(table, ...) first.")
+}
+
+#' @exportS3Method marginaleffects::get_vcov
+get_vcov.hte_model <- get_vcov.hte_table
+
+#' @exportS3Method marginaleffects::set_coef
+set_coef.hte_table <- function(model, coefs, ...) {
+  inner <- unclass(model)
+  inner$rows$estimate[is.finite(inner$rows$estimate)] <- coefs
+  structure(inner, class = class(model))
+}
+
+#' @exportS3Method marginaleffects::set_coef
+set_coef.hte_model <- function(model, coefs, ...) {
+  inner <- unclass(model$table)
+  own <- inner$rows$engine == model$engine & is.finite(inner$rows$estimate)
+  inner$rows$estimate[own] <- coefs
+  model$table <- structure(inner, class = class(model$table))
+  model
+}
