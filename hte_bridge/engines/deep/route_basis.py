@@ -147,7 +147,6 @@ def fit_basis(study: Study, folds: Folds, options: Options, centred_on: Treatmen
     clock.done("networks")
     by_points = study.n < ACCOUNTS.most_rows  # the kernel's account knows of edges
     asked = Asked(
-        moving=False,
         n_jobs=side_by_side(options.n_jobs),
         checkpoint=checkpoint,
         unit=shift.unit,

@@ -38,7 +38,6 @@ def fit_panel(study: Study, folds: Folds, options: Options) -> Branch:
     made = design(study, folds, options, study.treatment, checkpoint)
     clock.done("networks")
     asked = Asked(
-        moving=True,
         n_jobs=side_by_side(options.n_jobs),
         checkpoint=checkpoint,
         unit=moved.unit,

@@ -87,6 +87,10 @@ class Cells:
         )
         return dict(zip(names, found, strict=True))
 
+    def whole(self, made: Design) -> NormalEquations:
+        """Of all rows."""
+        return total(list(self.sums(made).values()))
+
     def each_fold(
         self, made: Design, found: dict[int, NormalEquations], unseen: Sequence[Rows] | None
     ) -> list[Callable[[], TrainingFolds]]:

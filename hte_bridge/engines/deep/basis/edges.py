@@ -14,7 +14,6 @@ from hte_bridge.engines.deep.basis.coefficients import posterior
 from hte_bridge.engines.deep.basis.design import Design
 from hte_bridge.engines.deep.basis.features import Basis, Block, ranks
 from hte_bridge.engines.deep.basis.interactions import INTERACTIONS, sensitivities
-from hte_bridge.engines.deep.basis.normal_equations import total
 from hte_bridge.engines.deep.basis.posterior import EffectPosterior
 from hte_bridge.engines.deep.basis.solve import Solved, solve
 from hte_bridge.engines.deep.store.linear_algebra import eigen
@@ -78,7 +77,7 @@ def with_edges(
     ):  # no room, or rough functions of single covariates will do
         return surface, 0.0
     second = edged(made, seed)
-    sums = total(list(cells.sums(second).values()))
+    sums = cells.whole(second)
     again = solve(second, sums, temper=solved.layer.temper)
     ahead = again.layer.log_evidence - solved.layer.log_evidence
     share = float(expit(EDGES.power * ahead))

@@ -45,7 +45,6 @@ FOLDS = FoldOptions()
 def held_out_effects(
     made: Design,
     others: Sequence[Callable[[], TrainingFolds]],
-    moving: bool,
     n_jobs: int | None = None,
     cluster: Codes | None = None,
     part: Codes | None = None,
@@ -60,8 +59,6 @@ def held_out_effects(
     made : Design
     others : sequence of callable
         For each fold, what makes its ``TrainingFolds``.
-    moving : bool
-        Whether the treatment is still to be predicted (a panel); otherwise it is already T - e(X).
     n_jobs : int, optional
         Folds side by side.
     cluster : array (n,), optional
@@ -78,7 +75,7 @@ def held_out_effects(
     """
     rows = made.rows
     products = None if part is None else QuadraticRidge.of(rows.points[rows.point, : made.q], rows.weight)
-    how = moving, cluster, products is not None
+    how = cluster, products is not None
     done = Parallel(n_jobs=n_jobs, backend="threading")(
         delayed(functions)(each, k, *how) for k, each in enumerate(steps(others, "deep: held-out effect"))
     )
@@ -90,9 +87,9 @@ def held_out_effects(
         here = np.flatnonzero(rows.fold == k)
         own = every.at(here)
         held[here] = of_fold(found, own)
-        if moving:
+        if rows.sizes:
             variance[here] = held_out_variance(made, k, own)
-    return as_held_out(rows, held, variance, moving)
+    return as_held_out(rows, held, variance)
 
 
 def of_fold(found: Functions, own: Rows) -> Array:
@@ -109,20 +106,20 @@ def of_fold(found: Functions, own: Rows) -> Array:
     return np.column_stack([beta, mean, y - mean - beta * t, t - found.dose[place], by_line, by_constant])
 
 
-def as_held_out(rows: Rows, held: Array, variance: Array, moving: bool) -> tuple[HeldOut, dict[str, float]]:
+def as_held_out(rows: Rows, held: Array, variance: Array) -> tuple[HeldOut, dict[str, float]]:
     """Held-out columns and losses from what each fold's models say and leave (n, 6); effects are swept out of all rows together."""
     cate, mean, left = held[:, 0].copy(), held[:, 1].copy(), held[:, 2:]
     if rows.sizes:
         left = sweeper(rows)(left)
     lost = rows.weight @ left[:, [0, 2, 3]] ** 2 / rows.n
     loss = dict(zip(("deep", "linear", "constant effect"), lost.tolist(), strict=True))
-    if moving:
+    if rows.sizes:
         return from_left(rows, cate, left[:, :2], variance), loss
     return HeldOut(cate, mean, np.zeros(rows.n)), loss  # without effects: no outcome of the fold
 
 
 def functions(
-    others: Callable[[], TrainingFolds], fold: int, moving: bool, cluster: Codes | None, nested: bool
+    others: Callable[[], TrainingFolds], fold: int, cluster: Codes | None, nested: bool
 ) -> tuple[Functions, Rows]:
     """Fit the other folds' sums and evaluate at the points of the fold; ``nested``, without each part too, and at every point.
 
@@ -134,7 +131,7 @@ def functions(
     model = Regression.of(made, whole, columns)
     layer = fold_layer(model, fold, cluster)
     simple, linear = linear_coefficients(made, model.system, columns)
-    dose = dose_coefficients(model, whole) if moving else np.zeros(len(columns))
+    dose = dose_coefficients(model, whole) if rows.sizes else np.zeros(len(columns))
     fits: dict[str | int, Array] = {"deep": layer.mean, "linear": linear, "dose": dose}
     base: dict[str | int, tuple[float, float]] = {
         name: constants(model.system, rows, fits[name]) for name in ("deep", "linear")

@@ -48,8 +48,6 @@ class Asked:
 
     Parameters
     ----------
-    moving : bool
-        Whether the treatment is still to be predicted (a panel).
     n_jobs : int, optional
         Folds side by side.
     checkpoint : Checkpoint
@@ -71,7 +69,6 @@ class Asked:
         Whether such a surface is weighed beside the blocks.
     """
 
-    moving: bool
     n_jobs: int | None = None
     checkpoint: Checkpoint = NOWHERE
     unit: float = 1.0
@@ -94,11 +91,11 @@ def fit_mixed_model(study: Study, made: Design, asked: Asked, clock: Clock) -> B
         parts.clear()
     cluster = study.cluster if study.clustered else None
     others = cells.each_fold(made, parts, asked.unseen)
-    heldout, loss = held_out_effects(made, others, asked.moving, made.at_once, cluster, asked.part)
+    heldout, loss = held_out_effects(made, others, made.at_once, cluster, asked.part)
     clock.done("held out")
     info |= {"losses": loss, "seconds": clock.seconds}
     said = tuple(note for note in (made.note, *notes, *beaten(loss), *last) if note)
-    return Branch("panel" if asked.moving else "gram", heldout, full, said, info)
+    return Branch("panel" if made.rows.sizes else "gram", heldout, full, said, info)
 
 
 def of_all_rows(
@@ -134,13 +131,13 @@ def weighed_rows(
     if precision is None:
         return made, whole
     weighed = replace(made, rows=replace(made.rows, weight=precision / precision.mean(), precise=True))
-    return weighed, total(list(cells.sums(weighed).values()))
+    return weighed, cells.whole(weighed)
 
 
 def relative_rows(made: Design, cells: Cells, level: Standardisation) -> tuple[Design, NormalEquations]:
     """The same with an effect proportional to the errors' standard deviation."""
     scaled = at_level(made, level)
-    return scaled, total(list(cells.sums(scaled).values()))
+    return scaled, cells.whole(scaled)
 
 
 class Clock:
