@@ -31,6 +31,9 @@ def recipe(study: Study, engines: Sequence[Engine], level: float, seed: int, n_f
         value = getattr(names, role, None)
         if value is not None and value != ():
             roles[role] = list(value) if isinstance(value, tuple) else value
+    labels = getattr(frame, "named_labels", ())
+    if labels:
+        roles["index"] = list(labels)
     if roles.get("controls"):
         roles["covariates"] = [each for each in roles["covariates"] if each not in roles["controls"]]
     lines = ["import hte_bridge as hb", ""]

@@ -92,7 +92,9 @@ def test_columns_that_label_rows_make_order_nothing(frame, tmp_path):
         (tmp_path / str(k)).mkdir()
         study = hb.Study.from_parquet(in_two(rows, tmp_path / str(k)), **ROLES, index="id")
         assert study.index.tolist() == rows["id"].tolist()
-        tables.append(hb.compare(study, [hb.Feols()], seed=1).to_frame()[["estimate", "std_error"]])
+        table = hb.compare(study, [hb.Feols()], seed=1)
+        assert "index=['id']" in table.meta["code"]
+        tables.append(table.to_frame()[["estimate", "std_error"]])
     assert np.abs(tables[0] - tables[1]).max(axis=None) < 1e-9
     with pytest.raises(InvalidData, match=r"`index` must name columns of the data. `ID` is not one"):
         hb.Study.from_parquet(tmp_path / "0", **ROLES, index="ID")

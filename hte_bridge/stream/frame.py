@@ -41,6 +41,12 @@ class LazyFrame:
         return len(self.index)
 
     @property
+    def named_labels(self) -> tuple[str, ...]:
+        """Columns that are the index because a user named them; none where it is the one that pandas wrote."""
+        noted = (self.source.schema.pandas_metadata or {}).get("index_columns", [])
+        return () if list(self.labels) == noted else tuple(self.labels)
+
+    @property
     def columns(self) -> pd.Index:
         """Names of the columns."""
         return pd.Index([name for name in self.source.schema.names if name not in self.labels], dtype=object)

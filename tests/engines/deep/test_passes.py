@@ -11,7 +11,7 @@ import pytest
 
 import hte_bridge as hb
 from hte_bridge.engines.deep import route_stream
-from hte_bridge.engines.deep.basis import edges, fixed_effects
+from hte_bridge.engines.deep.basis import edges, fixed_effects, networks
 from hte_bridge.engines.deep.basis.data import Rows, unique_rows
 from hte_bridge.engines.deep.basis.features import Basis, Block
 from hte_bridge.engines.deep.basis.normal_equations import eliminate, normal_equations, total
@@ -88,6 +88,14 @@ def test_sums_net_of_an_effect_are_those_that_eliminate_it(effects, most, monkey
         for name in ("gram", "target", "second"):
             ours, theirs = getattr(found, name), getattr(whole, name)
             assert np.abs(ours - theirs).max() < ROUNDING * np.abs(theirs).max(), name
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3])
+def test_networks_that_are_shown_few_batches_are_trained(epochs):
+    rows = some_rows(1, n=50)
+    options = networks.TauNetOptions(epochs=epochs, hidden=(4,))
+    found = networks.train(rows, rows.points, "plain", 1, 0, options)
+    assert all(np.isfinite(each).all() for each in found.layers)
 
 
 # --- a fit from files -------------------------------------------------------------------------------------------
