@@ -65,7 +65,7 @@ class Deep(Options):
     draws : int
         Draws of the scales that the posterior is mixed over; fewer above 1,000 rows, where scales are better known.
     effect_rate : float
-        Rate of the priors on the sds of the parts of the effect that vary, in units of 1 / sd(Y): lower lets it vary more.
+        Rate of the priors on the sds of the parts of the effect that vary, in units of 1 / sd(Y), on average: lower lets it vary more.
     n_nets, epochs, hidden
         Networks averaged per fold; passes over the data at most; width of each hidden layer.
     n_jobs : int, optional

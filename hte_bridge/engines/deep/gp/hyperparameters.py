@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from math import lgamma, log, pi
+from math import exp, lgamma, log, log1p, pi
 
 import numpy as np
 
-from hte_bridge.arrays import Array, Codes
+from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.gp.kinds.every import KINDS
 from hte_bridge.engines.deep.gp.kinds.layout import KindName, SurfaceLayout
 from hte_bridge.engines.deep.gp.priors import PRIORS
@@ -72,6 +72,13 @@ class Hyperparameters:
         """Length of the vector."""
         return self.cluster + int(self.clustered)
 
+    @cached_property
+    def deviations(self) -> list[tuple[int, float, float, bool]]:
+        """Of each sd but the noise's: its place, the rate and the shape of its prior, and whether that rate is not known: of an effect."""
+        found = [(s.linear, s.rate, 1.0, s.sparse) for s in self.surfaces]
+        found += [(s.bent, s.rate, s.shape, s.sparse) for s in self.surfaces]
+        return found + [(self.cluster, PRIORS.cluster_rate, 1.0, False)] * self.clustered
+
     def start(self) -> Array:
         """Where the search begins: half the variance is noise; parts at their prior mean, half of sd(Y) at most."""
         theta = np.zeros(self.size)
@@ -89,26 +96,12 @@ class Hyperparameters:
         box[0] = (-6.0, 2.0)
         return box
 
-    @cached_property
-    def _of_deviations(self) -> tuple[Codes, Array, Array, float]:
-        """Places (d,) of the log sds with a prior, its rates and shapes, and what their densities have in common whatever the sd."""
-        found = [(each.linear, each.rate, 1.0) for each in self.surfaces]
-        found += [(each.bent, each.rate, each.shape) for each in self.surfaces]
-        if self.clustered:
-            found.append((self.cluster, PRIORS.cluster_rate, 1.0))
-        places, rates, shapes = zip(*found, strict=True)
-        constant = sum(shape * log(rate) - lgamma(shape) for _, rate, shape in found)
-        return np.array(places), np.array(rates), np.array(shapes), constant
-
     def prior(self, theta: Array) -> tuple[float, Array]:
         """Log prior density of the logarithms (Jacobian included) and its gradient; that of the noise is flat."""
-        gradient = np.zeros(self.size)
-        places, rates, shapes, value = (
-            self._of_deviations
-        )  # a gamma density of each sd, seen from its logarithm
-        sd = rates * np.exp(theta[places])
-        value += float(shapes @ theta[places] - sd.sum())
-        gradient[places] = shapes - sd
+        gradient, value = np.zeros(self.size), 0.0
+        for place, rate, shape, tailed in self.deviations:
+            own, gradient[place], _ = log_density(float(theta[place]), rate, shape, tailed)
+            value += own
         for surface in self.surfaces:
             prior = surface.metric_prior
             off = theta[surface.metric] - prior.centre
@@ -122,10 +115,32 @@ class Hyperparameters:
         """Minus the second derivatives (size,) of the log prior, which has none across scales."""
         curved = np.zeros(self.size)
         for surface in self.surfaces:
-            curved[surface.deviations] = surface.rate * np.exp(theta[surface.deviations])
             curved[surface.metric] = surface.metric_precision(
                 theta[surface.metric] - surface.metric_prior.centre
             )
-        if self.clustered:
-            curved[self.cluster] = PRIORS.cluster_rate * np.exp(theta[self.cluster])
+        for place, rate, shape, tailed in self.deviations:
+            curved[place] = log_density(float(theta[place]), rate, shape, tailed)[2]
         return curved
+
+
+def log_density(log_sd: float, rate: float, shape: float, tailed: bool) -> tuple[float, float, float]:
+    """Log prior density of the logarithm of a part's sd, its slope, and minus its second derivative.
+
+    A gamma density of the sd; where it is ``tailed`` its rate is not known itself and has one too, with mean ``rate``: the sd is then a beta prime
+    variable (Johnson, Kotz and Balakrishnan, 1995, Continuous Univariate Distributions 2, section 27.8.1).
+
+    Examples
+    --------
+    >>> [round(log_density(np.log(2.0), 1.0, 1.0, tailed)[0], 2) for tailed in (False, True)]
+    [-1.31, -1.39]
+    >>> [round(log_density(np.log(8.0), 1.0, 1.0, tailed)[0], 2) for tailed in (False, True)]
+    [-5.92, -2.75]
+    """
+    tail = PRIORS.rate_shape
+    scaled = rate * exp(log_sd)
+    if not tailed:
+        return shape * log(scaled) - scaled - lgamma(shape), shape - scaled, scaled
+    scaled /= tail
+    share, both = scaled / (1.0 + scaled), shape + tail
+    value = shape * log(scaled) - both * log1p(scaled) + lgamma(both) - lgamma(shape) - lgamma(tail)
+    return value, shape - both * share, both * share * (1.0 - share)

@@ -22,7 +22,7 @@ class ModeOptions:
     # of the differences of gradients, in log scales
     difference_step: float = 1e-3
     # evaluations from a mode on fewer rows: at most
-    most_steps: int = 6
+    most_steps: int = 8
     # and at most, with many rows, where each takes a second
     few_steps: int = 3
     # which are more than so many

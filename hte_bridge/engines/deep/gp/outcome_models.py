@@ -17,7 +17,7 @@ tau(x) = sd(x) f(x). In a canonical-link model a shift of the linear predictor m
 is where errors are small, as those rows weigh most.
 
 The last two lean on the prior of mu0 under confounding (Hahn, Murray and Carvalho, 2020, Bayesian Analysis 15(3), section 4), the first does
-not: they count as much only on very strong evidence, which is what ``MODEL_PRIORS.log_odds`` says (Kass and Raftery, 1995, JASA 90(430), 2 log B > 10).
+not: they count as much only on strong evidence, which is what ``MODEL_PRIORS.log_odds`` says (Kass and Raftery, 1995, JASA 90(430), 2 log B > 6).
 """
 
 from __future__ import annotations
@@ -41,14 +41,12 @@ class ModelPriors:
     outcome_rate: float = 1.0
     # of the gamma prior on the sd of the effect's curved part: an effect that bends not at all is not what it begins at
     effect_shape: float = 2.0
-    # before the data, of each form but the centred one
-    log_odds: float = -5.0
+    # before the data, of each form but the centred one, and of an additive effect, which allows no interactions
+    log_odds: float = -3.0
     # rate of an effect with edges, over that of another: what jumps moves by more than what bends
-    edged_rate: float = 0.5
+    edged_rate: float = 0.3
     # of an effect without edges beside a mean that has them: what makes the one jump is there for the other
     unlike_log_odds: float = -5.0
-    # of an additive effect, which allows no interactions: strong evidence makes up for it
-    sum_log_odds: float = -3.0
 
 
 MODEL_PRIORS = ModelPriors()
@@ -112,7 +110,7 @@ class OutcomeModel:
         own = 0.0 if self.name in ("centred", "alone") else MODEL_PRIORS.log_odds
         unlike = self.mean_kind == "edged" and self.effect_kind != "edged"
         own += MODEL_PRIORS.unlike_log_odds * unlike
-        return own + MODEL_PRIORS.sum_log_odds * (self.effect_kind == "additive")
+        return own + MODEL_PRIORS.log_odds * (self.effect_kind == "additive")
 
     def loads(
         self, treatment: Array, propensity: Array, error_sd: torch.Tensor | None = None

@@ -17,6 +17,8 @@ class Priors:
     faint_sd: float = long_sd
     # and of those above
     strong_sd: float = 0.7
+    # of the gamma prior on the rates of an effect's sds, which are not known either: large effects are thought rare, not impossible
+    rate_shape: float = 2.0
     # of the exponential prior on the sd of a cluster's effect, in units of 1 / sd(Y)
     cluster_rate: float = 1.0
     # logs below this are the same model to machine precision

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from hte_bridge.engines.deep.gp.covariance import COVARIANCE, surface_kernel, surface_variance
-from hte_bridge.engines.deep.gp.hyperparameters import Hyperparameters
+from hte_bridge.engines.deep.gp.hyperparameters import Hyperparameters, log_density
 from hte_bridge.engines.deep.gp.model_average import bent
 from hte_bridge.engines.deep.gp.modes import borrowed, search, search_kinds
 from hte_bridge.engines.deep.gp.outcome_models import ALONE, MODEL_PRIORS
 from hte_bridge.engines.deep.gp.posterior import restore
+from hte_bridge.engines.deep.gp.priors import PRIORS
 from tests.helpers.gaussian_process import ARMS, BASELINE, CENTRED, P, example, posterior, rows_of, tensor
 
 
@@ -152,3 +153,45 @@ def test_an_edged_effect_may_move_by_more_and_its_mean_as_any_other():
     assert rates(CENTRED.of_kinds("edged", "smooth")) == (mean, effect)
     assert rates(CENTRED.of_kinds("edged", "edged")) == (mean, MODEL_PRIORS.edged_rate * effect)
     assert rates(ARMS.of_kinds("edged", "edged")) == ARMS.rates
+
+
+def test_a_large_effect_is_thought_rarer_by_a_power_and_a_large_outcome_by_an_exponential():
+    scales = CENTRED.of_kinds("smooth", "edged").scales(P, clustered=True)
+    places = {place: tailed for place, _, _, tailed in scales.deviations}
+    mean, effect = scales.surfaces
+    assert places == {
+        mean.linear: False,
+        mean.bent: False,
+        effect.linear: True,
+        effect.bent: True,
+        scales.cluster: False,
+    }
+    start = scales.start()
+
+    def lost(place, log_sd):  # by a tenfold sd
+        values = []
+        for more in (0.0, np.log(10.0)):
+            theta = start.copy()
+            theta[place] = log_sd + more
+            values.append(scales.prior(theta)[0])
+        return values[0] - values[1]
+
+    for place in (effect.linear, effect.bent):
+        assert lost(place, np.log(100.0)) == pytest.approx(PRIORS.rate_shape * np.log(10.0), abs=0.1)
+    assert lost(mean.bent, np.log(100.0)) == pytest.approx(900.0 - np.log(10.0))
+
+
+def test_an_effects_sd_is_a_gamma_variable_whose_rate_is_one_too():
+    rng = np.random.default_rng(4)
+    rate, shape, tail = 3.0, MODEL_PRIORS.effect_shape, PRIORS.rate_shape
+    drawn = rng.gamma(shape, size=400_000) / (rate * rng.gamma(tail, size=400_000) / tail)
+    edges = np.array([0.2, 0.5, 1.0, 3.0])
+    grid = np.linspace(np.log(1e-6), np.log(3.0), 4_001)
+    density = np.exp([log_density(each, rate, shape, True)[0] for each in grid])
+    below = np.interp(np.log(edges), grid[1:], np.cumsum(density[1:]) * (grid[1] - grid[0]))
+    np.testing.assert_allclose([(drawn < each).mean() for each in edges], below, atol=0.004)
+    value, slope, bend = (
+        np.array(each) for each in zip(*(log_density(z, rate, shape, True) for z in grid), strict=True)
+    )
+    np.testing.assert_allclose(np.gradient(value, grid)[1:-1], slope[1:-1], atol=1e-5)
+    np.testing.assert_allclose(-np.gradient(slope, grid)[1:-1], bend[1:-1], atol=1e-5)

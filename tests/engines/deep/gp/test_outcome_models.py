@@ -42,7 +42,7 @@ def test_shares_are_the_cube_root_of_evidence_and_odds():
     found = [pair(CENTRED, -700.0), pair(BASELINE, -692.0), pair(ARMS, -720.0)]
     kept, share = weigh(found, 0.01)
     assert [each.model.form for each, _ in kept] == [CENTRED, BASELINE]
-    assert share[1] / share[0] == pytest.approx(np.exp((8.0 + BASELINE.log_odds) / 3))  # five nats behind
+    assert share[1] / share[0] == pytest.approx(np.exp((8.0 + BASELINE.log_odds) / 3))  # three nats behind
     assert share.sum() == pytest.approx(1.0)
 
 

@@ -115,8 +115,8 @@ class Kind(ABC):
 class SurfaceLayout:
     """Places of one surface in the vector: log sds of its linear and of its curved part, then the numbers of its metric.
 
-    The sd of the linear part has an exponential prior with ``rate``, that of the curved part a gamma one with ``rate`` and ``shape``. What the
-    metric's numbers are, and their prior, the ``kind`` says.
+    The sd of the linear part has an exponential prior with ``rate``, that of the curved part a gamma one with ``rate`` and ``shape``; of an effect
+    (``sparse``) the rate is not known itself. What the metric's numbers are, and their prior, the ``kind`` says.
 
     ``groups`` says of each column which of the p covariates it belongs to, where some have several (``categories.py``): such columns share
     their number in the metric. An index has a weight for each column.
