@@ -59,7 +59,8 @@ class Deep(Options):
         products of features and factors of the Gram matrix, in double precision. Numbers are the same from fit to fit on one device, and differ by
         rounding between devices; a fit predicts on the CPU, wherever it was made.
     kernel_max_rows : int
-        Cross-sections up to this size use the exact kernel, larger ones random features on the Gram matrix.
+        Cross-sections up to this size use the exact kernel; larger ones the same by points, and from 3,000 rows on, more and more, features on the Gram
+        matrix.
     scale_rows : int
         Rows on which the kernel's scales are found, where there are more.
     draws : int

@@ -165,7 +165,10 @@ def test_a_mixture_of_both_accounts_is_one_posterior(mixed, tmp_path):
     assert fit.average(few)["estimate"].iloc[0] == pytest.approx(surface["estimate"].head(4).mean())
     again = hb.DeepFit.load(fit.save(tmp_path / "fit.npz"))
     assert np.array_equal(again.cate(made.frame).to_numpy(), surface.to_numpy())
-    assert "share of the form" in " ".join(fit.diagnostics()["diagnostic"])
+    said = fit.diagnostics().set_index("diagnostic")["value"]
+    assert said["share of the blocks"] == 0.5
+    forms = said[[each for each in said.index if "share of the form" in each]]
+    assert forms.sum() == pytest.approx(1.0, abs=1e-3)  # shares are kept with four digits
 
 
 def test_models_followed_on_some_rows_are_those_of_all(study, usual, monkeypatch):

@@ -65,7 +65,7 @@ def switch(study: Study, kind: str) -> Line:
     """Which branch ran, and why."""
     words = {
         "kernel": f"exact kernel: {study.n:,} rows are within kernel_max_rows",
-        "gram": f"random features on the Gram matrix: {study.n:,} rows are above kernel_max_rows",
+        "gram": f"features on the Gram matrix, and the kernel by points: {study.n:,} rows are above kernel_max_rows",
         "panel": "panel: the study has fixed effects, which stay in the model",
         "stream": "a study of files: two passes over its rows",
     }
@@ -162,4 +162,9 @@ def accounts(info: Mapping[str, Any]) -> list[Line]:
         first, *kinds = name.split(", ")
         reading = ACCOUNTS[first] + "".join(KINDS[kind] for kind in kinds)
         lines.append((f"share of the form: {name}", float(share), reading))
+    if "share_of_blocks" in info:
+        reading = (
+            "of features, which take over from the kernel as rows grow; the forms' shares are of what is left"
+        )
+        lines.append(("share of the blocks", float(info["share_of_blocks"]), reading))
     return lines
