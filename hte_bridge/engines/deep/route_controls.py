@@ -104,7 +104,7 @@ def exact(study: Study, folds: Folds, taken: TakenOff, options: Options) -> Bran
     treatment, part = taken.treatment, parts_of(study, folds)
     each_fold = zip(folds, treatment.seen_without(folds.n_folds), taken.without, strict=True)
     work = [
-        delayed(predict_fold)(study.with_(outcome=study.outcome - mean), *fold, e, part, options)
+        delayed(predict_fold)(study.with_(outcome=study.outcome - mean), *fold, e, None, part, options)
         for fold, e, mean in each_fold
     ]
     side_by_side = Parallel(n_jobs=options.n_jobs, prefer="threads")

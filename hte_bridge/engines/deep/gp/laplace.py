@@ -31,6 +31,8 @@ class ModeOptions:
     close: float = 0.4
     # no step is longer, in log scales: a curvature from few rows may say too little
     longest_step: float = 2.0
+    # log scales of a mode are multiples of this: a search multiplies the rounding of its inputs by millions, and so it ends with it
+    grain: float = 2.0**-17
 
 
 MODE = ModeOptions()
@@ -88,7 +90,7 @@ def find_mode(
     )
     finite = bool(np.isfinite(found.fun) and found.fun < 1e9)
     curved = np.linalg.inv(found.hess_inv.todense())
-    theta, converged = np.asarray(found.x), finite and found.status in (0, 1)
+    theta, converged = grained(found.x), finite and found.status in (0, 1)
     return Mode(theta, -float(found.fun), converged, int(found.nfev), curved, rows.n)
 
 
@@ -123,7 +125,18 @@ def climb(theta: Array, curved: Array, density: LogPosterior) -> Mode:
             theta, value, gradient, share = new, new_value, new_gradient, 1.0
         else:
             share /= 3.0
-    return Mode(theta, value, bool(np.isfinite(value)), evaluations, curved, density.n)
+    return Mode(grained(theta), value, bool(np.isfinite(value)), evaluations, curved, density.n)
+
+
+def grained(theta: Array) -> Array:
+    """Log scales at the nearest multiples of the grain, far below what the data say of them.
+
+    Examples
+    --------
+    >>> grained(np.array([0.5 + 1e-9])).tolist()
+    [0.5]
+    """
+    return np.asarray(np.round(np.asarray(theta) / MODE.grain) * MODE.grain)
 
 
 def positive(curved: Array) -> Array:

@@ -83,14 +83,14 @@ def test_more_rows_are_reached_by_newton_steps():
 
 def test_prior_is_a_density_of_the_logarithms():
     scales = CENTRED.scales(1, clustered=False)
-    place, grid = scales.surfaces[1].bent, np.linspace(-25, 3, 4_001)
+    place, grid = scales.surfaces[1].bent, np.linspace(-25, 12, 8_001)
     values = []
     for each in grid:
         theta = scales.start()
         theta[place] = each
         values.append(scales.prior(theta)[0])
     rest = np.mean(
-        values - stats.gamma(2.0, scale=0.1).logpdf(np.exp(grid)) - grid
+        values - stats.betaprime(2.0, 2.0, scale=0.2).logpdf(np.exp(grid)) - grid
     )  # what the other scales add
     assert np.trapezoid(np.exp(np.array(values) - rest), grid) == pytest.approx(1.0, abs=1e-4)
 
