@@ -136,6 +136,7 @@ def most_probable(
         samples, near = Sample.either(study, propensity, train, device), None
     else:
         samples, near = [Sample.of(study, propensity, train, device, start.columns)], start.begin
+    samples = [replace(each, at_mode=True) for each in samples]
     first = model_search(samples, options, study.binary, near)
     form, mode = next(iter(first.begin.items()))
     if start is not None and mode.n == first.small.bare.n:  # followed to all of these rows already

@@ -34,6 +34,8 @@ class Hyperparameters:
         Whether the model has a random effect per cluster.
     groups : tuple of int
         Of each column: which of the p covariates it belongs to. Empty: each is one.
+    known : bool
+        Whether the rates are, also those of an effect.
 
     Examples
     --------
@@ -48,6 +50,7 @@ class Hyperparameters:
     sparse: tuple[bool, ...] = ()
     clustered: bool = False
     groups: tuple[int, ...] = ()
+    known: bool = False
 
     @cached_property
     def surfaces(self) -> tuple[SurfaceLayout, ...]:
@@ -75,8 +78,8 @@ class Hyperparameters:
     @cached_property
     def deviations(self) -> list[tuple[int, float, float, bool]]:
         """Of each sd but the noise's: its place, the rate and the shape of its prior, and whether that rate is not known: of an effect."""
-        found = [(s.linear, s.rate, 1.0, s.sparse) for s in self.surfaces]
-        found += [(s.bent, s.rate, s.shape, s.sparse) for s in self.surfaces]
+        found = [(s.linear, s.rate, 1.0, s.sparse and not self.known) for s in self.surfaces]
+        found += [(s.bent, s.rate, s.shape, s.sparse and not self.known) for s in self.surfaces]
         return found + [(self.cluster, PRIORS.cluster_rate, 1.0, False)] * self.clustered
 
     def start(self) -> Array:

@@ -70,6 +70,8 @@ class OutcomeModel:
         Of each surface; smooth by default.
     relative : bool
         Whether the surfaces that make the effect are multiples of the error's standard deviation at x.
+    at_mode : bool
+        Whether it is read at its mode alone, and the rates of the effect's priors are taken as known.
 
     Examples
     --------
@@ -85,6 +87,7 @@ class OutcomeModel:
     shapes: tuple[float, ...]
     kinds: tuple[KindName, ...] = ()
     relative: bool = False
+    at_mode: bool = False
 
     @property
     def each_kind(self) -> tuple[KindName, ...]:
@@ -145,7 +148,9 @@ class OutcomeModel:
             for rate, own in zip(self.rates, jumps, strict=True)
         )
         covariates = max(groups) + 1 if groups else p
-        return Hyperparameters(covariates, rates, self.shapes, self.each_kind, sparse, clustered, groups)
+        return Hyperparameters(
+            covariates, rates, self.shapes, self.each_kind, sparse, clustered, groups, self.at_mode
+        )
 
     @property
     def mean_kind(self) -> KindName:

@@ -32,6 +32,9 @@ class Sample:
         Whether the outcome is such that its errors may vary with its level: it has two values, or is never negative.
     residual : bool
         Whether it is what controls left of one (``route_controls.py``): the centred form alone is true of it.
+    at_mode : bool
+        Whether models are read at their modes alone. The rates of an effect's priors are then taken as known: a mode runs off along a long tail
+        that draws average over.
     """
 
     bare: Data
@@ -40,6 +43,7 @@ class Sample:
     propensity: Array
     leveled: bool = False
     residual: bool = False
+    at_mode: bool = False
 
     @classmethod
     def of(
@@ -103,9 +107,11 @@ class Sample:
     def choices(self, options: Options, binary: bool) -> list[OutcomeModel]:
         """Forms to choose among."""
         if self.units.level is not None:
-            return outcome_models_at_levels(options.effect_rate, self.events)
-        found = outcome_models(options.effect_rate, binary and not self.events)
-        return found[:1] if self.residual else found
+            found = outcome_models_at_levels(options.effect_rate, self.events)
+        else:
+            found = outcome_models(options.effect_rate, binary and not self.events)
+            found = found[:1] if self.residual else found
+        return [replace(form, at_mode=self.at_mode) for form in found]
 
     def thinned(self, most: int, seed: int) -> Sample:
         """An even subset of ``most`` units, where there are more."""

@@ -7,7 +7,7 @@ folds have seen none of them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -125,6 +125,7 @@ def start_of(study: Study, folds: Folds, rest: Rest, options: Options) -> Start:
     with threads(1):
         propensity = rest.treatment_mean(study, folds)
         samples = Sample.either(study, propensity, rest.rows, doubles_on(options))
+        samples = [replace(each, at_mode=True) for each in samples]
         sample, _, found = best_columns(samples, options, study.binary)
     best = max(mode.value + form.log_odds for form, mode in found.items())
     kept = {form: mode for form, mode in found.items() if mode.value + form.log_odds > best - START.trailing}
