@@ -17,8 +17,8 @@ window.hteCost = [
 {"engine": "bcf", "design": "nie_wager_B_1000", "panel": false, "n": 1000, "p": 12, "seconds": 10.292, "gb": null},
 {"engine": "bcf", "design": "nie_wager_C_1000", "panel": false, "n": 1000, "p": 12, "seconds": 10.908, "gb": null},
 {"engine": "bcf", "design": "nie_wager_D_1000", "panel": false, "n": 1000, "p": 12, "seconds": 10.584, "gb": null},
-{"engine": "deep", "design": "speed", "panel": false, "n": 500, "p": 12, "seconds": 7.233, "gb": null},
-{"engine": "deep", "design": "speed", "panel": false, "n": 1000, "p": 12, "seconds": 15.96, "gb": null},
+{"engine": "deep", "design": "speed", "panel": false, "n": 500, "p": 12, "seconds": 5.636, "gb": null},
+{"engine": "deep", "design": "speed", "panel": false, "n": 1000, "p": 12, "seconds": 8.577, "gb": null},
 {"engine": "deep", "design": "speed", "panel": false, "n": 2900, "p": 12, "seconds": 35.538, "gb": null},
 {"engine": "deep", "design": "grf_table1_wide_3200", "panel": false, "n": 3200, "p": 80, "seconds": 79.847, "gb": null},
 {"engine": "deep", "design": "villages_4500", "panel": false, "n": 4500, "p": 5, "seconds": 32.199, "gb": null},
@@ -149,7 +149,7 @@ window.hteCost = [
 {"engine": "grf", "design": "nie_wager_B_500", "panel": false, "n": 500, "p": 12, "seconds": 2.673, "gb": null},
 {"engine": "grf", "design": "nie_wager_C_500", "panel": false, "n": 500, "p": 12, "seconds": 2.608, "gb": null},
 {"engine": "grf", "design": "nie_wager_D_500", "panel": false, "n": 500, "p": 12, "seconds": 2.546, "gb": null},
-{"engine": "grf", "design": "speed", "panel": false, "n": 500, "p": 12, "seconds": 2.693, "gb": null},
+{"engine": "grf", "design": "speed", "panel": false, "n": 500, "p": 12, "seconds": 2.594, "gb": null},
 {"engine": "grf", "design": "clustered_800", "panel": false, "n": 800, "p": 5, "seconds": 2.456, "gb": null},
 {"engine": "grf", "design": "clustered_constant_800", "panel": false, "n": 800, "p": 5, "seconds": 2.417, "gb": null},
 {"engine": "grf", "design": "villages_800", "panel": false, "n": 800, "p": 5, "seconds": 2.0, "gb": null},
@@ -160,7 +160,7 @@ window.hteCost = [
 {"engine": "grf", "design": "nie_wager_B_1000", "panel": false, "n": 1000, "p": 12, "seconds": 3.774, "gb": null},
 {"engine": "grf", "design": "nie_wager_C_1000", "panel": false, "n": 1000, "p": 12, "seconds": 4.696, "gb": null},
 {"engine": "grf", "design": "nie_wager_D_1000", "panel": false, "n": 1000, "p": 12, "seconds": 3.563, "gb": null},
-{"engine": "grf", "design": "speed", "panel": false, "n": 1000, "p": 12, "seconds": 6.938, "gb": null},
+{"engine": "grf", "design": "speed", "panel": false, "n": 1000, "p": 12, "seconds": 5.405, "gb": null},
 {"engine": "grf", "design": "dense_2000", "panel": false, "n": 2000, "p": 10, "seconds": 14.503, "gb": null},
 {"engine": "grf", "design": "dense_2400", "panel": false, "n": 2400, "p": 10, "seconds": 14.43, "gb": null},
 {"engine": "grf", "design": "speed", "panel": false, "n": 2900, "p": 12, "seconds": 25.261, "gb": null},
@@ -175,5 +175,8 @@ window.hteCost = [
 {"engine": "grf", "design": "rare_5000", "panel": false, "n": 5000, "p": 6, "seconds": 29.7, "gb": null},
 {"engine": "grf", "design": "wager_athey_28_5000", "panel": false, "n": 5000, "p": 6, "seconds": 22.935, "gb": null},
 {"engine": "grf", "design": "growth", "panel": false, "n": 10000, "p": 12, "seconds": 92.887, "gb": 1.517},
-{"engine": "grf", "design": "growth", "panel": false, "n": 100000, "p": 12, "seconds": 1624.707, "gb": 12.486}
+{"engine": "grf", "design": "growth", "panel": false, "n": 100000, "p": 12, "seconds": 1624.707, "gb": 12.486},
+{"engine": "grf", "design": "two_periods_2k", "panel": true, "n": 2000, "p": 12, "seconds": 10.403, "gb": 0.181},
+{"engine": "grf", "design": "once_3k", "panel": true, "n": 3000, "p": 12, "seconds": 11.949, "gb": 0.183},
+{"engine": "grf", "design": "staggered_3k", "panel": true, "n": 3000, "p": 12, "seconds": 11.289, "gb": 0.183}
 ];
