@@ -38,7 +38,7 @@ machines that ran other work beside it or paused it; those of fits on a CUDA dev
 stored them, save that the panels' errors of averages were multiplied by `Scores.inflation` later, and that from draw 10 on those of `dense_2000` are from before curves
 were a candidate for its propensity (the first ten, asked again: MSE .045 as before, length .868 for .848), and from draw 1 on those of `farrell_nonlinear_10000`
 from before pairs of the strongest covariates were asked for (the first again: MSE .294 for .295, length 2.02 for 1.99); a draw under `bench/results` that is
-removed is measured anew. Those of deep up to 3,000 rows are from before its nuisances went without networks and its chains ran on few rows. Propensities are estimated unless the design is an experiment.
+removed is measured anew. Those of deep in cross-sections of up to 50,000 rows are of older engines: from before kinds of surface, nuisances without networks, and points in place of rows beyond 3,000. Propensities are estimated unless the design is an experiment.
 """
 
 

@@ -293,7 +293,7 @@ def forecast(one: dict[str, Any], ten: dict[str, Any], rows: int = LARGE, cores:
     {'fixed': 20.0, 'per_million': 90.0, 'here': 9020.0, 'there': 582.5}
     """
     deep = json.loads(ten["parts"])["deep"]
-    fixed = float(deep["networks"] + deep["models"])
+    fixed = float(sum(deep.get(name, 0.0) for name in ("networks", "models", "models with jumps")))
     each = (ten["seconds"] - one["seconds"]) / ((ten["n"] - one["n"]) / 1e6)
     here = fixed + each * rows / 1e6
     return {"fixed": fixed, "per_million": each, "here": here, "there": fixed + each * rows / 1e6 * 2 / cores}

@@ -17,7 +17,8 @@ MUST = {"memory GB": "6", "seconds": "2,400", "error of beta, % of sd": ".6", "c
 HEAD = """## Tables of files
 
 A panel of users, vendors and periods in Parquet; the table is feols and deep with coefficient, average slope, projection, effects by tier of users
-and differences, made by two processes (`python -m bench.scale --sizes 1000000,10000000`). Memory is the peak of all processes together; without
+and differences, made by two processes (`python -m bench.scale --sizes 1000000,10000000`). Beyond 500,000 rows visits repeat with other errors, as in
+`bench.growth`: each of ten million is seen twenty times, which saves sums that distinct rows would take. Memory is the peak of all processes together; without
 pages of files, what must fit in the machine.
 """
 
