@@ -19,7 +19,7 @@ HEAD = """## Tables of files
 A panel of users, vendors and periods in Parquet; the table is feols and deep with coefficient, average slope, projection, effects by tier of users
 and differences, made by two processes (`python -m bench.scale --sizes 1000000,10000000`). Beyond 500,000 rows visits repeat with other errors, as in
 `bench.growth`: each of ten million is seen twenty times, which saves sums that distinct rows would take. Memory is the peak of all processes together; without
-pages of files, what must fit in the machine.
+pages of files, what has to fit in the machine.
 """
 
 
@@ -33,7 +33,7 @@ def page(folder: Path) -> str:
     sizes = [rows[str(n)] for n in (ONE, TEN) if str(n) in rows]
     if not sizes:
         return ""
-    table = pd.DataFrame([line(row) for row in sizes] + [{"rows": "must, at 10,000,000"} | MUST]).fillna("")
+    table = pd.DataFrame([line(row) for row in sizes] + [{"rows": "target, at 10,000,000"} | MUST]).fillna("")
     parts = [HEAD, table.to_markdown(index=False, disable_numparse=True) + "\n"]
     if len(sizes) == 2:
         parts.append(grown(*sizes))
@@ -60,7 +60,7 @@ def grown(one: dict[str, Any], ten: dict[str, Any]) -> str:
     """Growth from one size to ten times it, and what it says of ten times more."""
     times, far = ten["seconds"] / one["seconds"], forecast(one, ten, LARGE, SHARED_CORES)
     return (
-        f"Ten times the rows take {times:.1f} times the seconds (must {GROWTH_MUST}). For {LARGE:,} rows, forecast and not run: networks and models, "
+        f"Ten times the rows take {times:.1f} times the seconds (target {GROWTH_MUST}). For {LARGE:,} rows, forecast and not run: networks and models, "
         f"which grow with neither rows nor cores, {far['fixed']:,.0f} s; the rest {far['per_million']:,.0f} s a million rows on these two cores, from the "
         f"two sizes' difference over nine million. One machine as this: {far['fixed']:,.0f} + {LARGE // 10**6} x {far['per_million']:,.0f} = "
         f"{far['here']:,.0f} s. Eight workers of four cores, where the rest is shared by {SHARED_CORES} cores: {far['fixed']:,.0f} + "
@@ -76,7 +76,7 @@ def dask(rows: dict[str, Any]) -> str:
         if one:
             said.append(
                 f"Two Dask workers over one at {two['n']:,} rows: {two['seconds']:,.0f} of {one['seconds']:,.0f} s, "
-                f"{two['seconds'] / one['seconds']:.2f} (must {DASK_MUST}).\n"
+                f"{two['seconds'] / one['seconds']:.2f} (target {DASK_MUST}).\n"
             )
     return "\n".join(said)
 
@@ -88,7 +88,7 @@ def averages(rows: dict[str, Any]) -> str:
         return ""
     return (
         f"deep's average slope in {len(z)} draws (`--ape 100`): mean of z {z.mean():.2f}, sd {z.std(ddof=1):.2f} "
-        f"(must .9 to 1.1; MC {z.std(ddof=1) / (2 * len(z)) ** 0.5:.2f}).\n"
+        f"(target .9 to 1.1; MC {z.std(ddof=1) / (2 * len(z)) ** 0.5:.2f}).\n"
     )
 
 

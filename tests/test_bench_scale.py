@@ -64,10 +64,10 @@ def test_the_page_shows_each_figure_beside_its_bound(tmp_path):
         [each.strip() for each in line.split("|")[1:3]] for line in said.splitlines() if line.startswith("|")
     ]
     assert ["10,000,000", "2.0"] in cells
-    assert ["must, at 10,000,000", "6"] in cells
-    assert "take 9.1 times the seconds (must 10.5)" in said
+    assert ["target, at 10,000,000", "6"] in cells
+    assert "take 9.1 times the seconds (target 10.5)" in said
     assert "20 + 100 x 90 x 2 / 32 = 582 s" in said
-    assert "120 of 200 s, 0.60 (must 0.65)" in said
+    assert "120 of 200 s, 0.60 (target 0.65)" in said
     assert "in 2 draws (`--ape 100`): mean of z 0.00, sd 1.41" in said
     assert "(client) and begun again: the same numbers in 10 of 10" in said
 
