@@ -166,7 +166,7 @@ def page(rows: pd.DataFrame) -> str:
         lines.append(f"| {design} | " + " | ".join(cells) + " |")
     head = (
         "## Surfaces with edges\n\nIntervals of `cate` from the exact kernel without and with edges, and grf's (`python -m bench.edges`): "
-        "squared error / coverage / worst decile / length (draws).\n"
+        "squared error / coverage / worst decile / length (draws), given the true mean of the treatment (`--known`).\n"
     )
     return "\n".join([head, *lines, ""])
 
