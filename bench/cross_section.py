@@ -109,13 +109,11 @@ def engine(name: str, seed: int) -> Any:
     return anchor(name, seed)
 
 
-def run_draw(design: str, engine_name: str, draw: int) -> dict[str, Any]:
-    """Fit one engine to one draw and judge it at the design's test points."""
+def study_of(data: CrossSection) -> Any:
+    """A draw as a study; the propensity of an experiment is known."""
     import hte_bridge as hb
 
-    make, n = designs()[design]
-    data, test = make(n, seed=draw), make(TEST_POINTS, seed=TEST_SEED)
-    study = hb.Study.from_frame(
+    return hb.Study.from_frame(
         data.frame(),
         outcome="y",
         treatment="t",
@@ -123,6 +121,14 @@ def run_draw(design: str, engine_name: str, draw: int) -> dict[str, Any]:
         cluster=None if data.cluster is None else "cluster",
         propensity=float(data.propensity[0]) if data.experiment else None,
     )
+
+
+def run_draw(design: str, engine_name: str, draw: int) -> dict[str, Any]:
+    """Fit one engine to one draw and judge it at the design's test points."""
+
+    make, n = designs()[design]
+    data, test = make(n, seed=draw), make(TEST_POINTS, seed=TEST_SEED)
+    study = study_of(data)
     began, spent = time.perf_counter(), time.process_time()
     fit = engine(engine_name, draw).fit(study)
     surface = fit.cate(test.frame())

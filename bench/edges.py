@@ -22,7 +22,7 @@ import pandas as pd
 
 import hte_bridge as hb
 import hte_bridge.simulate as sim
-from bench.cross_section import TEST_POINTS, TEST_SEED, designs, edged, merge
+from bench.cross_section import TEST_POINTS, TEST_SEED, designs, edged, merge, study_of
 from bench.metrics import judge, summarise
 from hte_bridge.engines.deep.canonical import Seen
 from hte_bridge.engines.deep.gp import modes, search
@@ -95,14 +95,7 @@ def run(design: str, draw: int, variants: list[str], known: bool) -> Iterator[di
     """Each variant's posterior on one draw of a design, judged at the design's test points."""
     make, n = every()[design]
     data, test = make(n, seed=draw), make(TEST_POINTS, seed=TEST_SEED)
-    study = hb.Study.from_frame(
-        data.frame(),
-        outcome="y",
-        treatment="t",
-        covariates=data.columns,
-        cluster=None if data.cluster is None else "cluster",
-        propensity=float(data.propensity[0]) if data.experiment else None,
-    )
+    study = study_of(data)
     options = hb.Deep(seed=draw)
     folds = hb.Folds.make(study, options.n_folds, draw)
     seen = Seen.of(study, folds)
