@@ -20,6 +20,8 @@ class BlockRule:
 
     # of functions of single covariates, all together
     points_per_feature: int = 16
+    # and where each point is one row: the features are then those of rows, and the work goes with their square and cube
+    rows_per_feature: int = 48
     # covariates beyond which the block on all of them is stretched, as distances grow with their number
     wide: int = 12
     # values of a covariate, at most, that a slope walks along
@@ -66,16 +68,17 @@ class Sizes:
     cliques: int = 2
 
     @classmethod
-    def of(cls, n_points: int, n_leading: int) -> Sizes:
-        """Sizes for this many distinct points and covariates with functions of their own.
+    def of(cls, n_points: int, n_leading: int, alone: bool = False) -> Sizes:
+        """Sizes for this many distinct points and covariates with functions of their own; ``alone``, where each point is one row.
 
         Examples
         --------
-        >>> Sizes.of(500_000, 12).bins, Sizes.of(10_000, 25).bins
-        (24, 12)
+        >>> Sizes.of(500_000, 12).bins, Sizes.of(10_000, 25).bins, Sizes.of(10_000, 25, alone=True).bins
+        (24, 12, 4)
         """
-        wide = float(np.clip((n_points / 100_000) ** 0.4, 0.25, 1.0))
-        each = n_points // (BLOCKS.points_per_feature * max(n_leading, 1))  # features of one covariate
+        wide = float(np.clip((n_points / 100_000) ** (0.6 if alone else 0.4), 0.1 if alone else 0.25, 1.0))
+        per_feature = BLOCKS.rows_per_feature if alone else BLOCKS.points_per_feature
+        each = n_points // (per_feature * max(n_leading, 1))  # features of one covariate
         return cls(
             bins=int(np.clip(min(n_points // 100, each // 2), 4, 24)),
             single=int(np.clip(min(n_points // 200, each // 4), 2, 12)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -78,10 +79,23 @@ class Design:
 
     def alone(self, fold: int, rows: Rows) -> Design:
         """Some rows with the blocks that models may use which must not have seen ``fold``: no other fold's wishes move a bit of theirs."""
-        blocks = self.basis.blocks
-        chosen = [j for j, each in enumerate(blocks) if each.folds is None or fold in each.folds]
-        kept = np.isin(self.basis.owner, chosen)
-        return replace(self, rows=rows, basis=self.basis.keep(chosen), drift=self.drift[kept])
+        return replace(
+            self.holding([each.folds is None or fold in each.folds for each in self.basis.blocks]), rows=rows
+        )
+
+    @property
+    def of_all_rows(self) -> Design:
+        """Without the blocks that only held-out models use."""
+        return self.holding(
+            [each.main and max(each.columns, default=0) < self.q for each in self.basis.blocks]
+        )
+
+    def holding(self, wanted: Sequence[bool]) -> Design:
+        """With those of the blocks (B,) that are wanted."""
+        chosen = np.flatnonzero(wanted).tolist()
+        return replace(
+            self, basis=self.basis.keep(chosen), drift=self.drift[np.isin(self.basis.owner, chosen)]
+        )
 
     def kinds(self, columns: Codes) -> npt.NDArray[np.str_]:
         """Kind of the block of each chosen column (P,)."""
@@ -181,7 +195,7 @@ def design(
         float(each.sum() * np.var(own.treatment[each]) / max(np.var(study.outcome[each]), 1e-300))
         for own, each in zip((rows, *seen_by), seen, strict=True)
     ]
-    blocks = layout(z, names, absorbed, found, overall, worth, options.seed)
+    blocks = layout(z, names, absorbed, found, overall, worth, options.seed, not rows.sizes)
     if any(len(keys) < LAYOUT.few_groups for keys in slopes.keys):
         blocks += unheard_blocks(z, names, found, overall, blocks, slopes.columns)
     extra = network_columns(nets, z, rows)

@@ -50,10 +50,10 @@ SEED_OF_EVERYTHING, SEED_OF_MORE, SEED_OF_PAIRS = (
 )  # added, so that no two blocks share frequencies
 
 
-def room(z: Array) -> tuple[int, Sizes]:
-    """How many covariates get functions of their own at points (m, q), and how large blocks are."""
+def room(z: Array, alone: bool = False) -> tuple[int, Sizes]:
+    """How many covariates get functions of their own at points (m, q), ``alone`` where each is one row, and how large blocks are."""
     most = int(np.clip(len(z) // LAYOUT.points_per_leading, BLOCKS.wide, LAYOUT.most_leading))
-    return most, Sizes.of(len(z), min(most, z.shape[1]))
+    return most, Sizes.of(len(z), min(most, z.shape[1]), alone)
 
 
 def layout(
@@ -64,14 +64,16 @@ def layout(
     overall: Structure,
     worth: Sequence[float],
     seed: int,
+    alone: bool = False,
 ) -> list[Block]:
     """Blocks that the structure asks for: those of all networks for the model of all rows, and each fold's own.
 
     ``worth`` is rows * Var(T) / Var(Y) on all rows, then without each fold: pairs of an effect that is not ``loud`` are not asked for.
+    ``alone`` says that each point is one row.
     A held-out model uses what the networks of its fold asked for and nothing else, so that no outcome of the fold
     has a say in its own prediction.
     """
-    most, sizes = room(z)
+    most, sizes = room(z, alone)
     leading = [np.argsort(-each.importance, kind="stable")[:most] for each in (overall, *found)]
     blocks = main_blocks(z, names, absorbed, sizes, seed, [set(each.tolist()) for each in leading])
     blocks += everything_blocks(z.shape[1], sizes.everything, seed + SEED_OF_EVERYTHING)

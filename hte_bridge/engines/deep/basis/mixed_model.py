@@ -83,11 +83,12 @@ class Asked:
 def fit_mixed_model(study: Study, made: Design, asked: Asked, clock: Clock) -> Branch:
     """One pass of sums by fold, then everything that the Gram matrix can say; held-out predictions in the units of ``study``."""
     cells = Cells.of(made.rows.fold, asked.part, asked.checkpoint, asked.n_jobs)
-    parts = cells.sums(made)
+    whole = made if asked.unseen is None else made.of_all_rows  # folds then have sums of their own
+    parts = cells.sums(whole)
     clock.done("sums")
-    full, info, notes, last = of_all_rows(study, made, cells, total(list(parts.values())), asked)
+    full, info, notes, last = of_all_rows(study, whole, cells, total(list(parts.values())), asked)
     clock.done("variances")
-    if asked.unseen is not None:  # folds then have sums of their own
+    if asked.unseen is not None:
         parts.clear()
     cluster = study.cluster if study.clustered else None
     others = cells.each_fold(made, parts, asked.unseen)

@@ -2,7 +2,8 @@
 
 The fully independent conditional of Snelson and Ghahramani (2006, NIPS 18; Quinonero-Candela and Rasmussen, 2005, JMLR 6): given its values
 at the points a surface is what they make of it, plus a part of its own at each row. The work goes with the rows times the square of the points,
-and at new rows the variance is that of the kernel itself, as far as the points tell.
+and at new rows the variance is that of the kernel itself, as far as the points tell. Each surface has points of its own, chosen one after the other
+where those before leave most of it unknown: of a surface that few covariates move, few points tell all.
 """
 
 from __future__ import annotations
@@ -27,11 +28,17 @@ from hte_bridge.errors import DidNotConverge
 class InducingRule:
     """How many points there are."""
 
-    # at most
-    points: int = 1_500
+    # of a surface, at most
+    points: int = 1_200
     # up to which there are as many; with more there are fewer, so that the work stays that of so many
     rows: int = 3_000
-    # of a surface's curved part, added to its variance at each point: where points lie close rounding would leave no factor
+    # times as many distinct rows, among which they are chosen, at most
+    pool: float = 2.0
+    # chosen at once
+    together: int = 16
+    # of the errors' variance: where points leave less of a surface unknown, on average, more of them tell nothing
+    untold: float = 1e-3
+    # of a surface's curved part, added to its variance at each point
     jitter: float = 1e-6
     # of a matrix whose diagonal is one, or of one's trace
     rounding: float = 1e-12
@@ -48,7 +55,7 @@ def n_points(n: int) -> int:
     Examples
     --------
     >>> n_points(3_000), n_points(12_000)
-    (1500, 750)
+    (1200, 600)
     """
     return min(n, round(INDUCING.points * min(1.0, INDUCING.rows / n) ** 0.5))
 
@@ -95,7 +102,7 @@ class Induced:
         return {"root": self.root, "solved": self.solved, "points": self.model.rows.x}
 
 
-def induced(weight: float, theta: Array, model: Model, points: torch.Tensor) -> Induced:
+def induced(weight: float, theta: Array, model: Model, points: Sequence[torch.Tensor]) -> Induced:
     """The posterior of the effect's surfaces at one draw of the scales, given all rows of ``model``.
 
     Parameters
@@ -103,8 +110,8 @@ def induced(weight: float, theta: Array, model: Model, points: torch.Tensor) -> 
     weight : float
     theta : array (size,)
     model : Model
-    points : tensor (m, p)
-        Standardised covariates, none twice.
+    points : sequence of tensor (m, p)
+        Of each surface: standardised covariates, none twice.
 
     Raises
     ------
@@ -112,26 +119,25 @@ def induced(weight: float, theta: Array, model: Model, points: torch.Tensor) -> 
         If a covariance is not positive definite.
     """
     at, rows = torch.as_tensor(theta), model.rows
-    takes = [whitening(points, at, each) for each in model.scales.surfaces]
-    features, rest = [], torch.exp(2.0 * at[0]) * rows.noise
-    for surface, load, take in zip(model.scales.surfaces, rows.loads, takes, strict=True):
-        own = surface_kernel(points, rows.x, at, surface).T @ take.T
-        rest = rest + load**2 * (surface_variance(rows.x, at, surface) - own.square().sum(1)).clamp_(min=0.0)
-        features.append(own.mul_(load[:, None]))
+    takes, features = [], []
+    rest = torch.exp(2.0 * at[0]) * rows.noise
+    for surface, load, own in zip(model.scales.surfaces, rows.loads, points, strict=True):
+        take, made = whitened(own, rows.x, at, surface)
+        rest = rest + load**2 * (surface_variance(rows.x, at, surface) - made.square().sum(1)).clamp_(min=0.0)
+        takes.append(take)
+        features.append(made.mul_(load[:, None]))
     errors = Errors.of(rest, rows.cluster, at[model.scales.cluster] if model.scales.clustered else None)
     wide = torch.cat(features, 1)
-    weighed = errors.inverse_times(wide)
-    factor = definite((wide.T @ weighed).add_(torch.eye(wide.shape[1], dtype=wide.dtype)), rows.n)
-    target = weighed.T @ rows.y
+    factor = definite(errors.squares(wide).add_(torch.eye(wide.shape[1], dtype=wide.dtype)), rows.n)
+    left = errors.inverse_times(rows.y[:, None])
+    target = wide.T @ left[:, 0]
     mean = torch.cholesky_solve(target[:, None], factor)[:, 0]
-    value = (
-        float(rows.y @ errors.inverse_times(rows.y[:, None])[:, 0] - target @ mean) + errors.log_determinant
-    )
+    value = float(rows.y @ left[:, 0] - target @ mean) + errors.log_determinant
     value = -0.5 * value - float(torch.log(torch.diagonal(factor)).sum()) + model.scales.prior(theta)[0]
     return at_points(Induced(weight, at, factor, mean, model, value), points, takes)
 
 
-def at_points(found: Induced, points: torch.Tensor, takes: Sequence[torch.Tensor]) -> Induced:
+def at_points(found: Induced, points: Sequence[torch.Tensor], takes: Sequence[torch.Tensor]) -> Induced:
     """What the rows tell of the effect's surfaces, in terms of their values at the points, from a factor and a mean for all surfaces' features."""
     model, ends = found.model, np.cumsum([0, *(len(each) for each in takes)])
     used = [k for k, share in enumerate(model.form.effect) if share != 0.0]
@@ -139,10 +145,9 @@ def at_points(found: Induced, points: torch.Tensor, takes: Sequence[torch.Tensor
     told = -torch.cholesky_inverse(found.root)[columns][:, columns]
     told.diagonal().add_(1.0 + INDUCING.rounding)
     take = torch.block_diag(*(takes[k] for k in used))
-    loads = torch.zeros(len(takes), len(used) * len(points), dtype=points.dtype)
-    for place, k in enumerate(used):
-        loads[k, place * len(points) : (place + 1) * len(points)] = 1.0
-    seen = replace(at(points.repeat(len(used), 1), loads), groups=model.rows.groups)
+    whose = torch.repeat_interleave(torch.as_tensor(used), torch.as_tensor([len(points[k]) for k in used]))
+    loads = (whose == torch.arange(len(takes))[:, None]).to(take.dtype)
+    seen = replace(at(torch.cat([points[k] for k in used]), loads), groups=model.rows.groups)
     return replace(
         found,
         root=definite(told, model.rows.n).T @ take,
@@ -151,16 +156,62 @@ def at_points(found: Induced, points: torch.Tensor, takes: Sequence[torch.Tensor
     )
 
 
-def whitening(points: torch.Tensor, theta: torch.Tensor, surface: SurfaceLayout) -> torch.Tensor:
-    """What takes a surface's covariances with the points (m,) to features (r,) whose products are its covariance, as far as the points tell."""
+def whitened(
+    points: torch.Tensor, x: torch.Tensor, theta: torch.Tensor, surface: SurfaceLayout
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What takes a surface's covariances with the points (m,) to features (r,) whose products are its covariance, as far as the points tell.
+
+    Beside it these features at rows x (n, r), where the curved part is in single precision.
+    """
     if not surface.kind.curved:
-        return torch.linalg.pinv(explicit_columns(points, theta, surface))
+        return torch.linalg.pinv(explicit_columns(points, theta, surface)), explicit_columns(
+            x, theta, surface
+        )
     own = surface_kernel(points, points, theta, surface)
-    own.diagonal().add_(
-        INDUCING.jitter * torch.exp(2.0 * theta[surface.bent]) + INDUCING.rounding * own.diagonal().sum()
-    )
+    own.diagonal().add_(shift_of(own, theta, surface))
     factor = definite(own, len(points))
-    return torch.linalg.solve_triangular(factor, torch.eye(len(points), dtype=own.dtype), upper=False)
+    take = torch.linalg.solve_triangular(factor, torch.eye(len(points), dtype=own.dtype), upper=False)
+    bent = surface.kind.correlation(x.float(), points.float(), theta.float(), surface) @ take.float().T
+    line = explicit_columns(x, theta, surface) @ (take @ explicit_columns(points, theta, surface)).T
+    return take, line.add_(bent, alpha=float(torch.exp(2.0 * theta[surface.bent])))
+
+
+def shift_of(own: torch.Tensor, theta: torch.Tensor, surface: SurfaceLayout) -> torch.Tensor:
+    """What is added to the variance of a surface at each point: where points lie close rounding would leave no factor."""
+    return INDUCING.jitter * torch.exp(2.0 * theta[surface.bent]) + INDUCING.rounding * own.diagonal().sum()
+
+
+def points_of(
+    pool: torch.Tensor, theta: torch.Tensor, surface: SurfaceLayout, most: int, untold: float, seed: int
+) -> torch.Tensor:
+    """Points (m, p) for a surface, the most telling first, of the rows ``pool`` (k, p): all for one that is made of explicit columns.
+
+    Some are drawn at a time, each with a chance that goes with the variance that those before leave of it (randomly pivoted Cholesky: Chen,
+    Epperly, Tropp and Webber, 2025, Communications on Pure and Applied Mathematics 78(5)), until ``most`` are or what is left is ``untold`` on average.
+    """
+    if not surface.kind.curved or len(pool) <= most:
+        return pool
+    own, rng = surface_kernel(pool, pool, theta, surface), np.random.default_rng(seed)
+    least = float(shift_of(own, theta, surface))
+    left, known = own.diagonal().clone(), own.new_zeros(len(pool), most)
+    chosen: list[int] = []
+    while len(chosen) < most and float(left.mean()) > untold:
+        live = left > least
+        number = min(INDUCING.together, most - len(chosen), int(live.sum()))
+        if not number:
+            break
+        chance = (left * live).numpy()
+        new = np.sort(rng.choice(len(pool), number, replace=False, p=chance / chance.sum()))
+        done = known[:, : len(chosen)]
+        cross = own[:, new] - done @ done[new].T
+        block = cross[new]
+        block.diagonal().add_(least)
+        step = torch.linalg.solve_triangular(definite(block, len(pool)), cross.T, upper=False).T
+        known[:, len(chosen) : len(chosen) + number] = step
+        left = (left - step.square().sum(1)).clamp_(min=0.0)
+        left[new] = 0.0
+        chosen += new.tolist()
+    return pool[torch.as_tensor(chosen)]
 
 
 def definite(matrix: torch.Tensor, n: int) -> torch.Tensor:
@@ -208,6 +259,17 @@ class Errors:
         if self.cluster is not None:
             sums = columns.new_zeros(len(self.pull), columns.shape[1]).index_add_(0, self.cluster, found)
             found -= (self.pull[:, None] * sums)[self.cluster] / self.variance[:, None]
+        return found
+
+    def squares(self, columns: torch.Tensor) -> torch.Tensor:
+        """Products (k, k) of columns (n, k) with the covariance's inverse between them."""
+        scaled = (columns / self.variance.sqrt()[:, None]).numpy()
+        found = torch.from_numpy(scaled.T @ scaled)  # numpy knows that it is symmetric
+        if self.cluster is not None:
+            weighed = columns / self.variance[:, None]
+            sums = columns.new_zeros(len(self.pull), columns.shape[1]).index_add_(0, self.cluster, weighed)
+            sums.mul_(self.pull.sqrt()[:, None])
+            found -= sums.T @ sums
         return found
 
 

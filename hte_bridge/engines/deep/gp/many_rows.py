@@ -11,7 +11,7 @@ from joblib import Parallel, delayed
 
 from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.gp.hmc import hamiltonian
-from hte_bridge.engines.deep.gp.inducing import Induced, induced, n_points
+from hte_bridge.engines.deep.gp.inducing import INDUCING, Induced, induced, n_points, points_of
 from hte_bridge.engines.deep.gp.laplace import Laplace, importance_weights
 from hte_bridge.engines.deep.gp.model_average import (
     AVERAGE,
@@ -22,7 +22,7 @@ from hte_bridge.engines.deep.gp.model_average import (
     n_draws,
     said,
 )
-from hte_bridge.engines.deep.gp.posterior import KernelPosterior
+from hte_bridge.engines.deep.gp.posterior import KernelPosterior, Model
 from hte_bridge.engines.deep.gp.sample import even_subset
 from hte_bridge.engines.deep.gp.search import ModelSearch
 from hte_bridge.engines.deep.options import Options
@@ -76,8 +76,7 @@ def posterior_of_many(first: ModelSearch, options: Options) -> OfManyRows:
     tried = candidates(first, options.seed, options.n_jobs)
     some = replace(first, sample=first.sample.thinned(MANY.followed_of(first.sample.bare.n), options.seed))
     chosen, share = chosen_of(tried, some.everyone(), options.seed, options.n_jobs)
-    among = points_among(first.sample.bare.x, options.seed)
-    how = Followed(first, some, among, options)
+    how = Followed(first, some, pool_of(first.sample.bare.x, options.seed), options)
     found = Parallel(n_jobs=side_by_side(options.n_jobs), prefer="threads")(
         delayed(how.draws)(pair, own) for pair, own in zip(chosen, share.tolist(), strict=True)
     )
@@ -88,10 +87,12 @@ def posterior_of_many(first: ModelSearch, options: Options) -> OfManyRows:
     return OfManyRows(KernelPosterior(first.sample.units, tuple(parts)), info, converged, height)
 
 
-def points_among(x: torch.Tensor, seed: int) -> torch.Tensor:
-    """Some of the distinct rows of x (n, p)."""
+def pool_of(x: torch.Tensor, seed: int) -> torch.Tensor:
+    """Some of the distinct rows of x (n, p), among which points are chosen."""
     distinct = np.unique(x.cpu().numpy(), axis=0)
-    return torch.as_tensor(distinct[even_subset(len(distinct), n_points(len(x)), seed)])
+    return torch.as_tensor(
+        distinct[even_subset(len(distinct), round(INDUCING.pool * n_points(len(x))), seed)]
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,34 +103,35 @@ class Followed:
     ----------
     first, some : ModelSearch
         With all units, and with those to which models were followed.
-    points : tensor (m, p)
+    pool : tensor (m, p)
+        Rows among which points are chosen.
     options : Options
     """
 
     first: ModelSearch
     some: ModelSearch
-    points: torch.Tensor
+    pool: torch.Tensor
     options: Options
 
     def draws(self, pair: Weighed, share: float) -> tuple[list[Induced], float]:
         """Draws of a model's scales, with weights that sum to its share; and its log evidence."""
         (candidate, laplace), rows = pair, self.first.sample.rows(pair[0].model.form)
         model, shift = candidate.model, self.some.shift(candidate)
-        whole, made = replace(model, rows=rows), dict[bytes, Induced]()
-
-        def exact(theta: Array) -> float:
-            made[theta.tobytes()] = part = induced(1.0, theta + shift, whole, self.points)
-            return part.log_posterior
-
+        whole, seed = replace(model, rows=rows), self.options.seed
         with threads(1):
             more = rows.n > model.rows.n
             wide = laplace.on_more(model.rows, model.scales, rows.n) if more else laplace
+            points, made = self.points(whole, wide.mode.theta + shift), dict[bytes, Induced]()
+
+            def exact(theta: Array) -> float:
+                made[theta.tobytes()] = part = induced(1.0, theta + shift, whole, points)
+                return part.log_posterior
+
             number = n_draws(rows.n, share, self.options.draws)
             if share < AVERAGE.chain_share:
-                thetas, density = wide.draw(number, self.options.seed)
+                thetas, density = wide.draw(number, seed)
                 weights = importance_weights(np.array([exact(theta) for theta in thetas]), density)
             else:
-                seed = self.options.seed
                 chain = hamiltonian(wide, model.rows, model.scales, number, seed, exact, rows.n)[0]
                 thetas, count = np.unique(chain, axis=0, return_counts=True)
                 weights = count / number
@@ -139,6 +141,13 @@ class Followed:
         weighed = zip(thetas, weights.tolist(), strict=True)
         parts = [made[theta.tobytes()].weighing(share * own) for theta, own in weighed]
         return parts, evidence(wide, parts) + model.form.log_odds
+
+    def points(self, model: Model, theta: Array) -> list[torch.Tensor]:
+        """Points of each surface, chosen at the model's most probable scales."""
+        at, seed = torch.as_tensor(theta), self.options.seed
+        untold = INDUCING.untold * float(torch.exp(2.0 * at[0]) * model.rows.noise.mean())
+        most = n_points(model.rows.n)
+        return [points_of(self.pool, at, each, most, untold, seed) for each in model.scales.surfaces]
 
 
 def evidence(laplace: Laplace, draws: list[Induced]) -> float:

@@ -257,9 +257,11 @@ class KernelPosterior:
             for each in self.components
         ]
 
+        most = max(each.model.rows.n for each in self.components)  # points differ from model to model
+
         def mix(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             # one space for all draws: the system takes as long to hand out a new one as a draw to fill it
-            space = Room(*(torch.empty(self.rows.n, len(x), dtype=torch.float32) for _ in range(2)))
+            space = Room(*(torch.empty(most, len(x), dtype=torch.float32) for _ in range(2)))
             means, variances = zip(*(scorer(x.float(), space) for _, scorer in scorers), strict=True)
             share = torch.tensor([weight for weight, _ in scorers], dtype=torch.float64)
             multiple = torch.stack([self._multiple(each, x).expand(len(x)) for each in self.components])

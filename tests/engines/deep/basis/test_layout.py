@@ -59,3 +59,10 @@ def test_an_effect_with_few_levels_gets_tilts_of_pairs_that_no_network_heard():
     assert found == dict.fromkeys(["tilt a c", "tilt c a"], (True, (0, 1))) | dict.fromkeys(
         ["tilt a d", "tilt d a"], (False, (1,))
     )
+
+
+def test_where_each_point_is_one_row_features_are_fewer():
+    few, many = (Sizes.of(10_000, 12, alone=alone) for alone in (True, False))
+    assert few.bins < many.bins
+    assert few.everything < many.everything
+    assert Sizes.of(400_000, 12, alone=True) == Sizes.of(400_000, 12)
