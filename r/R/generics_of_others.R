@@ -5,6 +5,7 @@
   options(marginaleffects_model_classes = union(getOption("marginaleffects_model_classes"), c("hte_table", "hte_model")))
 }
 
+#' @importFrom stats coef vcov
 #' @exportS3Method insight::get_parameters
 get_parameters.hte_table <- function(x, ...) {
   found <- coef(x)
