@@ -74,7 +74,10 @@ make_environment <- function(environment, python) {
   if (is.null(python)) python <- find_python()
   dir.create(dirname(environment), recursive = TRUE, showWarnings = FALSE)
   message("Making a Python environment in ", environment, " ...")
+  made <- FALSE
+  on.exit(if (!made) unlink(environment, recursive = TRUE)) # half of one would be taken for a whole one the next time
   run_or_abort(python, c("-m", "venv", environment), "The environment could not be made")
+  made <- TRUE
 }
 
 # The newest Python on the PATH, 3.11 or later.
@@ -112,9 +115,18 @@ run <- function(command, arguments, said = NULL) {
 run_or_abort <- function(command, arguments, what, said = NULL) {
   done <- run(command, arguments, said)
   if (!identical(done$status, 0L)) {
-    last <- utils::tail(strsplit(trimws(done$stderr), "\n")[[1L]], 1L)
-    abort("PythonUnavailable", what, " (", paste(c(command, arguments), collapse = " "), "). It said: ",
-      if (length(last)) last else "nothing", ". Mend that and run hte_install() again.")
+    abort("PythonUnavailable", what, " (", paste(c(command, arguments), collapse = " "), "). It said: ", last_words(done),
+      ". Mend that and run hte_install() again.")
   }
   invisible(done)
+}
+
+# pip's errors, wherever its notices put them; else the end of what was said: venv explains itself on the standard output.
+last_words <- function(done, lines = 10L) {
+  said <- if (nzchar(trimws(done$stderr))) done$stderr else paste0(done$stdout, "")
+  said <- trimws(strsplit(said, "\n")[[1L]])
+  said <- said[nzchar(said)]
+  errors <- grep("^(ERROR|error)", said, value = TRUE)
+  told <- utils::tail(if (length(errors)) errors else said, lines)
+  if (length(told)) sub("[.]$", "", paste(told, collapse = " ")) else "nothing"
 }

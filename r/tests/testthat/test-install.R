@@ -51,3 +51,20 @@ test_that("outside a checkout the version of this package is asked for", {
   on.exit(setwd(here))
   expect_identical(default_source(), paste0("hte-bridge==", utils::packageVersion("htebridge")))
 })
+
+test_that("what failed is told as pip and venv tell it, and half an environment does not stay", {
+  skip_on_os("windows")
+  failing <- function(lines) {
+    python <- tempfile("python")
+    writeLines(c("#!/bin/sh", "mkdir -p \"$3/bin\"; touch \"$3/bin/python\"", lines, "exit 1"), python)
+    Sys.chmod(python, "755")
+    python
+  }
+  home <- file.path(tempfile("home"), "venv")
+  silent <- failing("echo 'ensurepip is not available.'; echo 'apt install python3.13-venv'")
+  suppressMessages(expect_sentence(make_environment(home, silent), "PythonUnavailable",
+    "It said: ensurepip is not available. apt install python3.13-venv. Mend that and"))
+  expect_false(file.exists(home))
+  noisy <- failing("echo 'ERROR: No matching distribution found for hte-bridge' >&2; echo '[notice] A new release of pip' >&2")
+  suppressMessages(expect_sentence(make_environment(home, noisy), "PythonUnavailable", "It said: ERROR: No matching distribution found"))
+})
