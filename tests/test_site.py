@@ -11,6 +11,7 @@ import types
 from functools import cached_property
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 
 import hte_bridge
@@ -92,6 +93,80 @@ def test_names_of_the_package_have_an_example(name):
 @pytest.mark.parametrize("name", VERBS)
 def test_verbs_have_an_example(name):
     assert f".{name}(" in examples(inspect.getdoc(getattr(hte_bridge.Comparison, name)))
+
+
+def sessions(chapter):
+    """The examples that a page of the reference opens with."""
+    file = reference.ROOT / "website" / "shown" / f"{chapter}.md"
+    blocks = re.findall(r"^```pycon\n(.*?)^```", file.read_text(encoding="utf8"), re.MULTILINE | re.DOTALL)
+    return "\n".join(blocks)
+
+
+SHOWN = sorted(path.stem for path in (reference.ROOT / "website" / "shown").glob("*.md"))
+
+
+@pytest.mark.parametrize(
+    "chapter", [pytest.param(each, marks=[pytest.mark.r] * (each == "fits")) for each in SHOWN]
+)
+def test_sessions_of_the_reference_print_what_they_say(chapter):
+    test = doctest.DocTestParser().get_doctest(sessions(chapter), {}, chapter, None, 0)
+    told = []
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert runner.run(test, out=told.append).failed == 0, "".join(told)
+    plt.close("all")
+
+
+# What engines, comparisons and studies are asked by our own code; a user meets `fit` through `compare`.
+PLUMBING = {
+    "Study.computed",
+    "ArmsStudy.computed",
+    "ArmsStudy.keyed",
+    "ArmsComparison.own",
+    "Deep.point_effects",
+    "Deep.fit_path",
+    "CausalForest.made_by",
+}
+CONTRACT = {"fit", "per_engine", "per_contrast"}
+
+
+def called(path, doc, shown):
+    """Whether a public name or method has an example of its own, or is called in a session of the reference."""
+    name = path.rpartition(".")[2]
+    return bool(examples(doc)) or any(
+        f"{before}{name}{after}" in shown for before, after in ((".", "("), ("hb.", "."))
+    )
+
+
+@pytest.mark.parametrize(
+    "chapter", [each for each in reference.CHAPTERS if each.names], ids=lambda each: each.file
+)
+def test_every_public_name_and_method_is_called_in_an_example(chapter):
+    shown = "\n".join(sessions(each) for each in SHOWN)
+    lacking = []
+    for name in chapter.names:
+        each = getattr(hte_bridge, name)
+        for path, doc in docstrings(name, each):
+            member = vars(each).get(path.partition(".")[2]) if inspect.isclass(each) else None
+            # a property is read, not called; a verb taken over from another class has that one's example
+            plain = isinstance(member, property | cached_property) or hasattr(member, "__wrapped__")
+            apart = plain or path in PLUMBING or path.partition(".")[2] in CONTRACT or name == "Adoption"
+            apart = apart or (path == name and inspect.isclass(each) and chapter.file in SHOWN)
+            lacking += [] if apart or called(path, doc, shown) else [path]
+    assert lacking == []
+
+
+def test_every_picture_is_drawn_in_the_gallery():
+    gallery = (README.parent / "docs" / "howto" / "gallery.md").read_text(encoding="utf8")
+    assert [name for name in hte_bridge.plot.__all__ if f"plot.{name}(" not in gallery] == []
+
+
+def test_every_chapter_is_in_the_menu_and_every_script_that_a_page_names_has_a_page():
+    menu = (README.parent / "mkdocs.yml").read_text(encoding="utf8")
+    assert [each.file for each in reference.CHAPTERS if f"reference/{each.file}.md" not in menu] == []
+    hooks = (README.parent / "website" / "hooks.py").read_text(encoding="utf8")
+    pages = "".join(path.read_text(encoding="utf8") for path in (README.parent / "docs").rglob("*.md"))
+    named = set(re.findall(r"\.\./examples/(\w+)\.py\)", pages))
+    assert {name for name in named if f'"{name}"' not in hooks} == set()
 
 
 def test_a_name_that_is_not_defined_would_be_caught():

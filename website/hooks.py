@@ -27,6 +27,7 @@ EXAMPLES = (
     "clustered_experiment",
     "observational",
     "panel",
+    "adoption",
     "dose",
     "advertising",
     "dask_cluster",

@@ -107,14 +107,46 @@ def canonical(path: str) -> str:
     return package()[path.removeprefix(f"{PACKAGE}.")].canonical_path
 
 
+def taken_over(path: str) -> dict[str, str]:
+    """Members of a class that a call makes of another class's method, as ``gate = _each(Comparison.gate)``: path of that method by name."""
+    import griffe
+
+    found = package()[path.removeprefix(f"{PACKAGE}.")]
+    members = found.members.items() if found.is_class else ()
+    made = {name: each.value for name, each in members if each.is_attribute and not name.startswith("_")}
+    return {
+        name: value.arguments[0].canonical_path
+        for name, value in made.items()
+        if isinstance(value, griffe.ExprCall)
+        and len(value.arguments) == 1
+        and isinstance(value.arguments[0], griffe.ExprAttribute)
+    }
+
+
+def verbs_taken_over(path: str) -> str:
+    """A paragraph that names them, each with an anchor of its own and a link to where it is documented."""
+    links = [
+        f'<span id="{canonical(path)}.{name}"></span>[`{name}`][{source}]'
+        for name, source in taken_over(path).items()
+    ]
+    return f"\nOf all contrasts at once, each as of a comparison: {', '.join(links)}.\n" if links else ""
+
+
+def shown_examples(chapter: str) -> str:
+    """Sessions that call every name of a chapter which has no example of its own (website/shown), one study for all of them."""
+    file = ROOT / "website" / "shown" / f"{chapter}.md"
+    return f"## Examples\n\n{file.read_text(encoding='utf8')}\n## Names\n" if file.is_file() else ""
+
+
 def page(chapter: Chapter, paths: list[str]) -> str:
     """Markdown of one chapter, its names documented by mkdocstrings."""
     body = "\n".join(
         f'::: {canonical(path)}\n    options:\n      heading: "{shown(path)}"\n      toc_label: "{shown(path)}"\n'
         f"      members: {'null' if package()[path.removeprefix(f'{PACKAGE}.')].is_class else 'false'}\n"
+        f"{verbs_taken_over(path)}"
         for path in paths
     )
-    return f"# {chapter.title}\n\n{chapter.about}\n\n{body}"
+    return f"# {chapter.title}\n\n{chapter.about}\n\n{shown_examples(chapter.file)}\n{body}"
 
 
 def index(made: list[tuple[Chapter, list[str]]]) -> str:
