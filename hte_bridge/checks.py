@@ -155,7 +155,7 @@ def enough_for_folds(study: Checked, n_folds: int) -> None:
 
 
 def effective_clusters(study: Checked) -> float:
-    """Clusters of equal size that would hold the treatment's variation as evenly: one over the sum of squared shares.
+    """Clusters of equal size that would hold the treatment's variation as evenly: one over the sum of squared shares; the fewer of two ways.
 
     A cluster's share is its part of the sum of squares of the treatment net of the fixed effects, its partial leverage. With two
     treated units among fifty nearly all of it lies in two clusters, whose residuals are fitted almost exactly: errors
@@ -171,10 +171,15 @@ def effective_clusters(study: Checked) -> float:
     >>> round(study.effective_clusters, 2)
     2.17
     """
+    return min(effective_by_way(study))
+
+
+def effective_by_way(study: Checked) -> tuple[float, ...]:
+    """``effective_clusters`` of the first cluster, and of the second where there is one."""
     moved = study.treatment / np.abs(study.treatment).max()
     moved = moved - np.average(moved, weights=study.weight)
     if study.fixed_effects.shape[1]:
         moved = within(moved, study.fixed_effects, study.weight, tolerance=1e-6)
     ways = [study.cluster] if study.second_cluster is None else [study.cluster, study.second_cluster]
     held = [np.bincount(each, weights=study.weight * moved**2) for each in ways]
-    return min(float(each.sum() ** 2 / max(each @ each, np.finfo(float).tiny)) for each in held)
+    return tuple(float(each.sum() ** 2 / max(each @ each, np.finfo(float).tiny)) for each in held)

@@ -19,7 +19,7 @@ from hte_bridge.between.compared import study_scores
 from hte_bridge.between.differences import difference
 from hte_bridge.between.hypothesis import hypothesis
 from hte_bridge.comparison import Comparison
-from hte_bridge.crossed import NEGATIVE, variance
+from hte_bridge.crossed import NEGATIVE, two_way, variance
 from hte_bridge.engine import Fit
 from hte_bridge.errors import InvalidOption
 from hte_bridge.estimands.moments import covariance, placed
@@ -199,7 +199,10 @@ class ArmsComparison(Table):
         given = self if table is None else table
         level, scores = check_level(self.level if level is None else level), study_scores(self.study.whole)
         said = [text] if isinstance(text, str) else text
-        rows = [row for each in said for row in hypothesis(given.rows, each, scores, level=level)]
+        ways = two_way(self.study.whole)
+        rows = [
+            row for each in said for row in hypothesis(given.rows, each, scores, level=level, crossed=ways)
+        ]
         return Table(distinct(rows), self._plain)
 
     @property

@@ -27,13 +27,27 @@ def variance(influence: Array, study: Study) -> float:
     study : Study
         With two clusters.
     """
-    used = influence != 0
+    return float(covariance(influence[:, None], study)[0, 0])
+
+
+def covariance(influence: Array, study: Study) -> Array:
+    """Covariance (k, k) of estimates with influence values (n, k), as ``variance`` counts; NaN where one of the two has a single cluster.
+
+    It need not be positive: the third term is taken away.
+    """
+    used = influence.any(axis=1)
     ways = codes_of_ways(study)
     fewer = min(len(np.unique(each[used])) for each in ways[:2])
     if fewer < 2:
-        return np.nan
-    parts = [float((np.bincount(each, weights=influence) ** 2).sum()) for each in ways]
-    return fewer / (fewer - 1) * (parts[0] + parts[1] - parts[2])
+        return np.full((influence.shape[1],) * 2, np.nan)
+    totals = [np.column_stack([np.bincount(each, weights=own) for own in influence.T]) for each in ways]
+    first, second, cells = (each.T @ each for each in totals)
+    return np.asarray(fewer / (fewer - 1) * (first + second - cells))
+
+
+def two_way(study: Study) -> Study | None:
+    """The study where it has clusters two ways, else nothing."""
+    return study if study.second_cluster is not None else None
 
 
 def codes_of_ways(study: Study) -> list[Codes]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pandas as pd
 
 from hte_bridge.arrays import Array
+from hte_bridge.crossed import two_way
 from hte_bridge.engine import Fit
 from hte_bridge.estimands.sequential import How, comparable
 from hte_bridge.faults import Guard, OnError
@@ -209,7 +210,7 @@ class FittedTable(Table):
         level = check_level(self.level if level is None else level)
         rows: list[Estimate] = []
         for each in [text] if isinstance(text, str) else text:
-            rows += hypothesis(given.rows, each, scores, level=level)
+            rows += hypothesis(given.rows, each, scores, level=level, crossed=two_way(self.study))
         meta = {key: value for key, value in self.meta.items() if key not in ("notes", "form", "later")}
         return Table(distinct(rows), meta | {"form": "rows"})
 

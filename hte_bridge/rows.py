@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from hte_bridge.checks import effective_by_way
 from hte_bridge.crossed import crossed
 from hte_bridge.engine import NO_ERROR, Fit
 from hte_bridge.errors import HteBridgeError, NotIdentified
@@ -157,8 +158,10 @@ def too_few(study: Study) -> str:
     found = study.effective_clusters
     if found >= SHORT:
         return ""
-    what = f"clusters of `{study.names.cluster}`" if study.clustered else "units"
-    lies_in = f"few {what}, as in {found:.1f} of equal size (of {study.n_clusters:,})"
+    what, count = (f"clusters of `{study.names.cluster}`" if study.clustered else "units"), study.n_clusters
+    if study.second_cluster is not None and found < effective_by_way(study)[0]:
+        what, count = f"clusters of `{study.names.second_cluster}`", int(study.second_cluster.max()) + 1
+    lies_in = f"few {what}, as in {found:.1f} of equal size (of {count:,})"
     panel = bool(study.fixed_effects.shape[1])
     return few_words(lies_in, study.names.treatment, found >= UNDEFENDED, panel=panel)
 

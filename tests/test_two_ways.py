@@ -72,6 +72,27 @@ def test_every_verb_has_errors_by_both():
     assert TABLE.with_vcov("hetero").rows[2].vcov == "hetero"  # as it was asked for
 
 
+def test_statements_about_rows_have_errors_by_both():
+    own = next(row for row in TABLE.rows if row.estimand == "coefficient")
+    ate = next(row for row in TABLE.rows if row.estimand == "ate")
+    groups = TABLE.gate("x > 0")
+    low, high = groups.rows[0], groups.rows[1]
+    said = groups.hypothesis(f"gate['{high.term}'] = 2 * gate['{low.term}']").rows[0]
+    assert abs(said.std_error**2 - variance(high.influence - 2 * low.influence, STUDY)) < 1e-12
+    assert (said.vcov, said.df, said.n_clusters) == ("CRV1 (village + year)", low.df, 12)
+    scaled = own.influence * own.std_error / variance(own.influence, STUDY) ** 0.5
+    against = TABLE.hypothesis("ate = coefficient[d]").rows[0]
+    assert abs(against.std_error**2 - variance(ate.influence - scaled, STUDY)) < 1e-12
+
+
+def test_the_cluster_that_is_few_is_named():
+    few = shocked(years=6)
+    table = hb.compare(hb.Study.from_frame(few, cluster=["village", "year"], **ROLES), ["feols"], seed=1)
+    said = " ".join(str(table).split())
+    assert "few clusters of `year`, as in" in said
+    assert "(of 6)" in said
+
+
 def test_by_hand():
     psi = np.random.default_rng(2).normal(size=N)
     first = FRAME.groupby("village").indices

@@ -11,12 +11,15 @@ from typing import Any
 import numpy as np
 
 from hte_bridge.arrays import Array
+from hte_bridge.crossed import NEGATIVE
+from hte_bridge.crossed import covariance as by_both
 from hte_bridge.errors import InvalidOption, NotIdentified
 from hte_bridge.estimands.moments import covariance, row_from_influence
 from hte_bridge.estimate import Estimate
 from hte_bridge.language.grammar import Read, Token, read, tokens_of
 from hte_bridge.language.values import Unfit
 from hte_bridge.scores import Scores
+from hte_bridge.study import Study
 
 NAME = re.compile(r"[^\W\d]\w*")
 FUNCTIONS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {  # and their derivatives
@@ -45,7 +48,9 @@ class Slot:
         return all(row.term == each or row.term.endswith(f"= {each}") for each in terms)
 
 
-def hypothesis(rows: Sequence[Estimate], text: str, scores: Scores, *, level: float = 0.95) -> list[Estimate]:
+def hypothesis(
+    rows: Sequence[Estimate], text: str, scores: Scores, *, level: float = 0.95, crossed: Study | None = None
+) -> list[Estimate]:
     """Left side less right side of a statement, with its error; for each engine in turn where it names none.
 
     ``ate``, ``ate[grf]``, ``gate[new]``, ``gate[grf, region = new]`` and ``b3`` (the third row) name rows: in brackets an engine, a term, or the
@@ -60,6 +65,8 @@ def hypothesis(rows: Sequence[Estimate], text: str, scores: Scores, *, level: fl
     scores : Scores
         Clusters and weights of the study.
     level : float, default 0.95
+    crossed : Study, optional
+        Whose rows have errors by clusters two ways: then their covariance is by both.
 
     Returns
     -------
@@ -86,7 +93,7 @@ def hypothesis(rows: Sequence[Estimate], text: str, scores: Scores, *, level: fl
         raise InvalidOption(f"A hypothesis must name a row. `{text}` names none. {_offer(rows)}")
     engines = list(dict.fromkeys(row.engine for row in rows))
     found = {key: _meant(slot, rows, engines) for key, slot in slots.items()}
-    return [_tested(text, tree, each, scores, level) for each in _by_engine(found, slots, engines)]
+    return [_tested(text, tree, each, scores, level, crossed) for each in _by_engine(found, slots, engines)]
 
 
 def _difference(text: str, slots: dict[str, Slot]) -> Read:
@@ -206,7 +213,9 @@ def _by_engine(
     return [{key: each.get(name) or each[""] for key, each in found.items()} for name in able]
 
 
-def _tested(text: str, tree: Read, meant: Mapping[str, Estimate], scores: Scores, level: float) -> Estimate:
+def _tested(
+    text: str, tree: Read, meant: Mapping[str, Estimate], scores: Scores, level: float, crossed: Study | None
+) -> Estimate:
     """The row of one choice of rows."""
     keys = list(meant)
     used = [meant[key] for key in keys]
@@ -230,11 +239,16 @@ def _tested(text: str, tree: Read, meant: Mapping[str, Estimate], scores: Scores
         raise InvalidOption(f"A hypothesis must be numbers and rows. {error.sentence(text)}") from error
     if not np.isfinite([value, *slope]).all():
         return Estimate.missing("hypothesis", "the statement has no finite value at these estimates", **size)
-    return _row(used, value, slope, scores, size)
+    return _row(used, value, slope, scores, size, crossed)
 
 
 def _row(
-    used: Sequence[Estimate], value: float, slope: Array, scores: Scores, size: Mapping[str, Any]
+    used: Sequence[Estimate],
+    value: float,
+    slope: Array,
+    scores: Scores,
+    size: Mapping[str, Any],
+    crossed: Study | None,
 ) -> Estimate:
     bare = next(
         (
@@ -251,11 +265,12 @@ def _row(
     influence = np.column_stack([np.asarray(row.influence) for row in used])
     live = (influence != 0).any(axis=1)  # a subset counts its own clusters
     inside = scores.where(live)
-    joint = covariance(influence[live], inside)
+    joint = covariance(influence[live], inside) if crossed is None else by_both(influence, crossed)
     factor = np.array([row.std_error for row in used]) / np.sqrt(
         np.diag(joint)
     )  # HC3, and what else a row's error has
-    error = max(float(slope @ (joint * np.outer(factor, factor)) @ slope), 0.0) ** 0.5
+    square = float(slope @ (joint * np.outer(factor, factor)) @ slope)
+    error = max(square, 0.0) ** 0.5
     combined = influence @ (slope * factor)
     if not error > SAME * float(np.abs(slope) @ [row.std_error for row in used]):
         value = (
@@ -263,17 +278,25 @@ def _row(
             if abs(value) > SAME * float(np.abs(slope) @ np.abs([row.estimate for row in used]))
             else 0.0
         )
-        return Estimate("hypothesis", value, note="no error: the rows are the same up to rounding", **size)
+        same = not np.linalg.norm(combined) > SAME * float(
+            np.abs(slope * factor) @ np.linalg.norm(influence, axis=0)
+        )
+        why = "no error: the rows are the same up to rounding" if crossed is None or same else NEGATIVE
+        return Estimate("hypothesis", value, note=why, **size)
     try:
         made = row_from_influence(
             "hypothesis", value, combined[live], inside, level=size["level"], std_error=error
         )
     except NotIdentified as refused:
         return Estimate.missing("hypothesis", str(refused), **size)
-    vcov = ", ".join(dict.fromkeys(row.vcov for row in used if row.vcov))
-    df = min([made.df, *(row.df for row in used)])
     return made.with_(
-        std_error=error, influence=combined, df=df, vcov=vcov, term=size["term"], engine=size["engine"]
+        std_error=error,
+        influence=combined,
+        df=min([made.df, *(row.df for row in used)]),
+        n_clusters=min([made.n_clusters, *(row.n_clusters for row in used if row.n_clusters)]),
+        vcov=", ".join(dict.fromkeys(row.vcov for row in used if row.vcov)),
+        term=size["term"],
+        engine=size["engine"],
     )
 
 
