@@ -15,7 +15,7 @@ from hte_bridge.engine import Fit
 from hte_bridge.estimands.sequential import How, comparable
 from hte_bridge.faults import Guard, OnError
 from hte_bridge.fitting import fit_of
-from hte_bridge.predicting import grid_of
+from hte_bridge.predicting import beside, grid_of
 from hte_bridge.rows import distinct, engine_rows, engine_scores, verbs
 from hte_bridge.scores import Scores
 from hte_bridge.scores_file import write_scores
@@ -133,11 +133,7 @@ class FittedTable(Table):
         """
         rows, grid = grid_of(self.study, new)
         found = self.fit(engine).cate(rows, level=self.level if level is None else level)
-        if grid is None:
-            return found
-        both = pd.concat([grid, found], axis=1)
-        both.attrs |= found.attrs
-        return both
+        return beside(found, grid)
 
     def heldout_cate(self, *engines: str) -> list[Array]:
         """Held-out CATE (n,) of engines, as it may be drawn or compared across folds: each fold moved to the mean of all.

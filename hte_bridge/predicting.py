@@ -78,7 +78,8 @@ def datagrid(study: Study, **at: Any) -> pd.DataFrame:
     study : Study
         Made by ``Study.from_frame``.
     **at : value or sequence of values
-        By covariate. One that is not named has its weighted mean if it is a number, else its most frequent value.
+        By covariate. One that is not named has its weighted mean if it is a number, else its most frequent value; of an adoption, over
+        units and periods.
 
     Returns
     -------
@@ -132,6 +133,15 @@ def grid_of(study: Study, new: Any) -> tuple[Any, pd.DataFrame | None]:
     return grid, grid
 
 
+def beside(found: pd.DataFrame, grid: pd.DataFrame | None) -> pd.DataFrame:
+    """Effects with the grid that they are of before them, where they were asked by one."""
+    if grid is None:
+        return found
+    both = pd.concat([grid, found], axis=1)
+    both.attrs |= found.attrs
+    return both
+
+
 def _several(value: Any) -> list[Any]:
     if isinstance(value, Mapping) or hasattr(value, "columns"):
         raise InvalidOption(
@@ -147,8 +157,11 @@ def _typical(study: Study, name: str) -> Any:
     assert study.frame is not None
     column = study.frame[name]
     known = column.notna().to_numpy()
+    of_rows = (
+        study.weight if len(study.weight) == len(column) else np.ones(len(column))
+    )  # an adoption's are of units, not of rows
     numeric = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
     if numeric:
-        return float(np.average(column[known].to_numpy(dtype=np.float64), weights=study.weight[known]))
-    weight = pd.Series(study.weight[known]).groupby(column[known].astype(object).to_numpy()).sum()
+        return float(np.average(column[known].to_numpy(dtype=np.float64), weights=of_rows[known]))
+    weight = pd.Series(of_rows[known]).groupby(column[known].astype(object).to_numpy()).sum()
     return weight.idxmax()

@@ -298,6 +298,13 @@ def test_pointwise_effects_by_event_time(simulated):
         assert found.index.tolist() == ["a", "b"]
         assert (np.abs(found["estimate"] - [2, 3]) < 5 * found["std_error"]).all()
         assert found.attrs["note"]
+    grid = table.cate({"z": [0, 1]}, "feols", event_time=1)  # x at its mean over units and periods
+    assert grid.columns.tolist()[:3] == ["z", "x", "estimate"] or grid.columns.tolist()[:3] == [
+        "x",
+        "z",
+        "estimate",
+    ]
+    assert grid["x"].iloc[0] == pytest.approx(frame["x"].mean())
     every = table.cate(frame.head(3), "feols")
     assert every["std_error"].notna().all()
     with pytest.raises(hb.errors.InvalidOption, match=r"go from -1 to 3"):

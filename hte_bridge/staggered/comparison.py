@@ -21,6 +21,7 @@ from hte_bridge.faults import Guard, OnError
 from hte_bridge.fitted_table import Answer
 from hte_bridge.fitting import fit_of
 from hte_bridge.language.formula import right_hand_side
+from hte_bridge.predicting import beside, grid_of
 from hte_bridge.rows import distinct, verbs
 from hte_bridge.scores import Scores
 from hte_bridge.staggered.fits import AdoptionFit
@@ -110,8 +111,13 @@ class AdoptionComparison(Table):
     def cate(
         self, new: Any, engine: str, event_time: float | None = None, level: float | None = None
     ) -> pd.DataFrame:
-        """``estimate std_error conf_low conf_high`` of one engine at the rows of ``new``, pointwise; see ``AdoptionFit.cate``."""
-        return self.fit(engine).cate(new, self.level if level is None else level, event_time)
+        """``estimate std_error conf_low conf_high`` of one engine at the rows of ``new``, pointwise; see ``AdoptionFit.cate``.
+
+        ``{"age": [20, 40]}`` is short for ``hb.datagrid(study, age=[20, 40])``, which then stands before the estimates.
+        """
+        rows, grid = grid_of(self.study, new)
+        found = self.fit(engine).cate(rows, self.level if level is None else level, event_time)
+        return beside(found, grid)
 
     def bands(self, of: str | Sequence[str] = "att_event") -> Answer:
         """The rows of aggregations with intervals that hold jointly: multiplier bootstrap of influence values, by cluster."""

@@ -115,6 +115,10 @@ def linear(change: Array, treated: Mask, covariates: Array, method: Method = "dr
 
 def _regression(change: Array, treated: Mask, x: Array) -> tuple[Array, Learned]:
     own, others = x[~treated], x.shape[1]
+    if others == 1 and len(own) < 2:
+        raise NotIdentified(
+            "one comparison unit alone does not tell the error of its change: let more units be compared"
+        )
     if len(own) <= others or not independent(own, 1e-8).all():
         raise NotIdentified(
             f"{len(own)} comparison units do not tell the {others} coefficients of their change on the covariates: name fewer covariates, or "

@@ -102,17 +102,20 @@ def _controls(study: Adoption, long: Long, own: Array) -> Array:
     if not study.filled.shape[1]:
         return np.empty((len(long.unit), 0))
     x = _by_unit(study)[long.unit]
-    x = x - np.nanmean(x, axis=0)
-    x = np.where(np.isfinite(x), x, 0.0)
+    x = x - x.mean(axis=0)
     net = x.copy()
     for each in np.unique(long.cohort[np.isfinite(long.cohort)]):
-        net[long.cohort == each] -= x[long.cohort == each].mean(axis=0)
+        inside = x[long.cohort == each]
+        net[long.cohort == each] = np.where(np.ptp(inside, axis=0) > 0, inside - inside.mean(axis=0), 0.0)
     periods = [(long.time == t)[:, None] * x for t in range(1, len(study.periods))]
     return np.hstack([*(column[:, None] * net for column in own.T), *periods])
 
 
 def _by_unit(study: Adoption) -> Array:
-    """Covariates (n, q) of each unit: an adopter's at its base period, another's in the first cell that it is in."""
+    """Covariates (n, q) of each unit: an adopter's at its base period, another's in the first cell that it is in.
+
+    Of a unit that no cell sees twice: in its last period before treatment, or its first.
+    """
     out = np.full((study.n, study.filled.shape[1]), np.nan)
     for own in (False, True):
         for k, cell in enumerate(study.cells):
@@ -120,6 +123,14 @@ def _by_unit(study: Adoption) -> Array:
                 continue
             chosen = cell.treated if own else np.isnan(out[cell.units, 0])
             out[cell.units[chosen]] = study.filled[study.part(k)][chosen]
+    alone = np.flatnonzero(np.isnan(out[:, 0]))
+    if len(alone):
+        seen = study.rows[alone] >= 0
+        before = seen & (study.periods + study.design.anticipation < study.cohort[alone, None])
+        last = len(study.periods) - 1 - before[:, ::-1].argmax(axis=1)
+        place = np.where(before.any(axis=1), last, seen.argmax(axis=1))
+        rows = study.frame.iloc[study.rows[alone, place]]
+        out[alone] = study.filler.transform(study.encoder.transform(study.encoder.frame(rows)))
     return out
 
 
