@@ -14,6 +14,7 @@ from hte_bridge.errors import InvalidNewData, InvalidOption, nearest
 from hte_bridge.options import between, finite
 
 if TYPE_CHECKING:
+    from hte_bridge.adoption import Adoption
     from hte_bridge.study import Study
 
 MOST_ROWS = 1_000_000  # of a grid
@@ -70,7 +71,7 @@ def _asked(fit: Any, X: Any, level: float) -> pd.DataFrame:
     return asked
 
 
-def datagrid(study: Study, **at: Any) -> pd.DataFrame:
+def datagrid(study: Study | Adoption, **at: Any) -> pd.DataFrame:
     """Rows of covariates to ask effects at: every combination of the values named, all else typical.
 
     Parameters
@@ -125,7 +126,7 @@ def datagrid(study: Study, **at: Any) -> pd.DataFrame:
     return pd.DataFrame(made)
 
 
-def grid_of(study: Study, new: Any) -> tuple[Any, pd.DataFrame | None]:
+def grid_of(study: Study | Adoption, new: Any) -> tuple[Any, pd.DataFrame | None]:
     """New rows; of a mapping of covariates to values the grid, which stands beside the answer."""
     if not isinstance(new, Mapping):
         return new, None
@@ -152,7 +153,7 @@ def _several(value: Any) -> list[Any]:
     return [each.as_py() if hasattr(each, "as_py") else each for each in value]  # Arrow's own scalars
 
 
-def _typical(study: Study, name: str) -> Any:
+def _typical(study: Study | Adoption, name: str) -> Any:
     """Weighted mean of a number, else the value of most weight; of yes and no too."""
     assert study.frame is not None
     column = study.frame[name]
