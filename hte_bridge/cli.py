@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 import warnings
 from pathlib import Path
@@ -10,9 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from hte_bridge import __version__
+from hte_bridge import __version__, shell_options
 from hte_bridge.errors import HteBridgeError, InvalidOption, nearest
 from hte_bridge.shell import in_shell
+from hte_bridge.shell_options import names, number_or_name, several
 from hte_bridge.shown import visible
 
 LARGE = 1 << 30  # bytes of a Parquet file from which on it is read part by part
@@ -50,127 +50,36 @@ def root(
     """What holds for every command."""
 
 
-def names(text: str | None, option: str) -> list[str]:
-    """Column names between commas; one that holds a comma is quoted.
-
-    Raises
-    ------
-    InvalidOption
-        If a name between two commas is empty, or holds a line break and stands in no quotes.
-
-    Examples
-    --------
-    >>> names('age, "income, net"', "--covariates")
-    ['age', 'income, net']
-    """
-    if text is None:
-        return []
-    try:
-        found = [each.strip() for each in next(csv.reader([text], skipinitialspace=True), [])]
-    except csv.Error as error:
-        raise InvalidOption(
-            f"`{option}` must be names between commas. {text!r} has a line break outside of quotes. Put the name that holds it in double quotes."
-        ) from error
-    if not all(found):
-        raise InvalidOption(
-            f"`{option}` must be names between commas. {text!r} has an empty one. Write them as a,b,c."
-        )
-    return found
-
-
-def several(text: str | None, option: str) -> list[str] | str:
-    """Column names between commas; ``all`` alone stands for every column without another role.
-
-    Examples
-    --------
-    >>> several("all", "--covariates"), several("age,town", "--controls")
-    ('all', ['age', 'town'])
-    """
-    return "all" if text == "all" else names(text, option)
-
-
-def number_or_name(text: str | None) -> float | str | None:
-    """A known propensity: one number, or the name of a column.
-
-    Examples
-    --------
-    >>> number_or_name("0.5"), number_or_name("e")
-    (0.5, 'e')
-    """
-    if text is None:
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
 @app.command(epilog=EXAMPLE)
 def compare(
-    data: Annotated[
-        Path,
-        typer.Argument(
-            help="Parquet, CSV or Stata file, one row per unit, or a folder of Parquet files.",
-            show_default=False,
-        ),
-    ],
-    outcome: Annotated[str, typer.Option(help="Column of the outcome.")],
-    treatment: Annotated[
-        str | None, typer.Option(help="Column of the treatment: 0 and 1, a dose, or arms.")
-    ] = None,
-    covariates: Annotated[
-        str | None, typer.Option(help="Columns along which effects may differ: a,b,c, or all that are left.")
-    ] = None,
-    controls: Annotated[
-        str | None,
-        typer.Option(
-            help="Columns to adjust for along which no effect is asked: a,b,c, or all; of an adoption not_yet or never."
-        ),
-    ] = None,
-    fixed_effects: Annotated[str | None, typer.Option(help="Columns of fixed effects: a,b.")] = None,
-    cluster: Annotated[str | None, typer.Option(help="Column of the clusters; a,b for two ways.")] = None,
-    weight: Annotated[str | None, typer.Option(help="Column of sampling weights.")] = None,
-    propensity: Annotated[str | None, typer.Option(help="Known propensity: a column, or one number.")] = None,
-    index: Annotated[
-        str | None,
-        typer.Option(
-            help="Of a folder: columns that label rows, a,b, by which folds are dealt whatever the files' order."
-        ),
-    ] = None,
-    dose: Annotated[
-        bool, typer.Option("--dose", help="The treatment's few whole values are a dose.")
-    ] = False,
-    treatment_type: Annotated[
-        str | None, typer.Option(help="binary, continuous, or arms: each value against --control.")
-    ] = None,
-    control: Annotated[
-        str | None, typer.Option(help="Of several arms the one that the others are set against.")
-    ] = None,
-    unit: Annotated[str | None, typer.Option(help="Of a staggered adoption: column of the units.")] = None,
-    period: Annotated[
-        str | None, typer.Option(help="Of a staggered adoption: column of the periods.")
-    ] = None,
-    first_treated: Annotated[
-        str | None,
-        typer.Option(
-            help="Of a staggered adoption: period in which a unit is first treated; 0 or empty: never."
-        ),
-    ] = None,
-    anticipation: Annotated[
-        float, typer.Option(help="Of a staggered adoption: periods before treatment that may react to it.")
-    ] = 0,
-    engines: Annotated[str, typer.Option(help="Of feols, grf, deep.")] = "feols,grf,deep",
-    level: Annotated[float, typer.Option(help="Coverage of the intervals.")] = 0.95,
-    seed: Annotated[int, typer.Option(help="For folds and engines.")] = 0,
-    folds: Annotated[int, typer.Option(help="Number of folds.")] = 5,
-    out: Annotated[Path | None, typer.Option(help="Folder for tables, plots and report.")] = None,
+    data: shell_options.Data,
+    outcome: shell_options.Outcome,
+    treatment: shell_options.Treatment = None,
+    covariates: shell_options.Covariates = None,
+    controls: shell_options.Controls = None,
+    fixed_effects: shell_options.FixedEffects = None,
+    cluster: shell_options.Cluster = None,
+    weight: shell_options.Weight = None,
+    propensity: shell_options.Propensity = None,
+    index: shell_options.Index = None,
+    dose: shell_options.Dose = False,
+    treatment_type: shell_options.TreatmentType = None,
+    control: shell_options.Control = None,
+    unit: shell_options.Unit = None,
+    period: shell_options.Period = None,
+    first_treated: shell_options.FirstTreated = None,
+    anticipation: shell_options.Anticipation = 0,
+    engines: shell_options.Engines = "feols,grf,deep",
+    level: shell_options.Level = 0.95,
+    seed: shell_options.Seed = 0,
+    folds: shell_options.Folds = 5,
+    out: shell_options.Out = None,
 ) -> None:
     """Compare engines on one data file: print the table, and write it with plots and a report to a folder."""
     from contextlib import ExitStack
 
     from hte_bridge.comparing import compare as compare_engines
     from hte_bridge.folder import write_folder
-    from hte_bridge.study import Study
 
     roles: dict[str, Any] = {
         "outcome": outcome,
@@ -183,18 +92,9 @@ def compare(
         "propensity": number_or_name(propensity),
         "treatment_type": "continuous" if dose else treatment_type,
     }
-    further: dict[str, Any] = {
-        "control": control,
-        "unit": unit,
-        "period": period,
-        "first_treated": first_treated,
-    }
+    further = {"control": control, "unit": unit, "period": period, "first_treated": first_treated}
     with ExitStack() as stack:
-        if (is_large(data) or index) and treatment_type != "arms" and not any(further.values()):
-            study = Study.from_parquet(data, **roles, index=names(index, "--index"))
-            typer.echo(f"{study}\n", err=True)
-        else:
-            study = Study.from_frame(data, **roles, **further, anticipation=anticipation)
+        study = study_of(data, roles, further, names(index, "--index"), anticipation)
         write = stack.enter_context(write_folder(out)) if out is not None else None
         table = compare_engines(study, names(engines, "--engines"), level=level, seed=seed, n_folds=folds)
         typer.echo(str(table))
@@ -206,6 +106,20 @@ def compare(
             raise typer.Exit(NO_ENGINE)
         if write is not None:
             typer.echo(f"\n{out}: {', '.join(write(table))}", err=True)
+
+
+def study_of(
+    data: Path, roles: dict[str, Any], further: dict[str, Any], index: list[str], anticipation: float
+) -> Any:
+    """The study that the options describe: read part by part where the data are large or their rows have labels."""
+    from hte_bridge.study import Study
+
+    parts = (is_large(data) or index) and roles["treatment_type"] != "arms" and not any(further.values())
+    if not parts:
+        return Study.from_frame(data, **roles, **further, anticipation=anticipation)
+    study = Study.from_parquet(data, **roles, index=index)
+    typer.echo(f"{study}\n", err=True)
+    return study
 
 
 def is_large(path: Path) -> bool:
