@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from scipy import linalg, sparse
 from hte_bridge.arrays import Array, Codes
 from hte_bridge.stream.conjugate import conjugate
 from hte_bridge.stream.study import parts_of
+from hte_bridge.stream.widest import eliminated, widest_first
 from hte_bridge.sweeping import ABSORBED
 
 DENSE = 3_000  # levels beside the widest effect up to which their system is factored
@@ -28,8 +30,6 @@ class Levels:
 
     Parameters
     ----------
-    widest : int
-        Place of the widest effect.
     order : array (L,)
         Levels of all effects, one after another, those of the widest first.
     inverse : array (first,)
@@ -40,41 +40,35 @@ class Levels:
         Weights that the others share.
     root : array (rest, r), optional
         Of the complement's generalised inverse, ``root @ root.T``.
-    sizes : tuple of int
-        Levels of each effect.
     """
 
-    widest: int
     order: Codes
     inverse: Array
     border: sparse.csr_array
     corner: sparse.csr_array
     root: Array | None
-    sizes: tuple[int, ...]
 
     @classmethod
     def of(cls, effects: Codes, weight: Array, sizes: Sequence[int]) -> Levels:
         """From the codes (n, F) of some rows and their weights (n,)."""
-        start = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        widest = int(np.argmax(sizes))
-        front = np.arange(start[widest], start[widest + 1])
-        rest = np.setdiff1d(np.arange(start[-1]), front)
+        (order, first), widest = widest_first(sizes), int(np.argmax(sizes))
+        rest = len(order) - first
         others = [place for place in range(len(sizes)) if place != widest]
         shift = dict(
             zip(others, np.concatenate([[0], np.cumsum([sizes[f] for f in others])]).tolist(), strict=False)
         )
         held = np.bincount(effects[:, widest], weights=weight, minlength=sizes[widest])
         inverse = np.divide(1.0, held, out=np.zeros(len(held)), where=held > 0)
-        border = sparse.csr_array((len(front), len(rest)))
-        corner = sparse.csr_array((len(rest), len(rest)))
+        border = sparse.csr_array((first, rest))
+        corner = sparse.csr_array((rest, rest))
         for f in others:
             border = border + _shared(effects[:, widest], effects[:, f] + shift[f], weight, border.shape)
             for g in others:
                 corner = corner + _shared(
                     effects[:, f] + shift[f], effects[:, g] + shift[g], weight, corner.shape
                 )
-        root = _root(inverse, border, corner) if len(rest) <= DENSE else None
-        return cls(widest, np.concatenate([front, rest]), inverse, border, corner, root, tuple(sizes))
+        root = _root(inverse, border, corner) if rest <= DENSE else None
+        return cls(order, inverse, border, corner, root)
 
     def solve(self, sums: Array, squares: Array | float = 0.0) -> Array:
         """Coefficients (L, k) of all levels from weighted sums (L, k) of columns by level, up to what leaves D @ coefficients as it is.
@@ -89,16 +83,12 @@ class Levels:
         >>> (found[codes[:, 0]] + found[2 + codes[:, 1]]).ravel().round(9).tolist()
         [1.0, 2.0, 3.0, 4.0]
         """
-        table = sums[self.order]
-        top, bottom = table[: len(self.inverse)], table[len(self.inverse) :]
-        scaled = self.inverse[:, None] * top
-        right = bottom - self.border.T @ scaled
-        if self.root is not None:
-            lower = self.root @ (self.root.T @ right)
+        out, root = np.empty_like(sums), self.root
+        if root is not None:
+            others = lambda right: root @ (root.T @ right)
         else:
-            lower = conjugate(self._complement, right, self.corner.diagonal(), squares)
-        out = np.empty_like(table)
-        out[self.order] = np.vstack([scaled - self.inverse[:, None] * (self.border @ lower), lower])
+            others = partial(conjugate, self._complement, diagonal=self.corner.diagonal(), squares=squares)
+        out[self.order] = eliminated(sums[self.order], self.inverse, self.border, others)
         return out
 
     def _complement(self, columns: Array) -> Array:

@@ -14,6 +14,7 @@ from scipy.sparse.csgraph import connected_components
 from hte_bridge.arrays import Array, Codes
 from hte_bridge.engines.deep.store.linear_algebra import eigen
 from hte_bridge.stream.conjugate import conjugate
+from hte_bridge.stream.widest import eliminated, widest_first
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class Elimination:
     ) -> Elimination:
         """Factor D'D (L, L) of effects with these numbers of levels."""
         levels = gram.shape[0]
-        order, first = _largest_first(sizes, levels)
+        order, first = widest_first(sizes) if len(sizes) else (np.arange(levels), 1)  # the constant
         ordered = sparse.csr_array(gram)[order][:, order]
         diagonal = ordered.diagonal()[:first]
         inverse = np.divide(1.0, diagonal, out=np.zeros(first), where=diagonal > 0)
@@ -147,11 +148,9 @@ class Elimination:
         """The same for some columns (L, k), rows in ``order``."""
         if self.lu is not None:
             return np.asarray(self.lu.solve(np.ascontiguousarray(block)))
-        top, bottom = block[: self.first], block[self.first :]
-        scaled = self.inverse[:, None] * top
-        assert self.complement is not None
-        lower = self.complement @ (self.complement.T @ (bottom - self.border.T @ scaled))
-        return np.vstack([scaled - self.inverse[:, None] * (self.border @ lower), lower])
+        complement = self.complement
+        assert complement is not None
+        return eliminated(block, self.inverse, self.border, lambda right: complement @ (complement.T @ right))
 
     def root(self) -> tuple[Array, Iterator[Array]]:
         """Inverse of D'D as ``diag(d) + R @ R.T``, rows in the order of the levels: d (L,), and some columns (L, k) of R at a time."""
@@ -221,10 +220,8 @@ class Stepwise:
 
         Where these are too many for a factor, each is taken to lose one in each component of all effects.
         """
-        start = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        big = int(np.argmax(sizes))
-        front = np.arange(start[big], start[big + 1])
-        rest = np.setdiff1d(np.arange(start[-1]), front)
+        order, wide = widest_first(sizes)
+        front, rest = order[:wide], order[wide:]
         own = Stepwise(sparse.csr_array(self.gram[front][:, front]))
         first = _levels_less_components(own.gram, np.zeros(len(front), dtype=np.int64))
         if not len(rest):
@@ -244,15 +241,6 @@ def _levels_less_components(gram: sparse.csr_array, effect: Codes) -> int:
     live = np.flatnonzero(gram.diagonal() > 0)
     pairs = np.unique(np.column_stack([_components(gram)[live], effect[live]]), axis=0)
     return len(live) - len(pairs)
-
-
-def _largest_first(sizes: Sequence[int], levels: int) -> tuple[Codes, int]:
-    if not len(sizes):
-        return np.arange(levels), 1  # the constant
-    start = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    big = int(np.argmax(sizes))
-    front = np.arange(start[big], start[big + 1])
-    return np.concatenate([front, np.setdiff1d(np.arange(levels), front)]), len(front)
 
 
 def _inverse_factor(matrix: Array, largest: float | None = None) -> tuple[Array, int]:
