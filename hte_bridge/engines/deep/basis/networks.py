@@ -16,7 +16,7 @@ from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.basis.data import Rows, sweeper
 from hte_bridge.engines.deep.basis.ensemble import CHUNK_POINTS, ENSEMBLE, Ensemble, Inputs, encode, forward
 from hte_bridge.engines.deep.basis.features import knots
-from hte_bridge.engines.deep.nuisance.networks import from_some_seed
+from hte_bridge.engines.deep.nuisance.training import Descent, from_some_seed
 from hte_bridge.engines.deep.store.checkpoint import NOWHERE, Checkpoint
 from hte_bridge.engines.deep.store.threads import side_by_side, threads
 from hte_bridge.progress import steps
@@ -260,44 +260,44 @@ class _Race:
         self.fixed = torch.zeros((number, rows.n), dtype=single, device=device)
         self.batch, self.epochs = int(np.clip(len(self.kept) // 40, 64, 1_024)), options.epochs_for(rows.n)
         total = max(3, -(-len(self.kept) // self.batch) * self.epochs)
-        self.optimiser = torch.optim.AdamW(self.layers, lr=NETWORKS.learning_rate, weight_decay=1e-3)
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimiser,
+        optimiser = torch.optim.AdamW(self.layers, lr=NETWORKS.learning_rate, weight_decay=1e-3)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser,
             max_lr=NETWORKS.learning_rate,
             total_steps=total,
             pct_start=max(
                 0.2, 2 / total
             ),  # with less than two steps up, or none down, the schedule divides by zero
         )
-        self.least = torch.full((number,), float("inf"), dtype=single, device=device)
-        self.best = [each.detach().clone() for each in self.layers]
+        least = torch.full((number,), float("inf"), dtype=single, device=device)
+        self.descent = Descent(self.layers, optimiser, schedule, least, longest=5.0 * number)
         self.sweep()
 
     def run(self) -> tuple[npt.NDArray[np.float32], ...] | None:
         """Weights at the epoch of least held-back loss; ``None`` where a loss was not finite."""
-        for _ in range(self.epochs):
-            self.epoch()
-            self.sweep()
-            if not self.record():
-                return None
-        return tuple(each.cpu().numpy() for each in self.best)
+        if not self.descent.run(self.epochs, self.batches, self.loss, self.held_back):
+            return None
+        return tuple(each.cpu().numpy() for each in self.descent.best)
 
-    def epoch(self) -> None:
-        """One pass over the kept rows, each network in its own order."""
-        number = len(self.least)
+    def batches(self) -> Iterator[torch.Tensor]:
+        """Parts (k, m) of the kept rows, each network in its own order."""
+        number = len(self.descent.least)
         order = torch.as_tensor(np.stack([self.rng.permutation(self.kept) for _ in range(number)]))
         order = order.to(self.x.device)
         for start in range(0, order.shape[1], self.batch):
-            chosen = order[:, start : start + self.batch]
-            x = self.x[self.place[chosen]]
-            tau, mu = forward(x, self.layers[: self.half]), forward(x, self.layers[self.half :])
-            miss = self.y[chosen] - self.fixed.gather(1, chosen) - mu - self.t[chosen] * tau
-            loss = (self.weight[chosen] * miss**2).mean(dim=1).sum()
-            self.optimiser.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(self.layers, 5.0 * number)
-            self.optimiser.step()
-            self.schedule.step()
+            yield order[:, start : start + self.batch]
+
+    def loss(self, chosen: torch.Tensor) -> torch.Tensor:
+        """Sum of the networks' mean squares at some rows (k, m)."""
+        x = self.x[self.place[chosen]]
+        tau, mu = forward(x, self.layers[: self.half]), forward(x, self.layers[self.half :])
+        miss = self.y[chosen] - self.fixed.gather(1, chosen) - mu - self.t[chosen] * tau
+        return (self.weight[chosen] * miss**2).mean(dim=1).sum()
+
+    def held_back(self) -> torch.Tensor:
+        """Mean squares (k,) at the rows held back, with effects that fit the networks as they are."""
+        self.sweep()
+        return (self.weight * self.rest**2)[:, self.held].mean(dim=1)
 
     def sweep(self) -> None:
         """Effects given the networks, by a few rounds of means over the kept rows of each level."""
@@ -315,15 +315,6 @@ class _Race:
             self.fixed = self._sum()
             self.rest = rest - self.fixed
 
-    def record(self) -> bool:
-        """Keep the weights of each network whose held-back loss is the least so far; false if one is not finite."""
-        loss = (self.weight * self.rest**2)[:, self.held].mean(dim=1)
-        better = loss < self.least
-        self.least = torch.where(better, loss, self.least)
-        for best, now in zip(self.best, self.layers, strict=True):
-            best[better] = now.detach()[better]
-        return bool(torch.isfinite(loss).all())
-
     def _sum(self, skip: int = -1) -> torch.Tensor:
         total = self.shift.expand(-1, len(self.y)).clone()
         for f, values in enumerate(self.effects):
@@ -334,6 +325,6 @@ class _Race:
     def _surfaces(self) -> tuple[torch.Tensor, torch.Tensor]:
         parts = []
         for start in range(0, len(self.x), CHUNK_POINTS):
-            x = self.x[start : start + CHUNK_POINTS].expand(len(self.least), -1, -1)
+            x = self.x[start : start + CHUNK_POINTS].expand(len(self.shift), -1, -1)
             parts.append((forward(x, self.layers[: self.half]), forward(x, self.layers[self.half :])))
         return torch.cat([a for a, _ in parts], dim=1), torch.cat([b for _, b in parts], dim=1)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 import torch
@@ -17,22 +17,11 @@ from torch import nn
 from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.nuisance.logistic import logistic_ridge
 from hte_bridge.engines.deep.nuisance.standard import Standard
-from hte_bridge.errors import DidNotConverge, InvalidOption
+from hte_bridge.engines.deep.nuisance.training import Descent, from_some_seed
+from hte_bridge.errors import InvalidOption
 
 Predict = Callable[[Array], Array]
 Scale = Literal["mean", "probability"]
-Made = TypeVar("Made")
-
-
-@dataclass(frozen=True)
-class TrainingRule:
-    """What networks share whatever the options."""
-
-    # seeds tried where a loss is not finite
-    restarts: int = 3
-
-
-TRAINING = TrainingRule()
 
 
 @dataclass(frozen=True)
@@ -169,24 +158,6 @@ def net(
     return predict
 
 
-def from_some_seed(train: Callable[[int], Made | None], seed: int, step: int, what: str) -> Made:
-    """What training gives from the first of some seeds, ``step`` apart, from which every loss is finite.
-
-    Raises
-    ------
-    DidNotConverge
-        If there is none; ``what`` says whose losses, and on how many rows.
-    """
-    for restart in range(TRAINING.restarts):
-        made = train(seed + step * restart)
-        if made is not None:
-            return made
-    raise DidNotConverge(
-        f"The loss of {what} must stay finite. It was not from {TRAINING.restarts} seeds. "
-        "Rescale covariates or an outcome with extreme values."
-    )
-
-
 def _train(
     x: Array,
     y: Array,
@@ -208,35 +179,23 @@ def _train(
     xs, ys, ws = (torch.as_tensor(each, dtype=torch.float32, device=device) for each in (x, y, weight))
     batch = options.batch_rows(len(kept))
     steps = -(-len(kept) // batch)
-    optimiser = torch.optim.AdamW(
-        model.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
-    )
+    weights = list(model.parameters())
+    optimiser = torch.optim.AdamW(weights, lr=options.learning_rate, weight_decay=options.weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=steps * options.epochs)
-    best, best_state, since = _loss(model, xs[held], ys[held], ws[held], scale).item(), _copy(model), 0
-    for _ in range(options.epochs):
+    loss = lambda rows: _loss(model, xs[rows], ys[rows], ws[rows], scale)
+
+    def batches() -> Iterator[torch.Tensor]:
         shuffled = rng.permutation(kept)
         for start in range(0, len(kept), batch):
-            rows = torch.as_tensor(shuffled[start : start + batch], device=device)
-            optimiser.zero_grad()
-            loss = _loss(model, xs[rows], ys[rows], ws[rows], scale)
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-        with torch.no_grad():
-            current = _loss(model, xs[held], ys[held], ws[held], scale).item()
-        if not np.isfinite(current):
-            return None
-        best, best_state, since = (
-            (current, _copy(model), 0) if current < best else (best, best_state, since + 1)
-        )
-        if since >= options.patience:
-            break
-    model.load_state_dict(best_state)
+            yield torch.as_tensor(shuffled[start : start + batch], device=device)
+
+    descent = Descent(weights, optimiser, schedule, loss(held).detach())
+    if not descent.run(options.epochs, batches, loss, lambda: loss(held), options.patience):
+        return None
+    with torch.no_grad():
+        for now, best in zip(weights, descent.best, strict=True):
+            now.copy_(best)
     return model.eval()
-
-
-def _copy(model: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
 
 def _loss(
