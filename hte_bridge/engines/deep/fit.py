@@ -23,11 +23,13 @@ from hte_bridge.engines.deep.options import Options
 from hte_bridge.engines.deep.read.answers import (
     NOT_CONVERGED,
     answer,
+    averages,
+    band,
     group_codes,
     range_notes,
     recovered_answer,
 )
-from hte_bridge.engines.deep.read.importance import covariate_importance
+from hte_bridge.engines.deep.read.importance import importance_frame
 from hte_bridge.engines.deep.result import Branch
 from hte_bridge.engines.deep.store.threads import threads
 from hte_bridge.options import whole
@@ -38,8 +40,6 @@ from hte_bridge.table import Estimate
 
 if TYPE_CHECKING:
     from hte_bridge.engines.deep.route_files import StreamFit
-
-BAND_DRAWS = 2_000
 
 
 @dataclass(frozen=True)
@@ -273,7 +273,9 @@ class DeepFit(Predicts, Fitted):
             estimate, std_error = self.branch.posterior.moments(x)
         found = answer(estimate, std_error, level, frame.index, converged=self.branch.converged)
         if simultaneous and self.branch.converged and len(x):
-            found["conf_low"], found["conf_high"] = self._band(x, estimate, std_error, level)
+            with threads(1):
+                ends = band(self.branch.posterior, x, estimate, std_error, level, self.options.seed)
+            found["conf_low"], found["conf_high"] = ends
         return found
 
     def posterior(self, new: Any, draws: int = 1_000, seed: int | None = None) -> Array:
@@ -304,15 +306,9 @@ class DeepFit(Predicts, Fitted):
         x = self.encode(new)
         if len(x) and isinstance(groups, pd.Series):
             groups = by_label(Units(self.study.encoder.frame(new)), groups, "groups")
-        labels, codes = group_codes(groups, len(x))
-        weights = (codes[None, :] == np.arange(len(labels))[:, None]).astype(np.float64)
+        labels, codes = group_codes(groups, len(x))  # refused before a posterior is made
         with threads(1):
-            mean, covariance = self.branch.posterior.average(x, weights / weights.sum(1, keepdims=True))
-        std_error = np.sqrt(np.diag(covariance))
-        std_error = std_error if self.branch.converged else np.full_like(std_error, np.nan)
-        found = pd.DataFrame({"estimate": mean, "std_error": std_error}, index=labels)
-        found.attrs["covariance"] = covariance
-        return found
+            return averages(self.branch.posterior, x, labels, codes, converged=self.branch.converged)
 
     def effects(self, name: str, level: float = 0.95) -> pd.DataFrame:
         """Recovered fixed effect ``name``: ``estimate std_error conf_low conf_high component note`` by level; a panel only.
@@ -351,18 +347,11 @@ class DeepFit(Predicts, Fitted):
             ``attrs["pairs_std_error"]`` (q by q): mean squared mixed difference of each pair, and its spread between draws of the scales or
             between networks of different folds.
         """
-        found = self.branch.structure
-        names, given = list(self.seen.filled_names), self.study.scored.names.covariates
-        place = {name: k for k, name in enumerate(given)}
-        order = sorted(range(len(names)), key=lambda j: place.get(names[j], len(place)))
+        given = self.study.scored.names.covariates
         with threads(1):
-            size, error = covariate_importance(self.branch.posterior, self.seen, self.options.seed)
-        values = {"importance": size, "std_error": error}
-        frame = pd.DataFrame(values, index=pd.Index(names, name="covariate"))
-        for name, key in (("pairs", "pairs"), ("pairs_std_error", "pairs_sd")):
-            if key in found:
-                frame.attrs[name] = pd.DataFrame(found[key], index=names, columns=names).iloc[order, order]
-        return frame.iloc[order].sort_values("importance", ascending=False, kind="stable")
+            return importance_frame(
+                self.branch.posterior, self.branch.structure, self.seen, given, self.options.seed
+            )
 
     def save(self, path: str | Path) -> Path:
         """Write the fit as one file of arrays and JSON, without code; ``DeepFit.load`` reads it."""
@@ -390,11 +379,3 @@ class DeepFit(Predicts, Fitted):
     def seen(self) -> Study:
         """The study as the engine sees it (``canonical.py``)."""
         return self._seen.study
-
-    def _band(self, x: Array, estimate: Array, std_error: Array, level: float) -> tuple[Array, Array]:
-        """Ends of the band: the pointwise sd times the ``level`` quantile of the largest standardised deviation."""
-        with threads(1):
-            paths = self.branch.posterior.draws(x, BAND_DRAWS, self.options.seed)
-        largest = (np.abs(paths - estimate) / np.where(std_error > 0, std_error, np.inf)).max(axis=1)
-        margin = float(np.quantile(largest, level)) * std_error
-        return estimate - margin, estimate + margin

@@ -10,10 +10,12 @@ import pandas as pd
 
 from hte_bridge.arrays import Array, Codes
 from hte_bridge.engine import HeldOut
+from hte_bridge.engines.deep.result import Posterior
 from hte_bridge.errors import InvalidNewData, NotIdentified
 from hte_bridge.study import Study
 from hte_bridge.table import check_level, interval
 
+BAND_DRAWS = 2_000
 NOT_CONVERGED = "The search for the scales did not converge, so no interval is offered. Try another seed, or rescale the covariates."
 LASTING = (
     "No interval: errors go on within clusters, and each level of `{name}` lies in one, so that its effect takes up the "
@@ -68,6 +70,29 @@ def recovered_answer(
     found = answer(estimate, std_error, level, index, converged=converged)
     reason = LASTING.format(name=name) if converged else NOT_CONVERGED
     return found.assign(component=component, note=np.where(found["std_error"].isna(), reason, ""))
+
+
+def band(
+    posterior: Posterior, x: Array, estimate: Array, std_error: Array, level: float, seed: int
+) -> tuple[Array, Array]:
+    """Ends of a band over all rows: the pointwise sd times the ``level`` quantile of the largest standardised deviation."""
+    paths = posterior.draws(x, BAND_DRAWS, seed)
+    largest = (np.abs(paths - estimate) / np.where(std_error > 0, std_error, np.inf)).max(axis=1)
+    margin = float(np.quantile(largest, level)) * std_error
+    return estimate - margin, estimate + margin
+
+
+def averages(
+    posterior: Posterior, x: Array, labels: pd.Index, codes: Codes, *, converged: bool
+) -> pd.DataFrame:
+    """Average effect and posterior sd of each group of rows x (m, q), by its codes (m,); their ``covariance`` in ``attrs``."""
+    weights = (codes[None, :] == np.arange(len(labels))[:, None]).astype(np.float64)
+    mean, covariance = posterior.average(x, weights / weights.sum(1, keepdims=True))
+    std_error = np.sqrt(np.diag(covariance))
+    std_error = std_error if converged else np.full_like(std_error, np.nan)
+    found = pd.DataFrame({"estimate": mean, "std_error": std_error}, index=labels)
+    found.attrs["covariance"] = covariance
+    return found
 
 
 def group_codes(groups: Any, n: int) -> tuple[pd.Index, Codes]:

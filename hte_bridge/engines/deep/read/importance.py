@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
+import pandas as pd
 
 from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.basis.interactions import INTERACTIONS
@@ -42,3 +45,19 @@ def covariate_importance(posterior: Posterior, study: Study, seed: int) -> tuple
     # a covariate that the effect does not see moves its last digits alone
     found[:, found[0] <= 1e-10 * found[0].max()] = 0.0
     return found[0], found[1]
+
+
+def importance_frame(
+    posterior: Posterior, pairs: Mapping[str, Array], study: Study, given: Sequence[str], seed: int
+) -> pd.DataFrame:
+    """``importance`` and ``std_error`` by covariate, most important first; strengths of pairs in ``attrs``, in the order of ``given``."""
+    names = list(study.filled_names)
+    place = {name: k for k, name in enumerate(given)}
+    order = sorted(range(len(names)), key=lambda j: place.get(names[j], len(place)))
+    size, error = covariate_importance(posterior, study, seed)
+    values = {"importance": size, "std_error": error}
+    frame = pd.DataFrame(values, index=pd.Index(names, name="covariate"))
+    for name, key in (("pairs", "pairs"), ("pairs_std_error", "pairs_sd")):
+        if key in pairs:
+            frame.attrs[name] = pd.DataFrame(pairs[key], index=names, columns=names).iloc[order, order]
+    return frame.iloc[order].sort_values("importance", ascending=False, kind="stable")
