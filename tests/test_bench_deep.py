@@ -14,6 +14,7 @@ from hte_bridge import simulate
 
 DESIGN = "nie_wager_B_500"  # a name that the page knows, here with few rows
 DRAWS = 3
+SD_OF_A_DRAW = 0.025  # of its coverage: bench/results has .020 to .025 on nie_wager_B, .022 on nonlinear_2k
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def test_cross_section_beats_a_constant_effect_and_covers(folder):
     effect = simulate.nie_wager(2_000, seed=1, setup="B", d=5).cate
     assert rows.loc["deep", "draws"] == DRAWS
     assert rows.loc["deep", "mse"] < 0.6 * effect.var()
-    assert rows.loc["deep", "coverage"] > 0.85
+    assert rows.loc["deep", "coverage"] > 0.95 - 4 * SD_OF_A_DRAW / DRAWS**0.5
 
 
 def test_an_interval_of_noise_alone_would_fail_that_bound():
@@ -106,7 +107,7 @@ def test_panel_beats_linear_interactions_and_covers(tmp_path):
     pd.testing.assert_frame_equal(panel.table(tmp_path), before)
     rows = before.set_index("engine")
     assert rows.loc["deep", "error"] < 0.8 * rows.loc["feols_linear", "error"]
-    assert rows.loc["deep", "coverage"] > 0.85
+    assert rows.loc["deep", "coverage"] > 0.95 - 4 * SD_OF_A_DRAW
     assert rows.loc["feols_linear", "coverage"] < 0.5  # its intervals know of noise alone: the bound can fail
 
 

@@ -66,7 +66,10 @@ def test_a_right_model_covers_and_its_table_reads():
         assert row.n_obs == 25
         assert row.estimate > 0.95 - 4 * (0.95 * 0.05 / 25) ** 0.5
         assert abs(row_of(table, "feols", "bias", f"{shape}: ate").statistic) < 4
-    assert row_of(table, "feols", "coverage", "linear: cate").estimate > 0.8
+    units = row_of(table, "feols", "coverage", "linear: cate")
+    assert (
+        units.estimate > 0.95 - 4 * units.std_error
+    )  # over draws, of which each has one error for all its units
     counted = [row for row in table.at_level(0.99).rows if row.estimand != "bias"]
     assert all(0 <= row.conf_low < row.estimate for row in counted)  # no draw can be below zero
     assert all(row.estimate <= row.conf_high for row in counted)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from itertools import groupby
 from pathlib import Path
 
 import pytest
+
+import hte_bridge as hb
+from hte_bridge.simulate import dense
 
 ROOT = Path(__file__).parents[3]
 ENGINE = ROOT / "hte_bridge" / "engines" / "deep"
@@ -88,3 +92,44 @@ ALLOWED = {
     ("read", "basis"),
     ("read", "store"),
 }
+
+
+@pytest.fixture(scope="module")
+def entered():
+    """File of the engine -> files of it that call into it, in a fit of the exact process and the effects of three rows."""
+    found: dict[str, set[str]] = {}
+
+    def within(frame):
+        name = frame.f_code.co_filename
+        return name.removeprefix(f"{ENGINE}/") if name.startswith(f"{ENGINE}/") else None
+
+    def watch(frame, event, _):
+        file = within(frame) if event == "call" else None
+        if file is None:
+            return
+        above = frame.f_back
+        while above is not None and within(above) is None:
+            above = above.f_back
+        caller = within(above) if above is not None else "cate"
+        if caller != file:
+            found.setdefault(file, set()).add(caller)
+
+    draw = dense(40, seed=1, p=1)
+    study = hb.Study.from_frame(draw.frame(), outcome="y", treatment="t", covariates=draw.columns)
+    engine = hb.Deep(seed=1, draws=4, n_folds=2, epochs=1, hidden=(4,), n_jobs=1)
+    before = sys.getprofile()
+    sys.setprofile(watch)
+    try:
+        engine.fit(study).cate(draw.frame().head(3))
+    finally:
+        sys.setprofile(before)
+    return found
+
+
+def test_a_fit_goes_the_way_that_the_picture_shows(entered):
+    """Each file of the way is called by one that comes before it; between two of them lies nothing but the record of the result."""
+    files = re.findall(r"[\w/]+\.py", WAY[0])
+    for place, file in enumerate(files[1:], start=1):
+        assert entered[file] & {*files[:place], "result.py"}, file
+    assert "fit.py" in entered["result.py"]
+    assert not entered.keys() & {"basis/mixed_model.py", "passes/models.py"}  # the other form's

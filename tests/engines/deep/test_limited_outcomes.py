@@ -14,7 +14,7 @@ from hte_bridge.engines.deep.gp.posterior import KernelPosterior, component, cro
 from hte_bridge.engines.deep.gp.standardise import Standardisation, VarianceFunction
 from hte_bridge.simulate import dense, limited
 from tests.helpers.gaussian_process import CENTRED, P, example, tensor
-from tests.helpers.posterior import posterior_alone
+from tests.helpers.posterior import covered, least_covered, posterior_alone
 
 OPTIONS = hb.Deep(seed=1, draws=8, n_folds=2, epochs=5, hidden=(16,))
 LINE = np.append(0.1, np.linspace(-0.8, 0.8, P))
@@ -122,9 +122,7 @@ def test_of_events_in_large_samples_nothing_is_called_unexplained():
     surface = fit.cate(test.frame())
     assert fit.info["nugget"] == 0.0
     assert float((surface["conf_high"] - surface["conf_low"]).mean()) < 0.5  # a nugget made it 1.8
-    assert (
-        judge(surface["estimate"].to_numpy(), surface["std_error"].to_numpy(), test.cate)["coverage"] > 0.85
-    )
+    assert covered(surface, test.cate) > least_covered(fit, test.frame())
 
 
 @pytest.mark.usefixtures("blocks_alone")

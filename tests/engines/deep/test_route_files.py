@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import hte_bridge as hb
 from hte_bridge.engines.deep import route_files as stream
 from hte_bridge.errors import NotIdentified, UnreadableFile
 from hte_bridge.simulate.panel import COVARIATES, panel
+from tests.helpers.posterior import covered, least_covered
 
 ROLES = {
     "outcome": "y",
@@ -45,8 +47,11 @@ def test_batches_of_any_size_give_the_same_fit(draw, folder, monkeypatch):
     assert np.abs(ours.to_numpy() - theirs.to_numpy()).max() < order_of_sums
     found = whole.cate(draw.frame())
     assert np.sqrt(np.mean((found["estimate"] - draw.beta) ** 2)) < 0.1 * draw.beta.std()
-    hit = (found["conf_low"] <= draw.beta) & (draw.beta <= found["conf_high"])
-    assert hit.mean() > 0.8  # one draw of an effect of four terms: all points share four errors
+    joint = lambda new, draws, seed: whole.surface.draws(
+        whole.study.fill(whole.study.encoder.transform(new)), draws, seed
+    )
+    asked = SimpleNamespace(cate=whole.cate, posterior=joint)
+    assert covered(found, draw.beta) > least_covered(asked, draw.frame())
     assert list(whole.effects("vendor").columns)[-2:] == ["component", "note"]
     with pytest.raises(NotIdentified, match="`shop` is not one; it has `user`, `vendor`"):
         whole.effects("shop")
