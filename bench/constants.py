@@ -1,10 +1,11 @@
 """What each number that decides in the deep engine is worth: halved and doubled, paired on the same draws.
 
-    python -m bench.constants --out bench/results/constants [--stage 1] [--only gp.hmc.leap,gp.search.first_rows] [--rows 250]
+    python -m bench.constants --out bench/results/constants [--stage 0] [--only gp.hmc.leap,gp.search.first_rows] [--rows 250]
 
-Stage 1: two draws of three designs with 250 rows. Fits are deterministic, so that a number which never acts there leaves every bit as it is, and is seen
-at once. Stage 2: ten draws of six designs for those that moved anything in stage 1. Each cell is one line of a file, written as it is done and not done
-again; the last lines print, for each number and change, by how much squared error, coverage, length and seconds move, with the Monte-Carlo error.
+Stage 0: whether a number acts at all: small studies of ``bench.bits`` are fitted with it doubled and halved until a bit moves. Fits are
+deterministic, so that a number which never acts there leaves every bit as it is. Stage 1: two draws of three designs with 250 rows. Stage 2: ten draws
+of six designs for those that moved anything in stage 1. Each cell is one line of a file, written as it is done and not done again; the last lines
+print, for each number and change, by how much squared error, coverage, length and seconds move, with the Monte-Carlo error.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ import pandas as pd
 import hte_bridge as hb
 import hte_bridge.engines.deep as engine
 import hte_bridge.simulate as sim
+from bench import bits
 from hte_bridge.digest import fingerprint
 from hte_bridge.errors import HteBridgeError
 from hte_bridge.progress import steps
@@ -42,6 +44,29 @@ DESIGNS = {
     "dense": sim.dense,
 }
 STAGES = {1: (3, 2), 2: (6, 10)}  # designs and draws
+SPREAD = (
+    "gram",
+    "panel",
+    "panel clusters",
+    "gram clusters",
+    "panel once",
+    "gram common",
+    "files",
+    "gram count",
+)
+CLOSE = (
+    "kernel",
+    "rare",
+    "uneven",
+    "outliers",
+    "count",
+    "categories",
+    "dose",
+    "clusters",
+    "subset",
+    "long tails",
+)
+STUDIES = {"gp": CLOSE, "nuisance": ("kernel", "gram", "dose", "panel"), "": SPREAD}  # of bench.bits, by room
 TEST_ROWS, TEST_SEED = 300, 1_000_003
 FACTORS = {"halved": 0.5, "doubled": 2.0}
 BASELINE = "as it is"
@@ -160,6 +185,47 @@ def attempt(constant: Constant | None, change: str, design: str, draw: int, rows
             return {"refused": f"{type(error).__name__}: {error}"[:120]}
 
 
+def digests(study: str) -> dict[str, str]:
+    """Everything that the deep engine says of one study of ``bench.bits``."""
+    return bits.of_files() if study == "files" else bits.digests(study, "deep")
+
+
+def first_act(constant: Constant, as_they_are: dict[str, dict[str, str]]) -> dict[str, Any]:
+    """The first study of which a bit moves where the number is doubled or halved; ``as_they_are`` keeps what was found without.
+
+    A change that cannot be fitted acts too.
+    """
+    room = constant.name.partition(".")[0]
+    for study in STUDIES.get(room, STUDIES[""]):
+        if study not in as_they_are:
+            as_they_are[study] = digests(study)
+        for change, factor in reversed(FACTORS.items()):
+            try:
+                with constant.at(factor):
+                    moved = digests(study) != as_they_are[study]
+            except (HteBridgeError, ValueError, IndexError, RuntimeError, np.linalg.LinAlgError):
+                moved = True
+            if moved:
+                return {"constant": constant.name, "study": study, "change": change}
+    return {"constant": constant.name, "study": None, "change": None}
+
+
+def stage_of_acts(chosen: list[Constant], file: Path) -> Mapping[str, Any]:
+    """Stage 0: a line for each number in the file, those that stand there already left alone."""
+    lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    seen, as_they_are = {line["constant"] for line in lines}, dict[str, dict[str, str]]()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    for constant in steps([each for each in chosen if each.name not in seen], "stage 0"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            lines.append(first_act(constant, as_they_are))
+        with file.open("a") as out:
+            out.write(json.dumps(lines[-1]) + "\n")
+    idle = [line["constant"] for line in lines if line["study"] is None]
+    print(f"{len(lines) - len(idle)} of {len(lines)} act; moved no bit: {', '.join(idle) or 'none'}")
+    return {"lines": lines, "still": idle}
+
+
 def effects(cells: pd.DataFrame) -> pd.DataFrame:
     """By constant and change: share of cells whose bits moved, and the mean change of each measure with its Monte-Carlo error.
 
@@ -207,7 +273,7 @@ def main(given: list[str] | None = None) -> Mapping[str, Any]:
     """Run a stage and print its table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--stage", type=int, choices=(1, 2), default=1)
+    parser.add_argument("--stage", type=int, choices=(0, 1, 2), default=1)
     parser.add_argument(
         "--only", default="", help="names, with commas; else all, or in stage 2 those that moved in stage 1"
     )
@@ -219,6 +285,8 @@ def main(given: list[str] | None = None) -> Mapping[str, Any]:
     elif asked.stage == 2:
         first = effects(pd.read_json(asked.out / "stage1.jsonl", lines=True))
         chosen = [each for each in chosen if each.name not in still(first)]
+    if asked.stage == 0:
+        return stage_of_acts(chosen, asked.out / "acts.jsonl")
     table = effects(run(chosen, asked.stage, asked.rows, asked.out / f"stage{asked.stage}.jsonl"))
     print(table.round(4).to_markdown(index=False))
     print(f"moved no bit: {', '.join(still(table)) or 'none'}")
