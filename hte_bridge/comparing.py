@@ -16,7 +16,7 @@ from hte_bridge.crossed import crossed
 from hte_bridge.engine import Engine, Fit
 from hte_bridge.errors import HteBridgeError
 from hte_bridge.estimands.large import spilled
-from hte_bridge.estimands.registry import MAKERS, check_names, usual
+from hte_bridge.estimands.registry import check_names, make_rows, usual
 from hte_bridge.faults import Guard, OnError, silent
 from hte_bridge.fitting import NoFit, chosen_engines, fitted, versions_of
 from hte_bridge.folds import folds_by
@@ -168,7 +168,7 @@ def _rows(
     def make(estimand: str, each: Fit) -> list[Estimate]:
         if name not in scores:
             scores[name] = engine_scores(each)
-        return MAKERS[estimand](each.study, each, scores[name], folds, level)
+        return make_rows(estimand, each.study, each, scores[name], folds, level)
 
     try:
         with guard(name, f"The rows that `{name}` makes itself"):

@@ -22,6 +22,7 @@ from hte_bridge.comparison import Comparison
 from hte_bridge.crossed import NEGATIVE, two_way, variance
 from hte_bridge.engine import Fit
 from hte_bridge.errors import InvalidOption
+from hte_bridge.estimand import averages
 from hte_bridge.estimands.moments import covariance, placed
 from hte_bridge.faults import OnError
 from hte_bridge.inference import Family, adjusted
@@ -31,7 +32,6 @@ from hte_bridge.several_arms import ArmsStudy
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate, Table, check_level
 
-AVERAGES = ("ate", "ape", "att", "atc", "ato")
 Verb = Callable[..., Table]
 
 
@@ -160,7 +160,7 @@ class ArmsComparison(Table):
         from hte_bridge.plot import coefficients
 
         known = {row.estimand for row in self.rows if np.isfinite(row.estimate)}
-        return coefficients(self, ax, estimands=[each for each in AVERAGES if each in known] or None)
+        return coefficients(self, ax, estimands=[each for each in averages() if each in known] or None)
 
     def differences(
         self, between: Literal["contrasts", "engines"] = "contrasts", *, level: float | None = None

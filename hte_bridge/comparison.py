@@ -10,30 +10,34 @@ import numpy as np
 
 from hte_bridge import inference
 from hte_bridge.alignment import Units, known_numbers_of, labels_for, numbers_of
+from hte_bridge.by_name import ByName
 from hte_bridge.engine import Fit
 from hte_bridge.errors import InvalidOption, NotIdentified
-from hte_bridge.estimands.averages import ape, atc, ate, ato, att
 from hte_bridge.estimands.benchmarks import concise
 from hte_bridge.estimands.calibration import best_linear_predictor, calibration
 from hte_bridge.estimands.counterfactual import counterfactual, named, roi
 from hte_bridge.estimands.doses import Shape, dose_curve, local_slopes
 from hte_bridge.estimands.group_labels import labels_of
 from hte_bridge.estimands.groups import gate
-from hte_bridge.estimands.moments import placed
 from hte_bridge.estimands.nuisance import nuisance, trimmed
 from hte_bridge.estimands.policy import Tree, check_prices, check_rule, policy, rule_value, tree_policy
 from hte_bridge.estimands.projection import projection
 from hte_bridge.estimands.ranking import GRID, Target, rate_by_fold, toc_by_fold
-from hte_bridge.estimands.registry import check_names, clan_rows, gates_rows, repeated_rows, sensitivity_rows
+from hte_bridge.estimands.registry import (
+    check_names,
+    clan_rows,
+    gates_rows,
+    repeated_rows,
+    sensitivity_rows,
+)
 from hte_bridge.estimands.regression import HC
 from hte_bridge.estimands.sensitivity import benchmark, placebo_outcome, placebo_treatment
 from hte_bridge.estimands.sequential import How, folds_of
 from hte_bridge.estimands.sequential import ranking as ranking_of
 from hte_bridge.faults import Guard
-from hte_bridge.fitted_table import FittedTable
 from hte_bridge.frames import to_pandas
 from hte_bridge.keys import lots
-from hte_bridge.language.formula import design_of, groups_of, rows_of
+from hte_bridge.language.formula import design_of, groups_of
 from hte_bridge.lost import inflation
 from hte_bridge.options import whole
 from hte_bridge.rows import again_by_engine, verbs
@@ -43,7 +47,7 @@ from hte_bridge.table import Estimate, Table
 
 @verbs
 @dataclass(frozen=True, eq=False, repr=False)
-class Comparison(FittedTable):
+class Comparison(ByName):
     """What ``compare`` returns: a ``Table`` that keeps its study, folds and fits.
 
     Parameters
@@ -57,27 +61,6 @@ class Comparison(FittedTable):
     on_error : {"row", "raise"}
         What an exception does that nobody foresaw; as it was given to ``compare``.
     """
-
-    def average(self, estimand: str = "ate", where: Any = None, *, term: str | None = None) -> Table:
-        """``ate``, ``att``, ``atc``, ``ato`` or ``ape`` on some rows; ``term`` names them.
-
-        ``where`` is a condition such as ``"age > 30"`` (docs/estimands.md says what may stand in one) or one yes or no for each unit:
-        a Series is matched by its labels, an array by position. Rows of which it is unknown are neither in nor out; a note counts them.
-        """
-        averages = {"ate": ate, "att": att, "atc": atc, "ato": ato, "ape": ape}
-        if estimand not in averages:
-            raise InvalidOption(f"`estimand` must be one of {', '.join(averages)}. {estimand!r} was given.")
-        chosen = rows_of(self.study, where)
-        own = where if isinstance(where, str) else "" if where is None else "subset"
-        said = {"term": own if term is None else term} | ({"note": chosen.note} if chosen.note else {})
-
-        def make(fit: Fit, scores: Scores) -> list[Estimate]:
-            inside = np.zeros(scores.n, dtype=bool)
-            inside[chosen.rows] = True
-            row = averages[estimand](scores.where(chosen.rows), level=self.level)
-            return [placed(row, inside).with_(**said)]
-
-        return self.per_engine(estimand, make)
 
     def gate(self, by: Any, bins: int | Sequence[float] | None = None, *, joint: bool = True) -> Table:
         """Effect in each group of a column, with joint bands and a test of equality; ``groups.gate``.

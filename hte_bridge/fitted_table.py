@@ -64,19 +64,7 @@ class Answer(Table):
 @verbs
 @dataclass(frozen=True, eq=False, repr=False)
 class FittedTable(Table):
-    """A ``Table`` that keeps its study, folds and fits; the fields of ``Comparison``.
-
-    Parameters
-    ----------
-    study : Study
-    folds : Folds
-    fits : mapping of str to Fit
-        By the name in the column ``engine``; an engine that could not run is absent.
-    level : float
-        Coverage of the intervals of further rows.
-    on_error : {"row", "raise"}
-        What an exception does that nobody foresaw; as it was given to ``compare``.
-    """
+    """A ``Table`` that keeps its study, folds and fits; its fields are those of ``Comparison``."""
 
     study: Study = field(default=None)  # type: ignore[assignment]
     folds: Folds = field(default=None)  # type: ignore[assignment]

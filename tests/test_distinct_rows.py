@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import hte_bridge as hb
-from hte_bridge.estimands.registry import MAKERS
+from hte_bridge.estimand import askable
 from hte_bridge.format import shortened, to_text
 from hte_bridge.table import Estimate, Table
 
@@ -23,7 +23,7 @@ def frame():
 def table(frame):
     roles = {"outcome": "y", "treatment": "d", "covariates": ["x", "k", "c"], "cluster": "g"}
     study = hb.Study.from_frame(frame, **roles)
-    wanted = [name for name in MAKERS if name not in ("ape", "dose", "repeated")]
+    wanted = [name for name in askable() if name not in ("ape", "dose", "repeated")]
     return hb.compare(study, [hb.Feols(), hb.Feols(vcov="iid", label="second")], estimands=wanted)
 
 

@@ -1,13 +1,14 @@
-"""Names that `compare(estimands=[...])` takes, each with the function that makes its rows."""
+"""What makes the rows of each name that `compare(estimands=[...])` takes; ``estimand.ESTIMANDS`` lists them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from importlib import import_module
+from inspect import signature
 from typing import Any
 
 from hte_bridge.engine import Engine, Fit
 from hte_bridge.errors import InvalidOption, NotIdentified, nearest
-from hte_bridge.estimands.averages import ape, atc, ate, ato, att
+from hte_bridge.estimand import ESTIMANDS, askable
 from hte_bridge.estimands.benchmarks import BESIDE
 from hte_bridge.estimands.calibration import calibration
 from hte_bridge.estimands.confounding import coefficient_sensitivity
@@ -15,7 +16,6 @@ from hte_bridge.estimands.doses import dose_curve
 from hte_bridge.estimands.folded import without_interval
 from hte_bridge.estimands.group_labels import labels_of
 from hte_bridge.estimands.groups import clan, gate, gates
-from hte_bridge.estimands.nuisance import nuisance, trimmed
 from hte_bridge.estimands.policy import policy
 from hte_bridge.estimands.projection import projection
 from hte_bridge.estimands.ranking import rate_by_fold
@@ -27,16 +27,15 @@ from hte_bridge.scores import scores as scores_of
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate
 
-Maker = Callable[[Study, Fit, Scores, Folds, float], list[Estimate]]
 
-
-def _projection(study: Study, fit: Fit, scores: Scores, folds: Folds, level: float) -> list[Estimate]:
+def projection_rows(study: Study, scores: Scores, level: float) -> list[Estimate]:
+    """Best linear projection on the covariates as they were given."""
     wide = len(study.names.covariates)  # without the indicators of gaps, which are no questions of the user
     return projection(scores, study.filled[:, :wide], study.names.covariates, level=level)
 
 
 def gates_rows(
-    fit: Fit, scores: Scores, folds: Folds, how: How, *, level: float, **options: Any
+    fit: Fit, scores: Scores, folds: Folds, how: How = "sequential", *, level: float, **options: Any
 ) -> list[Estimate]:
     """``groups.gates`` of a fit under a ranking, with the ranking's note."""
     ranked = ranking(fit, folds, how)
@@ -45,7 +44,7 @@ def gates_rows(
 
 
 def clan_rows(
-    fit: Fit, scores: Scores, folds: Folds, how: How, *, level: float, groups: int
+    fit: Fit, scores: Scores, folds: Folds, how: How = "sequential", *, level: float, groups: int = 5
 ) -> list[Estimate]:
     """``groups.clan`` of a fit's own covariates; who is in a group leaves an interval under any ranking."""
     ranked, study = ranking(fit, folds, how), fit.study
@@ -73,7 +72,7 @@ def sensitivity_rows(
     return [*rows, *own]
 
 
-def _gate(study: Study, fit: Fit, scores: Scores, folds: Folds, level: float) -> list[Estimate]:
+def gate_rows(study: Study, scores: Scores, level: float) -> list[Estimate]:
     """Groups of each covariate in turn, its values or quartiles; ``Comparison.gate`` takes any column and bins."""
     if study.frame is None:
         raise NotIdentified(
@@ -86,7 +85,8 @@ def _gate(study: Study, fit: Fit, scores: Scores, folds: Folds, level: float) ->
     return rows
 
 
-def _dose(study: Study, fit: Fit, scores: Scores, folds: Folds, level: float) -> list[Estimate]:
+def dose_rows(study: Study, scores: Scores, folds: Folds, level: float) -> list[Estimate]:
+    """Curve of the outcome in a dose, given covariates and controls."""
     if study.fixed_effects.shape[1]:
         raise NotIdentified(
             "A dose curve needs a study without fixed effects. Read `ape`, or give effects as covariates."
@@ -94,34 +94,32 @@ def _dose(study: Study, fit: Fit, scores: Scores, folds: Folds, level: float) ->
     return dose_curve(scores, study.adjusted.filled, folds.fold, level=level)
 
 
-MAKERS: dict[str, Maker] = {
-    "ate": lambda study, fit, scores, folds, level: [ate(scores, level=level)],
-    "att": lambda study, fit, scores, folds, level: [att(scores, level=level)],
-    "atc": lambda study, fit, scores, folds, level: [atc(scores, level=level)],
-    "ato": lambda study, fit, scores, folds, level: [ato(scores, level=level)],
-    "ape": lambda study, fit, scores, folds, level: [ape(scores, level=level)],
-    "projection": _projection,
-    "gate": _gate,
-    "gates": lambda study, fit, scores, folds, level: gates_rows(
-        fit, scores, folds, "sequential", level=level
-    ),
-    "clan": lambda study, fit, scores, folds, level: clan_rows(
-        fit, scores, folds, "sequential", level=level, groups=5
-    ),
-    "calibration": lambda study, fit, scores, folds, level: calibration(
-        scores, fold=folds_of(fit, folds), level=level
-    ),
-    "rate": lambda study, fit, scores, folds, level: rate_by_fold(
-        scores, ranking(fit, folds, "sequential"), level=level
-    ),
-    "policy": lambda study, fit, scores, folds, level: policy(
-        scores, ranking(fit, folds, "sequential"), level=level
-    ),
-    "dose": _dose,
-    "nuisance": lambda study, fit, scores, folds, level: nuisance(scores, level=level),
-    "trimmed": lambda study, fit, scores, folds, level: trimmed(scores, level=level),
-    "sensitivity": lambda study, fit, scores, folds, level: sensitivity_rows(study, fit, scores, level),
-}
+def calibration_rows(fit: Fit, scores: Scores, folds: Folds, level: float) -> list[Estimate]:
+    """grf's calibration test within the folds of the fit."""
+    return calibration(scores, fold=folds_of(fit, folds), level=level)
+
+
+def rate_rows(fit: Fit, scores: Scores, folds: Folds, level: float) -> list[Estimate]:
+    """Whether units that earlier folds rank first gain more."""
+    return rate_by_fold(scores, ranking(fit, folds, "sequential"), level=level)
+
+
+def policy_rows(fit: Fit, scores: Scores, folds: Folds, level: float) -> list[Estimate]:
+    """What treating by a ranking of earlier folds is worth."""
+    return policy(scores, ranking(fit, folds, "sequential"), level=level)
+
+
+def make_rows(
+    estimand: str, study: Study, fit: Fit, scores: Scores, folds: Folds, level: float
+) -> list[Estimate]:
+    """The rows of one name: what makes them is given what it names."""
+    make = ESTIMANDS[estimand].make
+    if isinstance(make, str):
+        module, _, name = make.partition(".")
+        make = getattr(import_module(f"hte_bridge.estimands.{module}"), name)
+    there = {"study": study, "fit": fit, "scores": scores, "folds": folds, "level": level}
+    made = make(**{name: there[name] for name in signature(make).parameters if name in there})
+    return [made] if isinstance(made, Estimate) else list(made)
 
 
 def repeated_rows(
@@ -135,7 +133,7 @@ def repeated_rows(
             raise NotIdentified(
                 again.reasons.get("*", "This engine has no held-out predictions for this study.")
             )
-        return MAKERS[estimand](study, again, scores_of(study, again.heldout), folds, level)
+        return make_rows(estimand, study, again, scores_of(study, again.heldout), folds, level)
 
     engine = engine_of(fit)
     return repeated(fit.study, engine, make, n_splits=n_splits, n_folds=n_folds, seed=seed, level=level)
@@ -157,7 +155,7 @@ def check_names(names: list[str]) -> tuple[str, ...]:
         With the nearest names where one is not.
     """
     for name in names:
-        if not isinstance(name, str) or name not in MAKERS:
-            close = nearest(str(name), MAKERS, kind="The estimands")
+        if not isinstance(name, str) or name not in askable():
+            close = nearest(str(name), askable(), kind="The estimands")
             raise InvalidOption(f"`estimands` must name known estimands. `{name}` is not one. {close}")
     return tuple(names)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from hte_bridge.estimand import averages
 from hte_bridge.plot.asked import fitted, predicted_groups, rows_about, second
-from hte_bridge.plot.ladder import AVERAGES, Ladder, ladders, levels, rows_of
+from hte_bridge.plot.ladder import Ladder, ladders, levels, rows_of
 from hte_bridge.plot.style import COLUMN, GREY, axes, beside, label, legend, looks, room, wrapped, zero_line
 from hte_bridge.plot.ticks import names, numbers, rows_of_names
 from hte_bridge.table import Estimate, Table
@@ -48,7 +49,7 @@ def coefficients(
         If no row has an estimate.
     """
     rows = rows_of(table)
-    wanted = AVERAGES if estimands is None else tuple(estimands)
+    wanted = averages() if estimands is None else tuple(estimands)
     rows = tuple(row for row in rows if row.estimand in wanted) or rows
     spread = table.meta.get("spread") or {} if isinstance(table, Table) else {}
     made = ladders(rows, spread)

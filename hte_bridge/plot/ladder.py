@@ -10,29 +10,14 @@ from textwrap import fill
 import numpy as np
 
 from hte_bridge.errors import InvalidOption
+from hte_bridge.estimand import averages, known
 from hte_bridge.plot.style import LONGEST, distinct
 from hte_bridge.table import Estimate, Table
 
-AVERAGES = ("coefficient", "ate", "att", "atc", "ato", "ape")
 ROW_HEIGHT = 0.16  # inches that a row takes
 LINE_HEIGHT = 0.125  # inches that a line of a name takes
 ACROSS, LINES = 20, 3  # characters of a line, and lines, of a name
 INTERCEPT = "(Intercept)"  # the effect at covariates of zero: no slope
-EFFECTS = (*AVERAGES, "gate", "gates", "trimmed", "placebo", "difference", "gap", "parting", "sensitivity")
-UNITS = {
-    "clan": "mean",
-    "calibration": "slope",
-    "policy": "value per unit",
-    "gain": "gain per unit",
-    "autoc": "effect less the average",
-    "qini": "effect less the average, weighted",
-    "rate": "effect less the average, weighted",
-    "toc": "effect less the average",
-    "correlation": "correlation",
-    "same_sign": "share of units",
-    "counterfactual": "change of the outcome",
-    "dose": "outcome, or its slope",
-}
 GROUPED = ("gate", "gates", "projection", "clan", "nuisance")  # their terms are names of the data's
 SHARE = re.compile(r"\bshare (kept|treated)\b|robustness value|partial R2")
 OWN = ("clan", "nuisance", "dose")  # every term is measured in something of its own
@@ -112,12 +97,10 @@ def unit(row: Estimate, standardised: bool = False) -> str:
     """
     if SHARE.search(row.term) and row.estimand not in GROUPED:
         return SHARES if row.estimand == "sensitivity" else "share of units"
-    if row.estimand in EFFECTS:
-        return "effect"
     if row.estimand == "projection":
         per = "effect" if row.term == INTERCEPT else f"effect per unit of {row.term}"
         return PER_SD if standardised and row.term != INTERCEPT else per
-    name = UNITS.get(row.estimand, row.estimand.replace("_", " "))
+    name = known(row.estimand).unit
     return (
         f"{name} of {row.term.rpartition(': ')[0] or row.term}" if row.estimand in OWN and row.term else name
     )
@@ -131,7 +114,7 @@ def _scaled(row: Estimate, by: float) -> Estimate:
 
 def _ladder(unit: str, rows: Sequence[Estimate]) -> Ladder:
     keys = list(dict.fromkeys((row.estimand, row.term) for row in rows))
-    alone = len({estimand for estimand, _ in keys}) == 1 and keys[0][0] not in AVERAGES
+    alone = len({estimand for estimand, _ in keys}) == 1 and keys[0][0] not in averages()
     full = [name(*key, alone=alone) for key in keys]
     cut = _in_lines(full)
     places: list[tuple[Estimate, float]] = []
@@ -158,7 +141,7 @@ def _in_lines(names: Sequence[str]) -> dict[str, str]:
 
 def name(estimand: str, term: str, alone: bool = False) -> str:
     """What a row is called beside its engines' marks."""
-    shown = estimand.upper() if estimand in AVERAGES[1:] else estimand
+    shown = estimand.upper() if known(estimand).average else estimand
     if not term:
         return shown
     return term if alone or estimand == "projection" else f"{shown}: {term}"

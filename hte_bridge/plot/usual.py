@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hte_bridge.estimand import averages
 from hte_bridge.plot.cates import agreement, cate_sorted
 from hte_bridge.plot.diagnostics import overlap
 from hte_bridge.plot.effects import coefficients, height
-from hte_bridge.plot.ladder import AVERAGES, INTERCEPT
+from hte_bridge.plot.ladder import INTERCEPT
 from hte_bridge.plot.style import COLUMN, entitle
 from hte_bridge.table import Estimate, Table
 
@@ -54,7 +55,7 @@ def pictures(table: Table) -> list[Picture]:
 
 
 def _effects(table: Table) -> Picture | None:
-    rows = [row for row in table.rows if np.isfinite(row.estimate) and row.estimand in AVERAGES]
+    rows = [row for row in table.rows if np.isfinite(row.estimate) and row.estimand in averages()]
     return Picture(EFFECTS, lambda ax: coefficients(rows, ax), _size(rows)) if rows else None
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from hte_bridge.estimand import known
 from hte_bridge.table import Table
 
 
@@ -131,8 +132,6 @@ BY_ENGINE = {
 }
 # in place of those of "deep" where its model was the exact kernel
 KERNEL = ("kernel", "rlearner", "arms", "wahba")
-BY_ESTIMAND = {"ato": "overlap", "projection": "projection", "autoc": "rate", "qini": "rate", "rate": "rate"}
-SCORED = ("ate", "att", "atc", "ato", "ape", "projection", "gate", "gates")
 
 
 def works(table: Table) -> list[Work]:
@@ -140,9 +139,9 @@ def works(table: Table) -> list[Work]:
     estimands = dict.fromkeys(row.estimand for row in table.rows)
     own = BY_ENGINE | ({"deep": KERNEL} if is_kernel(table) else {})
     keys: list[str] = [key for name in giving(table) for key in own.get(name, ())]
-    if any(name in SCORED for name in estimands):
+    if any(known(name).scored for name in estimands):
         keys += ["scores", "crossfit"]
-    keys += [BY_ESTIMAND[name] for name in estimands if name in BY_ESTIMAND]
+    keys += [known(name).cites for name in estimands if known(name).cites]
     if any(row.term == "joint" for row in table.rows):
         keys += ["score_test", "one_effect"]
     if table.meta.get("n_clusters"):

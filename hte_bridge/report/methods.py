@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hte_bridge.estimand import known
 from hte_bridge.format.words import listed
-from hte_bridge.report.citations import SCORED, giving, is_kernel, works
+from hte_bridge.report.citations import giving, is_kernel, works
 from hte_bridge.table import Table
 
 ENGINES = {
@@ -25,8 +26,7 @@ def methods(table: Table) -> str:
     said = [_question(names, meta)]
     if engines:
         said.append(f"Effects come from {listed([_engine(name, table) for name in engines])}")
-    estimands = {row.estimand for row in table.rows}
-    if estimands & set(SCORED):
+    if any(known(row.estimand).scored for row in table.rows):
         whole = ", which keep clusters whole," if meta.get("n_clusters") else ""
         folds = f" {meta['folds']} folds{whole} or out-of-bag votes" if meta.get("folds") else " folds"
         said.append(

@@ -7,48 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hte_bridge.estimand import ESTIMANDS, known
 from hte_bridge.format.figures import Figures, figures_of
 from hte_bridge.format.words import listed
 from hte_bridge.table import Estimate, Table
 
 ALPHA = 0.05
 LONGEST = 12  # sentences on a block without a reading of its own
-GROUPED = ("gate", "gates")
-AVERAGES = ("ate", "ape", "att", "atc", "ato")
-MEANS = {
-    "coefficient": "coefficient of the treatment in a linear regression. Where effects differ between units it is an "
-    "average that weighs units by how much their treatment varies given the controls",
-    "ate": "average treatment effect: the mean effect over all units of the sample",
-    "att": "average effect on the treated: the mean effect over units that were treated",
-    "atc": "average effect on the untreated: what treatment would have done to those who did not get it",
-    "ato": "average effect in the overlap: the mean effect weighted by e(x)(1 - e(x)), so by how much units like it "
-    "were both treated and untreated; it needs the least extrapolation",
-    "ape": "average partial effect: the mean effect of one more unit of treatment",
-    "projection": "best linear projection of the effect on covariates: how the effect moves with one covariate, the "
-    "others held fixed, as far as a line can tell",
-    "gate": "average effect in groups given beforehand",
-    "gates": "average effect in groups sorted by an effect predicted for units held out",
-    "clan": "average covariates of the groups with the smallest and the largest predicted effect",
-    "calibration": "calibration: does the predicted effect line up with the effect? A slope of 1 is perfect, 0 is noise",
-    "autoc": "area under the targeting curve: do units ranked first gain more than the average?",
-    "qini": "area under the Qini curve: what ranking is worth when many are treated",
-    "rate": "rank-weighted average effect: do units ranked first gain more than the average?",
-    "policy": "value of a treatment rule, held out",
-    "difference": "one engine's estimate less another's, from the same units",
-}
-WHOM = {
-    "att": " on average among the treated",
-    "atc": " on average among the untreated",
-    "ato": " on average where both arms overlap",
-    "ate": " on average",
-    "ape": " on average",
-}
-BLOCKS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("Average effects", ("coefficient", *AVERAGES)),
-    ("What goes with the effect", ("projection",)),
-    ("Effects by group", ("gate", "gates", "clan")),
-    ("Is there more than noise?", ("calibration", "autoc", "qini", "rate", "toc")),
-)
 
 
 @dataclass(frozen=True)
@@ -73,12 +38,12 @@ class Block:
 
 def blocks(table: Table) -> list[Block]:
     """The table cut into questions; estimands that are not known here have a block under their own name."""
-    known = {name for _, names in BLOCKS for name in names}
-    others = dict.fromkeys(row.estimand for row in table.rows if row.estimand not in known)
-    cuts = [*BLOCKS, *((name.replace("_", " ").capitalize(), (name,)) for name in others)]
+    there = dict.fromkeys(row.estimand for row in table.rows)
+    titles = {name: known(name).title or name.replace("_", " ").capitalize() for name in there}
+    order = dict.fromkeys([*(each.title for each in ESTIMANDS.values() if each.title), *titles.values()])
     parts = [
-        (title, Table(tuple(row for row in table.rows if row.estimand in names), table.meta))
-        for title, names in cuts
+        (title, Table(tuple(row for row in table.rows if titles[row.estimand] == title), table.meta))
+        for title in order
     ]
     return [block(title, part) for title, part in parts if part.rows]
 
@@ -91,7 +56,9 @@ def block(title: str, table: Table) -> Block:
 def meanings(rows: Sequence[Estimate]) -> tuple[tuple[str, str], ...]:
     """Each estimand of the rows with what it is."""
     return tuple(
-        (name, _stop(MEANS[name])) for name in dict.fromkeys(row.estimand for row in rows) if name in MEANS
+        (name, _stop(known(name).means))
+        for name in dict.fromkeys(row.estimand for row in rows)
+        if known(name).means
     )
 
 
@@ -122,15 +89,15 @@ def readings(rows: Sequence[Estimate], meta: Mapping[str, Any]) -> list[str]:
         ]
     said = []
     for name in dict.fromkeys(row.estimand for row in rows):
-        members = [row for row in rows if row.estimand == name]
-        if name in AVERAGES or name == "coefficient":
+        members, how = [row for row in rows if row.estimand == name], known(name).reads
+        if how == "average":
             live = [row for row in members if math.isfinite(row.estimate)]
             said += [average([row for row in live if row.term == live[0].term], meta)] if live else []
-        elif name == "projection":
+        elif how == "slopes":
             said += [_slopes([row for row in members if row.term == "joint" and math.isfinite(row.p_value)])]
-        elif name in GROUPED:
+        elif how == "groups":
             said += [groups([row for row in members if row.engine == each]) for each in _engines(members)]
-        elif name != "toc":  # a curve is read in its picture
+        elif how != "picture":  # a curve is read in its picture
             said += [plainly(row) for row in members if math.isfinite(row.estimate)][:LONGEST]
         said += [
             f"{row.engine or 'The table'} gives no {name}{f' ({row.term})' if row.term else ''}: {row.note}"
@@ -158,7 +125,7 @@ def average(rows: Sequence[Estimate], meta: Mapping[str, Any]) -> str:
     )
     if verb == "lowers":
         sizes = [size.removeprefix("-") for size in sizes]
-    head = f"{first.estimand}{term}: {unit}{treatment} {verb} {outcome} by {listed(sizes)}{WHOM.get(first.estimand, '')}"
+    head = f"{first.estimand}{term}: {unit}{treatment} {verb} {outcome} by {listed(sizes)}{known(first.estimand).whom}"
     return f"{head}; {_zero(rows)}"
 
 

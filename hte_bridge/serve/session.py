@@ -218,11 +218,11 @@ class Session:
     def add(self, table: Comparison, engine: Engine) -> Table:
         """The table with the rows of one more engine, on the same study and folds; nothing is fitted twice."""
         from hte_bridge.comparing import compare
-        from hte_bridge.estimands.registry import MAKERS
+        from hte_bridge.estimand import askable
 
         only_one(table, "hte_add()")
         fitted = [Fitted(each) for each in table.fits.values()]
-        estimands = [name for name in dict.fromkeys(row.estimand for row in table.rows) if name in MAKERS]
+        estimands = [name for name in dict.fromkeys(row.estimand for row in table.rows) if name in askable()]
         chance: dict[str, Any] = {"seed": table.folds.seed, "n_folds": table.folds.n_folds}
         return compare(table.study, [*fitted, engine], estimands=estimands, level=table.level, **chance)
 
