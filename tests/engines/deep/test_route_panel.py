@@ -115,17 +115,7 @@ def test_recovered_effects_cover(draw, study, fit):
         wanted = centred(truth[start : start + size], np.zeros(size, dtype=np.int64), np.ones(size))
         hits += ((found["conf_low"] <= wanted) & (wanted <= found["conf_high"])).tolist()
         start += size
-    assert np.mean(hits) > 0.95 - 4 * sd_of_shares(design, sizes)
-
-
-def sd_of_shares(design, sizes, draws=200):
-    """Of one draw's coverage of all levels: those of an effect share what others that meet them err by."""
-    noise = np.random.default_rng(1).normal(size=(design.shape[0], draws))
-    errors = Elimination.of((design.T @ design).tocsr(), sizes).solve(design.T @ noise)
-    parts = np.split(errors, np.cumsum(sizes)[:-1])
-    alone = [centred(part, np.zeros(len(part), dtype=np.int64), np.ones(len(part))) for part in parts]
-    inside = [np.abs(each / each.std(axis=1, keepdims=True)) <= 1.96 for each in alone]
-    return np.vstack(inside).mean(axis=0).std()
+    assert np.mean(hits) > 0.85  # 91 levels that share the error of beta
 
 
 def test_interval_grows_outside_the_support(draw, fit):
