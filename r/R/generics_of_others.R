@@ -15,8 +15,19 @@ get_parameters.hte_table <- function(x, ...) {
 #' @exportS3Method insight::get_parameters
 get_parameters.hte_model <- get_parameters.hte_table
 
+#' @exportS3Method insight::get_statistic
+get_statistic.hte_table <- function(x, ...) {
+  rows <- tidy(x)
+  rows <- rows[is.finite(rows$estimate), ]
+  structure(data.frame(Parameter = rows$term, Statistic = rows$statistic), statistic = "t")
+}
+
+#' @exportS3Method insight::get_statistic
+get_statistic.hte_model <- get_statistic.hte_table
+
+# modelsummary(vcov = "HC3") asks by this one: what cannot be had must not be printed under its name.
 #' @exportS3Method insight::get_varcov
-get_varcov.hte_table <- function(x, ...) vcov(x)
+get_varcov.hte_table <- function(x, vcov = NULL, ...) get_vcov.hte_table(x, vcov = vcov)
 
 #' @exportS3Method insight::get_varcov
 get_varcov.hte_model <- get_varcov.hte_table

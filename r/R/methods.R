@@ -4,7 +4,7 @@
 #'
 #' `coef()`, `vcov()`, `confint()` and `nobs()` are what `modelsummary`, `marginaleffects`, `lmtest` and `car` read:
 #' `marginaleffects::hypotheses(table, "b1 = b2", df = ...)` tests rows against each other (its default is the normal law; give `df` for
-#' Student's t). Its predictions and slopes are of outcomes and do not apply; effects at new rows are [cate()] and [predict()]. Rows without an
+#' Student's t, and `df = c(rows, clusters - 1)` with `joint =`, where its default counts units). Its predictions and slopes are of outcomes and do not apply; effects at new rows are [cate()] and [predict()]. Rows without an
 #' estimate are left out. The covariance has each row's own variance (as its error has it), and correlations from the influence of the
 #' clusters that rows share; it is `NA` between rows of which one has none (feols' coefficients of another sample, tests).
 #'
@@ -206,6 +206,10 @@ tail.hte_table <- function(x, ...) utils::tail(tidy(x), ...)
   rows <- tidy(x)
   if (nargs() == 2L) rows[i] else rows[i, j, ...]
 }
+
+#' @rdname methods.hte_table
+#' @export
+names.hte_table <- function(x) names(tidy(x))
 
 #' @importFrom utils .DollarNames
 #' @export

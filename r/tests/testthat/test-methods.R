@@ -23,6 +23,7 @@ test_that("R's generics read a table as they read a fit", {
   expect_sentence(confint(table, "atee"), "InvalidOption", "`parm` must name rows.")
   expect_identical(table$estimate, rows$estimate)
   expect_identical(head(table, 2), head(rows, 2))
+  expect_identical(names(table), names(rows))
   expect_identical(table[["term"]], rows$term)
   expect_identical(table[table$engine == "grf", "estimand"], rows$estimand[rows$engine == "grf"])
   expect_output(print(summary(table)), "Effect of d on y")
@@ -127,6 +128,8 @@ test_that("modelsummary has a column for each engine", {
   rows <- modelsummary::modelsummary(hte_models(shared()), output = "data.frame", gof_map = "nobs")
   expect_true("ate" %in% rows$term)
   expect_true(all(c("feols", "grf") %in% names(rows)))
+  expect_sentence(modelsummary::modelsummary(hte_models(shared()), output = "data.frame", vcov = "HC3"), "InvalidOption",
+    "with_vcov(table, ...) first")
 })
 
 test_that("other packages read estimates and joint covariance by their own generics", {
@@ -141,4 +144,7 @@ test_that("other packages read estimates and joint covariance by their own gener
   expect_identical(get_parameters.hte_model(model)$Estimate, unname(coef(model)))
   expect_identical(get_vcov.hte_table(table), vcov(table))
   expect_sentence(get_vcov.hte_table(table, vcov = "HC3"), "InvalidOption", "with_vcov(table, ...) first")
+  expect_sentence(get_varcov.hte_model(model, vcov = "HC3"), "InvalidOption", "with_vcov(table, ...) first")
+  rows <- tidy(table, engine = "grf")
+  expect_identical(get_statistic.hte_model(model)$Statistic, rows$statistic[is.finite(rows$estimate)])
 })
