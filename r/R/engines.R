@@ -26,7 +26,12 @@ hte_feols <- function(..., label = NULL) hte_engine("feols", ..., label = label)
 #' @rdname hte_feols
 #' @export
 hte_causal_forest <- function(num.trees = 2000, seed = 0, ..., label = NULL) {
-  hte_engine("causal_forest", num.trees = num.trees, seed = seed, ..., label = label)
+  further <- list(...)
+  if (missing(num.trees) && "num_trees" %in% names(further)) { # as Python writes it
+    num.trees <- further$num_trees
+    further$num_trees <- NULL
+  }
+  do.call(hte_engine, c(list("causal_forest", num.trees = num.trees, seed = seed), further, list(label = label)))
 }
 
 #' @rdname hte_feols

@@ -171,7 +171,7 @@ print.summary.hte_table <- function(x, ...) {
   names <- about$names
   if (length(names)) {
     cat("Effect of", names$treatment, "on", names$outcome, "\n")
-    cat("  along:", paste(unlist(names$covariates), collapse = ", "), "\n")
+    cat("  along:", paste(in_r(unlist(names$covariates)), collapse = ", "), "\n")
     if (length(names$fixed_effects)) cat("  fixed effects:", paste(unlist(names$fixed_effects), collapse = ", "), "\n")
   }
   print(x$table)

@@ -155,8 +155,8 @@ print.hte_study <- function(x, ...) {
     arms <- unlist(about$arms)
     cat("  arms:", paste0(names(arms), " ", comma(arms), c(" (control)", rep("", length(arms) - 1L)), collapse = ", "), "\n")
   }
-  cat("  covariates:", paste(unlist(about$names$covariates), collapse = ", "), "\n")
-  if (length(about$names$controls)) cat("  controls:", paste(unlist(about$names$controls), collapse = ", "), "\n")
+  cat("  covariates:", paste(in_r(unlist(about$names$covariates)), collapse = ", "), "\n")
+  if (length(about$names$controls)) cat("  controls:", paste(in_r(unlist(about$names$controls)), collapse = ", "), "\n")
   if (length(about$names$fixed_effects)) {
     cat("  fixed effects:", paste(unlist(about$names$fixed_effects), collapse = ", "), "\n")
   }

@@ -111,11 +111,14 @@ tidy.hte_table <- function(x, conf.level = NULL, conf.int = TRUE, engine = NULL,
   rows <- if (is.null(conf.level)) x$rows else at_level(x, conf.level)
   rows <- rows[of_engine(x, engine), , drop = FALSE]
   several <- length(unique(rows$engine)) > 1L
-  label <- ifelse(nzchar(rows$term), paste0(rows$estimand, " (", rows$term, ")"), rows$estimand)
+  label <- ifelse(nzchar(rows$term), paste0(rows$estimand, " (", in_r(rows$term), ")"), rows$estimand)
   rows$term <- make.unique(if (several) paste0(rows$engine, ": ", label) else label)
   first <- c("term", "estimate", "std.error", "statistic", "p.value", if (conf.int) c("conf.low", "conf.high"))
   rows[c(first, setdiff(names(rows), c(first, "conf.low", "conf.high")))]
 }
+
+# A column's name as R writes it, as in the printed table.
+in_r <- function(names) gsub("\\bC\\((\\w+)\\)", "factor(\\1)", names, perl = TRUE)
 
 # Which rows are of an engine; all where none is named.
 of_engine <- function(table, engine) {

@@ -104,6 +104,17 @@ test_that("sentences speak R", {
   expect_no_match(found, "hb[.]|True|None")
 })
 
+test_that("columns have R's names in rows as in print, and num_trees is num.trees", {
+  skip_without_python()
+  data <- transform(experiment(14), k = rep(1:3, length.out = 400))
+  study <- hte_study(data, y ~ x + factor(k), treatment = "d")
+  table <- hte_compare(study, list(hte_feols()), seed = 1)
+  expect_true("projection (factor(k)[2])" %in% tidy(table)$term)
+  expect_true("projection (factor(k)[2])" %in% names(coef(table)))
+  expect_output(print(study), "factor(k)[2]", fixed = TRUE)
+  expect_identical(hte_causal_forest(num_trees = 5)$options, hte_causal_forest(num.trees = 5)$options)
+})
+
 test_that("autoplot() draws every row with an estimate", {
   skip_without_python()
   skip_if_not_installed("ggplot2")
