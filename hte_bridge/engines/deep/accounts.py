@@ -26,6 +26,8 @@ class AccountRule:
     most_rows: int = 50_000
     # of the evidence, in the shares between: less than with few rows (``gp/model_average.py``), as no account is exact
     power: float = 1 / 10
+    # nats by which it moves the log odds, at most: the surer account is not the better one, and what both say apart is in the mixture's variance
+    most_ahead: float = 1.5
     # below which an account is left out
     least_share: float = 0.02
 
@@ -46,7 +48,8 @@ def share_of_blocks(n: int, ahead: float) -> float:
     beyond, left = max(n - ACCOUNTS.kernel_rows, 0), max(ACCOUNTS.most_rows - n, 0)
     if not beyond or not left:
         return float(not left)
-    share = float(expit(np.log(beyond / left) + ACCOUNTS.power * ahead))
+    moved = float(np.clip(ACCOUNTS.power * ahead, -ACCOUNTS.most_ahead, ACCOUNTS.most_ahead))
+    share = float(expit(np.log(beyond / left) + moved))
     return 0.0 if share < ACCOUNTS.least_share else 1.0 if share > 1.0 - ACCOUNTS.least_share else share
 
 

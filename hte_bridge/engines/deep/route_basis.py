@@ -33,6 +33,8 @@ class CrossSectionRule:
 
     # at most: with many rows a nuisance needs fewer passes
     epochs: int = 20
+    # of the networks of tau, at most: they say which covariates act together, and surfaces are left to blocks
+    structure_epochs: int = 12
     # up to which e-hat of a held-out model's rows has not seen the fold; with 100 parameters it then carries .005 of the effect
     twice_rows: int = 20_000
     # of the treatment's sd: an e-hat whose sd is less shrinks no effect by more than its square
@@ -141,7 +143,8 @@ def fit_basis(study: Study, folds: Folds, options: Options, centred_on: Treatmen
     clock.done("treatment")
     moved = study.treatment - treatment.mean
     without = study.treatment - treatment.seen_without(folds.n_folds) if twice else None
-    made = design(study, folds, options, moved, checkpoint, beside_constant(study, folds, treatment), without)
+    fewer = replace(options, epochs=min(options.epochs, CROSS_SECTION.structure_epochs))
+    made = design(study, folds, fewer, moved, checkpoint, beside_constant(study, folds, treatment), without)
     first = model_search_on(study, treatment, options)
     precision, errors, level = row_precision(study, treatment, first)
     clock.done("networks")

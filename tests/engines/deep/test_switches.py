@@ -133,6 +133,10 @@ def test_blocks_take_over_bit_by_bit():
     least, most = accounts.ACCOUNTS.kernel_rows, accounts.ACCOUNTS.most_rows
     assert accounts.share_of_blocks(least, 1e3) == 0.0
     assert accounts.share_of_blocks(most, -1e3) == 1.0
+    halfway = (least + most) // 2
+    sure = [accounts.share_of_blocks(halfway, ahead) for ahead in (-1e3, 1e3)]
+    assert 0.1 < sure[0] < 0.3  # however far ahead one is, the other is heard
+    assert 0.7 < sure[1] < 0.9
     between = [accounts.share_of_blocks(n, 0.0) for n in range(least, most, 500)]
     assert np.all(np.diff(between) >= 0.0)
     assert np.diff(between).max() < 0.1

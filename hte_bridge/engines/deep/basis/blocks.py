@@ -20,7 +20,7 @@ class BlockRule:
 
     # of functions of single covariates, all together
     points_per_feature: int = 16
-    # and where each point is one row: the features are then those of rows, and the work goes with their square and cube
+    # and of smooth ones where each point is one row: the work goes with the square and cube of features; ramps follow jumps, and stay
     rows_per_feature: int = 48
     # covariates beyond which the block on all of them is stretched, as distances grow with their number
     wide: int = 12
@@ -73,15 +73,15 @@ class Sizes:
 
         Examples
         --------
-        >>> Sizes.of(500_000, 12).bins, Sizes.of(10_000, 25).bins, Sizes.of(10_000, 25, alone=True).bins
-        (24, 12, 4)
+        >>> Sizes.of(500_000, 12).bins, Sizes.of(10_000, 25).bins, Sizes.of(10_000, 25).single, Sizes.of(10_000, 25, alone=True).single
+        (24, 12, 6, 2)
         """
         wide = float(np.clip((n_points / 100_000) ** (0.6 if alone else 0.4), 0.1 if alone else 0.25, 1.0))
-        per_feature = BLOCKS.rows_per_feature if alone else BLOCKS.points_per_feature
-        each = n_points // (per_feature * max(n_leading, 1))  # features of one covariate
+        each = n_points // (BLOCKS.points_per_feature * max(n_leading, 1))  # features of one covariate
+        smooth = n_points // (BLOCKS.rows_per_feature * max(n_leading, 1)) if alone else each
         return cls(
             bins=int(np.clip(min(n_points // 100, each // 2), 4, 24)),
-            single=int(np.clip(min(n_points // 200, each // 4), 2, 12)),
+            single=int(np.clip(min(n_points // 200, smooth // 4), 2, 12)),
             pair=int(48 * wide),
             mesh=int(np.clip(12 * wide, 5, 10)),
             clique=int(375 * wide),

@@ -40,26 +40,31 @@ class Ensemble:
 
     def surfaces(self, z: Array) -> tuple[Array, Array]:
         """Tau and mu (m,) at standardised points (m, q), averaged over the networks."""
-        found = np.empty((2, len(z)))
+        tau, mu = self._at(z, (0, 1))
+        return tau, mu
+
+    def tau(self, z: Array) -> Array:
+        """Tau alone."""
+        return self._at(z, (0,))[0]
+
+    def mu(self, z: Array) -> Array:
+        """Mu alone."""
+        return self._at(z, (1,))[0]
+
+    def _at(self, z: Array, which: tuple[int, ...]) -> Array:
+        found = np.empty((len(which), len(z)))
         with torch.no_grad():
             tensors = [torch.as_tensor(each) for each in self.layers]
             half = len(tensors) // 2
             for start in range(0, len(z), CHUNK_POINTS):
                 part = torch.as_tensor(z[start : start + CHUNK_POINTS], dtype=torch.float32)
                 shown = encode(part, self.at)[None]
-                for k, own in enumerate((tensors[:half], tensors[half:])):
+                for place, k in enumerate(which):
+                    own = tensors[k * half : (k + 1) * half]
                     values = forward(shown.expand(len(own[0]), -1, -1), own).mean(dim=0)
-                    found[k, start : start + CHUNK_POINTS] = values.numpy()
-        tau, mu = self.scale * found + self.slopes[:, [0]] + self.slopes[:, 1:] @ z.T
-        return tau, mu
-
-    def tau(self, z: Array) -> Array:
-        """Tau alone."""
-        return self.surfaces(z)[0]
-
-    def mu(self, z: Array) -> Array:
-        """Mu alone."""
-        return self.surfaces(z)[1]
+                    found[place, start : start + CHUNK_POINTS] = values.numpy()
+        slopes = self.slopes[list(which)]
+        return np.asarray(self.scale * found + slopes[:, [0]] + slopes[:, 1:] @ z.T)
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Arrays and JSON values from which ``restore`` rebuilds the ensemble."""

@@ -260,7 +260,9 @@ class _Race:
         self.fixed = torch.zeros((number, rows.n), dtype=single, device=device)
         self.batch, self.epochs = int(np.clip(len(self.kept) // 40, 64, 1_024)), options.epochs_for(rows.n)
         total = max(3, -(-len(self.kept) // self.batch) * self.epochs)
-        optimiser = torch.optim.AdamW(self.layers, lr=NETWORKS.learning_rate, weight_decay=1e-3)
+        # one call for all layers: with so small ones calls are most of the work
+        fused = self.x.device.type in ("cpu", "cuda")
+        optimiser = torch.optim.AdamW(self.layers, lr=NETWORKS.learning_rate, weight_decay=1e-3, fused=fused)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimiser,
             max_lr=NETWORKS.learning_rate,

@@ -63,6 +63,7 @@ def test_an_effect_with_few_levels_gets_tilts_of_pairs_that_no_network_heard():
 
 def test_where_each_point_is_one_row_features_are_fewer():
     few, many = (Sizes.of(10_000, 12, alone=alone) for alone in (True, False))
-    assert few.bins < many.bins
+    assert few.bins == many.bins
+    assert few.single < many.single
     assert few.everything < many.everything
     assert Sizes.of(400_000, 12, alone=True) == Sizes.of(400_000, 12)
