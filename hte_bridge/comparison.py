@@ -13,12 +13,14 @@ from hte_bridge.alignment import Units, known_numbers_of, labels_for, numbers_of
 from hte_bridge.by_name import ByName
 from hte_bridge.engine import Fit
 from hte_bridge.errors import InvalidOption, NotIdentified
+from hte_bridge.estimand import ESTIMANDS
 from hte_bridge.estimands.benchmarks import concise
 from hte_bridge.estimands.calibration import best_linear_predictor, calibration
 from hte_bridge.estimands.counterfactual import counterfactual, named, roi
 from hte_bridge.estimands.doses import Shape, dose_curve, local_slopes
 from hte_bridge.estimands.group_labels import labels_of
 from hte_bridge.estimands.groups import gate
+from hte_bridge.estimands.moments import placed
 from hte_bridge.estimands.nuisance import nuisance, trimmed
 from hte_bridge.estimands.policy import Tree, check_prices, check_rule, policy, rule_value, tree_policy
 from hte_bridge.estimands.projection import projection
@@ -27,6 +29,7 @@ from hte_bridge.estimands.registry import (
     check_names,
     clan_rows,
     gates_rows,
+    make_rows,
     repeated_rows,
     sensitivity_rows,
 )
@@ -37,7 +40,7 @@ from hte_bridge.estimands.sequential import ranking as ranking_of
 from hte_bridge.faults import Guard
 from hte_bridge.frames import to_pandas
 from hte_bridge.keys import lots
-from hte_bridge.language.formula import design_of, groups_of
+from hte_bridge.language.formula import design_of, groups_of, rows_of
 from hte_bridge.lost import inflation
 from hte_bridge.options import whole
 from hte_bridge.rows import again_by_engine, verbs
@@ -61,6 +64,48 @@ class Comparison(ByName):
     on_error : {"row", "raise"}
         What an exception does that nobody foresaw; as it was given to ``compare``.
     """
+
+    def average(self, estimand: str = "ate", where: Any = None, *, term: str | None = None) -> Table:
+        """``ate``, ``att``, ``atc``, ``ato`` or ``ape`` on some rows; ``term`` names them.
+
+        ``where`` is a condition such as ``"age > 30"`` (docs/estimands.md says what may stand in one) or one yes or no for each unit:
+        a Series is matched by its labels, an array by position. Rows of which it is unknown are neither in nor out; a note counts them.
+        """
+        averages = [name for name, each in ESTIMANDS.items() if each.average]
+        if estimand not in averages:
+            raise InvalidOption(f"`estimand` must be one of {', '.join(averages)}. {estimand!r} was given.")
+        chosen = rows_of(self.study, where)
+        own = where if isinstance(where, str) else "" if where is None else "subset"
+        said = {"term": own if term is None else term} | ({"note": chosen.note} if chosen.note else {})
+
+        def make(fit: Fit, scores: Scores) -> list[Estimate]:
+            inside = np.zeros(scores.n, dtype=bool)
+            inside[chosen.rows] = True
+            some = scores.where(chosen.rows)
+            made = make_rows(estimand, self.study, fit, some, self.folds, self.level)
+            return [placed(row, inside).with_(**said) for row in made]
+
+        return self.per_engine(estimand, make)
+
+    def estimand(self, name: str) -> Table:
+        """Rows of any name that ``compare(estimands=[...])`` takes, with the options that it has there; each is a verb too, as ``table.atc("age > 30")``.
+
+        Examples
+        --------
+        >>> import hte_bridge as hb
+        >>> from hte_bridge.simulate import grf_table1
+        >>> df = grf_table1(200, seed=1).frame()
+        >>> study = hb.Study.from_frame(df, outcome="y", treatment="t", covariates=["x1", "x2"])
+        >>> table = hb.compare(study, [hb.Feols()], estimands=["ate"], seed=1)
+        >>> table.estimand("atc").rows[0].estimate == table.atc().rows[0].estimate
+        True
+        >>> table.atc("x1 > 0.5").rows[0].term
+        'x1 > 0.5'
+        """
+        check_names([name])
+        return self.per_engine(
+            name, lambda fit, scores: make_rows(name, self.study, fit, scores, self.folds, self.level)
+        )
 
     def gate(self, by: Any, bins: int | Sequence[float] | None = None, *, joint: bool = True) -> Table:
         """Effect in each group of a column, with joint bands and a test of equality; ``groups.gate``.
