@@ -69,13 +69,13 @@ def best_of_path(columns: Array, y: Array, weight: Array) -> tuple[float, Array]
     found, at = [], np.zeros(columns.shape[1])
     for inverse in LOGISTIC.inverse_penalties:
         at = newton(columns, y, weight, inverse, at)
-        off = y - special.expit(left_out(columns, y, weight, inverse, at))
+        off = y - special.expit(by_the_others(columns, y, weight, inverse, at))
         found.append((float(weight @ off**2), inverse, at))
     _, best, slopes = min(found, key=lambda each: each[0])  # the first of equals
     return best, slopes
 
 
-def left_out(columns: Array, y: Array, weight: Array, inverse: float, at: Array) -> Array:
+def by_the_others(columns: Array, y: Array, weight: Array, inverse: float, at: Array) -> Array:
     """Index (n,) of each unit by the others, by one Newton step without it from the fit of all.
 
     Approximate leave-one-out: Rad and Maleki (2020), JRSS-B 82(4).
@@ -85,7 +85,7 @@ def left_out(columns: Array, y: Array, weight: Array, inverse: float, at: Array)
     >>> rng = np.random.default_rng(1)
     >>> columns = np.column_stack([np.ones(40), rng.normal(size=40)])
     >>> y, weight = 1.0 * (columns[:, 1] + rng.logistic(size=40) > 0), np.ones(40)
-    >>> found = left_out(columns, y, weight, 1.0, newton(columns, y, weight, 1.0))[0]
+    >>> found = by_the_others(columns, y, weight, 1.0, newton(columns, y, weight, 1.0))[0]
     >>> bool(abs(found - columns[0] @ newton(columns[1:], y[1:], weight[1:], 1.0)) < 0.01)
     True
     """

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import hte_bridge as hb
+from bench.panel_draws import study_of
 from hte_bridge.engines.deep.basis.cluster import within_clusters
 from hte_bridge.engines.deep.basis.composite_likelihood import leave_cluster_out
 from hte_bridge.engines.deep.basis.data import Rows
@@ -20,17 +21,6 @@ from hte_bridge.simulate.panel import adoption
 OPTIONS = {"seed": 1, "n_folds": 2, "epochs": 8, "hidden": (16,)}
 
 
-def study(draw, cluster="user"):
-    return hb.Study.from_frame(
-        draw.frame(),
-        outcome="y",
-        treatment="t",
-        covariates=list(draw.columns),
-        fixed_effects=list(draw.labels),
-        cluster=cluster,
-    )
-
-
 @pytest.fixture(scope="module")
 def fits():
     """Correlated and independent errors, each with and without the units as clusters."""
@@ -38,7 +28,7 @@ def fits():
     for correlation in (0.0, 0.6):
         draw = adoption("once", n_units=150, correlation=correlation, seed=2)
         for cluster in ("user", None):
-            made[correlation, cluster] = draw, hb.Deep(**OPTIONS).fit(study(draw, cluster))
+            made[correlation, cluster] = draw, hb.Deep(**OPTIONS).fit(study_of(draw, cluster))
     return made
 
 
@@ -65,7 +55,7 @@ def test_independent_errors_are_left_as_they_are(fits):
 def test_two_periods_of_independent_errors_are_not_taken_for_errors_that_go_on(cluster):
     """The two residuals of a unit are each other's negative: scaled for all degrees of freedom their sums vary twice as much as the errors do."""
     draw = adoption("once", n_units=600, n_periods=2, correlation=0.0, seed=2)
-    fit = hb.Deep(**OPTIONS).fit(study(draw, cluster))
+    fit = hb.Deep(**OPTIONS).fit(study_of(draw, cluster))
     assert fit.info["inflation"] < 1.2
     assert not any("go together" in note for note in fit.notes)
 
@@ -97,7 +87,7 @@ def test_intervals_with_clusters_cover(fits):
 
 def test_no_held_out_prediction_sees_an_outcome_of_its_fold():
     draw = adoption("staggered", n_units=60, n_periods=6, seed=3)
-    made = study(draw)
+    made = study_of(draw, "user")
     fit = hb.Deep(**OPTIONS).fit(made)
     changed = made.outcome + (fit.folds.fold == 0) * np.random.default_rng(1).normal(0, 5, made.n)
     again = hb.Deep(**OPTIONS).fit(made.with_(outcome=changed), fit.folds)
@@ -110,7 +100,7 @@ def test_no_held_out_prediction_sees_an_outcome_of_its_fold():
 def test_few_units_with_many_periods_do_not_hide_their_errors():
     """As many functions as units: their residuals from a model that follows them show nothing, those from a model without them do."""
     draw = adoption("once", n_units=48, n_periods=20, correlation=0.8, seed=102)
-    fit = hb.Deep(**OPTIONS).fit(study(draw))
+    fit = hb.Deep(**OPTIONS).fit(study_of(draw, "user"))
     assert fit.info["inflation"] > 2.0
     assert miss(draw, fit) < 0.4  # .93 where each round begins at the model that follows units
 

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from hte_bridge.engines.deep.nuisance.logistic import LOGISTIC, best_of_path, left_out, logistic_ridge, newton
+from hte_bridge.engines.deep.nuisance.logistic import (
+    LOGISTIC,
+    best_of_path,
+    by_the_others,
+    logistic_ridge,
+    newton,
+)
 
 RNG = np.random.default_rng(1)
 X = RNG.normal(size=(300, 4))
@@ -30,7 +36,7 @@ def test_noise_gets_a_stronger_penalty_than_a_signal():
 def test_the_error_of_units_left_out_is_that_of_fits_without_them():
     for inverse in LOGISTIC.inverse_penalties:
         at = newton(COLUMNS, Y, WEIGHT, inverse)
-        near = left_out(COLUMNS, Y, WEIGHT, inverse, at)
+        near = by_the_others(COLUMNS, Y, WEIGHT, inverse, at)
         rest = [np.arange(300) != i for i in range(20)]
         exact = [
             COLUMNS[i] @ newton(COLUMNS[own], Y[own], WEIGHT[own], inverse, at) for i, own in enumerate(rest)
