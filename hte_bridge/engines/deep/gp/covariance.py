@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from hte_bridge.engines.deep.gp.kinds.boxes import inside
 from hte_bridge.engines.deep.gp.kinds.layout import Room, SurfaceLayout
 
 
@@ -153,8 +154,10 @@ class Space:
 def explicit_columns(
     a: torch.Tensor, theta: torch.Tensor, surface: SurfaceLayout, room: Room | None = None
 ) -> torch.Tensor:
-    """Columns (n, q) whose products are the covariance of a surface but for its curved part: those of its kind, and its constant."""
+    """Columns (n, q) whose products are the covariance of a surface but for its curved part: those of its kind, its jumps, and its constant."""
     own = surface.kind.columns(a, theta, surface, room)
+    if surface.boxes:
+        own = torch.cat([own, inside(a, surface.boxes) * torch.exp(theta[surface.bent])], 1)
     constant = torch.full((len(a), 1), COVARIANCE.constant_variance**0.5, dtype=a.dtype, device=a.device)
     return torch.cat([own, constant], 1)
 

@@ -16,6 +16,17 @@ def tuples(values: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: tuple(values[name]) for name in names}
 
 
+def deep_tuple(value: Any) -> Any:
+    """Lists within lists, as JSON knows them, as tuples.
+
+    Examples
+    --------
+    >>> deep_tuple([[], [[0, 0.5, True]]])
+    ((), ((0, 0.5, True),))
+    """
+    return tuple(deep_tuple(each) for each in value) if isinstance(value, list | tuple) else value
+
+
 def by_kinds(form: dict[str, Any], scales: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """An outcome model and its scales as read, with the kinds of their surfaces; files of before said of each whether it is an index or a sum.
 

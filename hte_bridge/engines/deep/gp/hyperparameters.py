@@ -9,6 +9,7 @@ from math import exp, lgamma, log, log1p, pi
 import numpy as np
 
 from hte_bridge.arrays import Array
+from hte_bridge.engines.deep.gp.kinds.boxes import Box
 from hte_bridge.engines.deep.gp.kinds.every import KINDS
 from hte_bridge.engines.deep.gp.kinds.layout import KindName, SurfaceLayout
 from hte_bridge.engines.deep.gp.priors import PRIORS
@@ -36,6 +37,8 @@ class Hyperparameters:
         Of each column: which of the p covariates it belongs to. Empty: each is one.
     known : bool
         Whether the rates are, also those of an effect.
+    boxes : tuple of tuple of Box
+        Of each surface: where it jumps; nowhere by default.
 
     Examples
     --------
@@ -51,6 +54,7 @@ class Hyperparameters:
     clustered: bool = False
     groups: tuple[int, ...] = ()
     known: bool = False
+    boxes: tuple[tuple[Box, ...], ...] = ()
 
     @cached_property
     def surfaces(self) -> tuple[SurfaceLayout, ...]:
@@ -60,9 +64,10 @@ class Hyperparameters:
         kinds = self.kinds or (smooth,) * count
         shapes, sparse = self.shapes or (1.0,) * count, self.sparse or (False,) * count
         found: list[SurfaceLayout] = []
-        for kind, rate, shape, few in zip(kinds, self.rates, shapes, sparse, strict=True):
+        boxes = self.boxes or ((),) * count
+        for kind, rate, shape, few, own in zip(kinds, self.rates, shapes, sparse, boxes, strict=True):
             start = found[-1].metric.stop if found else 1
-            found.append(SurfaceLayout(start, self.p, KINDS[kind], rate, shape, few, self.groups))
+            found.append(SurfaceLayout(start, self.p, KINDS[kind], rate, shape, few, self.groups, own))
         return tuple(found)
 
     @property

@@ -118,23 +118,57 @@ def induced(weight: float, theta: Array, model: Model, points: Sequence[torch.Te
     DidNotConverge
         If a covariance is not positive definite.
     """
-    at, rows = torch.as_tensor(theta), model.rows
-    takes, features = [], []
-    rest = torch.exp(2.0 * at[0]) * rows.noise
-    for surface, load, own in zip(model.scales.surfaces, rows.loads, points, strict=True):
-        take, made = whitened(own, rows.x, at, surface)
-        rest = rest + load**2 * (surface_variance(rows.x, at, surface) - made.square().sum(1)).clamp_(min=0.0)
-        takes.append(take)
-        features.append(made.mul_(load[:, None]))
-    errors = Errors.of(rest, rows.cluster, at[model.scales.cluster] if model.scales.clustered else None)
-    wide = torch.cat(features, 1)
-    factor = definite(errors.squares(wide).add_(torch.eye(wide.shape[1], dtype=wide.dtype)), rows.n)
-    left = errors.inverse_times(rows.y[:, None])
-    target = wide.T @ left[:, 0]
-    mean = torch.cholesky_solve(target[:, None], factor)[:, 0]
-    value = float(rows.y @ left[:, 0] - target @ mean) + errors.log_determinant
-    value = -0.5 * value - float(torch.log(torch.diagonal(factor)).sum()) + model.scales.prior(theta)[0]
-    return at_points(Induced(weight, at, factor, mean, model, value), points, takes)
+    rows, by = model.rows, ByPoints.of(theta, model, points)
+    left = by.errors.inverse_times(rows.y[:, None])
+    target = by.wide.T @ left[:, 0]
+    mean = torch.cholesky_solve(target[:, None], by.factor)[:, 0]
+    value = float(rows.y @ left[:, 0] - target @ mean) + by.errors.log_determinant
+    value = -0.5 * value - float(torch.log(torch.diagonal(by.factor)).sum()) + model.scales.prior(theta)[0]
+    return at_points(Induced(weight, torch.as_tensor(theta), by.factor, mean, model, value), points, by.takes)
+
+
+@dataclass(frozen=True, eq=False)
+class ByPoints:
+    """The outcomes' covariance at one draw of the scales, ``W W' + errors``, W being all surfaces' features.
+
+    Parameters
+    ----------
+    takes : list of tensor
+        Of each surface, what makes features of its covariances with its points.
+    errors : Errors
+    wide : tensor (n, r)
+        W.
+    factor : tensor (r, r)
+        Of ``I + W' errors^-1 W``.
+    """
+
+    takes: list[torch.Tensor]
+    errors: Errors
+    wide: torch.Tensor
+    factor: torch.Tensor
+
+    @classmethod
+    def of(cls, theta: Array, model: Model, points: Sequence[torch.Tensor]) -> ByPoints:
+        """At log scales (size,), given all rows of a model and the points (m, p) of each surface."""
+        at, rows = torch.as_tensor(theta), model.rows
+        takes, features = [], []
+        rest = torch.exp(2.0 * at[0]) * rows.noise
+        for surface, load, own in zip(model.scales.surfaces, rows.loads, points, strict=True):
+            take, made = whitened(own, rows.x, at, surface)
+            left = surface_variance(rows.x, at, surface) - made.square().sum(1)
+            rest = rest + load**2 * left.clamp_(min=0.0)
+            takes.append(take)
+            features.append(made.mul_(load[:, None]))
+        errors = Errors.of(rest, rows.cluster, at[model.scales.cluster] if model.scales.clustered else None)
+        wide = torch.cat(features, 1)
+        inner = errors.squares(wide).add_(torch.eye(wide.shape[1], dtype=wide.dtype))
+        return cls(takes, errors, wide, definite(inner, rows.n))
+
+    def inverse_times(self, columns: torch.Tensor) -> torch.Tensor:
+        """The covariance's inverse times columns (n, k)."""
+        found = self.errors.inverse_times(columns)
+        told = torch.cholesky_solve(self.wide.T @ found, self.factor)
+        return found.sub_(self.errors.inverse_times(self.wide @ told))
 
 
 def at_points(found: Induced, points: Sequence[torch.Tensor], takes: Sequence[torch.Tensor]) -> Induced:

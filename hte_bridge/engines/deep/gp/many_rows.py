@@ -11,7 +11,8 @@ from joblib import Parallel, delayed
 
 from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.gp.hmc import hamiltonian
-from hte_bridge.engines.deep.gp.inducing import INDUCING, Induced, induced, n_points, points_of
+from hte_bridge.engines.deep.gp.inducing import INDUCING, ByPoints, Induced, induced, n_points, points_of
+from hte_bridge.engines.deep.gp.jumps import Told, repeated, with_jumps
 from hte_bridge.engines.deep.gp.laplace import Laplace, importance_weights
 from hte_bridge.engines.deep.gp.model_average import (
     AVERAGE,
@@ -138,9 +139,21 @@ class Followed:
             for theta in thetas:
                 if theta.tobytes() not in made:
                     exact(theta)
-        weighed = zip(thetas, weights.tolist(), strict=True)
-        parts = [made[theta.tobytes()].weighing(share * own) for theta, own in weighed]
-        return parts, evidence(wide, parts) + model.form.log_odds
+            weighed = zip(thetas, weights.tolist(), strict=True)
+            parts = [made[theta.tobytes()].weighing(share * own) for theta, own in weighed]
+            with_their_jumps = [self.jumped(each, whole, points, k) for k, each in enumerate(repeated(parts))]
+        return with_their_jumps, evidence(wide, parts) + model.form.log_odds
+
+    def jumped(self, part: Induced, whole: Model, points: list[torch.Tensor], number: int) -> Induced:
+        """A draw of the scales with a draw of jumps beside them, all rows being those of ``whole``."""
+
+        def told(columns: torch.Tensor) -> Told:
+            weighed = ByPoints.of(part.theta.numpy(), whole, points).inverse_times(columns).numpy()
+            return Told(columns.numpy(), weighed, weighed.T @ whole.rows.y.numpy())
+
+        rng = np.random.default_rng([self.options.seed, number])
+        model = with_jumps(whole, part.theta, told, rng)
+        return part if model is whole else induced(part.weight, part.theta.numpy(), model, points)
 
     def points(self, model: Model, theta: Array) -> list[torch.Tensor]:
         """Points of each surface, chosen at the model's most probable scales."""

@@ -12,6 +12,7 @@ from joblib import Parallel, delayed
 
 from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.gp.hmc import hamiltonian
+from hte_bridge.engines.deep.gp.jumps import jumped
 from hte_bridge.engines.deep.gp.laplace import Laplace, importance_weights
 from hte_bridge.engines.deep.gp.modes import MODES, Candidate, along_an_index, as_a_sum, search
 from hte_bridge.engines.deep.gp.posterior import Component, KernelPosterior, component
@@ -230,16 +231,16 @@ def mixture_of(
     """Draws of a form's scales, with weights that sum to the form's share.
 
     By Hamiltonian Monte Carlo; of a form with a small share, or where a chain takes minutes, from the normal approximation with importance
-    weights.
+    weights. Where all of its surfaces have edges, each with a draw of jumps.
     """
     with threads(1):
-        return parts_of_mixture(candidate, laplace, share, options, first)
+        return jumped(parts_of_mixture(candidate, laplace, share, options, first), options.seed)
 
 
 def parts_of_mixture(
     candidate: Candidate, laplace: Laplace, share: float, options: Options, first: ModelSearch
 ) -> list[Component]:
-    """The same, with as many threads as there are."""
+    """The draws of the scales alone, with as many threads as there are."""
     model = candidate.model
     number = n_draws(model.rows.n, share, options.draws)
     if model.rows.n > AVERAGE.chain_rows or share < AVERAGE.chain_share:

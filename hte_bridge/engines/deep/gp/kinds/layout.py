@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from hte_bridge.arrays import Array
+from hte_bridge.engines.deep.gp.kinds.boxes import Box
 
 KindName = Literal["smooth", "edged", "index", "additive"]
 
@@ -120,6 +121,8 @@ class SurfaceLayout:
 
     ``groups`` says of each column which of the p covariates it belongs to, where some have several (``categories.py``): such columns share
     their number in the metric. An index has a weight for each column.
+
+    ``boxes`` are where it jumps (``jumps.py``), by about as much as its curved part varies.
     """
 
     start: int
@@ -129,6 +132,7 @@ class SurfaceLayout:
     shape: float = 1.0
     sparse: bool = False
     groups: tuple[int, ...] = ()
+    boxes: tuple[Box, ...] = ()
 
     @property
     def columns(self) -> int:
