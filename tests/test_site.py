@@ -160,6 +160,28 @@ def test_every_picture_is_drawn_in_the_gallery():
     assert [name for name in hte_bridge.plot.__all__ if f"plot.{name}(" not in gallery] == []
 
 
+def test_the_table_beside_other_packages_has_no_empty_cell():
+    page = (README.parent / "docs" / "coming_from" / "index.md").read_text(encoding="utf8")
+    rows = [
+        line.strip("| ").split(" | ")
+        for line in page.partition("## Beside them")[2].splitlines()
+        if line.startswith("| ")
+    ]
+    asked = {
+        "site with search",
+        "reference",
+        "gallery",
+        "licence",
+        "citation",
+        "wheels",
+        "matrix",
+        "extras",
+        "containers",
+    }
+    assert asked | {"tidy methods", "frames"} <= {row[0] for row in rows}
+    assert [row for row in rows[1:] if len(row) != 6 or not all(each.strip() for each in row)] == []
+
+
 def test_every_chapter_is_in_the_menu_and_every_script_that_a_page_names_has_a_page():
     menu = (README.parent / "mkdocs.yml").read_text(encoding="utf8")
     assert [each.file for each in reference.CHAPTERS if f"reference/{each.file}.md" not in menu] == []
