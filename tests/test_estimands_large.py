@@ -5,7 +5,7 @@ import pytest
 
 import hte_bridge as hb
 from hte_bridge.errors import NotIdentified
-from hte_bridge.estimands import large, means, regression
+from hte_bridge.estimands import large, means, projection, regression
 from hte_bridge.estimands.regression import least_squares
 from hte_bridge.scores import Scores
 from hte_bridge.simulate.panel import panel
@@ -50,6 +50,19 @@ def test_collinear_columns_are_refused_in_parts_too(parts):
     parts(0)
     with pytest.raises(NotIdentified, match="collinear"):
         least_squares(np.arange(300.0), x, np.ones(300), np.arange(300))
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS.values(), ids=CLUSTERS)
+def test_the_joint_test_of_many_clusters_goes_part_by_part(parts, monkeypatch, cluster):
+    rng = np.random.default_rng(2)
+    x, weight = rng.normal(2010, 5, (300, 2)), rng.choice([0.0, 1.0, 2.0], 300)
+    codes = 2 * cluster(rng)  # half of the codes have no row
+    y = 0.1 * x[:, 0] + rng.normal(size=300)
+    known = projection.score_test(y, x, weight, codes, 1.1)
+    monkeypatch.setattr(projection, "LARGE", 0)
+    parts(0)
+    found = projection.score_test(y, x, weight, codes, 1.1)
+    assert found == pytest.approx(known, rel=1e-9)
 
 
 def test_a_constant_beside_large_columns_lies_on_disk(monkeypatch):

@@ -142,6 +142,23 @@ def jackknife_squares(
     return squares, np.vstack(alone)
 
 
+def cluster_squares(
+    moved: Array, x: Array, weight: Array, cluster: npt.NDArray[np.int64]
+) -> tuple[Array, Array, int]:
+    """Of totals by cluster of ``moved`` (n,) times the standardised columns x (n, k): their sum (k,), their squares' (k, k), and how many clusters have
+    weight."""
+    standard, _ = standard_of(lambda rows: np.asarray(x[rows]), weight)
+    there = np.bincount(cluster) > 0
+    code, k, count = (np.cumsum(there) - 1)[cluster], x.shape[1], 0
+    total, squares = np.zeros(k), np.zeros((k, k))
+    for rows, starts in _blocks(code, int(there.sum())):
+        sums = np.add.reduceat(moved[rows, None] * standard(np.asarray(x[rows])), starts, axis=0)
+        live = np.add.reduceat(np.asarray(weight[rows]), starts) > 0
+        total, squares = total + sums[live].sum(axis=0), squares + sums[live].T @ sums[live]
+        count += int(live.sum())
+    return total, squares, count
+
+
 def _inner(columns: Array, starts: Codes) -> Array:
     """Cross products (g, k, k) of the columns (m, k) within runs of rows that begin at ``starts``."""
     k = columns.shape[1]

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from hte_bridge.arrays import Array
-from hte_bridge.estimands.large import with_one
+from hte_bridge.estimands.large import LARGE, cluster_squares, with_one
 from hte_bridge.estimands.moments import cluster_totals, row_from_influence
 from hte_bridge.estimands.regression import HC, least_squares
 from hte_bridge.scaling import RANK, Standard, wald
@@ -137,18 +137,23 @@ def score_test(
     """
     share = weight / weight.sum()
     moved = share * (y - share @ y)
-    off = (
-        Standard.of(column[:, None], weight)(column[:, None])[:, 0] for column in x.T
-    )  # one at a time in memory
-    sums = np.column_stack([cluster_totals(moved * column, cluster) for column in off])
-    totals = sums[np.bincount(cluster, weights=weight) > 0]
-    count, k = totals.shape
+    k = x.shape[1]
+    total, squares, count = (cluster_squares if x.size > LARGE else _squares)(moved, x, weight, cluster)
     if count <= k:
         return np.nan, np.nan, count - k
-    total = totals.sum(axis=0)
-    raw, rank = wald(total, totals.T @ totals)
+    raw, rank = wald(total, squares)
     raw /= inflation**2
     if rank < k or raw >= count * (1 - RANK):  # totals on a plane: no variance to judge some of the slopes by
         return np.nan, np.nan, count - k
     statistic = (count - k) / k * raw / (count - raw)
     return statistic, float(stats.f.sf(statistic, k, count - k)), count - k
+
+
+def _squares(
+    moved: Array, x: Array, weight: Array, cluster: npt.NDArray[np.int64]
+) -> tuple[Array, Array, int]:
+    """``large.cluster_squares`` of columns in memory."""
+    off = (Standard.of(column[:, None], weight)(column[:, None])[:, 0] for column in x.T)
+    sums = np.column_stack([cluster_totals(moved * column, cluster) for column in off])
+    totals = sums[np.bincount(cluster, weights=weight) > 0]
+    return totals.sum(axis=0), totals.T @ totals, len(totals)

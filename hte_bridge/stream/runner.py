@@ -26,6 +26,9 @@ class Runner(Protocol):
     ) -> S:
         """Sum of the results, added as ``tree_sum`` adds them."""
 
+    def rest(self) -> None:
+        """No pass is to be made for a while: memory that the next one takes anew is let go."""
+
 
 class Serial:
     """Each part in turn, in this process.
@@ -45,6 +48,9 @@ class Serial:
     ) -> S:
         """Sum of the results, added as ``tree_sum`` adds them."""
         return tree_sum(self.map(function, items), add)
+
+    def rest(self) -> None:
+        """Nothing is held."""
 
 
 def tree_sum(parts: Iterable[S], add: Callable[[S, S], S] = operator.add) -> S:

@@ -23,6 +23,7 @@ from hte_bridge.progress import steps
 from hte_bridge.roles import Roles, some_rows
 from hte_bridge.stream.frame import LazyFrame
 from hte_bridge.stream.labels import Labels
+from hte_bridge.stream.resident import OURS
 from hte_bridge.stream.source import Source, source_of
 from hte_bridge.stream.store import Store, unwritable
 from hte_bridge.stream.study import Stored, parts_of
@@ -148,7 +149,9 @@ class Raw:
 
     def array(self, what: str, name: str, kind: Any = np.float64) -> npt.NDArray[Any]:
         """A column (rows of the source,)."""
-        return np.memmap(self.files[what, name].name, dtype=kind, mode="r")
+        found = np.memmap(self.files[what, name].name, dtype=kind, mode="r")
+        OURS.add(found)
+        return found
 
     def codes(self, name: str) -> Coded:
         """Codes of a column's labels, -1 where missing, and the labels."""

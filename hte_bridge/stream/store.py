@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hte_bridge.errors import UnwritableFolder
+from hte_bridge.stream.resident import OURS
 
 BLANK = 1 << 22  # bytes written at once to take disk
 
@@ -72,7 +73,9 @@ class Store:
         size = (shape.rows,) if shape.columns is None else (shape.columns, shape.rows)
         if 0 in size:
             return np.empty(size, dtype=shape.kind).T
-        return np.memmap(self._file(name), dtype=shape.kind, mode=mode, shape=size).T  # type: ignore[call-overload]
+        found = np.memmap(self._file(name), dtype=shape.kind, mode=mode, shape=size)  # type: ignore[call-overload]
+        OURS.add(found)
+        return found.T
 
     def read_rows(self, name: str, rows: slice) -> npt.NDArray[Any]:
         """Rows (m, k) of an array that was stored transposed, (k, n), copied: its pages do not stay with the process."""
@@ -114,8 +117,9 @@ class Store:
             if 0 in shape:
                 yield np.empty(shape, dtype=kind)
             else:
-                out = np.memmap(part, dtype=kind, mode="r+", shape=shape[::-1]).T
-                yield out
+                out = np.memmap(part, dtype=kind, mode="r+", shape=shape[::-1])
+                OURS.add(out)
+                yield out.T
                 out.flush()
             self.drop(name, but=part)
             part.rename(final)

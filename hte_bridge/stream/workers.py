@@ -69,6 +69,10 @@ class Processes:
         """Sum of the results, added as ``tree_sum`` adds them."""
         return tree_sum(self.map(function, items), add)
 
+    def rest(self) -> None:
+        """Let the processes go, and the memory that they hold; the next pass starts them again, in some seconds."""
+        joblib.externals.loky.get_reusable_executor().shutdown()
+
 
 def _parallel(count: int, function: Callable[[T], S], items: Sequence[T]) -> Iterator[S]:
     ours = joblib.Parallel(n_jobs=count, backend="loky", return_as="generator", pre_dispatch="n_jobs")
@@ -105,6 +109,9 @@ class Cluster:
         both = lambda left, right: self.client.submit(add, left, right, pure=False)
         found: S = self._result(tree_sum(self._sent(function, items), both))
         return found
+
+    def rest(self) -> None:
+        """Nothing: the workers are not ours."""
 
     def _sent(self, function: Callable[[T], S], items: Sequence[T]) -> list[Any]:
         try:

@@ -27,7 +27,7 @@ from hte_bridge.engines.deep.nuisance.propensity import PROPENSITY
 from hte_bridge.engines.deep.options import Options
 from hte_bridge.engines.deep.passes.finer import finer_blocks, with_blocks
 from hte_bridge.engines.deep.passes.models import FoldModel, WholeModel, fold_model, whole_model
-from hte_bridge.engines.deep.passes.ordered import Ordered, swept_effect
+from hte_bridge.engines.deep.passes.ordered import Ordered, points_of, swept_effect
 from hte_bridge.engines.deep.passes.predict import Predict, Predicted, predictions
 from hte_bridge.engines.deep.passes.probe import Probe, chosen_clusters, thinned
 from hte_bridge.engines.deep.passes.sums import SumsOf, sums_by_fold
@@ -51,10 +51,11 @@ class SampleRule:
     rows: int = 100_000
     # levels of the effect with most of them, at most: of a million users with ten rows each few would have two in a sample of rows
     units: int = 10_000
-    # rows of a cross-section, up to which it is fitted in memory, to its exact or cross-fitted nuisances
-    cross_section: int = 20_000
-    # of which the variance that no block explains is read, at most
-    residuals: int = 4_000_000
+    # rows, up to which a study is fitted in memory: to exact or cross-fitted nuisances, and where there are clusters to models that are held against
+    # clusters left out, which sums cannot tell
+    in_memory: int = 20_000
+    # rows, from which on processes that make passes are let go between two of them: what they hold is then more than starting them again costs
+    rest: int = 2_000_000
     # models fitted side by side, at most: each holds a few matrices as wide as the basis
     side_by_side: int = 4
 
@@ -77,7 +78,7 @@ STRUCTURE = "Networks found the structure on {sample:,} of {rows:,} rows; effect
 
 
 def wants_memory(study: Study) -> bool:
-    """Whether a study of files is fitted in memory: a cross-section of few rows, or one with controls.
+    """Whether a study of files is fitted in memory, as the frame of its rows is: one of few rows, or with controls.
 
     Raises
     ------
@@ -85,7 +86,7 @@ def wants_memory(study: Study) -> bool:
         If there are controls and many rows.
     """
     if study.controls is None:
-        return study.n <= SAMPLE.cross_section and not study.fixed_effects.shape[1]
+        return study.n <= SAMPLE.in_memory
     if study.n > SAMPLE.rows:
         raise NotEnoughMemory(
             f"Deep learns from controls in memory, on up to {SAMPLE.rows:,} rows. There are {study.n:,}. Name the controls among the covariates."
@@ -142,6 +143,7 @@ def fit_stream(study: Study, folds: Folds, options: Options) -> Branch:
     effects = whole.solved.model.system.elimination if made.rows.sizes else None
     predict = Predict(ordered, light, models, whole.coefficients, whole.base)
     found = predictions(predict, runner, effects, *means_of(study, shift))
+    rested(runner, study.n)
     whole = unexplained_by(whole, made, found, treatment, study)
     release(study.covariates, study.fixed_effects, study.outcome, study.treatment, study.weight)
     clock.done("held out")
@@ -171,6 +173,7 @@ def models_of(
     """
     weighted = study.weighted and not study.clustered
     sums = sums_by_fold(work, places.runner)
+    rested(places.runner, study.n)
     clock.done("sums")
     whole, models = fitted_to(sums, made, probe, weighted, places.side_by_side)
     clock.done("models")
@@ -184,6 +187,7 @@ def models_of(
         checkpoint = checkpoint.under(finer.basis, finer.drift)
     work = replace(work, basis=finer.basis, drift=finer.drift, checkpoint=checkpoint)
     sums = sums_by_fold(work, places.runner)
+    rested(places.runner, study.n)
     clock.done("sums with jumps")
     whole, models = fitted_to(sums, finer, probe, weighted, places.side_by_side)
     clock.done("models with jumps")
@@ -193,12 +197,11 @@ def models_of(
 def unexplained_by(
     whole: WholeModel, made: Design, found: Predicted, treatment: Array, study: Study
 ) -> WholeModel:
-    """The model of all rows with the variance of the effect that its blocks leave, from rows spread over all."""
-    some = slice(None, None, max(1, study.n // SAMPLE.residuals))
-    weight = np.asarray(study.weight[some])
-    arm = np.asarray(study.treatment[some]).astype(np.int64) if study.binary else None
-    given = (found.left[some], np.asarray(treatment[some]), weight / weight.mean())
-    return whole.with_residuals(made, *given, arm, made.rows.events)
+    """The model of all rows with the variance of the effect that its blocks leave: of all rows, as at ten million what half of them say is noise."""
+    point = np.unique(points_of(study), return_inverse=True)[1].reshape(-1)
+    weight = np.asarray(study.weight)
+    arm = np.asarray(study.treatment).astype(np.int64) if study.binary else None
+    return whole.with_residuals(made, found.left, treatment, weight / weight.mean(), arm, point)
 
 
 def notes_of(
@@ -226,6 +229,12 @@ def fitted_to(
     jobs += [delayed(fold_model)(made, fold, sums, probe) for fold in range(len(sums))]
     whole, *models = Parallel(n_jobs=min(n_jobs, SAMPLE.side_by_side), backend="threading")(jobs)
     return whole, models
+
+
+def rested(runner: Runner, n: int) -> None:
+    """Between two passes over many rows the processes that make them are let go, with what they hold."""
+    if n >= SAMPLE.rest:
+        runner.rest()
 
 
 def cores_of(runner: Runner) -> int:

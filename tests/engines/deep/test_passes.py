@@ -11,7 +11,7 @@ import pytest
 
 import hte_bridge as hb
 from hte_bridge.engines.deep import route_stream
-from hte_bridge.engines.deep.basis import edges, fixed_effects, networks
+from hte_bridge.engines.deep.basis import edges, fixed_effects, networks, residual
 from hte_bridge.engines.deep.basis.data import Rows, unique_rows
 from hte_bridge.engines.deep.basis.features import Basis, Block
 from hte_bridge.engines.deep.basis.normal_equations import eliminate, normal_equations, total
@@ -121,9 +121,10 @@ def folder(frame, tmp_path_factory):
 
 @pytest.fixture(scope="module", autouse=True)
 def small_blocks():
-    """Several blocks in each fold."""
+    """Several blocks in each fold, of studies that count as many rows."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ordered, "SIZES", ordered.BlockSizes(least=150))
+        patch.setattr(route_stream, "SAMPLE", replace(route_stream.SAMPLE, in_memory=0))
         yield
 
 
@@ -177,6 +178,19 @@ def test_what_no_block_explains_is_read_from_all_rows(frame, tmp_path):
     assert 1.5 < fit.info["nugget"] ** 0.5 < 2.5
 
 
+@pytest.mark.parametrize("spread", [0.0, 0.03])
+def test_rows_of_the_same_point_tell_noise_from_what_no_block_explains(spread):
+    rng = np.random.default_rng(3)
+    point, t = np.repeat(np.arange(2_000), 25), np.repeat(rng.poisson(2.0, 2_000), 25).astype(float)
+    left = rng.normal(size=(15, len(t))) + t * spread * rng.normal(size=2_000)[point]
+    missed = [
+        [residual.nugget(each, t, np.ones(len(t)), None, given)[0] ** 0.5 - spread for each in left]
+        for given in (None, point)
+    ]
+    by_rows, by_points = np.sqrt(np.square(missed).mean(axis=1))
+    assert by_points < 0.75 * by_rows
+
+
 def test_it_answers_as_any_other_fit(frame, streamed, tmp_path):
     _, fit = streamed
     assert "two passes" in fit.diagnostics()["reading"].str.cat()
@@ -205,8 +219,9 @@ def test_levels_that_are_solved_for_step_by_step_give_the_same_predictions(strea
     assert abs(found.info["noise"] / fit.info["noise"] - 1) < 1e-9
 
 
-def test_workers_give_the_same_bits(folder, streamed):
+def test_workers_give_the_same_bits(streamed, monkeypatch):
     study, fit = streamed
+    monkeypatch.setattr(route_stream, "SAMPLE", replace(route_stream.SAMPLE, rest=0))
     again = replace(study, stored=replace(study.stored, runner=Processes(2)))
     found = OPTIONS.fit(again, fit.folds)
     assert len(ordered.blocks_of(np.zeros(1_500, dtype=int), np.arange(1_500), True)) > 4
@@ -236,11 +251,20 @@ def test_files_of_labelled_rows_may_stand_in_any_order(frame, tmp_path):
     assert np.abs(found[0] - found[1]).max() < ROUNDING * np.abs(found[0]).max()
 
 
-def test_a_cross_section_from_files(tmp_path, monkeypatch):
-    from hte_bridge.engines.deep import route_stream
-    from hte_bridge.simulate import nie_wager
+def test_few_rows_of_files_are_fitted_as_their_frame_is(frame, tmp_path, monkeypatch):
+    monkeypatch.setattr(route_stream, "SAMPLE", replace(route_stream.SAMPLE, in_memory=300))
+    few = frame.head(246)
+    few.to_parquet(tmp_path / "a.parquet")
+    roles = ROLES | {"fixed_effects": ["vendor"], "cluster": "user"}
+    found = [
+        replace(OPTIONS, epochs=1).fit(door(given, **roles))
+        for door, given in ((hb.Study.from_parquet, tmp_path), (hb.Study.from_frame, few))
+    ]
+    assert np.array_equal(found[0].heldout.cate, found[1].heldout.cate)
 
-    monkeypatch.setattr(route_stream, "SAMPLE", replace(route_stream.SAMPLE, cross_section=0))
+
+def test_a_cross_section_from_files(tmp_path):
+    from hte_bridge.simulate import nie_wager
 
     made = nie_wager(1_500, seed=1, setup="A", d=5)
     made.frame().to_parquet(tmp_path / "visits.parquet")
@@ -292,8 +316,11 @@ def test_a_process_that_is_killed_costs_its_own_work_alone(tmp_path):
             os.kill(os.getpid(), signal.SIGKILL)
         return number**2
 
-    assert list(Processes(2).map(fails_once, range(4))) == [0, 1, 4, 9]
+    processes = Processes(2)
+    assert list(processes.map(fails_once, range(4))) == [0, 1, 4, 9]
     assert (tmp_path / "killed").exists()
+    processes.rest()  # they come back when they are asked
+    assert processes.map_sum(fails_once, range(4)) == 14
 
 
 def test_who_makes_the_passes_is_said(frame):

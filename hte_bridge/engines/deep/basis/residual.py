@@ -22,6 +22,8 @@ class ResidualRule:
     alike: float = 1e-9
     # of tau's sd: where the nugget's sd is a larger share, networks and random slopes may enter
     unexplained: float = 0.05
+    # standard errors that two accounts of the same variance may differ by, so that they count as one
+    apart: float = 2.0
 
 
 RESIDUAL = ResidualRule()
@@ -36,7 +38,9 @@ def residuals(model: Regression, mean: Array) -> Array:
     return np.asarray(rows.outcome - effect * rows.treatment - mu[rows.point] - rows.dummies() @ fixed)
 
 
-def nugget(residual: Array, treatment: Array, weight: Array, arm: Codes | None = None) -> tuple[float, float]:
+def nugget(
+    residual: Array, treatment: Array, weight: Array, arm: Codes | None = None, point: Codes | None = None
+) -> tuple[float, float]:
     """Variance of tau that no block explains, and of the noise: squared residuals on T^2 and a constant.
 
     The square of T is not centred: on the square of T within the effects the same regression sees nothing. Weights
@@ -53,6 +57,8 @@ def nugget(residual: Array, treatment: Array, weight: Array, arm: Codes | None =
     arm : array (n,), optional
         Of a binary treatment less its propensity: treated units differ in their own effects, so that each arm has a noise of its own. A
         nugget is then what goes with (T - e)^2 inside an arm.
+    point : array (n,), optional
+        Codes of covariates that are the same: what rows of a point have in common tells the nugget too, without their noise (``in_common``).
 
     Returns
     -------
@@ -87,10 +93,57 @@ def nugget(residual: Array, treatment: Array, weight: Array, arm: Codes | None =
         fitted, pull = noise + found * lever, (by * off) ** 2
         # of a squared normal residual and, where tails are long, as it is seen (White, 1980)
         error = max(float(pull @ (2 * fitted**2)), float(pull @ (square - fitted) ** 2)) ** 0.5 / moved
+    if point is not None:
+        slope, error = together((slope, error), in_common(residual, treatment, weight, point))
+        found = max(slope, 0.0)
     common = float(np.average(noise, weights=weight))
     expected = RESIDUAL.expected * common / float(np.average(lever, weights=weight))
     shrunk = found - error**2 / min(found, expected) if found > error else 0.0
     return max(shrunk, 0.0), common
+
+
+def in_common(residual: Array, treatment: Array, weight: Array, point: Codes) -> tuple[float, float]:
+    """Variance of tau between points (n,) that no block explains, and its standard error, from products of two rows of a point.
+
+    Where a point has m rows, products of their residuals on products of their T say what squares on T^2 say, with a noise whose variance is smaller by m - 1: that
+    of a row is in no product of two. Sums over the pairs of a point are those over its rows, squared, less their squares; errors by point.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(1)
+    >>> point, t = np.repeat(np.arange(1_000), 20), rng.normal(1.0, 1.0, 20_000)
+    >>> made = rng.normal(size=20_000) + 0.2 * t * rng.normal(size=1_000)[point]
+    >>> variance, error = in_common(made, t, np.ones(20_000), point)
+    >>> abs(variance - 0.04) < 2 * error < 0.01, in_common(made, t, np.ones(20_000), np.arange(20_000))
+    (True, (0.0, inf))
+    """
+    pairs = lambda column: np.bincount(point, column) ** 2 - np.bincount(point, column**2)
+    one, lever, square = pairs(weight), pairs(weight * treatment), pairs(weight * residual)
+    of_lever, both = pairs(weight * treatment**2), pairs(weight * treatment * residual)
+    count = float(one.sum())
+    mean = float(lever.sum()) / count if count > 0 else 0.0
+    moved = float(of_lever.sum()) - mean * float(lever.sum())
+    if moved <= RESIDUAL.alike * max(float(of_lever.sum()), 1e-300):
+        return 0.0, np.inf
+    slope = (float(both.sum()) - mean * float(square.sum())) / moved
+    level = (float(square.sum()) - slope * float(lever.sum())) / count
+    score = both - mean * square - slope * (of_lever - mean * lever) - level * (lever - mean * one)
+    return slope, float(score @ score) ** 0.5 / moved
+
+
+def together(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
+    """Two estimates with their standard errors as one, weighed by precision; the first where they are far apart: what varies from row to row is in squares alone.
+
+    Examples
+    --------
+    >>> together((1.0, 1.0), (2.0, 1.0)), together((1.0, 0.1), (0.0, 0.1))
+    ((1.5, 0.7071067811865476), (1.0, 0.1))
+    """
+    (first, its), (second, error) = one, other
+    if not np.isfinite(error) or abs(first - second) > RESIDUAL.apart * float(np.hypot(its, error)):
+        return one
+    share = its**2 / max(its**2 + error**2, 1e-300)
+    return first + share * (second - first), its * float(1.0 - share) ** 0.5
 
 
 def _means(values: Array, weight: Array, arm: Codes) -> Array:

@@ -134,10 +134,17 @@ class WholeModel:
     jumps: tuple[Jump, ...]
 
     def with_residuals(
-        self, made: Design, residual: Array, treatment: Array, weight: Array, arm: Codes | None, events: bool
+        self,
+        made: Design,
+        residual: Array,
+        treatment: Array,
+        weight: Array,
+        arm: Codes | None,
+        point: Codes,
     ) -> WholeModel:
-        """The same, with the variance of the effect that no block explains from what it leaves of each row (n,)."""
-        found = nugget(residual * self.lost**0.5, treatment, weight, arm)[0]
+        """The same, with the variance of the effect that no block explains from what it leaves of each row (n,) and of rows of one ``point``."""
+        events = made.rows.events
+        found = nugget(residual * self.lost**0.5, treatment, weight, arm, point)[0]
         spare = 0.0 if events else found
         solved = replace(self.solved, nugget=spare, doubt=spare)
         return replace(

@@ -138,18 +138,27 @@ def swept_effect(effects: Codes, fold: Codes) -> int | None:
 
 def order_of(study: Study, fold: Codes, unit: Codes) -> Codes:
     """Places (n,) of the rows in their order."""
-    covariates = study.covariates
-    direction = np.random.default_rng(0).normal(size=covariates.shape[1] + 3 + study.fixed_effects.shape[1])
-    point, rest = np.zeros(study.n), np.zeros(study.n)
-    for j in range(covariates.shape[1]):
+    rest, others = np.zeros(study.n), (study.outcome, study.treatment, study.weight, *study.fixed_effects.T)
+    direction = directions(study.covariates.shape[1] + len(others))[study.covariates.shape[1] :]
+    for weight, column in zip(direction, others, strict=True):
+        rest += weight * np.asarray(column)
+    return np.lexsort([rest, points_of(study), mixed(unit.astype(np.uint64)), fold])
+
+
+def points_of(study: Study) -> Array:
+    """A number for each row (n,), the same where covariates are: their sum in random directions."""
+    covariates, point = study.covariates, np.zeros(study.n)
+    for j, direction in enumerate(directions(covariates.shape[1])):
         column = np.asarray(covariates[:, j])
         seen = column[~np.isnan(column)]
         scale = float(np.abs(seen).max(initial=0.0)) or 1.0
-        point += direction[j] * np.where(np.isnan(column), np.pi, column / scale)
-    others = (study.outcome, study.treatment, study.weight, *study.fixed_effects.T)
-    for weight, column in zip(direction[covariates.shape[1] :], others, strict=True):
-        rest += weight * np.asarray(column)
-    return np.lexsort([rest, point, mixed(unit.astype(np.uint64)), fold])
+        point += direction * np.where(np.isnan(column), np.pi, column / scale)
+    return point
+
+
+def directions(count: int) -> Array:
+    """Random numbers (count,), always the same."""
+    return np.random.default_rng(0).normal(size=count)
 
 
 def blocks_of(fold: Codes, unit: Codes, whole: bool) -> tuple[Block, ...]:
