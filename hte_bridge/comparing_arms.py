@@ -249,6 +249,15 @@ def compare_arms(study: ArmsStudy, each: Callable[..., Comparison], folds: Folds
     for arm, own in study.studies.items():
         part = Folds(folds.fold[study.rows[arm]], folds.n_folds, folds.seed)
         tables[arm] = each(own, folds=part)
+    return _together(study, tables, folds)
+
+
+def extended(table: ArmsComparison, each: Callable[[Comparison], Comparison]) -> ArmsComparison:
+    """The same contrasts after ``each`` of them was given more rows."""
+    return _together(table.study, {arm: each(own) for arm, own in table.tables.items()}, table.folds)
+
+
+def _together(study: ArmsStudy, tables: Mapping[str, Comparison], folds: Folds) -> ArmsComparison:
     first = next(iter(tables.values()))
     rows = rows_of(study, tables)
     return ArmsComparison(rows, _meta(study, tables), study, tables, folds, first.level, first.on_error)

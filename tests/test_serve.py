@@ -114,6 +114,20 @@ def test_errors_travel_with_their_kind_and_sentence(peer):
     assert "Run hte_compare() again" in error["message"]
 
 
+def test_an_engine_is_added_to_each_contrast_of_several_arms(peer):
+    frame = experiment(4).assign(arm=lambda df: np.arange(len(df)) % 3)
+    roles = {**ROLES, "treatment": "arm", "treatment_type": "arms", "control": 0}
+    study = peer.ask("study", data=peer.frame(frame), options=roles)["value"]
+    engines = [{"$engine": "feols", "options": {}}]
+    options = {"seed": 1, "estimands": ["ate"]}
+    table = peer.ask("compare", study={"$held": study["handle"]}, engines=engines, options=options)["value"]
+    again = {"$engine": "feols", "options": {"label": "again"}}
+    both = peer.ask("add", table={"$held": table["handle"]}, engine=again)["value"]
+    found = {(row.engine, row.estimand, row.term): row.estimate for row in Table.load(both["$table"]).rows}
+    assert len(found) == 2 * (4 + 2)
+    assert all(value == found["again", *key[1:]] for key, value in found.items() if key[0] == "feols")
+
+
 def test_what_is_no_sentence_of_ours_comes_with_its_trace(peer):
     error = peer.ask("load", path=["not", "a path"])["error"]
     assert error["kind"] == "PythonError"

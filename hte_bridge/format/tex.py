@@ -48,7 +48,7 @@ def to_latex(table: HasRows, stars: bool = False, long: bool | None = None) -> s
 
 def _on_a_page(spec: str, head: str, body: Sequence[str], notes: Sequence[str]) -> list[str]:
     under = (
-        [r"\par\smallskip", r"\begin{minipage}{\linewidth}\footnotesize", *notes, r"\end{minipage}"]
+        [r"\par\smallskip\noindent", r"\begin{minipage}{\linewidth}\footnotesize", *notes, r"\end{minipage}"]
         if notes
         else []
     )

@@ -17,10 +17,10 @@ import numpy.typing as npt
 
 from hte_bridge import __version__
 from hte_bridge.arrays import Codes
-from hte_bridge.comparing_arms import ArmsComparison
+from hte_bridge.comparing_arms import ArmsComparison, extended
 from hte_bridge.comparison import Comparison
 from hte_bridge.engine import Engine, Fit
-from hte_bridge.engines.given import Lookup
+from hte_bridge.engines.given import Given, Lookup
 from hte_bridge.errors import HteBridgeError, InvalidNewData, InvalidOption, nearest
 from hte_bridge.fitted_table import Answer
 from hte_bridge.inference import joint_covariance
@@ -215,16 +215,21 @@ class Session:
         own = table[name]
         return {"table": own, "kept": kept(own.study)}
 
-    def add(self, table: Comparison, engine: Engine) -> Table:
-        """The table with the rows of one more engine, on the same study and folds; nothing is fitted twice."""
-        from hte_bridge.comparing import compare
+    def add(self, table: Comparison | ArmsComparison, engine: Engine) -> Table:
+        """The table with the rows of one more engine, on the same study and folds; nothing is fitted twice. Of several arms, in each contrast."""
+        from hte_bridge.comparing import compared
         from hte_bridge.estimand import askable
+        from hte_bridge.fitting import chosen_engines
 
+        of_one = isinstance(engine, Given)  # its predictions are of one contrast's units
+        if isinstance(table, ArmsComparison) and not of_one:
+            return extended(table, lambda own: cast(Comparison, self.add(own, engine)))
         only_one(table, "hte_add()")
-        fitted = [Fitted(each) for each in table.fits.values()]
-        estimands = [name for name in dict.fromkeys(row.estimand for row in table.rows) if name in askable()]
-        chance: dict[str, Any] = {"seed": table.folds.seed, "n_folds": table.folds.n_folds}
-        return compare(table.study, [*fitted, engine], estimands=estimands, level=table.level, **chance)
+        one = cast(Comparison, table)
+        estimands = [name for name in dict.fromkeys(row.estimand for row in one.rows) if name in askable()]
+        engines = chosen_engines([*(Fitted(each) for each in one.fits.values()), engine], one.folds.seed)
+        options: dict[str, Any] = {"folds": one.folds, "level": one.level, "on_error": one.on_error}
+        return compared(one.study, engines, estimands=estimands, **options)
 
     def verb(self, table: Table, name: str, options: dict[str, Any], columns: Rows | None = None) -> Any:
         """Any public method of a table; ``columns`` are further ones of the study's data that the options name."""

@@ -1,7 +1,8 @@
 #' Predictions made elsewhere, as an engine
 #'
 #' `hte_from_forest()` takes the out-of-bag columns of a forest that you already have; `hte_given()` takes columns from
-#' anywhere; both are engines for [hte_compare()]. `hte_add()` fits one more engine on the study and folds of a table.
+#' anywhere; both are engines for [hte_compare()]. `hte_add()` fits one more engine on the study and folds of a table, and of several arms
+#' in each contrast.
 #'
 #' @param forest A [grf::causal_forest()], grown on the rows of the study, in their order, with its clusters and weights;
 #'   one that was grown otherwise is refused with a sentence. It stays in this session: [cate()] at new rows is grf's own

@@ -133,7 +133,7 @@ class CausalForest(Options):
                 f"It was given. Leave it out, or hand the columns to hb.Given."
             )
         rounds = Rounds()
-        self._check_memory(self._arrays(study, Units.of(study)), beside=2 * rounds.trees(self.num_trees))
+        self._check_memory(self._arrays(study, Units.of(study)), memory.COPIES_WITHIN)
         options = {**self.grf_options, "names": list(study.names.covariates)}
         rounded = grow(study, options, rounds)
         forest = Kept("forest_grow", rounded.arrays, options)
@@ -142,12 +142,12 @@ class CausalForest(Options):
         info = self._info(made, rounded.units) | {"within": rounded.info(cate)}
         return CausalForestFit(self, study, rounded.heldout(cate), forest, info, rounded.units, rounded.note)
 
-    def _check_memory(self, arrays: Mapping[str, Any], beside: int = 0) -> None:
+    def _check_memory(self, arrays: Mapping[str, Any], copies: float = memory.COPIES) -> None:
         if self.memory_override:
             return
         options = self.grf_options
         sized = {each: options[each] for each in ("min.node.size", "sample.fraction", "num.threads", "seed")}
-        memory.check(arrays["X"], arrays["Y"], arrays["W"], self.num_trees, sized, beside)
+        memory.check(arrays["X"], arrays["Y"], arrays["W"], self.num_trees, sized, copies)
 
     def _arrays(self, study: Study, units: Units) -> dict[str, Any]:
         """Columns that grf is given, outcome and dose in units that it can tell from zero."""

@@ -12,8 +12,9 @@ import hte_bridge as hb
 from hte_bridge.engines.forest import CausalForest, CausalForestFit
 from hte_bridge.engines.forest.panel import Nuisances, Rounds, Swept, moved, settle
 from hte_bridge.engines.forest.rounds import grow
-from hte_bridge.errors import InvalidOption, NotIdentified
+from hte_bridge.errors import InvalidOption, NotEnoughMemory, NotIdentified
 from hte_bridge.estimands.averages import ape
+from hte_bridge.rlink import client, memory
 from hte_bridge.scores import scores
 
 SMALL = CausalForest(num_trees=60, seed=1)
@@ -69,6 +70,13 @@ def test_rows_of_a_comparison_have_numbers_and_new_rows_grfs_interval(study, fit
     new = fit.cate(frame().head(3))
     assert (new["conf_low"] < new["conf_high"]).all()
     assert "sampling noise only" in new.attrs["note"]
+
+
+def test_the_forecast_counts_no_forest_that_is_not_grown_at_once(study, monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda: 10_000_000)
+    monkeypatch.setattr(client, "call", lambda *_, **__: 14.0 * UNITS * PERIODS)  # bytes of one tree
+    with pytest.raises(NotEnoughMemory, match=r"10,000 trees on 400 rows would take about 0.2 GiB"):
+        CausalForest(num_trees=10_000).fit(study)
 
 
 @pytest.mark.r
