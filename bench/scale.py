@@ -335,7 +335,7 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--ape-rows", type=int, default=APE_ROWS)
     parser.add_argument("--kills", type=int, default=0)
     parser.add_argument("--worker-kills", type=int, default=0)
-    parser.add_argument("--kill-rows", type=int, default=20_000)
+    parser.add_argument("--kill-rows", type=int, default=24_000)  # fewer are fitted in memory
     parser.add_argument("--minutes", type=float, default=1e6, help="begin no draw after these")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quick", action="store_true")

@@ -11,7 +11,7 @@ import typer
 
 from hte_bridge import __version__, shell_options
 from hte_bridge.errors import HteBridgeError, InvalidOption, nearest
-from hte_bridge.shell import in_shell
+from hte_bridge.shell import in_shell, read_whole
 from hte_bridge.shell_options import names, number_or_name, several
 from hte_bridge.shown import visible
 
@@ -116,6 +116,8 @@ def study_of(
 
     parts = (is_large(data) or index) and roles["treatment_type"] != "arms" and not any(further.values())
     if not parts:
+        if is_large(data):
+            typer.echo(read_whole(data, [*roles.values(), *further.values()]), err=True)
         return Study.from_frame(data, **roles, **further, anticipation=anticipation)
     study = Study.from_parquet(data, **roles, index=index)
     typer.echo(f"{study}\n", err=True)

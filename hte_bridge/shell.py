@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import Any
+
+from hte_bridge.free_memory import available
 
 # arguments of Study.from_frame and compare -> options of `hte-bridge compare` (tests hold them against its signature)
 OPTIONS = {
@@ -69,3 +73,20 @@ def _value(written: str) -> str:
     engines = {"hb.Feols": "feols", "hb.CausalForest": "grf", "hb.Deep": "deep"}
     plain = ",".join(engines.get(each.partition("(")[0], each) for each in listed if each)
     return f" {plain}" if plain else ""
+
+
+def read_whole(path: Path, named: Iterable[Any]) -> str:
+    """What is said where several arms or an adoption of a large source are read into memory: how many rows, and what they take.
+
+    Named columns as numbers, three times: as they are read, as a frame and as arrays.
+    """
+    import pyarrow.dataset as ds
+
+    data = ds.dataset(path)
+    listed = [each for given in named for each in (given if isinstance(given, list | tuple) else [given])]
+    columns = {each for each in listed if isinstance(each, str)} & set(data.schema.names)
+    rows = data.count_rows()
+    return (
+        f"Several arms and staggered adoptions are read into memory whole: {rows:,} rows of {len(columns)} columns, about "
+        f"{3 * 8 * rows * len(columns) / 2**30:.2g} GB; {available() / 2**30:.2g} GB are free.\n"
+    )

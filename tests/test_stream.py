@@ -14,6 +14,7 @@ import pytest
 import hte_bridge as hb
 from hte_bridge import cli
 from hte_bridge.errors import InvalidData, UnreadableFile, UnwritableFolder
+from hte_bridge.shell import read_whole
 from hte_bridge.simulate.panel import panel
 from hte_bridge.stream import Serial, Store, parts_of, rows_of, tree_sum
 from hte_bridge.stream.sample import places
@@ -261,6 +262,12 @@ def test_the_shell_reads_a_folder_and_says_what_it_holds(folder, both, monkeypat
         row.estimate for row in known.rows if row.term != "joint"
     ]
     assert f"hb.Study.from_parquet(\n    {str(folder)!r}" in known.meta["code"]
+
+
+def test_what_is_read_into_memory_whole_is_forecast(folder, frame):
+    said = read_whole(folder, ["y", "t", ["a", "b"], None, "user", "no column"])
+    assert f"{len(frame):,} rows of 5 columns, about " in said
+    assert " GB are free" in said
 
 
 def test_many_rows_of_a_study_of_files_stay_on_disk_and_answer_alike(both, monkeypatch):
