@@ -132,16 +132,11 @@ def _study(
             f"Effects of an adoption need two periods or more. `{names.period}` has one, {clock.text(float(periods[0]))}. "
             "Use the other rows of the panel."
         )
-    early = panel.cohort <= periods[0] + design.anticipation
     said = []
+    early = panel.cohort <= periods[0] + design.anticipation
     if early.any():
-        dropped["treated in the first period"] = int(early[panel.unit].sum())
         said.append(_early(panel, early, clock, design, names))
-        panel = panel.of_units(~early)
-        if not len(panel.cohort):
-            raise InvalidData(
-                f"Some units must be untreated in the first period. In `{names.first_treated}` all are treated. Add earlier periods."
-            )
+        panel = _without(panel, early, names, dropped)
         periods = np.unique(panel.period)
     cohort = np.where(panel.cohort > periods[-1] + design.anticipation, np.inf, panel.cohort)
     checked.comparable(cohort, design, names.first_treated)
@@ -174,17 +169,33 @@ def _study(
         dropped,
         tuple(said),
     )
-    if study.cells:
-        x = study.filled  # covariates that are no covariates are told now
-        checks.in_range(
-            [("covariate", name, x[:, j]) for j, name in enumerate(study.filled_names)], study.stacked.index
+    _comparable(study)
+    return study
+
+
+def _without(
+    panel: _Panel, early: npt.NDArray[np.bool_], names: AdoptionNames, dropped: dict[str, int]
+) -> _Panel:
+    """The panel without units that were treated from the first period on, whose rows are counted."""
+    dropped["treated in the first period"] = int(early[panel.unit].sum())
+    if early.all():
+        raise InvalidData(
+            f"Some units must be untreated in the first period. In `{names.first_treated}` all are treated. Add earlier periods."
         )
-    else:
+    return panel.of_units(~early)
+
+
+def _comparable(study: Adoption) -> None:
+    """Some cell has units to compare with, and covariates that are numbers."""
+    if not study.cells:
         raise InvalidData(
             "Some cohort must be seen before and after a period together with units to compare it with. None is: "
             f"{study.every_cell[0].lost if study.every_cell else 'no cohort has an earlier period'}. Use more periods or units."
         )
-    return study
+    x = study.filled  # covariates that are no covariates are told now
+    checks.in_range(
+        [("covariate", name, x[:, j]) for j, name in enumerate(study.filled_names)], study.stacked.index
+    )
 
 
 def _by_unit_and_period(panel: _Panel, periods: Array) -> tuple[Array, Codes]:
