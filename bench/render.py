@@ -222,8 +222,7 @@ def speed(folder: Path) -> list[str]:
         if file.exists():
             rows = pd.read_parquet(file)
             must = SPEED_MUST if part == "pairs" else dict.fromkeys(rows["n"], CORES_MUST)
-            beside = f" Load of the machine {rows['load'].median():.0f}." if "load" in rows else ""
-            parts += [f"{said}{beside}\n", plain(speed_table(rows, must))]
+            parts += [f"{said}\n", plain(speed_table(rows, must))]
     return parts
 
 

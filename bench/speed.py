@@ -5,7 +5,7 @@
 A pair is one draw of set-up A of Nie and Wager (2021), twelve covariates: `compare` with each engine alone (its rows, at their defaults)
 and `cate` with intervals at 1,000 new rows, grf with 2,000 trees. Seconds are those of the processor, one thread, R's process counted in,
 so that what else the machine does moves them little; imports and the start of R come before. `--cores 1000` adds seconds on the clock with one and with two
-folds side by side. Rows are written as they are made, and the table is printed at the end with what was asked.
+folds side by side. Rows are written as they are made, those of other sizes stay in the file, and the table is printed at the end with what was asked.
 """
 
 from __future__ import annotations
@@ -79,13 +79,13 @@ def cores(n: int, seed: int) -> dict[str, Any]:
 
 
 def table(rows: pd.DataFrame, must: dict[int, float]) -> pd.DataFrame:
-    """By size: medians, the ratio of each pair, its median, and what was asked.
+    """By size: medians, the ratio of each pair, its median, what was asked, and the machine's load.
 
     Examples
     --------
     >>> rows = pd.DataFrame({"n": 500, "deep": [2.0, 4.0], "grf": [1.0, 1.0], "ratio": [2.0, 4.0]})
-    >>> table(rows, {500: 3.0}).to_dict("records")
-    [{'n': 500, 'deep': 3.0, 'grf': 1.0, 'pairs': '2.0 4.0', 'ratio': 3.0, 'wanted': 3.0}]
+    >>> table(rows.assign(load=1.0), {500: 3.0}).to_dict("records")
+    [{'n': 500, 'deep': 3.0, 'grf': 1.0, 'pairs': '2.0 4.0', 'ratio': 3.0, 'wanted': 3.0, 'load': 1.0}]
     """
     found = []
     for n, own in rows.groupby("n"):
@@ -99,9 +99,19 @@ def table(rows: pd.DataFrame, must: dict[int, float]) -> pd.DataFrame:
                 "pairs": each,
                 "ratio": ratio,
                 "wanted": must.get(int(str(n)), np.nan),
+                **({"load": round(float(own["load"].median()), 1)} if "load" in own else {}),
             }
         )
     return pd.DataFrame(found)
+
+
+def with_other_sizes(rows: list[dict[str, Any]], file: Path) -> pd.DataFrame:
+    """Rows that were measured now, after those of other sizes in the file."""
+    now = pd.DataFrame(rows)
+    if not file.exists():
+        return now
+    before = pd.read_parquet(file)
+    return pd.concat([before[~before["n"].isin(now["n"])], now], ignore_index=True)
 
 
 def arguments(given: Sequence[str] | None) -> argparse.Namespace:
@@ -130,7 +140,8 @@ def main(given: Sequence[str] | None = None) -> None:
         plans += [("cores", n, seed) for seed in range(1, asked.pairs + 1) for n in asked.cores]
         for part, n, seed in plans:
             rows[part].append(pair(n, seed, asked.quick) if part == "pairs" else cores(n, seed))
-            pd.DataFrame(rows[part]).to_parquet(asked.out / f"speed-{part}.parquet")
+            file = asked.out / f"speed-{part}.parquet"
+            with_other_sizes(rows[part], file).to_parquet(file)
             print(part, {key: rows[part][-1][key] for key in ("n", "pair", "ratio")}, flush=True)
     if rows["pairs"]:
         print("\nProcessor seconds, one thread; ratio to grf pair by pair\n")

@@ -30,3 +30,10 @@ def test_a_pair_with_grf(tmp_path, capsys, monkeypatch):
     said = capsys.readouterr().out
     assert "ratio to grf pair by pair" in said
     assert pd.read_parquet(tmp_path / "speed-pairs.parquet").iloc[0]["grf"] > 0
+
+
+def test_rows_of_other_sizes_stay(tmp_path):
+    file = tmp_path / "speed-pairs.parquet"
+    pd.DataFrame({"n": [500, 1_000], "ratio": [2.0, 3.0]}).to_parquet(file)
+    found = speed.with_other_sizes([{"n": 1_000, "ratio": 1.0}], file)
+    assert found.to_dict("list") == {"n": [500, 1_000], "ratio": [2.0, 1.0]}
