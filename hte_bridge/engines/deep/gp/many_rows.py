@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,16 +15,21 @@ from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.gp.hmc import hamiltonian
 from hte_bridge.engines.deep.gp.inducing import INDUCING, ByPoints, Induced, induced, n_points, points_of
 from hte_bridge.engines.deep.gp.jumps import Told, repeated, with_jumps
-from hte_bridge.engines.deep.gp.laplace import Laplace, importance_weights
+from hte_bridge.engines.deep.gp.laplace import Laplace, find_mode, importance_weights
 from hte_bridge.engines.deep.gp.model_average import (
     AVERAGE,
     Weighed,
+    approximated,
     candidates,
     chosen_of,
+    height,
     lighter_left_out,
     n_draws,
     said,
+    weigh,
 )
+from hte_bridge.engines.deep.gp.modes import Candidate, borrowed
+from hte_bridge.engines.deep.gp.outcome_models import OutcomeModel
 from hte_bridge.engines.deep.gp.posterior import KernelPosterior, Model
 from hte_bridge.engines.deep.gp.sample import even_subset
 from hte_bridge.engines.deep.gp.search import ModelSearch
@@ -66,7 +73,8 @@ class OfManyRows:
 def posterior_of_many(first: ModelSearch, options: Options) -> OfManyRows:
     """Posterior mixed over outcome models and draws of the hyperparameters, as ``model_average.mixed_posterior`` makes it of fewer rows.
 
-    Models are followed to some of the rows, whose likelihood counts as many times as there are more. A draw is taken or not by the posterior
+    Models are followed to some of the rows, whose likelihood counts as many times as there are more. Few rows hardly say of which kind a surface
+    is: where there are more than are followed, both kinds are, and all rows say, by points, what each model is worth. A draw is taken or not by the posterior
     on all rows, by points.
 
     Raises
@@ -76,16 +84,45 @@ def posterior_of_many(first: ModelSearch, options: Options) -> OfManyRows:
     """
     tried = candidates(first, options.seed, options.n_jobs)
     some = replace(first, sample=first.sample.thinned(MANY.followed_of(first.sample.bare.n), options.seed))
-    chosen, share = chosen_of(tried, some.everyone(), options.seed, options.n_jobs)
     how = Followed(first, some, pool_of(first.sample.bare.x, options.seed), options)
+    chosen, share = how.weighed(tried)
     found = Parallel(n_jobs=side_by_side(options.n_jobs), prefer="threads")(
         delayed(how.draws)(pair, own) for pair, own in zip(chosen, share.tolist(), strict=True)
     )
     parts = lighter_left_out([part for parts, _ in found for part in parts])
     info = said(first, tried, list(zip(chosen, share.tolist(), strict=True)), parts)
     converged = all(each.mode.converged for each, _ in chosen)
-    height = max(evidence for _, evidence in found)
-    return OfManyRows(KernelPosterior(first.sample.units, tuple(parts)), info, converged, height)
+    highest = max(evidence for _, evidence in found)
+    return OfManyRows(KernelPosterior(first.sample.units, tuple(parts)), info, converged, highest)
+
+
+def of_other_kinds(tried: list[Weighed]) -> list[Callable[[], Candidate]]:
+    """What makes, of the best centred and the best baseline model, those whose mean and effect are both smooth and both edged, where they are not there."""
+    there = {kinds_of(each.model.form) for each, _ in tried}
+    found: list[Callable[[], Candidate]] = []
+    for name in ("centred", "baseline"):
+        own = [
+            pair
+            for pair in tried
+            if pair[0].model.form.name == name and pair[0].model.form.effect_kind in ("smooth", "edged")
+        ]
+        if own:
+            best = max(own, key=height)[0]
+            forms = [best.model.form.of_kinds(kind, kind) for kind in ("smooth", "edged")]
+            found += [partial(near, best, form) for form in forms if kinds_of(form) not in there]
+    return found
+
+
+def kinds_of(form: OutcomeModel) -> tuple[object, ...]:
+    """What makes a form: its name, whether effects are relative, and the kinds of its surfaces."""
+    return form.name, form.relative, form.each_kind
+
+
+def near(best: Candidate, form: OutcomeModel) -> Candidate:
+    """A candidate of another form, sought from where one of the same loads ended."""
+    model = Model.of(form, best.model.rows)
+    start = borrowed(model.scales, best)
+    return Candidate(model, find_mode(model.rows, model.scales, start, tolerance=AVERAGE.tolerance))
 
 
 def pool_of(x: torch.Tensor, seed: int) -> torch.Tensor:
@@ -114,14 +151,44 @@ class Followed:
     pool: torch.Tensor
     options: Options
 
+    def weighed(self, tried: list[Weighed]) -> tuple[list[Weighed], Array]:
+        """Models that count, at their modes on the rows that are followed, each with the normal approximation on all rows; and their shares.
+
+        Where there are more rows than are followed, the evidence is what all rows say, but counts as that of as many as are followed: a model is no nearer to the truth because more is known.
+        """
+        seed, jobs = self.options.seed, self.options.n_jobs
+        everyone = self.some.everyone()
+        if everyone.bare.n == self.first.sample.bare.n:
+            return chosen_of(tried, everyone, seed, jobs)
+        both = [*tried, *approximated(of_other_kinds(tried), jobs)]
+        kept, _ = chosen_of(both, everyone, seed, jobs)
+        told = Parallel(n_jobs=side_by_side(jobs), prefer="threads")(
+            delayed(self.on_all)(*each) for each in kept
+        )
+        return weigh(list(told), AVERAGE.least_share)
+
+    def on_all(self, candidate: Candidate, laplace: Laplace) -> Weighed:
+        """A model with the normal approximation on all rows, as high as its posterior is by points."""
+        model, n = candidate.model, self.first.sample.bare.n
+        with threads(1):
+            wide = laplace.on_more(model.rows, model.scales, n)
+            at, whole = wide.mode.theta + self.some.shift(candidate), self.whole(model)
+            told = induced(1.0, at, whole, self.points(whole, at)).log_posterior
+        beyond = wide.log_evidence - wide.mode.value
+        counted = (told + beyond) * model.rows.n / n
+        return candidate, replace(wide, mode=replace(wide.mode, value=counted - beyond), log_evidence=counted)
+
+    def whole(self, model: Model) -> Model:
+        """The same of all rows."""
+        return replace(model, rows=self.first.sample.rows(model.form))
+
     def draws(self, pair: Weighed, share: float) -> tuple[list[Induced], float]:
         """Draws of a model's scales, with weights that sum to its share; and its log evidence."""
-        (candidate, laplace), rows = pair, self.first.sample.rows(pair[0].model.form)
+        (candidate, wide), seed = pair, self.options.seed
         model, shift = candidate.model, self.some.shift(candidate)
-        whole, seed = replace(model, rows=rows), self.options.seed
+        whole = self.whole(model)
+        rows = whole.rows
         with threads(1):
-            more = rows.n > model.rows.n
-            wide = laplace.on_more(model.rows, model.scales, rows.n) if more else laplace
             points, made = self.points(whole, wide.mode.theta + shift), dict[bytes, Induced]()
 
             def exact(theta: Array) -> float:

@@ -179,12 +179,15 @@ def said(
     first: ModelSearch, tried: list[Weighed], weighed: list[tuple[Weighed, float]], parts: list[Component]
 ) -> dict[str, Any]:
     """What the posterior says of itself."""
+    by_label = dict[str, float]()
+    for (each, _), own in weighed:
+        by_label[each.model.form.label] = by_label.get(each.model.form.label, 0.0) + own
     weights = np.array([each.weight for each in parts])
     noise = weights @ np.array([np.exp(2 * float(each.theta[0])) for each in parts])
     return {
         "scale_rows": tried[0][0].model.rows.n,
         "evaluations": sum(each.mode.evaluations for each, _ in tried),
-        "forms": {each.model.form.label: round(own, 4) for (each, _), own in weighed},
+        "forms": {label: round(own, 4) for label, own in by_label.items()},
         "draws": len(parts),
         "effective_draws": round(effective_draws(weights), 2),
         "noise_sd": float(np.sqrt(noise) * first.sample.units.outcome_sd),
