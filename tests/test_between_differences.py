@@ -142,7 +142,7 @@ def test_without_influence_there_is_a_difference_and_no_error():
 def test_what_has_no_estimate_says_so():
     absent = Estimate.missing("ate", "it could not run", engine="grf")
     row = difference(absent, ate(TABLE.scores("feols")), TABLE.scores("feols"))
-    assert row.note == "grf has no estimate: it could not run"
+    assert row.note == "no estimate by grf: it could not run"
 
 
 def test_the_same_rows_have_no_error():

@@ -157,7 +157,7 @@ def difference(row: Estimate, other: Estimate, scores: Scores, *, level: float =
     for each in (row, other):
         if not np.isfinite(each.estimate):
             return Estimate.missing(
-                row.estimand, f"{each.engine} has no estimate: {each.note or 'see its row'}", **size
+                row.estimand, f"no estimate by {each.engine}: {each.note or 'see its row'}", **size
             )
     gap = row.estimate - other.estimate
     for each in (row, other):

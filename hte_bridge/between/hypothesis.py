@@ -229,7 +229,7 @@ def _tested(
     lacking = next((row for row in used if not np.isfinite(row.estimate)), None)
     if lacking is not None:
         return Estimate.missing(
-            "hypothesis", f"{lacking.engine} has no estimate: {lacking.note or 'see its row'}", **size
+            "hypothesis", f"no estimate by {lacking.engine}: {lacking.note or 'see its row'}", **size
         )
     try:
         value, slope = _Delta(
