@@ -1,5 +1,7 @@
 """The answer of a report: an effect only where no interval holds zero, a ranking only where tests find one, code that runs."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -107,7 +109,9 @@ def test_the_code_on_the_page_makes_the_table_again(path, tmp_path, capsys):
     found = {}
     exec(table.meta["code"], found)
     pd.testing.assert_frame_equal(found["table"].to_frame(), table.to_frame(), check_exact=True)
-    assert capsys.readouterr().out.strip() == str(table)
+    # what later verbs would take is measured, and said from two seconds on: a busy machine reaches them
+    untimed = lambda text: re.sub(r"^To come: .*?(?=^\S)", "", text, flags=re.MULTILINE | re.DOTALL)
+    assert untimed(capsys.readouterr().out.strip()) == untimed(str(table))
     assert len(answer(table)) == 3
     assert answer(table)[1].startswith("The effect differs between units")
     assert "(second)" in answer(table)[0]
