@@ -146,8 +146,12 @@ def candidates(model: Model, theta: torch.Tensor, rng: np.random.Generator) -> C
     if len(steps) + len(corners) > most:
         steps, corners = some(steps, most // 2, rng), some(corners, most // 2, rng)
     boxes = steps + corners
-    alone = JUMPS.step if corners else 1.0
-    chance = [alone / len(steps)] * len(steps) + [(1.0 - JUMPS.step) / max(len(corners), 1)] * len(corners)
+    # where there are none of one sort, boxes are of the other
+    share = JUMPS.step * bool(steps), (1.0 - JUMPS.step) * bool(corners)
+    sizes = len(steps), len(corners)
+    chance = np.repeat(
+        [own / max(size, 1) / max(sum(share), 1e-9) for own, size in zip(share, sizes, strict=True)], sizes
+    )
     used = [surface for surface, _, _ in active(model)]
     places = [model.scales.surfaces.index(surface) for surface in used]
     return Candidates(

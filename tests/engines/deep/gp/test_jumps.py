@@ -138,3 +138,14 @@ def test_files_fast_scores_and_points_keep_jumps(monkeypatch):
     quick_mean, quick_sd = exact.moments(new)
     np.testing.assert_allclose(quick_mean, mean, atol=1e-4)
     assert np.abs((quick_sd / sd) ** 2 - 1).mean() < 0.02
+
+
+def test_covariates_that_part_nearly_no_units_have_no_jumps():
+    """One unit alone has another value: no step leaves enough on either side."""
+    model, _ = example(EDGED)
+    x = torch.zeros_like(model.rows.x)
+    x[0] = 1.0
+    model = replace(model, rows=replace(model.rows, x=x))
+    theta = torch.as_tensor(model.scales.start())
+    assert candidates(model, theta, np.random.default_rng(1)).boxes == []
+    assert with_jumps(model, theta, None, np.random.default_rng(1)) is model
