@@ -242,13 +242,16 @@ def test_diagnostics_and_structure_read_in_words(fit):
 
 def test_structure_finds_the_pair_that_acts_together_and_says_how_sure_it_is():
     rng = np.random.default_rng(3)
-    x, t = rng.normal(size=(400, 4)), rng.integers(0, 2, 400)
+    x, t = rng.normal(size=(800, 4)), rng.integers(0, 2, 800)
     frame = pd.DataFrame(x, columns=list("abcd")).assign(
-        t=t, y=(t - 0.5) * (1 + 2 * x[:, 0] * x[:, 1]) + 0.5 * rng.normal(size=400)
+        t=t, y=(t - 0.5) * (1 + 2 * x[:, 0] * x[:, 1]) + 0.5 * rng.normal(size=800)
     )
-    for most in (3_000, 0):
+    for n, most in (
+        (400, 3_000),
+        (800, 0),
+    ):  # blocks, which take over far later, are told of a pair by networks
         study = hb.Study.from_frame(
-            frame, outcome="y", treatment="t", covariates=list("abcd"), propensity=0.5
+            frame[:n], outcome="y", treatment="t", covariates=list("abcd"), propensity=0.5
         )
         engine = hb.Deep(**QUICK, kernel_max_rows=most)
         found = (posterior_alone(engine, study) if most else engine.fit(study)).structure()
