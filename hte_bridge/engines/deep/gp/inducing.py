@@ -195,7 +195,7 @@ def whitened(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """What takes a surface's covariances with the points (m,) to features (r,) whose products are its covariance, as far as the points tell.
 
-    Beside it these features at rows x (n, r), where the curved part is in single precision.
+    Beside it these features at rows x (n, r).
     """
     if not surface.kind.curved:
         return torch.linalg.pinv(explicit_columns(points, theta, surface)), explicit_columns(
@@ -205,7 +205,7 @@ def whitened(
     own.diagonal().add_(shift_of(own, theta, surface))
     factor = definite(own, len(points))
     take = torch.linalg.solve_triangular(factor, torch.eye(len(points), dtype=own.dtype), upper=False)
-    bent = surface.kind.correlation(x.float(), points.float(), theta.float(), surface) @ take.float().T
+    bent = surface.kind.correlation(x, points, theta, surface) @ take.T
     line = explicit_columns(x, theta, surface) @ (take @ explicit_columns(points, theta, surface)).T
     return take, line.add_(bent, alpha=float(torch.exp(2.0 * theta[surface.bent])))
 
