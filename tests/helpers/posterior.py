@@ -5,6 +5,7 @@ import numpy as np
 import hte_bridge as hb
 from hte_bridge.engine import HeldOut
 from hte_bridge.engines.deep.canonical import Seen
+from hte_bridge.engines.deep.gp import posterior as gp_posterior
 from hte_bridge.engines.deep.gp.many_rows import posterior_of_many
 from hte_bridge.engines.deep.gp.sample import Sample
 from hte_bridge.engines.deep.gp.search import model_search
@@ -55,3 +56,15 @@ def least_covered(fit, new, level=0.95):
 def errors_below(shares, level=0.95):
     """By how many Monte-Carlo errors the mean of coverages, one a draw, lies below the level."""
     return (level - np.mean(shares)) / (np.std(shares, ddof=1) / len(shares) ** 0.5)
+
+
+def single_precision_agrees(found, new, monkeypatch):
+    """Moments at new rows as many new rows have them, in single precision, are those in double but for little."""
+    mean, sd = found.moments(new)
+    monkeypatch.setattr(
+        gp_posterior, "PREDICTION", gp_posterior.PredictionRule(single_precision_rows=len(new))
+    )
+    quick_mean, quick_sd = found.moments(new)
+    assert not np.array_equal(quick_mean, mean)  # it was single precision
+    np.testing.assert_allclose(quick_mean, mean, atol=1e-4)
+    assert np.abs((quick_sd / sd) ** 2 - 1).mean() < 0.02

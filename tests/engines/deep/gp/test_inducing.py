@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from hte_bridge.engines.deep.gp import inducing
-from hte_bridge.engines.deep.gp import posterior as gp_posterior
 from hte_bridge.engines.deep.gp.inducing import induced, restore
 from hte_bridge.engines.deep.gp.posterior import KernelPosterior, component
 from hte_bridge.errors import DidNotConverge
 from tests.helpers.gaussian_process import ARMS, CENTRED, FORMS, P, example, posterior
+from tests.helpers.posterior import single_precision_agrees
 
 NEAR = 2e-3  # of the largest sd: what a millionth of the points' own variance moves
 
@@ -64,11 +64,7 @@ def test_many_new_rows_are_scored_alike_and_a_file_gives_the_same_bits(monkeypat
     again = restore(*found.state())
     assert np.array_equal(again.moments(new), (mean, sd))
     assert np.array_equal(again.draws(new[:5], 3, 1), found.draws(new[:5], 3, 1))
-    rule = gp_posterior.PredictionRule(single_precision_rows=len(new))
-    monkeypatch.setattr(gp_posterior, "PREDICTION", rule)
-    quick_mean, quick_sd = found.moments(new)
-    np.testing.assert_allclose(quick_mean, mean, atol=1e-4)
-    assert np.abs((quick_sd / sd) ** 2 - 1).mean() < 0.02
+    single_precision_agrees(found, new, monkeypatch)
 
 
 def test_the_work_is_that_of_so_many_rows():

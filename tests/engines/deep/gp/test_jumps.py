@@ -16,6 +16,7 @@ from hte_bridge.engines.deep.gp.jumps import JUMPS, candidates, gains, jumped, w
 from hte_bridge.engines.deep.gp.kinds.boxes import inside
 from hte_bridge.engines.deep.gp.posterior import KernelPosterior, component, restore
 from tests.helpers.gaussian_process import ARMS, CENTRED, P, example, posterior, rows_of
+from tests.helpers.posterior import single_precision_agrees
 
 EDGED = CENTRED.of_kinds("edged", "edged")
 BOXES = (((0, 0.2, True),), ((1, -0.3, False), (2, 0.1, True)))
@@ -133,11 +134,7 @@ def test_files_fast_scores_and_points_keep_jumps(monkeypatch):
     assert np.abs(points.moments(new)[0] - mean).max() < 0.01 * sd.max()
     inverse = ByPoints.of(theta, model, [model.rows.x] * 2).inverse_times(torch.eye(model.rows.n).double())
     np.testing.assert_allclose(inverse.numpy() @ dense(model, theta), np.eye(model.rows.n), atol=0.01)
-    rule = gp_posterior.PredictionRule(single_precision_rows=len(new))
-    monkeypatch.setattr(gp_posterior, "PREDICTION", rule)
-    quick_mean, quick_sd = exact.moments(new)
-    np.testing.assert_allclose(quick_mean, mean, atol=1e-4)
-    assert np.abs((quick_sd / sd) ** 2 - 1).mean() < 0.02
+    single_precision_agrees(exact, new, monkeypatch)
 
 
 def test_covariates_that_part_nearly_no_units_have_no_jumps():
