@@ -6,6 +6,7 @@ import operator
 import os
 import pickle
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -76,7 +77,11 @@ class Processes:
 
 def _parallel(count: int, function: Callable[[T], S], items: Sequence[T]) -> Iterator[S]:
     ours = joblib.Parallel(n_jobs=count, backend="loky", return_as="generator", pre_dispatch="n_jobs")
-    return iter(ours(joblib.delayed(function)(item) for item in items))
+    with warnings.catch_warnings():
+        # loky puts another process in the place of one whose memory grew, and says so in the thread that hands out work: where warnings
+        # are errors that thread would end, and the pass would wait for ever
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
+        yield from ours(joblib.delayed(function)(item) for item in items)
 
 
 @dataclass(frozen=True)
