@@ -19,6 +19,12 @@ def growing(held):
     return held
 
 
+@pytest.fixture(autouse=True)
+def no_process_stays():
+    yield
+    Processes(2).rest()
+
+
 @pytest.mark.slow
 def test_a_process_whose_memory_grew_is_replaced_though_warnings_are_errors():
     parts = [0, 0, LEAK, LEAK, 0, 0]

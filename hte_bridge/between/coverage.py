@@ -17,6 +17,7 @@ from hte_bridge.arrays import Array
 from hte_bridge.between.compared import Reading
 from hte_bridge.between.draws import Store, marks
 from hte_bridge.between.world import SHAPES, Shape, World, split
+from hte_bridge.cores import replaceable
 from hte_bridge.engine import Engine, Fit, HeldOut
 from hte_bridge.errors import HteBridgeError, InvalidOption, NotIdentified
 from hte_bridge.estimands.averages import ate
@@ -204,7 +205,8 @@ def _work(
         else:
             from joblib import Parallel, delayed
 
-            made = Parallel(n_jobs=jobs)(delayed(job)(*task) for task in block)
+            with replaceable():
+                made = Parallel(n_jobs=jobs)(delayed(job)(*task) for task in block)
         store.add([line for lines in made for line in lines])
 
 

@@ -6,7 +6,6 @@ import operator
 import os
 import pickle
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -15,6 +14,7 @@ from typing import Any, TypeVar
 
 import joblib
 
+from hte_bridge.cores import replaceable
 from hte_bridge.errors import InvalidOption, WorkersLost
 from hte_bridge.stream.runner import Runner, Serial, tree_sum
 from hte_bridge.stream.store import Store, new_name, unwritable
@@ -77,10 +77,7 @@ class Processes:
 
 def _parallel(count: int, function: Callable[[T], S], items: Sequence[T]) -> Iterator[S]:
     ours = joblib.Parallel(n_jobs=count, backend="loky", return_as="generator", pre_dispatch="n_jobs")
-    with warnings.catch_warnings():
-        # loky puts another process in the place of one whose memory grew, and says so in the thread that hands out work: where warnings
-        # are errors that thread would end, and the pass would wait for ever
-        warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
+    with replaceable():
         yield from ours(joblib.delayed(function)(item) for item in items)
 
 

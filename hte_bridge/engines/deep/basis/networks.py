@@ -13,6 +13,7 @@ import torch
 from joblib import Parallel, delayed
 
 from hte_bridge.arrays import Array
+from hte_bridge.cores import replaceable
 from hte_bridge.engines.deep.basis.data import Rows, sweeper
 from hte_bridge.engines.deep.basis.ensemble import CHUNK_POINTS, ENSEMBLE, Ensemble, Inputs, encode, forward
 from hte_bridge.engines.deep.basis.features import knots
@@ -159,7 +160,8 @@ def crossfit_nets(
         many = seen[0].n >= NETWORKS.apart_rows
         run = Parallel(n_jobs=side_by_side(n_jobs, tasks=len(jobs)) if many else n_jobs)
         parts = (work.steps(job) for job in steps(jobs, "deep: networks"))
-        done = run(delayed(function)(*given) for function, *given in parts)
+        with replaceable():
+            done = run(delayed(function)(*given) for function, *given in parts)
     for _, trouble in done:
         checkpoint.say(trouble)
     found = [ensemble for ensemble, _ in done]
