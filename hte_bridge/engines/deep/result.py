@@ -58,7 +58,7 @@ class Branch:
         ``"kernel"``, ``"gram"``, ``"panel"`` or ``"stream"``: the switch taken.
     heldout : HeldOut
         Cross-fitted predictions in the study's order.
-    fitted : Whole or callable
+    fitted : FullFit or callable
         The fit to all rows, or what makes it when it is first asked for: the rows of a table need the held-out predictions alone.
     notes : tuple of str
         Sentences for every row of the table (a net that lost to the linear model, a large nugget...).

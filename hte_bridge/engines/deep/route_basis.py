@@ -116,7 +116,7 @@ def fit_basis(study: Study, folds: Folds, options: Options, centred_on: Treatmen
     study : Study
         Without fixed effects.
     folds : Folds
-    options : Deep
+    options : Options
     centred_on : Treatment, optional
         The treatment's mean where it was learned elsewhere, from controls too.
 

@@ -69,7 +69,7 @@ class StreamFit:
     ----------
     study : Study
         A sample of the rows, with the encoder of new ones.
-    surface : Surface
+    surface : EffectPosterior
         Posterior of tau, from all rows.
     levels : tuple of array
         Labels of each effect's levels.
@@ -126,7 +126,7 @@ def fit_path(
 
     Parameters
     ----------
-    options : Deep
+    options : Options
     path : path
         Parquet file or folder.
     outcome, treatment : str

@@ -24,7 +24,7 @@ def fit_panel(study: Study, folds: Folds, options: Options) -> Branch:
     study : Study
         With one or more fixed effects.
     folds : Folds
-    options : Deep
+    options : Options
 
     Raises
     ------

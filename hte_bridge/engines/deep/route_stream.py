@@ -102,7 +102,7 @@ def fit_stream(study: Study, folds: Folds, options: Options) -> Branch:
     study : Study
         What is held of its rows in memory is what ``HeldOut`` has.
     folds : Folds
-    options : Deep
+    options : Options
 
     Raises
     ------

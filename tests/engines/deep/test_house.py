@@ -133,3 +133,34 @@ def test_a_fit_goes_the_way_that_the_picture_shows(entered):
         assert entered[file] & {*files[:place], "result.py"}, file
     assert "fit.py" in entered["result.py"]
     assert not entered.keys() & {"basis/mixed_model.py", "passes/models.py"}  # the other form's
+
+
+def said_of_parameters(node: ast.ClassDef | ast.FunctionDef) -> list[tuple[str, str]]:
+    """Names and types of the parameters in a docstring."""
+    lines = (ast.get_docstring(node) or "").partition("Parameters\n")[2].splitlines()
+    found = [re.match(r"([a-z_][\w, ]*) : (.+)", line) for line in lines]
+    return [(name, each[2]) for each in found if each for name in each[1].split(", ")]
+
+
+def annotations(node: ast.ClassDef | ast.FunctionDef) -> dict[str, str]:
+    if isinstance(node, ast.ClassDef):
+        return {
+            each.target.id: ast.unparse(each.annotation)
+            for each in node.body
+            if isinstance(each, ast.AnnAssign)
+        }
+    every = [*node.args.args, *node.args.kwonlyargs]
+    return {each.arg: ast.unparse(each.annotation) for each in every if each.annotation}
+
+
+def test_docstrings_name_the_classes_that_signatures_name():
+    other = []
+    for path in sorted(ENGINE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf8"))):
+            if isinstance(node, ast.ClassDef | ast.FunctionDef):
+                there = annotations(node)
+                for name, said in said_of_parameters(node):
+                    classes = set(re.findall(r"\b[A-Z][A-Za-z]+\b", re.sub(r'"[^"]*"', "", said))) - {"None"}
+                    if name in there and any(each not in there[name] for each in classes):
+                        other.append(f"{path.stem}.{node.name}: {name} : {said}")
+    assert other == []

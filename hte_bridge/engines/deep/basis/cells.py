@@ -25,7 +25,7 @@ class TrainingFolds:
     ----------
     made : Design
         Of blocks that such models may use.
-    parts : mapping of int to Sums
+    parts : mapping of int to NormalEquations
         Sums of the other folds' rows, by the parts that are left out in turn where shares of a stack are learned.
     rows : Rows
         All rows, with T - e(X) as models see it that did not see the fold.
@@ -94,7 +94,7 @@ class Cells:
     def each_fold(
         self, made: Design, found: dict[int, NormalEquations], unseen: Sequence[Rows] | None
     ) -> list[Callable[[], TrainingFolds]]:
-        """For each fold what makes its ``Others``: from the cells' sums or, with rows as its models are to see them, from sums of their own."""
+        """For each fold what makes its ``TrainingFolds``: from the cells' sums or, with rows as its models are to see them, from sums of their own."""
         if unseen is None:
             return [partial(self.others, k, made, found) for k in range(int(made.rows.fold.max()) + 1)]
         return [partial(self.others_alone, k, made, own) for k, own in enumerate(unseen)]

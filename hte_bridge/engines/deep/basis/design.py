@@ -167,7 +167,7 @@ def design(
     ----------
     study : Study
     folds : Folds
-    options : Deep
+    options : Options
     treatment : array (n,)
         T, or T - e(X) in a cross-section.
     checkpoint : Checkpoint

@@ -40,7 +40,7 @@ class EffectPosterior:
         Variance of tau that no block explains.
     recovered : tuple
         For each fixed effect, estimate, standard error and component of its levels.
-    level : Units, optional
+    level : Standardisation, optional
         Where the effect is relative to the errors' standard deviation: what says how large that is. All else is then in its multiples.
     """
 

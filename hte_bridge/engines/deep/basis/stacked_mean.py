@@ -72,7 +72,7 @@ def with_products(
         Codes of the parts that are left out beside a fold.
     fitted : sequence of Functions
         Of each fold, at all points.
-    products : Products
+    products : QuadraticRidge
     n_jobs : int, optional
     """
     jobs: list[Job] = [(k, None) for k in range(len(fitted))]

@@ -57,7 +57,7 @@ class Bent:
 
     Parameters
     ----------
-    surface : Surface
+    surface : SurfaceLayout
     seen : tensor (n_s, p)
         Units that carry the surface.
     onto : tensor (r + q + 1, n_s)
@@ -77,7 +77,7 @@ class Scorer:
     ----------
     theta : tensor (size,)
         Log scales.
-    surfaces : tuple of Surface
+    surfaces : tuple of SurfaceLayout
         That make the effect.
     bent : tuple of Bent
         Of those with a curved part.

@@ -111,7 +111,7 @@ class ErrorVariance:
         ----------
         sample, weighed : Sample
             Without and with the variances applied.
-        begin : mapping of Form to Mode
+        begin : mapping of OutcomeModel to Mode
             Most probable scales with them, the best form first.
         """
         form, mode = next(iter(begin.items()))
@@ -153,9 +153,9 @@ def error_variance(
     Parameters
     ----------
     sample : Sample
-    begin : mapping of Form to Mode
+    begin : mapping of OutcomeModel to Mode
         Most probable scales of each form that counts on few rows, the best form first.
-    choices : sequence of Form
+    choices : sequence of OutcomeModel
         All forms.
     binary : bool
     """

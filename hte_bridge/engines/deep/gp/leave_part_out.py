@@ -38,7 +38,7 @@ def mean_without_part(
 
     Parameters
     ----------
-    first : Begun
+    first : ModelSearch
     best : Candidate
         Found on its few rows.
     at : Component

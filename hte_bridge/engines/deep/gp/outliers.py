@@ -115,7 +115,7 @@ def outlying(
     Parameters
     ----------
     sample : Sample
-    begin : mapping of Form to Mode
+    begin : mapping of OutcomeModel to Mode
         Most probable scales of each form, the best form first.
     search : callable
         From a sample to the same.

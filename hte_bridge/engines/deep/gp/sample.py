@@ -25,8 +25,8 @@ class Sample:
 
     Parameters
     ----------
-    bare : Rows
-    units : Units
+    bare : Data
+    units : Standardisation
     treatment, propensity : array (n,)
     leveled : bool
         Whether the outcome is such that its errors may vary with its level: it has two values, or is never negative.

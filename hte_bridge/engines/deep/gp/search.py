@@ -49,7 +49,7 @@ class ModelSearch:
         Those on which forms and scales are sought.
     small : Sample
         The same, outlying units weighed down where there are such.
-    begin : mapping of Form to Mode
+    begin : mapping of OutcomeModel to Mode
         Scales of each form found on a few rows, the best form first.
     errors : ErrorVariance, optional
         How the variances move.

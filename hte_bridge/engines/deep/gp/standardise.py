@@ -60,7 +60,7 @@ class Standardisation:
     outcome_mean, outcome_sd : float
     treatment_mean, treatment_sd : float
         Of a dose; zero and one of a binary treatment.
-    level : Level, optional
+    level : VarianceFunction, optional
         Where errors vary with the level of the outcome.
     turn : array (k, k), optional
         Takes standardised covariates to the columns of the kernel, where some are categories (``categories.py``).
