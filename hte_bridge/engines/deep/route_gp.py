@@ -13,7 +13,7 @@ from joblib import Parallel, delayed
 from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.basis.interactions import INTERACTIONS, average, probe
 from hte_bridge.engines.deep.gp.heldout import (
-    Predicted,
+    FoldPrediction,
     held_out,
     most_probable,
     other_means,
@@ -75,7 +75,7 @@ def centred(
 
 def parts_held_out(
     study: Study, folds: Folds, options: Options
-) -> tuple[Treatment, list[Predicted], CrossFitted]:
+) -> tuple[Treatment, list[FoldPrediction], CrossFitted]:
     """The treatment's mean, what kernel fits say of the fold that each has not seen, and the stacked outcome mean."""
     beside = rests(study, folds, options)
     treatment = centred(study, folds, options, beside)

@@ -28,7 +28,7 @@ from hte_bridge.engines.deep.options import Options
 from hte_bridge.engines.deep.passes.finer import finer_blocks, with_blocks
 from hte_bridge.engines.deep.passes.models import FoldModel, WholeModel, fold_model, whole_model
 from hte_bridge.engines.deep.passes.ordered import Ordered, points_of, swept_effect
-from hte_bridge.engines.deep.passes.predict import Predict, Predicted, predictions
+from hte_bridge.engines.deep.passes.predict import PredictedRows, PredictionsOf, predictions
 from hte_bridge.engines.deep.passes.probe import Probe, chosen_clusters, thinned
 from hte_bridge.engines.deep.passes.sums import SumsOf, sums_by_fold
 from hte_bridge.engines.deep.result import Branch, FullFit
@@ -141,7 +141,7 @@ def fit_stream(study: Study, folds: Folds, options: Options) -> Branch:
     made, whole, models = models_of(work, made, probe, study, seen.study.filled_names, places, clock)
     light = replace(made, rows=probe.rows.at(np.arange(0)))
     effects = whole.solved.model.system.elimination if made.rows.sizes else None
-    predict = Predict(ordered, light, models, whole.coefficients, whole.base)
+    predict = PredictionsOf(ordered, light, models, whole.coefficients, whole.base)
     found = predictions(predict, runner, effects, *means_of(study, shift))
     rested(runner, study.n)
     whole = unexplained_by(whole, made, found, treatment, study)
@@ -195,7 +195,7 @@ def models_of(
 
 
 def unexplained_by(
-    whole: WholeModel, made: Design, found: Predicted, treatment: Array, study: Study
+    whole: WholeModel, made: Design, found: PredictedRows, treatment: Array, study: Study
 ) -> WholeModel:
     """The model of all rows with the variance of the effect that its blocks leave: of all rows, as at ten million what half of them say is noise."""
     point = np.unique(points_of(study), return_inverse=True)[1].reshape(-1)
@@ -205,7 +205,7 @@ def unexplained_by(
 
 
 def notes_of(
-    study: Study, sample: Study, made: Design, whole: WholeModel, found: Predicted, shift: Moved
+    study: Study, sample: Study, made: Design, whole: WholeModel, found: PredictedRows, shift: Moved
 ) -> tuple[str, ...]:
     """Sentences for every row of the table."""
     spread = max(spread_of(made, whole.solved), 1e-300)
@@ -376,7 +376,7 @@ def means_of(study: Study, shift: Moved) -> tuple[tuple[float, float] | None, Ar
     return (PROPENSITY.lowest - shift.dose, 1 - PROPENSITY.lowest - shift.dose), None
 
 
-def held_out(study: Study, found: Predicted, shift: Moved) -> HeldOut:
+def held_out(study: Study, found: PredictedRows, shift: Moved) -> HeldOut:
     """Predictions in the study's units."""
     panel = study.fixed_effects.shape[1] > 0
     variance: Any = found.variance if panel or not study.binary else None

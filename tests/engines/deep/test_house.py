@@ -135,6 +135,26 @@ def test_a_fit_goes_the_way_that_the_picture_shows(entered):
     assert not entered.keys() & {"basis/mixed_model.py", "passes/models.py"}  # the other form's
 
 
+SHARED = {
+    "CHUNK",
+    "CHUNK_POINTS",
+    "JITTER",
+    "Made",
+}  # rows at a time, rounding, and a type of whatever is made
+
+
+def test_a_class_or_constant_has_one_meaning():
+    homes: dict[str, list[str]] = {}
+    for path in sorted(ENGINE.rglob("*.py")):
+        for node in ast.parse(path.read_text(encoding="utf8")).body:
+            names = [node.name] if isinstance(node, ast.ClassDef) else []
+            if isinstance(node, ast.Assign):
+                names = [each.id for each in node.targets if isinstance(each, ast.Name)]
+            for name in names:
+                homes.setdefault(name, []).append(path.stem)
+    assert {name: where for name, where in homes.items() if len(where) > 1 and name not in SHARED} == {}
+
+
 def said_of_parameters(node: ast.ClassDef | ast.FunctionDef) -> list[tuple[str, str]]:
     """Names and types of the parameters in a docstring."""
     lines = (ast.get_docstring(node) or "").partition("Parameters\n")[2].splitlines()

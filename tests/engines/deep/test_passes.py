@@ -161,7 +161,7 @@ def test_a_panel_from_files_is_held_out_as_in_memory(frame, streamed, monkeypatc
 
 def test_a_jump_between_knots_gets_finer_ones(streamed, monkeypatch):
     study, fit = streamed
-    monkeypatch.setattr(models, "JUMPS", replace(models.JUMPS, few_rows=0))
+    monkeypatch.setattr(models, "BREAKS", replace(models.BREAKS, few_rows=0))
     found = OPTIONS.fit(study, fit.folds)
     assert any("jump" in name for name in found.info["variances"])
     assert found.info["noise"] < 0.95 * fit.info["noise"]

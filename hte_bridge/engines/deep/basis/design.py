@@ -16,7 +16,7 @@ from hte_bridge.engines.deep.basis.interactions import Structure, average, probe
 from hte_bridge.engines.deep.basis.layout import LAYOUT, layout, net_blocks, unheard_blocks
 from hte_bridge.engines.deep.basis.networks import Send, TauNetOptions, crossfit_nets
 from hte_bridge.engines.deep.basis.room import Shape, fitting
-from hte_bridge.engines.deep.nuisance.standard import Standard
+from hte_bridge.engines.deep.nuisance.scaler import Scaler
 from hte_bridge.engines.deep.options import Options
 from hte_bridge.engines.deep.store.checkpoint import NOWHERE, Checkpoint
 from hte_bridge.engines.deep.store.devices import device_of, doubles_on
@@ -180,7 +180,7 @@ def design(
         Has networks trained elsewhere (``networks.crossfit_nets``).
     """
     rows, slopes, absorbed = rows_of(study, folds, treatment, beside)
-    standard = Standard.of(study.filled)
+    standard = Scaler.of(study.filled)
     z, centre, scale = standard(rows.points), standard.centre, standard.spread
     seen_by = [rows] * folds.n_folds
     if unseen is not None:

@@ -48,7 +48,7 @@ class EdgeRule:
 
 EDGES = EdgeRule()
 SEED_OF_EDGES = 3_000
-ALONE = ("constant", "linear", "ramp")  # kinds of one covariate that the account keeps
+OF_ONE_COVARIATE = ("constant", "linear", "ramp")  # kinds of one covariate that the account keeps
 
 
 def with_edges(
@@ -93,7 +93,7 @@ def edged(made: Design, seed: int) -> Design:
     The lengths of tau's surface and of mu's follow what networks say of the importance of each covariate to either.
     """
     z = ((made.rows.points - made.basis.centre) / made.basis.scale)[:, : made.q]
-    own = [block for block in made.basis.blocks if block.main and block.kind in ALONE]
+    own = [block for block in made.basis.blocks if block.main and block.kind in OF_ONE_COVARIATE]
     blocks = [block for block in own if max(block.columns, default=0) < made.q]
     for k, importance in enumerate((made.structure.importance, importance_for_mean(made, z, seed))):
         for scale in EDGES.lengths:

@@ -21,7 +21,7 @@ from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.store.linear_algebra import leading
 
 Single = npt.NDArray[np.float32]
-Kind = Literal[
+BlockKind = Literal[
     "constant",
     "linear",
     "products",
@@ -81,7 +81,7 @@ class Block:
     """
 
     name: str
-    kind: Kind
+    kind: BlockKind
     columns: tuple[int, ...]
     arrays: Mapping[str, Array] = field(default_factory=dict)
     folds: tuple[int, ...] | None = None

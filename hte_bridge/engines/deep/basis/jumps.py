@@ -19,7 +19,7 @@ from hte_bridge.engines.deep.basis.features import Block
 
 
 @dataclass(frozen=True)
-class JumpRule:
+class BreakRule:
     """How jumps are sought, and how finely they are followed."""
 
     # cells of a bin, between which a step may lie
@@ -44,7 +44,7 @@ class JumpRule:
     collinear: float = 1e-6
 
 
-JUMPS = JumpRule()
+BREAKS = BreakRule()
 EFFECT, MEAN = -1, -2  # what a step scales, where that is no covariate
 
 
@@ -112,17 +112,17 @@ def jumps(
     [(0, -1, 0.3)]
     """
     found: list[tuple[float, Jump]] = []
-    scaling = [block.columns[0] for block in ramps][: JUMPS.scaling]
+    scaling = [block.columns[0] for block in ramps][: BREAKS.scaling]
     for block in ramps:
         along = block.columns[0]
         cuts = cells(z[:, along], block.arrays["knots"])
-        if len(cuts) < 4 * JUMPS.cells:
+        if len(cuts) < 4 * BREAKS.cells:
             continue
         multiples = [EFFECT, *([MEAN] if block.drift else []), *(each for each in scaling if each != along)]
         sums = cell_sums(z, place, along, cuts, multiples, treatment, residual, weight)
         found += [(score, Jump(along, scaled, at)) for score, scaled, at in steps(sums, cuts, multiples)]
     found.sort(key=lambda pair: (-pair[0], pair[1]))
-    return [each for _, each in found[: JUMPS.most]]
+    return [each for _, each in found[: BREAKS.most]]
 
 
 def cells(column: Array, knots: Array) -> Array:
@@ -137,9 +137,9 @@ def cells(column: Array, knots: Array) -> Array:
     found = []
     for low, high in pairwise(knots.tolist()):
         inside = order[np.searchsorted(order, low) : np.searchsorted(order, high, side="right")]
-        if len(inside) <= JUMPS.cells:
+        if len(inside) <= BREAKS.cells:
             return np.zeros(0)
-        found.append(np.quantile(inside, np.linspace(0, 1, JUMPS.cells + 1))[:-1])
+        found.append(np.quantile(inside, np.linspace(0, 1, BREAKS.cells + 1))[:-1])
     return np.append(np.concatenate(found), knots[-1])
 
 
@@ -156,8 +156,8 @@ def cell_sums(
     """Sums (6, cells, multiples) of u^2, u^2 p, u^2 p^2, u r, u r p and (u r)^2: u what a step scales, p the place along the covariate."""
     number = len(cuts) - 1
     total = np.zeros((number, 6 * len(multiples)))
-    for start in range(0, len(place), JUMPS.chunk):
-        here = slice(start, start + JUMPS.chunk)
+    for start in range(0, len(place), BREAKS.chunk):
+        here = slice(start, start + BREAKS.chunk)
         x, t, r = z[place[here]], treatment[here], residual[here]
         p, w = x[:, along], weight[here]
         columns = [t * x[:, k] if k >= 0 else t if k == EFFECT else np.ones(len(t)) for k in multiples]
@@ -173,24 +173,24 @@ def cell_sums(
 def steps(sums: Array, cuts: Array, multiples: Sequence[int]) -> list[tuple[float, int, tuple[float, ...]]]:
     """The clearest step of each window that is clear enough: its size in standard errors, what it scales, and finer knots."""
     found: dict[tuple[int, int], float] = {}
-    for start in range(0, len(cuts) - 2 * JUMPS.cells, JUMPS.cells):
-        score = step_scores(sums[:, start : start + 2 * JUMPS.cells], cuts[start + JUMPS.cells])
+    for start in range(0, len(cuts) - 2 * BREAKS.cells, BREAKS.cells):
+        score = step_scores(sums[:, start : start + 2 * BREAKS.cells], cuts[start + BREAKS.cells])
         best = score.argmax(axis=0)
         for k, multiple in enumerate(multiples):
-            if score[best[k], k] > JUMPS.least:
-                at = JUMPS.apart * round((start + 1 + best[k]) / JUMPS.apart)
+            if score[best[k], k] > BREAKS.least:
+                at = BREAKS.apart * round((start + 1 + best[k]) / BREAKS.apart)
                 found[multiple, at] = max(found.get((multiple, at), 0.0), float(score[best[k], k]))
     kept: list[tuple[float, int, int]] = []
     for (multiple, at), clear in sorted(found.items(), key=lambda each: -each[1]):
-        if not any(other == multiple and abs(at - there) < JUMPS.around for _, other, there in kept):
+        if not any(other == multiple and abs(at - there) < BREAKS.around for _, other, there in kept):
             kept.append((clear, multiple, at))  # windows overlap: a step is found by two
     return [(clear, multiple, finer(cuts, at)) for clear, multiple, at in kept]
 
 
 def finer(cuts: Array, at: int) -> tuple[float, ...]:
     """Knots at the cells around one, and at the outer bins, beyond which ramps go on."""
-    inner = cuts[max(at - JUMPS.around, 0) : at + JUMPS.around + 1]
-    outer = cuts[[0, JUMPS.cells, -1 - JUMPS.cells, -1]]
+    inner = cuts[max(at - BREAKS.around, 0) : at + BREAKS.around + 1]
+    outer = cuts[[0, BREAKS.cells, -1 - BREAKS.cells, -1]]
     return tuple(np.unique(np.concatenate([inner, outer])).tolist())
 
 
@@ -213,10 +213,10 @@ def step_scores(sums: Array, knot: float) -> Array:
     )  # (3, steps, multiples)
     step, moved = behind[0], r[::-1].cumsum(axis=0)[::-1][1:]
     gram = np.moveaxis(inner, 2, 0)
-    ridge = JUMPS.collinear**2 * np.trace(gram, axis1=1, axis2=2)[:, None, None] * np.eye(3)
+    ridge = BREAKS.collinear**2 * np.trace(gram, axis1=1, axis2=2)[:, None, None] * np.eye(3)
     solved = np.linalg.solve(gram + ridge + np.finfo(float).tiny * np.eye(3), np.moveaxis(behind, 2, 0))
     left = moved - np.einsum("mks,km->sm", solved, right)
     spread = step - np.einsum("mks,ksm->sm", solved, behind)
     noise = q.sum(axis=0) / np.maximum(a.sum(axis=0), np.finfo(float).tiny)
-    clear = spread > JUMPS.collinear * np.maximum(step, np.finfo(float).tiny)
+    clear = spread > BREAKS.collinear * np.maximum(step, np.finfo(float).tiny)
     return np.where(clear, np.abs(left) / np.sqrt(np.maximum(spread * noise, np.finfo(float).tiny)), 0.0)

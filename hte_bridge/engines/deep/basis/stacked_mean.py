@@ -13,7 +13,7 @@ from hte_bridge.engines.deep.basis.data import Rows
 from hte_bridge.engines.deep.nuisance.crossfit import stack
 from hte_bridge.engines.deep.nuisance.quadratic_ridge import RIDGE, QuadraticRidge
 
-Job = tuple[int, int | None]  # a fold, and the part that is left out beside it
+LeftOut = tuple[int, int | None]  # a fold, and the part that is left out beside it
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +75,7 @@ def with_products(
     products : QuadraticRidge
     n_jobs : int, optional
     """
-    jobs: list[Job] = [(k, None) for k in range(len(fitted))]
+    jobs: list[LeftOut] = [(k, None) for k in range(len(fitted))]
     jobs += [(k, each) for k, found in enumerate(fitted) for each in found.inside]
     less = {job: less_effect(seen[job[0]], fitted[job[0]], job[1]) for job in jobs}
     said = predictions(seen[0].fold, part, less, products, n_jobs)
@@ -93,10 +93,10 @@ def less_effect(rows: Rows, found: Functions, part: int | None) -> Array:
 
 
 def predictions(
-    fold: Codes, part: Codes, less: dict[Job, Array], products: QuadraticRidge, n_jobs: int | None
-) -> dict[Job, Array]:
+    fold: Codes, part: Codes, less: dict[LeftOut, Array], products: QuadraticRidge, n_jobs: int | None
+) -> dict[LeftOut, Array]:
     """Of each job the regressions' predictions (n, penalties), at the rows that were left out; those that leave out the same share their factors."""
-    alike: list[tuple[Array, list[Job]]] = []
+    alike: list[tuple[Array, list[LeftOut]]] = []
     for k, own in less:
         left = fold == k if own is None else (fold == k) | (part == own)
         same = next((jobs for rows, jobs in alike if np.array_equal(rows, left)), None)
@@ -104,7 +104,7 @@ def predictions(
             alike.append((left, same := []))
         same.append((k, own))
 
-    def predict(left: Array, own: list[Job]) -> list[Array]:
+    def predict(left: Array, own: list[LeftOut]) -> list[Array]:
         found = products.several(np.flatnonzero(left), np.column_stack([less[job] for job in own]))
         every = np.full((len(own), len(fold), len(RIDGE.noise_to_signal)), np.nan)
         every[:, left] = found
@@ -116,7 +116,7 @@ def predictions(
 
 
 def stacked(
-    rows: Rows, part: Codes, found: Functions, fold: int, by_job: dict[Job, tuple[Array, Array]]
+    rows: Rows, part: Codes, found: Functions, fold: int, by_job: dict[LeftOut, tuple[Array, Array]]
 ) -> Functions:
     """One fold's functions at its own points, mu stacked."""
     columns, target = np.full((rows.n, 1 + len(RIDGE.noise_to_signal)), np.nan), np.full(rows.n, np.nan)

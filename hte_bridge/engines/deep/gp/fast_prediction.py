@@ -48,7 +48,9 @@ class Draw(Protocol):
         """The transpose of L^-1 times directions (r, k)."""
 
 
-Part = tuple[SurfaceLayout, torch.Tensor, float]  # a surface, its loads (n,), and its share in the effect
+LoadedSurface = tuple[
+    SurfaceLayout, torch.Tensor, float
+]  # a surface, its loads (n,), and its share in the effect
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +105,7 @@ class Scorer:
     def of(
         cls,
         rows: Data,
-        parts: Sequence[Part],
+        parts: Sequence[LoadedSurface],
         at: Draw,
     ) -> Scorer:
         """From the rows, the surfaces of the effect, and what the outcomes tell at one draw of the scales, all in double precision."""

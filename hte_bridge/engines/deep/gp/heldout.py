@@ -49,7 +49,7 @@ def held_out(
     study: Study,
     folds: Folds,
     treatment: Treatment,
-    predicted: Sequence[Predicted],
+    predicted: Sequence[FoldPrediction],
     mean: CrossFitted,
 ) -> tuple[HeldOut, dict[str, float], tuple[str, ...]]:
     """Effect of each fold from a kernel fit of the others, at its most probable form and scales, and the stacked outcome mean.
@@ -79,7 +79,7 @@ def other_means(study: Study, folds: Folds, options: Options) -> CrossFitted:
 
 
 def stacked(
-    study: Study, folds: Folds, others: CrossFitted, predicted: Sequence[Predicted], options: Options
+    study: Study, folds: Folds, others: CrossFitted, predicted: Sequence[FoldPrediction], options: Options
 ) -> CrossFitted:
     """The outcome's mean of each fold, stacked from kernel, constant and linear model by shares that have not seen the fold."""
     kernel, inside = np.zeros(study.n), np.full((folds.n_folds, study.n, 1), np.nan)
@@ -92,7 +92,7 @@ def stacked(
 
 
 @dataclass(frozen=True, eq=False)
-class Predicted:
+class FoldPrediction:
     """What the others' kernel fit says of a fold.
 
     Parameters
@@ -117,14 +117,14 @@ def predict_fold(
     start: Start | None,
     part: Codes,
     options: Options,
-) -> Predicted:
+) -> FoldPrediction:
     """Fit the units of ``train`` and predict those of ``test``; ``propensity`` and ``part`` are (n,)."""
     with threads(1):
         first, best, at = most_probable(study, propensity, train, options, start)
         x, post = study.filled[test], KernelPosterior(first.sample.units, (at,))
         inside = mean_without_part(first, best, at, propensity[train], part[train], options.seed)
         root = first.noise_root(study, test, propensity)
-        return Predicted(post.mean(x), post.outcome_mean(x, propensity[test]), root, inside)
+        return FoldPrediction(post.mean(x), post.outcome_mean(x, propensity[test]), root, inside)
 
 
 def most_probable(

@@ -22,7 +22,7 @@ from hte_bridge.engines.deep.gp.standardise import Standardisation
 from hte_bridge.engines.deep.nuisance.crossfit import Learner
 from hte_bridge.engines.deep.nuisance.gam import gam
 from hte_bridge.engines.deep.nuisance.networks import Predict
-from hte_bridge.engines.deep.nuisance.standard import Standard
+from hte_bridge.engines.deep.nuisance.scaler import Scaler
 from hte_bridge.engines.deep.store.threads import threads
 from hte_bridge.study import Folds, Study
 
@@ -64,7 +64,7 @@ def kernel_learner(
 
     They are sought from ``near``, scales found on other rows of the kind, where those are there.
     """
-    standard = Standard.of(x, weight)
+    standard = Scaler.of(x, weight)
     centre = float(np.average(y, weights=weight))
     spread = float(np.sqrt(np.average((y - centre) ** 2, weights=weight))) or 1.0
     noise = torch.as_tensor(weight.mean() / weight)

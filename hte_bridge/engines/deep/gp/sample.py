@@ -14,7 +14,7 @@ from hte_bridge.engines.deep.gp.covariance import Data
 from hte_bridge.engines.deep.gp.outcome_models import OutcomeModel, outcome_models, outcome_models_at_levels
 from hte_bridge.engines.deep.gp.posterior import Model
 from hte_bridge.engines.deep.gp.standardise import Standardisation
-from hte_bridge.engines.deep.nuisance.standard import Standard
+from hte_bridge.engines.deep.nuisance.scaler import Scaler
 from hte_bridge.engines.deep.options import Options
 from hte_bridge.study import Study
 
@@ -57,7 +57,7 @@ class Sample:
         """Standardise some rows of a study, and some of its columns; ``device`` is where the log posterior of scales is evaluated."""
         x, y, weight = study.filled[rows], study.outcome[rows], study.weight[rows]
         x = x if columns is None else x[:, columns]
-        standard = Standard.of(x, weight)
+        standard = Scaler.of(x, weight)
         mean, sd = middle_and_sd(y, weight)  # of one value, as among few events: an effect of zero
         # each covariate points towards higher outcomes, so that the units it came in, sign included, change nothing
         towards = np.where((weight * (y - mean)) @ standard(x) < 0, -1.0, 1.0)

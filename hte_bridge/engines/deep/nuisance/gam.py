@@ -16,7 +16,7 @@ from hte_bridge.engines.deep.basis.features import Basis, Block, knots
 from hte_bridge.engines.deep.basis.problem import Problem
 from hte_bridge.engines.deep.basis.variance_components import variance_components
 from hte_bridge.engines.deep.nuisance.networks import Predict
-from hte_bridge.engines.deep.nuisance.standard import Standard
+from hte_bridge.engines.deep.nuisance.scaler import Scaler
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def gam(x: Array, y: Array, weight: Array, seed: int, before: Mapping[str, Predi
     >>> bool(np.abs(curve(x) - x[:, 0] ** 2).max() < 0.02)
     True
     """
-    standard = Standard.of(x, weight)
+    standard = Scaler.of(x, weight)
     few = standard(x[:: max(1, len(x) // 100_000)])
     own = [knots(few[:, j], bins(*x.shape)) for j in range(x.shape[1])]
     blocks = [Block("linear", "linear", tuple(range(x.shape[1])))]

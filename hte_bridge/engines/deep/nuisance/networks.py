@@ -16,7 +16,7 @@ from torch import nn
 
 from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.nuisance.logistic import logistic_ridge
-from hte_bridge.engines.deep.nuisance.standard import Standard
+from hte_bridge.engines.deep.nuisance.scaler import Scaler
 from hte_bridge.engines.deep.nuisance.training import Descent, from_some_seed
 from hte_bridge.errors import InvalidOption
 
@@ -100,7 +100,7 @@ def linear_coefficients(x: Array, y: Array, weight: Array, scale: Scale) -> tupl
 class Linear:
     """Ridge or logistic regression on standardised covariates, as a prediction function."""
 
-    standard: Standard
+    standard: Scaler
     slopes: Array
     intercept: float
     scale: Scale
@@ -112,7 +112,7 @@ class Linear:
 
 def linear(x: Array, y: Array, weight: Array, scale: Scale) -> Linear:
     """Ridge or logistic regression as a prediction function."""
-    standard = Standard.of(x, weight)
+    standard = Scaler.of(x, weight)
     return Linear(standard, *linear_coefficients(standard(x), y, weight, scale), scale)
 
 

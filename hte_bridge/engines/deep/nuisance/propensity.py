@@ -22,7 +22,7 @@ from hte_bridge.engines.deep.store.arrays import State
 from hte_bridge.engines.deep.store.checkpoint import NOWHERE, Checkpoint, Format
 from hte_bridge.study import Folds, Study
 
-Smooth = Callable[[Study], dict[str, Learner]]
+MoreLearners = Callable[[Study], dict[str, Learner]]
 # of a study, its folds, parts and seed, and the fits side by side: held out (n,), and (K, n, 1) without a fold and without a unit's own part
 ByFold = Callable[[Study, Folds, Codes, int, int | None], tuple[Array, Array]]
 
@@ -112,7 +112,7 @@ def centre_treatment(
     options: NetOptions | None,
     seed: int,
     device: str,
-    smooth: Smooth,
+    smooth: MoreLearners,
     n_jobs: int | None = None,
     twice: bool = True,
     kept: Checkpoint = NOWHERE,

@@ -16,7 +16,7 @@ from hte_bridge.engines.deep.basis.heldout import (
     linear_coefficients,
     variance_columns,
 )
-from hte_bridge.engines.deep.basis.jumps import JUMPS, Jump, jumps
+from hte_bridge.engines.deep.basis.jumps import BREAKS, Jump, jumps
 from hte_bridge.engines.deep.basis.normal_equations import NormalEquations, total
 from hte_bridge.engines.deep.basis.posterior import EffectPosterior
 from hte_bridge.engines.deep.basis.regression import Regression
@@ -76,7 +76,7 @@ def fold_model(made: Design, fold: int, sums: list[NormalEquations], probe: Prob
         constant,
         variance,
         jumps_of(made, model, layer.mean, seen, fold)
-        if sum(each.n for each in sums) > JUMPS.few_rows
+        if sum(each.n for each in sums) > BREAKS.few_rows
         else (),
     )
 
@@ -93,7 +93,7 @@ def jumps_of(
 ) -> tuple[Jump, ...]:
     """Jumps that the residuals of some of the probe's rows show, along covariates that this model has ramps of."""
     n = probe.rows.n
-    some = probe.at(np.arange(0, n, max(1, n // JUMPS.rows), dtype=np.int64))
+    some = probe.at(np.arange(0, n, max(1, n // BREAKS.rows), dtype=np.int64))
     ramps = [
         block
         for block in made.basis.blocks
@@ -169,5 +169,5 @@ def whole_model(made: Design, whole: NormalEquations, probe: Probe, weighted: bo
         every_feature(made, columns, layer.mean[:, None]),
         float(constants(model.system, rows, layer.mean)[0]),
         whole.n / max(model.system.freedom - layer.spent, 1),
-        jumps_of(made, model, layer.mean, probe) if whole.n > JUMPS.few_rows else (),
+        jumps_of(made, model, layer.mean, probe) if whole.n > BREAKS.few_rows else (),
     )

@@ -33,7 +33,7 @@ CHUNK = 131_072  # rows written at once
 
 
 @dataclass(frozen=True)
-class Block:
+class RowBlock:
     """Rows ``start`` to ``stop`` of one fold, the rows of each level of the swept effect among them whole."""
 
     fold: int
@@ -51,7 +51,7 @@ class Ordered:
     Parameters
     ----------
     store : Store
-    blocks : tuple of Block
+    blocks : tuple of RowBlock
     sizes : tuple of int
         Numbers of levels of the effects but for the swept one; one level for all where that is the only effect.
     swept : bool
@@ -61,7 +61,7 @@ class Ordered:
     """
 
     store: Store
-    blocks: tuple[Block, ...]
+    blocks: tuple[RowBlock, ...]
     sizes: tuple[int, ...]
     swept: bool
     blank: int = 0
@@ -107,11 +107,11 @@ class Ordered:
             sizes = (1,)
         return cls(store, blocks_of(fold[order], unit[order], place is not None), sizes, place is not None)
 
-    def column(self, name: str, block: Block) -> Array:
+    def column(self, name: str, block: RowBlock) -> Array:
         """A stored column of a block's rows."""
         return np.array(self.store.read(f"ordered {name}")[block.start : block.stop])
 
-    def read(self, block: Block) -> tuple[Rows, Codes]:
+    def read(self, block: RowBlock) -> tuple[Rows, Codes]:
         """A block's rows, and the level of the swept effect of each."""
         x = self.column("x", block)
         first, place = unique_rows(x)
@@ -161,13 +161,13 @@ def directions(count: int) -> Array:
     return np.random.default_rng(0).normal(size=count)
 
 
-def blocks_of(fold: Codes, unit: Codes, whole: bool) -> tuple[Block, ...]:
+def blocks_of(fold: Codes, unit: Codes, whole: bool) -> tuple[RowBlock, ...]:
     """Blocks of sorted rows (n,), cut where a fold ends and, once they are large enough, where a unit does.
 
     Examples
     --------
     >>> blocks_of(np.array([0, 0, 1]), np.array([4, 4, 2]), whole=True)
-    (Block(fold=0, start=0, stop=2), Block(fold=1, start=2, stop=3))
+    (RowBlock(fold=0, start=0, stop=2), RowBlock(fold=1, start=2, stop=3))
     """
     n = len(fold)
     most = int(np.clip(n // SIZES.number, SIZES.least, SIZES.most))
@@ -180,7 +180,7 @@ def blocks_of(fold: Codes, unit: Codes, whole: bool) -> tuple[Block, ...]:
             stop = min(int(far), end)
             if end - stop < most // 2:  # no crumbs
                 stop = end
-            found.append(Block(int(fold[start]), start, stop))
+            found.append(RowBlock(int(fold[start]), start, stop))
             start = stop
     return tuple(found)
 

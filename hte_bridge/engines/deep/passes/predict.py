@@ -13,7 +13,7 @@ from hte_bridge.engines.deep.basis.design import Design
 from hte_bridge.engines.deep.basis.fixed_effects import Elimination, dummies
 from hte_bridge.engines.deep.basis.heldout import FOLDS, variance_columns
 from hte_bridge.engines.deep.passes.models import FoldModel
-from hte_bridge.engines.deep.passes.ordered import Block, Ordered, net_of_levels
+from hte_bridge.engines.deep.passes.ordered import Ordered, RowBlock, net_of_levels
 from hte_bridge.engines.deep.store.threads import threads
 from hte_bridge.stream import Runner
 
@@ -22,7 +22,7 @@ COLUMNS = (*LEFT, "beta", "variance")  # of a block's file
 
 
 @dataclass(frozen=True, eq=False)
-class Predict:
+class PredictionsOf:
     """Predictions of a block: what a worker is sent.
 
     Parameters
@@ -43,7 +43,7 @@ class Predict:
     whole: Array
     base: float
 
-    def __call__(self, block: Block) -> Array:
+    def __call__(self, block: RowBlock) -> Array:
         """Write a block's columns; what they add to the right-hand side (L, 5) of the effects comes back."""
         with threads(1):
             rows, unit = self.ordered.read(block)
@@ -77,7 +77,7 @@ class Predict:
 
 
 @dataclass(frozen=True, eq=False)
-class Predicted:
+class PredictedRows:
     """Held-out predictions of all rows, in the study's order, and the sums of squares that each model missed.
 
     Parameters
@@ -97,24 +97,24 @@ class Predicted:
     loss: dict[str, float]
 
     @classmethod
-    def empty(cls, n: int) -> Predicted:
+    def empty(cls, n: int) -> PredictedRows:
         """Room for n rows."""
         cate, mean, propensity, variance, left = np.empty((5, n))
         return cls(cate, mean, propensity, variance, left, dict.fromkeys(LOSSES, 0.0))
 
 
 def predictions(
-    work: Predict,
+    work: PredictionsOf,
     runner: Runner,
     own: Elimination | None,
     between: tuple[float, float] | None,
     known: Array | None,
-) -> Predicted:
+) -> PredictedRows:
     """Predict all rows; effects are swept out of all together (``crossfit.within_effects``).
 
     Parameters
     ----------
-    work : Predict
+    work : PredictionsOf
     runner : Runner
     own : Elimination, optional
         Of the effects of all rows, but for the swept one.
@@ -129,7 +129,7 @@ def predictions(
         right += found
     free = None if own is None else own.solve(right)
     n, mean_variance = ordered.blocks[-1].stop, _mean_variance(ordered)
-    out = Predicted.empty(n)
+    out = PredictedRows.empty(n)
     size = 0.0
     for block in ordered.blocks:
         left = _net(ordered, block, free)
@@ -151,11 +151,11 @@ def _mean_variance(ordered: Ordered) -> dict[int, float]:
     return {fold: float(each[0] / each[1]) for fold, each in total.items()}
 
 
-def _columns(ordered: Ordered, block: Block) -> Array:
+def _columns(ordered: Ordered, block: RowBlock) -> Array:
     return np.array(ordered.store.read(f"predicted {block.start}"))
 
 
-def _net(ordered: Ordered, block: Block, free: Array | None) -> Array:
+def _net(ordered: Ordered, block: RowBlock, free: Array | None) -> Array:
     """A block's columns with the effects taken out of those that are left."""
     columns, weight = _columns(ordered, block), ordered.column("weight", block)
     left = columns[:, : len(LEFT)]
@@ -168,10 +168,10 @@ def _net(ordered: Ordered, block: Block, free: Array | None) -> Array:
 
 def _settle(
     ordered: Ordered,
-    block: Block,
+    block: RowBlock,
     columns: Array,
     mean_variance: float,
-    out: Predicted,
+    out: PredictedRows,
     between: tuple[float, float] | None,
     known: Array | None,
 ) -> float:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from hte_bridge.engines.deep.basis.features import Basis
 from hte_bridge.engines.deep.basis.normal_equations import SUMS, NormalEquations, normal_equations
-from hte_bridge.engines.deep.passes.ordered import Block, Ordered
+from hte_bridge.engines.deep.passes.ordered import Ordered, RowBlock
 from hte_bridge.engines.deep.passes.swept_sums import swept_sums
 from hte_bridge.engines.deep.store.checkpoint import Checkpoint
 from hte_bridge.engines.deep.store.threads import threads
@@ -38,12 +38,12 @@ class SumsOf:
     device: str
     checkpoint: Checkpoint
 
-    def __call__(self, block: Block) -> tuple[NormalEquations, str]:
+    def __call__(self, block: RowBlock) -> tuple[NormalEquations, str]:
         """The sums, and what went wrong in storing them."""
         with threads(1):
             return self.checkpoint.attempt(name_of(block), SUMS, self.make, block)
 
-    def make(self, block: Block) -> NormalEquations:
+    def make(self, block: RowBlock) -> NormalEquations:
         """The sums, from the block's rows."""
         rows, unit = self.ordered.read(block)
         if self.ordered.swept:
@@ -51,7 +51,7 @@ class SumsOf:
         return normal_equations(rows, self.basis, self.drift, self.device)
 
 
-def name_of(block: Block) -> str:
+def name_of(block: RowBlock) -> str:
     """Of a block's sums in a folder of checkpoints."""
     return f"sums-{block.fold}-{block.start}"
 
@@ -71,7 +71,7 @@ def sums_by_fold(work: SumsOf, runner: Runner) -> list[NormalEquations]:
     return found
 
 
-def of_fold(work: SumsOf, fold: int, blocks: Sequence[Block], runner: Runner) -> NormalEquations:
+def of_fold(work: SumsOf, fold: int, blocks: Sequence[RowBlock], runner: Runner) -> NormalEquations:
     """Sums of one fold, whose blocks' files go once it has one."""
     kept, name = work.checkpoint, f"sums-{fold}"
     there = kept.read(name, SUMS)

@@ -29,7 +29,7 @@ class ReadingRule:
 READING = ReadingRule()
 
 Line = tuple[str, float, str]
-ACCOUNTS = {
+OUTCOME_MODELS = {
     "centred": "outcome mean, and an effect of the centred treatment (Robinson)",
     "baseline": "outcome without treatment, and an effect",
     "arms": "an outcome surface for each arm, unrelated",
@@ -160,7 +160,7 @@ def accounts(info: Mapping[str, Any]) -> list[Line]:
     lines = []
     for name, share in sorted(shares.items(), key=lambda pair: -pair[1]):
         first, *kinds = name.split(", ")
-        reading = ACCOUNTS[first] + "".join(KINDS[kind] for kind in kinds)
+        reading = OUTCOME_MODELS[first] + "".join(KINDS[kind] for kind in kinds)
         lines.append((f"share of the form: {name}", float(share), reading))
     if "share_of_blocks" in info:
         reading = (

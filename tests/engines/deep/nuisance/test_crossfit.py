@@ -15,7 +15,7 @@ from hte_bridge.engines.deep.nuisance.crossfit import (
 )
 from hte_bridge.engines.deep.nuisance.gam import gam
 from hte_bridge.engines.deep.nuisance.networks import NetOptions, linear, net
-from hte_bridge.engines.deep.nuisance.standard import Standard
+from hte_bridge.engines.deep.nuisance.scaler import Scaler
 from hte_bridge.errors import DidNotConverge, InvalidOption
 
 OPTIONS = NetOptions(hidden=(16,), epochs=20)
@@ -123,7 +123,7 @@ def test_line_ignores_units_and_a_covariate_with_one_value():
     np.testing.assert_allclose(
         linear(x, y, ONES, "mean")(x), linear(moved, y, ONES, "mean")(moved), atol=1e-8
     )
-    assert Standard.of(x).spread[2] == 1.0
+    assert Scaler.of(x).spread[2] == 1.0
 
 
 def test_shares_are_nonnegative_and_sum_to_one():

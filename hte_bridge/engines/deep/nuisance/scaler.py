@@ -10,14 +10,14 @@ from hte_bridge.arrays import Array
 
 
 @dataclass(frozen=True, eq=False)
-class Standard:
+class Scaler:
     """Centre and spread of each covariate; a covariate with one value has spread 1."""
 
     centre: Array
     spread: Array
 
     @classmethod
-    def of(cls, x: Array, weight: Array | None = None) -> Standard:
+    def of(cls, x: Array, weight: Array | None = None) -> Scaler:
         """From the rows of x (n, p), weighted."""
         centre = np.average(x, axis=0, weights=weight)
         spread = np.sqrt(np.average((x - centre) ** 2, axis=0, weights=weight))
