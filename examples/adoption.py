@@ -40,7 +40,7 @@ def wages(quick: bool) -> hb.AdoptionComparison:
 
 
 def castle(quick: bool) -> hb.AdoptionComparison:
-    """Log homicides of states that adopted a castle doctrine law."""
+    """Log homicides of states that adopted a castle doctrine law; the first treated year is the first full one under it."""
     frame = causaldata.castle.load_pandas().data
     start = frame.loc[frame["post"] > 0].groupby("sid")["year"].min()
     study = hb.Study.from_frame(
@@ -58,6 +58,12 @@ def row(table: hb.Table, estimand: str, term: str) -> hb.Estimate:
     return next(each for each in table.where(engine="feols", estimand=estimand).rows if each.term == term)
 
 
+def without_interval(table: hb.AdoptionComparison) -> str:
+    """Cohorts of so few adopters that their effects have no interval, and how many adopters each has."""
+    cohorts = [each.term for each in table.where(estimand="att_group").rows if not each.std_error > 0]
+    return ", ".join(f"{each} ({int((table.study.cohort == float(each)).sum())})" for each in cohorts)
+
+
 def conclude(wage: hb.AdoptionComparison, law: hb.AdoptionComparison) -> str:
     """What an economist would write, from the numbers themselves."""
     now, later = (row(wage, "att_event", term) for term in ("0", "2"))
@@ -66,12 +72,14 @@ def conclude(wage: hb.AdoptionComparison, law: hb.AdoptionComparison) -> str:
         row(wage.gate("large"), "gate", "large = yes - large = no"),
     )
     homicide, before = row(law, "att_simple", "overall"), row(law.pretrends(), "pretrend", "largest lead")
+    seen_long = int((wage.study.cohort == 2004).sum())
     return f"""Conclusion
 A higher minimum wage lowers teen employment little in its first year ({100 * now.estimate:.1f} %, s.e. {100 * now.std_error:.1f}) and by
-{-100 * later.estimate:.0f} % two years on (s.e. {100 * later.std_error:.1f}), among the 20 counties that are seen so long. Leads are not jointly different from zero
+{-100 * later.estimate:.0f} % two years on (s.e. {100 * later.std_error:.1f}), among the {seen_long} counties that are seen so long. Leads are not jointly different from zero
 (p = {trends.p_value:.2f}). Large counties lose less than small ones by {100 * large.estimate:.1f} points (s.e. {100 * large.std_error:.1f}): no difference that the data can tell.
 After a castle doctrine law homicides are {100 * homicide.estimate:.0f} % higher (s.e. {100 * homicide.std_error:.0f}), {"more than" if homicide.p_value < 0.05 else "within"} chance; the largest lead has p = {before.p_value:.2f}
-(sup-t). Florida, the only state of 2005, has estimates and no interval: one adopter's error is not known.
+(sup-t). Cohorts of one or two states have estimates and no interval, as the error of so few is not known: {without_interval(law)}.
+The first is Florida, whose law of October 2005 is counted from 2006, its first full year.
 
 What would change it: trends that would have parted anyway, given population; other laws that came with these; effects that
 spill over to counties and states that serve as comparison."""

@@ -51,6 +51,16 @@ SENTENCES = {
         InvalidData,
         "It looks like the treatment itself",
     ),
+    "a treatment of a unit that never adopts": (
+        lambda: study(panel().assign(d=1), treatment="d"),
+        InvalidData,
+        "of unit 0 is 1 in 1, and the unit is never treated",
+    ),
+    "anticipation longer than the panel": (
+        lambda: study(panel(), anticipation=5),
+        NotIdentified,
+        "after the first period and the 5 in which treatment may be foreseen",
+    ),
     "a treatment that ends": (
         lambda: study(
             panel().assign(d=lambda df: ((df["t"] == df["g"]) & (df["g"] > 0)).astype(int)), treatment="d"

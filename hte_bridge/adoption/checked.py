@@ -168,7 +168,10 @@ def lasts(
     if len(wrong):
         row = int(wrong[0])
         ends = expected[row] == 1
-        found = f"is {values[row]:g} in {clock.text(period[row])}, and the unit is first treated in {clock.text(adopted[row])}"
+        when = (
+            f"first treated in {clock.text(adopted[row])}" if np.isfinite(adopted[row]) else "never treated"
+        )
+        found = f"is {values[row]:g} in {clock.text(period[row])}, and the unit is {when}"
         what = "A treatment that ends is no adoption" if ends else "It begins before"
         raise InvalidData(
             f"An adoption must last: `treatment` is 1 from `first_treated` on, and 0 before. `{name}` of unit {labels.iloc[row]} {found} "
@@ -242,8 +245,8 @@ def comparable(cohorts: Array, design: Design, name: str) -> None:
     """
     if not np.isfinite(cohorts).any():
         raise NotIdentified(
-            f"Some unit must adopt after the first period. In `{name}` none does: {len(cohorts):,} are never treated in the periods seen. "
-            "Add periods, or check the column."
+            f"Some unit must adopt after the first period{_foreseen(design)}. In `{name}` none does: {len(cohorts):,} are never treated in the "
+            "periods seen. Add periods, or check the column."
         )
     never = np.isinf(cohorts)
     if design.controls == "never" and not never.any():
@@ -256,3 +259,10 @@ def comparable(cohorts: Array, design: Design, name: str) -> None:
             f"Adopters must have units to be compared with. All units of `{name}` are first treated in one period. No unit is "
             "untreated while others are treated: an effect cannot be told from what that period did to everybody."
         )
+
+
+def _foreseen(design: Design) -> str:
+    """How long before treatment it may be foreseen, where it may."""
+    return (
+        f" and the {design.anticipation:g} in which treatment may be foreseen" if design.anticipation else ""
+    )

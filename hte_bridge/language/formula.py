@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hte_bridge.alignment import Chosen, columns_of, finite, labels_for, mask_of, some
+from hte_bridge.alignment import Chosen, Rows, columns_of, finite, labels_for, mask_of, some
 from hte_bridge.arrays import Array
 from hte_bridge.errors import InvalidOption
 from hte_bridge.language.expression import column_called, condition, evaluate, names_columns
@@ -65,7 +65,7 @@ def rows_of(study: Study, where: Any) -> Chosen:
     return mask_of(study, where)
 
 
-def groups_of(study: Study, by: Any) -> tuple[Any, str]:
+def groups_of(study: Rows, by: Any) -> tuple[Any, str]:
     """Labels (n,) of a column, of an expression on columns such as ``"x > 0"`` or ``"age // 10"``, or as given; and their name.
 
     Of a condition the labels are itself and its opposite, none where it is unknown.

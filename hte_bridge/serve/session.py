@@ -31,6 +31,7 @@ from hte_bridge.serve.further import study_with_columns, with_columns
 from hte_bridge.serve.studies import Made, about, kept, study_from_r
 from hte_bridge.serve.values import Rows, decode, encode
 from hte_bridge.serve.words import for_r
+from hte_bridge.staggered.asked import refusal
 from hte_bridge.staggered.comparison import AdoptionComparison
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate, Table
@@ -240,6 +241,8 @@ class Session:
             table = with_columns(table, columns)
             options = {key: each.on(at) if isinstance(each, Rows) else each for key, each in options.items()}
         verb = find_verb(table, name)
+        if verb is None and isinstance(table, AdoptionComparison) and refusal(name):
+            raise InvalidOption(refusal(name))
         if verb is None and find_verb(Comparison, name) is not None:
             only_one(table, f"{name}()")
         if verb is None:
@@ -327,10 +330,11 @@ def refuse_given(table: Any, engine: str) -> None:
 def find_verb(table: Table | type[Table], name: str) -> Callable[..., Any] | None:
     """A verb of a table: its public method, or a function of ``between`` or ``report`` on it; None if there is none."""
     live = isinstance(table, LIVE) or table is Comparison
+    adoption = isinstance(table, AdoptionComparison)  # has its own of these names, or none
     method = None if name.startswith("_") or name in HOUSEKEEPING else getattr(table, name, None)
     if callable(method):
         return cast(Callable[..., Any], method)
-    if name not in BETWEEN or not (live or name == "report"):
+    if name not in BETWEEN or adoption or not (live or name == "report"):
         return None
     return partial(getattr(import_module(f"hte_bridge.{BETWEEN[name]}"), name), table)
 

@@ -24,6 +24,7 @@ from hte_bridge.language.formula import right_hand_side
 from hte_bridge.predicting import beside, grid_of
 from hte_bridge.rows import distinct, verbs
 from hte_bridge.scores import Scores
+from hte_bridge.staggered.asked import ByFamily
 from hte_bridge.staggered.fits import AdoptionFit
 from hte_bridge.staggered.lines import difference, joint, wald_row
 from hte_bridge.staggered.questions import (
@@ -33,6 +34,8 @@ from hte_bridge.staggered.questions import (
     pretrend_rows,
     projection_rows,
     row_labels,
+    some_of,
+    some_rows,
     sorted_rows,
 )
 from hte_bridge.staggered.stack import stack_of
@@ -45,7 +48,7 @@ PAIRED = {"event_times": "att_event", "cohorts": "att_group", "periods": "att_ca
 
 @verbs
 @dataclass(frozen=True, eq=False, repr=False)
-class AdoptionComparison(Table):
+class AdoptionComparison(ByFamily):
     """What ``compare`` returns for an adoption: a ``Table`` that keeps its study and fits.
 
     Parameters
@@ -73,6 +76,8 @@ class AdoptionComparison(Table):
     ['-2', '-1', '0', '1', 'overall']
     >>> [row.term for row in table.gate("old").rows]
     ['old = 0', 'old = 1', 'old = 1 - old = 0', 'equal']
+    >>> [row.term for row in table.att_simple("old > 0").rows], table.gate("old > 0").rows[1].term
+    (['old > 0'], 'old > 0')
     """
 
     study: Adoption = field(default=None)  # type: ignore[assignment]
@@ -119,6 +124,21 @@ class AdoptionComparison(Table):
         found = self.fit(engine).cate(rows, self.level if level is None else level, event_time)
         return beside(found, grid)
 
+    def average(self, estimand: str = "att_simple", where: Any = None, *, term: str | None = None) -> Answer:
+        """An aggregation, of the units of a condition alone: their own adopters against their own comparison units; ``term`` names them.
+
+        ``where`` is a condition such as ``"size > 0"`` on values at the base period, or one yes or no for each unit, by label. Each
+        aggregation is a verb too: ``table.att_event("size > 0")``.
+        """
+        of, (member, note) = family_of(estimand, "estimand"), some_rows(self.study, where)
+        own = where if isinstance(where, str) else "" if where is None else "subset"
+        head = own if term is None else term
+        return self.per_engine(of, lambda fit: some_of(fit, of, member, head, note, self.level))
+
+    def estimand(self, name: str) -> Answer:
+        """Rows of an aggregation by its name, as ``average``."""
+        return self.average(name)
+
     def bands(self, of: str | Sequence[str] = "att_event") -> Answer:
         """The rows of aggregations with intervals that hold jointly: multiplier bootstrap of influence values, by cluster."""
         rows: list[Estimate] = []
@@ -142,7 +162,7 @@ class AdoptionComparison(Table):
         Parameters
         ----------
         by : str, Series or mapping
-            A column's name, or one label for each unit.
+            A column's name, an expression on columns such as ``"x > 0"`` or ``"age // 10"``, or one label for each unit.
         bins : int or sequence of float, optional
             For a number: how many intervals, or their borders.
         of : str
@@ -192,7 +212,7 @@ class AdoptionComparison(Table):
         if formula is None:
             design, names = study.filled, list(study.filled_names)
         elif isinstance(formula, str):
-            design, names = right_hand_side(formula, study.stacked)
+            design, names = right_hand_side(formula, study.stacked[study.frame.columns])
         else:
             given, names = columns_of(study, formula, "formula")
             design = given[study.base_rows]

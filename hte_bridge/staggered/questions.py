@@ -11,13 +11,15 @@ import numpy.typing as npt
 import pandas as pd
 
 from hte_bridge.adoption import Adoption
-from hte_bridge.alignment import labels_for
+from hte_bridge.alignment import Chosen, mask_of, numbers_of, some
 from hte_bridge.arrays import Array
 from hte_bridge.errors import InvalidData, InvalidOption, NotIdentified, nearest
 from hte_bridge.estimands.group_labels import labels_of
 from hte_bridge.estimands.groups import group_names
 from hte_bridge.estimands.ties import FLAT, group_shares, varies
 from hte_bridge.estimate import Estimate
+from hte_bridge.language.expression import condition
+from hte_bridge.language.formula import groups_of
 from hte_bridge.scaling import Standard
 from hte_bridge.staggered.aggregate import FAMILIES, OVERALL, Terms
 from hte_bridge.staggered.effects import Effect, Scored
@@ -29,10 +31,10 @@ Mask = npt.NDArray[np.bool_]
 
 
 class StackRows:
-    """The rows of the stack, as columns and labels are looked up in."""
+    """The rows of the stack with the user's columns at the base period, as columns and labels are looked up in."""
 
     def __init__(self, study: Adoption) -> None:
-        self.frame: pd.DataFrame | None = study.stacked
+        self.frame: pd.DataFrame | None = study.stacked[study.frame.columns]
         self.index = study.stacked.index
         self.dropped: Mapping[str, int] = {}
 
@@ -40,43 +42,91 @@ class StackRows:
 def row_labels(study: Adoption, by: Any, bins: int | Sequence[float] | None) -> tuple[Any, str]:
     """Group (N,) of each row of the stack, and the column's name: its value at the base period, or of a Series by row or by unit.
 
+    ``by`` may be an expression on columns such as ``"x > 0"``.
+
     Raises
     ------
     InvalidOption, InvalidData
         If there is no such column, or labels are not by unit.
     """
-    if isinstance(by, str):
-        return labels_of(labels_for(StackRows(study), by, "by"), bins), by
+    values, name = groups_of(StackRows(study), by) if isinstance(by, str) else labelled(study, by, "by")
+    return labels_of(values, bins), name
+
+
+def labelled(study: Adoption, by: Any, what: str) -> tuple[Any, str]:
+    """What is labelled by row or by unit along the rows of the stack (N,), and its name.
+
+    Raises
+    ------
+    InvalidOption, InvalidData
+        If it has no labels, or they are neither rows nor units.
+    """
     if isinstance(by, Mapping):
         by = pd.Series(by)
     if not isinstance(by, pd.Series):
         raise InvalidOption(
-            f"`by` must be a column's name, or a Series or mapping with one label for each unit. A {type(by).__name__} was given. "
-            f"Label it by `{study.names.unit}`."
+            f"`{what}` must be a column's name, an expression on columns, or a Series or mapping with one value for each unit. A "
+            f"{type(by).__name__} was given. Label it by `{study.names.unit}`."
         )
     if by.index.equals(study.index):
-        return labels_of(by.to_numpy()[study.base_rows], bins), str(by.name or "")
+        return by.to_numpy()[study.base_rows], str(by.name or "")
     if (
         by.index.is_unique and study.index.isin(by.index).all()
     ):  # by row, in another order or with further rows
-        return labels_of(by.reindex(study.index).to_numpy()[study.base_rows], bins), str(by.name or "")
+        return by.reindex(study.index).to_numpy()[study.base_rows], str(by.name or "")
     if not by.index.is_unique:
         raise InvalidData(
-            f"`by` must have one label for each unit. {by.index[by.index.duplicated()][0]} stands twice. Keep one."
+            f"`{what}` must have one value for each unit. {by.index[by.index.duplicated()][0]} stands twice. Keep one."
         )
     at = by.reindex(study.unit_levels)
     if at.isna().all():
         raise InvalidData(
-            f"`by` must be labelled by `{study.names.unit}`. None of its labels is a unit. Set its index to the units."
+            f"`{what}` must be labelled by `{study.names.unit}`. None of its labels is a unit. Set its index to the units."
         )
-    return labels_of(at.to_numpy()[study.places], bins), ""
+    return at.to_numpy()[study.places], ""
 
 
-def family_of(name: str) -> str:
-    """The name of an aggregation, checked."""
+def some_rows(study: Adoption, where: Any) -> tuple[Mask | None, str]:
+    """Rows (N,) of the stack that a condition takes in at the base period, or all; and how many units it says nothing of.
+
+    Raises
+    ------
+    InvalidOption, InvalidData
+        If the condition cannot be read, holds other than yes and no, or takes no unit.
+    """
+    if where is None:
+        return None, ""
+    stack = StackRows(study)
+    if isinstance(where, str) and stack.frame is not None:
+        found = condition(where, stack.frame)
+        chosen = Chosen(found.yes, int(found.missing.sum()))
+        unknown = found.missing
+    else:
+        values = numbers_of(stack, np.asarray(labelled(study, where, "where")[0]), "where")
+        chosen, unknown = mask_of(stack, values), np.isnan(values)
+    of_units = np.bincount(study.places, weights=chosen.rows, minlength=study.n) > 0
+    lost = len(np.unique(study.places[unknown]))
+    some(Chosen(of_units, lost), "where")
+    said = f"{lost:,} units whose condition is unknown before some treatment are in neither" if lost else ""
+    return chosen.rows, said
+
+
+def some_of(
+    fit: AdoptionFit, of: str, member: Mask | None, head: str, note: str, level: float
+) -> list[Estimate]:
+    """Rows of one aggregation among some rows of the stack, under a name for these."""
+    if member is None:
+        return [row if not head else row.with_(term=f"{head}: {row.term}") for row in fit.family(of, level)]
+    terms = FAMILIES[of](fit.study, fit.effects_of(member))
+    rows = lines(of, _headed(head, terms), fit.study, level)
+    return [row.with_(note="; ".join(filter(None, (row.note, note)))) for row in rows]
+
+
+def family_of(name: str, what: str = "of") -> str:
+    """The name of an aggregation, checked; ``what`` is what the argument is called."""
     if name not in FAMILIES:
         offer = nearest(name, FAMILIES, kind="They")
-        raise InvalidOption(f"`of` must be one of {', '.join(FAMILIES)}. `{name}` is not. {offer}")
+        raise InvalidOption(f"`{what}` must be one of {', '.join(FAMILIES)}. `{name}` is not. {offer}")
     return name
 
 
