@@ -15,10 +15,11 @@ from joblib import parallel_config
 
 import hte_bridge as hb
 from hte_bridge.engines.deep.gp import posterior
+from hte_bridge.engines.deep.read.answers import BAND_DRAWS
 from hte_bridge.engines.deep.store.threads import threads
 from hte_bridge.errors import InvalidData, InvalidNewData, InvalidOption, NotIdentified, UnreadableFile
 from hte_bridge.simulate import clustered, dense, nie_wager
-from tests.helpers.posterior import covered, errors_below, posterior_alone
+from tests.helpers.posterior import covered, errors_below, least_covered, posterior_alone
 
 QUICK = {
     "seed": 1,
@@ -67,8 +68,9 @@ def test_permuted_treatment_finds_nothing(draw):
     frame["t"] = np.random.default_rng(0).permutation(frame["t"].to_numpy())
     frame["y"] = draw.outcome - (draw.treatment - draw.propensity) * draw.cate
     study = hb.Study.from_frame(frame, outcome="y", treatment="t", covariates=draw.columns)
-    surface = posterior_alone(hb.Deep(**QUICK), study).cate(frame)
-    assert covered(surface, np.zeros(len(frame))) > 0.95
+    fit = posterior_alone(hb.Deep(**QUICK), study)
+    surface = fit.cate(frame)
+    assert covered(surface, np.zeros(len(frame))) > least_covered(fit, frame)
     assert surface["estimate"].std() < 0.35  # of an outcome with sd 1.7
 
 
@@ -191,11 +193,15 @@ def test_band_contains_the_pointwise_interval(fit, draw):
     point, band = fit.cate(frame), fit.cate(frame, simultaneous=True)
     assert (band["conf_low"] < point["conf_low"]).all()
     assert (band["estimate"] == point["estimate"]).all()
-    paths = fit.posterior(frame, draws=400, seed=3)
+    n_draws = 400
+    paths = fit.posterior(frame, draws=n_draws, seed=3)
     inside = (
         ((paths >= band["conf_low"].to_numpy()) & (paths <= band["conf_high"].to_numpy())).all(axis=1).mean()
     )
-    assert 0.90 < inside < 0.99
+    share = (
+        0.05 * 0.95 * (1 / n_draws + 1 / BAND_DRAWS)
+    )  # variance: that of these paths, and of those which set the band
+    assert abs(inside - 0.95) < 4 * share**0.5
 
 
 def test_average_over_groups_has_a_covariance(fit, draw):

@@ -194,4 +194,4 @@ def test_arms_that_differ_in_their_noise_leave_nothing_of_the_effect_unexplained
     truth = 0.2 * np.tanh(x)
     assert fit.info["nugget"] == 0.0
     assert float((surface["conf_high"] - surface["conf_low"]).mean()) < 0.4
-    assert np.mean((surface["conf_low"] <= truth) & (truth <= surface["conf_high"])) > 0.85
+    assert covered(surface, truth) > least_covered(fit, frame)
