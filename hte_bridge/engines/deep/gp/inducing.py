@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 
-from hte_bridge.arrays import Array
+from hte_bridge.arrays import Array, Codes
 from hte_bridge.engines.deep.gp.covariance import Data, explicit_columns, surface_kernel, surface_variance
 from hte_bridge.engines.deep.gp.kinds.layout import SurfaceLayout
 from hte_bridge.engines.deep.gp.posterior import KernelPosterior, Model, restored_models
@@ -118,13 +120,7 @@ def induced(weight: float, theta: Array, model: Model, points: Sequence[torch.Te
     DidNotConverge
         If a covariance is not positive definite.
     """
-    rows, by = model.rows, ByPoints.of(theta, model, points)
-    left = by.errors.inverse_times(rows.y[:, None])
-    target = by.wide.T @ left[:, 0]
-    mean = torch.cholesky_solve(target[:, None], by.factor)[:, 0]
-    value = float(rows.y @ left[:, 0] - target @ mean) + by.errors.log_determinant
-    value = -0.5 * value - float(torch.log(torch.diagonal(by.factor)).sum()) + model.scales.prior(theta)[0]
-    return at_points(Induced(weight, torch.as_tensor(theta), by.factor, mean, model, value), points, by.takes)
+    return ByPoints.of(theta, model, points).told(weight)
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +129,10 @@ class ByPoints:
 
     Parameters
     ----------
+    theta : tensor (size,)
+    model : Model
+    points : sequence of tensor (m, p)
+        Of each surface.
     takes : list of tensor
         Of each surface, what makes features of its covariances with its points.
     errors : Errors
@@ -142,6 +142,9 @@ class ByPoints:
         Of ``I + W' errors^-1 W``.
     """
 
+    theta: torch.Tensor
+    model: Model
+    points: Sequence[torch.Tensor]
     takes: list[torch.Tensor]
     errors: Errors
     wide: torch.Tensor
@@ -162,20 +165,53 @@ class ByPoints:
         errors = Errors.of(rest, rows.cluster, at[model.scales.cluster] if model.scales.clustered else None)
         wide = torch.cat(features, 1)
         inner = errors.squares(wide).add_(torch.eye(wide.shape[1], dtype=wide.dtype))
-        return cls(takes, errors, wide, definite(inner, rows.n))
+        return cls(at, model, points, takes, errors, wide, definite(inner, rows.n))
 
-    def inverse_times(self, columns: torch.Tensor) -> torch.Tensor:
-        """The covariance's inverse times columns (n, k)."""
+    def told(self, weight: float) -> Induced:
+        """What the rows tell of the effect's surfaces."""
+        target = self.wide.T @ self.weighed
+        mean = torch.cholesky_solve(target[:, None], self.factor)[:, 0]
+        value = float(self.model.rows.y @ self.weighed - target @ mean) + self.errors.log_determinant
+        value = -0.5 * value - float(torch.log(torch.diagonal(self.factor)).sum())
+        value += self.model.scales.prior(self.theta.numpy())[0]
+        found = Induced(weight, self.theta, self.factor, mean, self.model, value)
+        return at_points(found, self.points, self.takes, self.places)
+
+    @property
+    def places(self) -> list[Codes]:
+        """Which columns of W are of each surface."""
+        ends = np.cumsum([0, *(len(each) for each in self.takes)])
+        return [np.arange(*each) for each in pairwise(ends.tolist())]
+
+    @cached_property
+    def weighed(self) -> torch.Tensor:
+        """The outcomes (n,) through the errors' inverse."""
+        return self.errors.inverse_times(self.model.rows.y[:, None])[:, 0]
+
+    @property
+    def solved(self) -> torch.Tensor:
+        """The covariance's inverse times the outcomes (n,)."""
+        told = torch.cholesky_solve((self.wide.T @ self.weighed)[:, None], self.factor)
+        return self.weighed - self.errors.inverse_times(self.wide @ told)[:, 0]
+
+    def halved(self, columns: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Columns (n, k) through the errors' inverse, and what the features take of them (r, k): products of columns with the covariance's
+        inverse between them are those of ``columns`` with the first, less those of the second with itself."""
         found = self.errors.inverse_times(columns)
-        told = torch.cholesky_solve(self.wide.T @ found, self.factor)
-        return found.sub_(self.errors.inverse_times(self.wide @ told))
+        taken = torch.linalg.solve_triangular(self.factor, self.wide.T @ found, upper=False)
+        return found, taken
 
 
-def at_points(found: Induced, points: Sequence[torch.Tensor], takes: Sequence[torch.Tensor]) -> Induced:
-    """What the rows tell of the effect's surfaces, in terms of their values at the points, from a factor and a mean for all surfaces' features."""
-    model, ends = found.model, np.cumsum([0, *(len(each) for each in takes)])
+def at_points(
+    found: Induced, points: Sequence[torch.Tensor], takes: Sequence[torch.Tensor], places: Sequence[Codes]
+) -> Induced:
+    """What the rows tell of the effect's surfaces, in terms of their values at the points, from a factor and a mean for all surfaces' features.
+
+    ``places`` (r,) are the features of each surface, which ``takes`` (r, m) makes of covariances with its points.
+    """
+    model = found.model
     used = [k for k, share in enumerate(model.form.effect) if share != 0.0]
-    columns = torch.as_tensor(np.concatenate([np.arange(ends[k], ends[k + 1]) for k in used]))
+    columns = torch.as_tensor(np.concatenate([places[k] for k in used]))
     told = -torch.cholesky_inverse(found.root)[columns][:, columns]
     told.diagonal().add_(1.0 + INDUCING.rounding)
     take = torch.block_diag(*(takes[k] for k in used))
@@ -205,7 +241,9 @@ def whitened(
     own.diagonal().add_(shift_of(own, theta, surface))
     factor = definite(own, len(points))
     take = torch.linalg.solve_triangular(factor, torch.eye(len(points), dtype=own.dtype), upper=False)
-    bent = surface.kind.correlation(x, points, theta, surface) @ take.T
+    bent = torch.linalg.solve_triangular(
+        factor.T, surface.kind.correlation(x, points, theta, surface), upper=True, left=False
+    )
     line = explicit_columns(x, theta, surface) @ (take @ explicit_columns(points, theta, surface)).T
     return take, line.add_(bent, alpha=float(torch.exp(2.0 * theta[surface.bent])))
 

@@ -58,11 +58,26 @@ Part = TypeVar("Part", Component, Induced)
 
 
 class Told(NamedTuple):
-    """What the outcomes tell of columns C (n, k): C'S^-1 C is ``left.T @ right``, S being their covariance, and ``target`` (k,) C'S^-1 Y."""
+    """What the outcomes tell of columns C (n, k): C'S^-1 C is ``left.T @ right``, S being their covariance, and ``target`` (k,) C'S^-1 Y.
+
+    Where ``taken`` (r, k) is there, its products with itself are still to be taken off the former.
+    """
 
     left: Array
     right: Array
     target: Array
+    taken: Array | None = None
+
+    @property
+    def size(self) -> Array:
+        """The diagonal (k,) of C'S^-1 C."""
+        found = np.einsum("ij,ij->j", self.left, self.right)
+        return found if self.taken is None else found - np.einsum("ij,ij->j", self.taken, self.taken)
+
+    def with_one(self, each: int) -> Array:
+        """A column (k,) of it."""
+        found = self.left.T @ self.right[:, each]
+        return found if self.taken is None else found - self.taken.T @ self.taken[:, each]
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,13 +227,13 @@ def drawn(told: Told, among: Candidates, rng: np.random.Generator) -> list[int]:
     """Candidates that a chain of draws ends at, by place."""
     gram: dict[int, Array] = {}
     places: list[int | None] = [None] * JUMPS.places
-    size = (told.left * told.right).sum(0)
+    size = told.size
     prior = np.append(np.log(JUMPS.chance) + among.log_chance, np.log1p(-JUMPS.chance))
     for place in list(range(JUMPS.places)) * JUMPS.rounds:
         others = [each for k, each in enumerate(places) if k != place and each is not None]
         for each in others:
             if each not in gram:
-                gram[each] = told.left.T @ told.right[:, each]
+                gram[each] = told.with_one(each)
         heights = prior + np.append(gains(size, told.target, among.variance, others, gram), 0.0)
         chance = np.exp(heights - heights.max())
         at = int(rng.choice(len(chance), p=chance / chance.sum()))

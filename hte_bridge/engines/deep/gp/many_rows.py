@@ -12,6 +12,7 @@ import torch
 from joblib import Parallel, delayed
 
 from hte_bridge.arrays import Array
+from hte_bridge.engines.deep.gp.borders import with_boxes
 from hte_bridge.engines.deep.gp.hmc import hamiltonian
 from hte_bridge.engines.deep.gp.inducing import INDUCING, ByPoints, Induced, induced, n_points, points_of
 from hte_bridge.engines.deep.gp.jumps import Told, repeated, with_jumps
@@ -189,11 +190,15 @@ class Followed:
         whole = self.whole(model)
         rows = whole.rows
         with threads(1):
-            points, made = self.points(whole, wide.mode.theta + shift), dict[bytes, Induced]()
+            points, made = (
+                self.points(whole, wide.mode.theta + shift),
+                dict[bytes, tuple[Induced, ByPoints]](),
+            )
 
             def exact(theta: Array) -> float:
-                made[theta.tobytes()] = part = induced(1.0, theta + shift, whole, points)
-                return part.log_posterior
+                by = ByPoints.of(theta + shift, whole, points)
+                made[theta.tobytes()] = by.told(1.0), by
+                return made[theta.tobytes()][0].log_posterior
 
             number = n_draws(rows.n, share, self.options.draws)
             if share < AVERAGE.chain_share:
@@ -206,21 +211,24 @@ class Followed:
             for theta in thetas:
                 if theta.tobytes() not in made:
                     exact(theta)
-            weighed = zip(thetas, weights.tolist(), strict=True)
-            parts = [made[theta.tobytes()].weighing(share * own) for theta, own in weighed]
-            with_their_jumps = [self.jumped(each, whole, points, k) for k, each in enumerate(repeated(parts))]
-        return with_their_jumps, evidence(wide, parts) + model.form.log_odds
+            parts: list[Induced] = []
+            for theta, weight in zip(thetas, weights.tolist(), strict=True):
+                part, by = made.pop(theta.tobytes())
+                own = repeated([part.weighing(share * weight)])
+                parts += [self.jumped(each, by, len(parts) + k) for k, each in enumerate(own)]
+        return parts, evidence(wide, parts) + model.form.log_odds
 
-    def jumped(self, part: Induced, whole: Model, points: list[torch.Tensor], number: int) -> Induced:
-        """A draw of the scales with a draw of jumps beside them, all rows being those of ``whole``."""
+    def jumped(self, part: Induced, by: ByPoints, number: int) -> Induced:
+        """A draw of the scales with a draw of jumps beside them, from the same by points."""
+        whole = by.model
 
         def told(columns: torch.Tensor) -> Told:
-            weighed = ByPoints.of(part.theta.numpy(), whole, points).inverse_times(columns).numpy()
-            return Told(columns.numpy(), weighed, weighed.T @ whole.rows.y.numpy())
+            weighed, taken = (each.numpy() for each in by.halved(columns))
+            target = columns.T @ by.solved
+            return Told(columns.numpy(), weighed, target.numpy(), taken)
 
-        rng = np.random.default_rng([self.options.seed, number])
-        model = with_jumps(whole, part.theta, told, rng)
-        return part if model is whole else induced(part.weight, part.theta.numpy(), model, points)
+        model = with_jumps(whole, part.theta, told, np.random.default_rng([self.options.seed, number]))
+        return part if model is whole else with_boxes(part, by, model, number)
 
     def points(self, model: Model, theta: Array) -> list[torch.Tensor]:
         """Points of each surface, chosen at the model's most probable scales."""
