@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -18,3 +19,14 @@ def at(record: Record, rows: Any, *names: str) -> Record:
     own = {name: getattr(record, name) for name in names}
     found: Record = replace(record, **{name: each[rows] for name, each in own.items() if each is not None})
     return found
+
+
+def slices(n: int, size: int) -> Iterator[slice]:
+    """So many rows at a time: memory does not grow with them.
+
+    Examples
+    --------
+    >>> [(each.start, each.stop) for each in slices(5, 2)]
+    [(0, 2), (2, 4), (4, 5)]
+    """
+    return (slice(start, min(start + size, n)) for start in range(0, n, size))

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from hte_bridge.arrays import Array, Codes
+from hte_bridge.arrays import Array, Codes, slices
 from hte_bridge.engines.deep.accounts import ACCOUNTS, both_accounts
 from hte_bridge.engines.deep.basis.centring import Moved
 from hte_bridge.engines.deep.basis.data import Rows
@@ -99,8 +99,7 @@ def row_precision(
     errors, units, multiple = first.errors, first.sample.units, np.empty(study.n)
     if errors is None or study.weighted:
         return None, "constant", None
-    for start in range(0, study.n, CHUNK):
-        here = slice(start, start + CHUNK)
+    for here in slices(study.n, CHUNK):
         x = units.standardise(study.filled[here]).numpy()
         multiple[here] = errors.multiples(x, study.treatment[here], treatment.mean[here])
     return 1.0 / multiple, errors.text, None if units.level is None else units

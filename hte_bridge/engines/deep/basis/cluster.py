@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from hte_bridge.arrays import Array, Codes
+from hte_bridge.arrays import Array, Codes, slices
 from hte_bridge.engines.deep.basis.design import CHUNK_POINTS
 from hte_bridge.engines.deep.basis.normal_equations import System
 from hte_bridge.engines.deep.basis.regression import Regression
@@ -42,8 +42,7 @@ def cluster_scores(model: Regression, layer: LastLayer, residual: Array, cluster
     shape = (count, len(rows.points))
     by_t = sparse.csc_array(sparse.coo_array((error * rows.treatment, (cluster, rows.point)), shape=shape))
     by_one = sparse.csc_array(sparse.coo_array((error, (cluster, rows.point)), shape=shape))
-    for start in range(0, len(rows.points), CHUNK_POINTS):
-        here = slice(start, start + CHUNK_POINTS)
+    for here in slices(len(rows.points), CHUNK_POINTS):
         f = made.basis.features(rows.points[here]).astype(np.float64)
         out[:, tau_at] += by_t[:, here] @ f[:, tau]
         out[:, mu_at] += by_one[:, here] @ f[:, mu]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hte_bridge.arrays import Array, Codes
+from hte_bridge.arrays import Array, Codes, slices
 from hte_bridge.engines.deep.basis.cluster import cluster_scores, design_ratio, within_clusters
 from hte_bridge.engines.deep.basis.design import CHUNK_POINTS
 from hte_bridge.engines.deep.basis.regression import Regression
@@ -158,8 +158,7 @@ def columns_net_of_effects(model: Regression, layer: LastLayer) -> Array:
     made, system = model.made, model.system
     rows, (of_tau, tau, mu) = made.rows, model.places(layer)
     at = np.empty((len(rows.points), len(of_tau)))
-    for start in range(0, len(at), CHUNK_POINTS):
-        here = slice(start, start + CHUNK_POINTS)
+    for here in slices(len(at), CHUNK_POINTS):
         f = made.basis.features(rows.points[here])
         at[here, of_tau], at[here, ~of_tau] = f[:, tau], f[:, mu]
     net = at[rows.point]

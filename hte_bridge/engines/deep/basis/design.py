@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from hte_bridge.arrays import Array, Codes
+from hte_bridge.arrays import Array, Codes, slices
 from hte_bridge.engines.deep.basis.data import Rows, SlopeGroups, rows_of
 from hte_bridge.engines.deep.basis.ensemble import Ensemble, ensemble_columns
 from hte_bridge.engines.deep.basis.features import Basis, condensed
@@ -110,8 +110,7 @@ class Design:
         full = np.zeros((width + int(self.drift.sum()), *coefficients.shape[1:]))
         full[columns] = coefficients
         tau, mu = (np.empty((len(points), *coefficients.shape[1:])) for _ in range(2))
-        for start in range(0, len(points), CHUNK_POINTS):
-            here = slice(start, start + CHUNK_POINTS)
+        for here in slices(len(points), CHUNK_POINTS):
             f = self.basis.features(points[here]).astype(np.float64)
             tau[here], mu[here] = f @ full[:width], f[:, self.drift] @ full[width:]
         return tau, mu

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from hte_bridge.arrays import Array
+from hte_bridge.arrays import Array, slices
 from hte_bridge.engines.deep.store.checkpoint import Format
 
 Inputs = Literal["plain", "ramps"]
@@ -56,13 +56,13 @@ class Ensemble:
         with torch.no_grad():
             tensors = [torch.as_tensor(each) for each in self.layers]
             half = len(tensors) // 2
-            for start in range(0, len(z), CHUNK_POINTS):
-                part = torch.as_tensor(z[start : start + CHUNK_POINTS], dtype=torch.float32)
+            for here in slices(len(z), CHUNK_POINTS):
+                part = torch.as_tensor(z[here], dtype=torch.float32)
                 shown = encode(part, self.at)[None]
                 for place, k in enumerate(which):
                     own = tensors[k * half : (k + 1) * half]
                     values = forward(shown.expand(len(own[0]), -1, -1), own).mean(dim=0)
-                    found[place, start : start + CHUNK_POINTS] = values.numpy()
+                    found[place, here] = values.numpy()
         slopes = self.slopes[list(which)]
         return np.asarray(self.scale * found + slopes[:, [0]] + slopes[:, 1:] @ z.T)
 

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import linalg, sparse
 from scipy.sparse.csgraph import connected_components
 
-from hte_bridge.arrays import Array, Codes
+from hte_bridge.arrays import Array, Codes, slices
 from hte_bridge.engines.deep.store.linear_algebra import eigen
 from hte_bridge.stream.conjugate import conjugate
 from hte_bridge.stream.widest import eliminated, widest_first
@@ -135,8 +135,7 @@ class Elimination:
         right = np.asarray(right, dtype=np.float64)
         table = right.reshape(len(self.order), -1)
         out = np.empty_like(table)
-        for start in range(0, table.shape[1], SOLVED_COLUMNS):
-            some = slice(start, start + SOLVED_COLUMNS)
+        for some in slices(table.shape[1], SOLVED_COLUMNS):
             block = table[self.order, some]
             if isinstance(self.lu, Stepwise):
                 out[self.order, some] = self.lu.solve(block, 0.0 if squares is None else squares[some])
@@ -161,8 +160,8 @@ class Elimination:
         diagonal[self.order[: self.first]] = self.inverse
 
         def columns() -> Iterator[Array]:
-            for start in range(0, complement.shape[1], SOLVED_COLUMNS):
-                some = complement[:, start : start + SOLVED_COLUMNS]
+            for here in slices(complement.shape[1], SOLVED_COLUMNS):
+                some = complement[:, here]
                 wide = np.empty((len(self.order), some.shape[1]))
                 wide[self.order[: self.first]] = -self.inverse[:, None] * (self.border @ some)
                 wide[self.order[self.first :]] = some
@@ -179,8 +178,8 @@ class Elimination:
             diagonal, wide = self.root()
             return centred_variance(diagonal[span], (part[span] for part in wide), component, weight)
         size, found = span.stop - span.start, np.zeros(span.stop - span.start)
-        for start in range(0, size, SOLVED_COLUMNS):
-            chosen = np.arange(start, min(start + SOLVED_COLUMNS, size))
+        for some in slices(size, SOLVED_COLUMNS):
+            chosen = np.arange(size)[some]
             unit = np.zeros((size, len(chosen)))
             unit[chosen, np.arange(len(chosen))] = 1.0
             unit = centred(unit, component, weight)

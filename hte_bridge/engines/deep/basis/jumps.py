@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 from scipy import sparse
 
-from hte_bridge.arrays import Array, Codes
+from hte_bridge.arrays import Array, Codes, slices
 from hte_bridge.engines.deep.basis.features import Block
 
 
@@ -156,8 +156,7 @@ def cell_sums(
     """Sums (6, cells, multiples) of u^2, u^2 p, u^2 p^2, u r, u r p and (u r)^2: u what a step scales, p the place along the covariate."""
     number = len(cuts) - 1
     total = np.zeros((number, 6 * len(multiples)))
-    for start in range(0, len(place), BREAKS.chunk):
-        here = slice(start, start + BREAKS.chunk)
+    for here in slices(len(place), BREAKS.chunk):
         x, t, r = z[place[here]], treatment[here], residual[here]
         p, w = x[:, along], weight[here]
         columns = [t * x[:, k] if k >= 0 else t if k == EFFECT else np.ones(len(t)) for k in multiples]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from joblib import Parallel, delayed
 
-from hte_bridge.arrays import Array
+from hte_bridge.arrays import Array, slices
 from hte_bridge.cores import replaceable
 from hte_bridge.engines.deep.basis.data import Rows, sweeper
 from hte_bridge.engines.deep.basis.ensemble import CHUNK_POINTS, ENSEMBLE, Ensemble, Inputs, encode, forward
@@ -288,8 +288,7 @@ class _Race:
         number = len(self.descent.least)
         order = torch.as_tensor(np.stack([self.rng.permutation(self.kept) for _ in range(number)]))
         order = order.to(self.x.device)
-        for start in range(0, order.shape[1], self.batch):
-            yield order[:, start : start + self.batch]
+        yield from (order[:, here] for here in slices(order.shape[1], self.batch))
 
     def loss(self, chosen: torch.Tensor) -> torch.Tensor:
         """Sum of the networks' mean squares at some rows (k, m)."""
@@ -328,7 +327,7 @@ class _Race:
 
     def _surfaces(self) -> tuple[torch.Tensor, torch.Tensor]:
         parts = []
-        for start in range(0, len(self.x), CHUNK_POINTS):
-            x = self.x[start : start + CHUNK_POINTS].expand(len(self.shift), -1, -1)
+        for here in slices(len(self.x), CHUNK_POINTS):
+            x = self.x[here].expand(len(self.shift), -1, -1)
             parts.append((forward(x, self.layers[: self.half]), forward(x, self.layers[self.half :])))
         return torch.cat([a for a, _ in parts], dim=1), torch.cat([b for _, b in parts], dim=1)

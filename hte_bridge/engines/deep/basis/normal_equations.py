@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from scipy import sparse
 
-from hte_bridge.arrays import Array, Codes
+from hte_bridge.arrays import Array, Codes, slices
 from hte_bridge.engines.deep.basis.data import Rows
 from hte_bridge.engines.deep.basis.features import Basis
 from hte_bridge.engines.deep.basis.fixed_effects import Elimination
@@ -119,8 +119,7 @@ def sums_by_point(
     width, narrow = basis.size, int(drift.sum())
     cross = np.zeros((side_t.shape[0], width + narrow))
     target = np.zeros((width + narrow, 2))
-    for start in steps(range(0, len(used), CHUNK_POINTS), "deep: sums over rows"):
-        here = slice(start, start + CHUNK_POINTS)
+    for here in steps(list(slices(len(used), CHUNK_POINTS)), "deep: sums over rows"):
         f = basis.features(rows.points[used[here]]).astype(np.float64)
         g = np.ascontiguousarray(f[:, drift])
         one, t, tt, y, ty = (column[here] for column in moments)

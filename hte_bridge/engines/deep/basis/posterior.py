@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from hte_bridge.arrays import Array, Codes
+from hte_bridge.arrays import Array, Codes, slices
 from hte_bridge.engines.deep.basis.data import SlopeGroups, group_dummies, unique_rows
 from hte_bridge.engines.deep.basis.ensemble import Ensemble, ensemble_columns
 from hte_bridge.engines.deep.basis.features import Basis
@@ -200,8 +200,7 @@ class EffectPosterior:
         groups = self.slopes.find(covariates)
         sizes = [len(keys) for keys in self.slopes.keys]
         q = covariates.shape[1]
-        for start in range(0, len(covariates), CHUNK):
-            here = slice(start, min(start + CHUNK, len(covariates)))
+        for here in slices(len(covariates), CHUNK):
             x = np.ascontiguousarray(covariates[here])
             if self.nets:
                 z = (x - self.basis.centre[:q]) / self.basis.scale[:q]

@@ -5,26 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 
-def tuples(values: dict[str, Any], *names: str) -> dict[str, Any]:
-    """Lists, as JSON knows them, as tuples.
+def tuples(value: Any) -> Any:
+    """Lists within lists, as JSON knows them, as tuples, wherever they are.
 
     Examples
     --------
-    >>> tuples({"a": [1, 2], "b": 3}, "a")
-    {'a': (1, 2)}
+    >>> tuples({"boxes": [[], [[0, 0.5, True]]], "p": 3})
+    {'boxes': ((), ((0, 0.5, True),)), 'p': 3}
     """
-    return {name: tuple(values[name]) for name in names}
-
-
-def deep_tuple(value: Any) -> Any:
-    """Lists within lists, as JSON knows them, as tuples.
-
-    Examples
-    --------
-    >>> deep_tuple([[], [[0, 0.5, True]]])
-    ((), ((0, 0.5, True),))
-    """
-    return tuple(deep_tuple(each) for each in value) if isinstance(value, list | tuple) else value
+    if isinstance(value, dict):
+        return {name: tuples(each) for name, each in value.items()}
+    return tuple(tuples(each) for each in value) if isinstance(value, list | tuple) else value
 
 
 def by_kinds(form: dict[str, Any], scales: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -66,8 +66,8 @@ def hamiltonian(
     seed: int,
     exact: Callable[[Array], float] | None = None,
     standing_for: int | None = None,
-) -> tuple[Array, Array, float]:
-    """Draws from the scales' posterior by Hamiltonian Monte Carlo in the coordinates of the normal approximation.
+) -> Array:
+    """Draws (n_draws, size) from the scales' posterior by Hamiltonian Monte Carlo in the coordinates of the normal approximation.
 
     It begins at a draw from that approximation, not at the mode, of which a short chain would keep the memory: the mode is at lengths that
     fit, and most of the posterior at longer ones. Trajectories are long enough to reach them (Neal, 2011, Handbook of Markov Chain Monte
@@ -84,39 +84,26 @@ def hamiltonian(
         Log posterior on all rows, up to a constant, of scales; by default it is evaluated.
     standing_for : int, optional
         How many rows there are, where ``rows`` are some of them.
-
-    Returns
-    -------
-    draws : array (n_draws, size)
-    values : array (n_draws,)
-        Log posterior there.
-    accepted : float
-        Share of trajectories taken.
     """
     few, n = few_rows(rows, seed), standing_for or rows.n
-    density, around = LogPosterior(few, scales, n / few.n), laplace
+    density, around, on_all = LogPosterior(few, scales, n / few.n), laplace, None
     if few.n < n:
         mode = climb(laplace.mode.theta, laplace.curved, density)
         around = Laplace.of(mode, mode.curved)
-        exact = exact or LogPosterior(rows, scales).value
+        on_all = exact or LogPosterior(rows, scales).value
     rng = np.random.default_rng(seed)
     at = begun(around, density, rng)
     at, leap, _ = walked(at, around, density, HMC.warm_up, HMC.leap, rng, adapt=True)
-    draws, values, accepted = [], [], 0
-    whole = at.value if few.n == n or exact is None else exact(laplace.at_normal(at.z))
+    draws, whole = [], 0.0 if on_all is None else on_all(laplace.at_normal(at.z))
     for _ in range(n_draws):
         new, leap, moved = walked(at, around, density, 1, leap, rng)
-        if moved and few.n < n and exact is not None:
-            there = exact(laplace.at_normal(new.z))
+        if moved and on_all is not None:
+            there = on_all(laplace.at_normal(new.z))
             moved = taken(there - whole - new.value + at.value, rng)
             whole = there if moved else whole
-        elif moved:
-            whole = new.value
         at = new if moved else at
-        accepted += moved
         draws.append(laplace.at_normal(at.z))
-        values.append(whole)
-    return np.array(draws), np.array(values), accepted / n_draws
+    return np.array(draws)
 
 
 def few_rows(rows: Data, seed: int) -> Data:

@@ -205,7 +205,7 @@ class Followed:
                 thetas, density = wide.draw(number, seed)
                 weights = importance_weights(np.array([exact(theta) for theta in thetas]), density)
             else:
-                chain = hamiltonian(wide, model.rows, model.scales, number, seed, exact, rows.n)[0]
+                chain = hamiltonian(wide, model.rows, model.scales, number, seed, exact, rows.n)
                 thetas, count = np.unique(chain, axis=0, return_counts=True)
                 weights = count / number
             for theta in thetas:

@@ -258,7 +258,7 @@ def parts_of_mixture(
         made[theta.tobytes()] = part = component(1.0, theta, model)
         return part.log_posterior
 
-    thetas, _, _ = hamiltonian(laplace, model.rows, model.scales, number, options.seed, exact)
+    thetas = hamiltonian(laplace, model.rows, model.scales, number, options.seed, exact)
     distinct, count = np.unique(thetas, axis=0, return_counts=True)  # a trajectory not taken repeats the last
     parts = [
         replace(made.get(theta.tobytes()) or component(1.0, theta, model), weight=share * float(w))

@@ -19,7 +19,7 @@ from hte_bridge.engines.deep.gp.covariance import (
     surface_variance,
 )
 from hte_bridge.engines.deep.gp.fast_prediction import Draw, Scorer
-from hte_bridge.engines.deep.gp.files_of_before import by_kinds, deep_tuple, tuples
+from hte_bridge.engines.deep.gp.files_of_before import by_kinds, tuples
 from hte_bridge.engines.deep.gp.hyperparameters import Hyperparameters
 from hte_bridge.engines.deep.gp.kinds.layout import Room
 from hte_bridge.engines.deep.gp.outcome_models import OutcomeModel
@@ -381,11 +381,7 @@ def restored_models(values: dict[str, Any], rows: Callable[[int], Data]) -> list
     """Models as ``state`` described them, with the rows of each by its number."""
     models = []
     for k, each in enumerate(values["models"]):
-        form, scales = by_kinds(each["form"], each["scales"])
-        form |= tuples(form, "effect", "rates", "shapes", "kinds")
-        scales = {"sparse": (), "groups": (), **scales}  # files of before have none
-        scales |= tuples(scales, "rates", "shapes", "kinds", "sparse", "groups")
-        scales["boxes"] = deep_tuple(scales.get("boxes", ()))
+        form, scales = (tuples(part) for part in by_kinds(each["form"], each["scales"]))
         made = Hyperparameters(**scales)
         models.append(Model(OutcomeModel(**form), replace(rows(k), groups=made.groups), made))
     return models

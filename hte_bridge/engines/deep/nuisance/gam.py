@@ -6,12 +6,12 @@ Each covariate has a variance of its own, so that those that do not matter cost 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from hte_bridge.arrays import Array
+from hte_bridge.arrays import Array, slices
 from hte_bridge.engines.deep.basis.features import Basis, Block, knots
 from hte_bridge.engines.deep.basis.problem import Problem
 from hte_bridge.engines.deep.basis.variance_components import variance_components
@@ -67,11 +67,11 @@ def gam(x: Array, y: Array, weight: Array, seed: int, before: Mapping[str, Predi
 
     total = float(weight.sum())
     centre = np.zeros(basis.size)
-    for here in _chunks(len(x)):
+    for here in slices(len(x), CHUNK):
         centre += weight[here] @ features(x[here]) / total
     mean = float(np.average(y, weights=weight))
     gram, target = np.zeros((basis.size, basis.size)), np.zeros(basis.size)
-    for here in _chunks(len(x)):
+    for here in slices(len(x), CHUNK):
         f, w = features(x[here]) - centre, (weight[here] / weight.mean())[:, None]
         gram += f.T @ (w * f)
         target += f.T @ (w[:, 0] * (y[here] - mean))
@@ -80,12 +80,8 @@ def gam(x: Array, y: Array, weight: Array, seed: int, before: Mapping[str, Predi
 
     def predict(new: Array) -> Array:
         found = np.empty(len(new))
-        for here in _chunks(len(new)):
+        for here in slices(len(new), CHUNK):
             found[here] = mean + (features(new[here]) - centre) @ slopes
         return found
 
     return predict
-
-
-def _chunks(n: int) -> Iterator[slice]:
-    return (slice(start, min(start + CHUNK, n)) for start in range(0, n, CHUNK))

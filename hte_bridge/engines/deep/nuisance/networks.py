@@ -14,7 +14,7 @@ from scipy import special
 from sklearn.linear_model import RidgeCV
 from torch import nn
 
-from hte_bridge.arrays import Array
+from hte_bridge.arrays import Array, slices
 from hte_bridge.engines.deep.nuisance.logistic import logistic_ridge
 from hte_bridge.engines.deep.nuisance.scaler import Scaler
 from hte_bridge.engines.deep.nuisance.training import Descent, from_some_seed
@@ -149,10 +149,10 @@ def net(
         total = np.zeros(len(new))
         with torch.no_grad():
             for model in models:
-                for start in range(0, len(new), 65_536):
-                    out = model(rows[start : start + 65_536].to(device))
+                for here in slices(len(new), 65_536):
+                    out = model(rows[here].to(device))
                     out = out if scale == "mean" else torch.sigmoid(out)
-                    total[start : start + 65_536] += out.cpu().numpy()
+                    total[here] += out.cpu().numpy()
         return np.asarray(centre + spread * total / len(models))
 
     return predict
@@ -186,8 +186,7 @@ def _train(
 
     def batches() -> Iterator[torch.Tensor]:
         shuffled = rng.permutation(kept)
-        for start in range(0, len(kept), batch):
-            yield torch.as_tensor(shuffled[start : start + batch], device=device)
+        yield from (torch.as_tensor(shuffled[here], device=device) for here in slices(len(kept), batch))
 
     descent = Descent(weights, optimiser, schedule, loss(held).detach())
     if not descent.run(options.epochs, batches, loss, lambda: loss(held), options.patience):

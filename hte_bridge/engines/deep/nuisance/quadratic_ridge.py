@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg
 
-from hte_bridge.arrays import Array, Codes
+from hte_bridge.arrays import Array, Codes, slices
 
 
 @dataclass(frozen=True)
@@ -108,10 +108,9 @@ class QuadraticRidge:
 def chunks(z: Array, rows: Codes) -> Iterator[tuple[Codes, Array]]:
     """Some rows at a time, with their constant, covariates, squares and products (m, 1 + terms)."""
     left, right = np.triu_indices(z.shape[1])
-    for start in range(0, len(rows), CHUNK):
-        here = rows[start : start + CHUNK]
-        own = z[here]
-        yield here, np.hstack([np.ones((len(own), 1)), own, own[:, left] * own[:, right]])
+    for some in slices(len(rows), CHUNK):
+        own = z[rows[some]]
+        yield rows[some], np.hstack([np.ones((len(own), 1)), own, own[:, left] * own[:, right]])
 
 
 def cross_products(z: Array, weight: Array, rows: Codes) -> Array:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hte_bridge.arrays import Array, Codes
+from hte_bridge.arrays import Array, Codes, slices
 from hte_bridge.engines.deep.basis.data import Rows, unique_rows
 from hte_bridge.keys import mixed
 from hte_bridge.lost import nested
@@ -99,9 +99,8 @@ class Ordered:
                 out[:, j] = np.asarray(effects[:, effect])[order]
         width = encode(np.asarray(study.covariates[:1])).shape[1]
         with store.writing("ordered x", (study.n, width), float) as out:
-            for start in range(0, study.n, CHUNK):
-                rows = order[start : start + CHUNK]
-                out[start : start + CHUNK] = encode(np.asarray(study.covariates[rows]))
+            for here in slices(study.n, CHUNK):
+                out[here] = encode(np.asarray(study.covariates[order[here]]))
         sizes = tuple(len(study.effect_levels[effect]) for effect in others)
         if place is not None and not sizes:
             sizes = (1,)

@@ -7,6 +7,7 @@ from math import log
 import torch
 from torch import Tensor
 
+from hte_bridge.arrays import slices
 from hte_bridge.engines.deep.gp.kinds.layout import MetricPrior, Room, SurfaceLayout
 from hte_bridge.engines.deep.gp.kinds.line import Curved
 from hte_bridge.engines.deep.gp.priors import PRIORS
@@ -50,8 +51,7 @@ class Edged(Curved):
         alone, together = by_covariate(surface)
         left, right = (each.T[list(alone)].contiguous() for each in (a, b))
         step = max(1, IN_CACHE // max(1, len(b)))
-        for start in range(0, len(a), step):
-            here = slice(start, start + step)
+        for here in slices(len(a), step):
             own, room_here = weight[here].view(-1), work[here]
             for u, v, place in zip(left, right, alone.values(), strict=True):
                 apart = torch.sub(u[here, None], v[None, :], out=room_here).abs_()
