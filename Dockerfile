@@ -8,7 +8,8 @@ RUN apt-get update && apt-get install -y --no-install-recommends \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /work
 # what changes seldom comes first, so that a change of the code compiles grf no second time
-COPY requirements*.lock renv.lock pyproject.toml README.md LICENSE ./
+COPY renv.lock pyproject.toml README.md LICENSE ./
+COPY locks locks
 COPY scripts/setup.sh scripts/
 COPY hte_bridge/__init__.py hte_bridge/
 COPY hte_bridge/rlink/setup hte_bridge/rlink/setup

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # generation.sh old | new | debian13 [PYTEST ARGUMENT ...]
-#   old       the floors of pyproject (requirements-old.lock) with this machine's R, in .venv/old
-#   new       the newest of everything (requirements-new.lock) with this machine's Python and R, in .venv/new
+#   old       the floors of pyproject (locks/requirements-old.lock) with this machine's R, in .venv/old
+#   new       the newest of everything (locks/requirements-new.lock) with this machine's Python and R, in .venv/new
 #   debian13  `new` inside a Debian 13 (Python 3.13, R 4.5) that debootstrap makes in a folder; needs root
 # Each runs the suite; without arguments all of it. torch comes from an index of CPU builds where pip knows one; else, for `new` on
 # Debian, from Debian's own package (2.6, our floor).
@@ -14,7 +14,7 @@ pip_install() { "$venv/bin/python" -m pip install --quiet --no-input --require-h
 
 torch_package() {
   "$venv/bin/python" -c 'import torch' 2>/dev/null && return
-  pip_install --no-deps -r requirements-torch.lock 2>/dev/null && return
+  pip_install --no-deps -r locks/requirements-torch.lock 2>/dev/null && return
   local there=/usr/lib/python3/dist-packages
   if [ -d "$there/torch" ]; then
     mkdir -p "$venv/torch" && ln -sfn "$there"/torch* "$there"/functorch "$venv/torch/"
@@ -26,7 +26,7 @@ torch_package() {
 }
 
 rpy2_lock() { # pip cannot ask for R's version
-  case "$(Rscript --vanilla -e 'cat(as.character(getRversion()))')" in 4.[0-4].*) echo requirements-r.lock ;; *) echo requirements-r-new.lock ;; esac
+  case "$(Rscript --vanilla -e 'cat(as.character(getRversion()))')" in 4.[0-4].*) echo locks/requirements-r.lock ;; *) echo locks/requirements-r-new.lock ;; esac
 }
 
 suite() { # suite NAME [PYTEST ARGUMENT ...]

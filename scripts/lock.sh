@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Writes the lock files of Python anew from the ranges of pyproject.toml with uv (`pip install uv`, outside of .venv); every file of
 # each version gets its hash, so they hold on any platform. One strategy, three moments:
-#   requirements-old.lock    the floors of pyproject, on the oldest Python (`make test-old`)
-#   requirements.lock        what `make setup` installs; versions stay until `lock.sh --upgrade`
-#   requirements-new.lock    the newest of everything (`make test-new`)
+#   locks/requirements-old.lock    the floors of pyproject, on the oldest Python (`make test-old`)
+#   locks/requirements.lock        what `make setup` installs; versions stay until `lock.sh --upgrade`
+#   locks/requirements-new.lock    the newest of everything (`make test-new`)
 # torch and rpy2 have locks of their own: torch has two builds; rpy2 is built against an R, whose version pip cannot ask, so
-# requirements-r.lock is for R below 4.5 (rpy2-rinterface 3.6.6 and later call what 4.5 brought), requirements-r-new.lock for newer ones.
+# locks/requirements-r.lock is for R below 4.5 (rpy2-rinterface 3.6.6 and later call what 4.5 brought), locks/requirements-r-new.lock for newer ones.
 # renv.lock is R's to write: install into .venv/r-library, then
 # options(renv.lockfile.version = 1); renv::snapshot(library = ".venv/r-library", type = "all", repos = c(CRAN = "@CRAN@"));
 # put "@CRAN@" back as the URL where renv wrote the mirror's, take htebridge out, and run scripts/pins.py, which wheels carry.
@@ -31,12 +31,12 @@ write("all.in", [*core, *extras["demo"], *extras["cluster"], *extras["excel"], *
 (work / "rpy2.in").write_text("\n".join(extras["r"]) + "\n")
 (work / "rpy2-old.in").write_text("rpy2==3.6.4\nrpy2-rinterface==3.6.5\nrpy2-robjects==3.6.6\n")
 PY
-lock --universal --python-version 3.11 "$work/all.in" -o requirements.lock "$@"
-lock --universal --python-version 3.11 --upgrade "$work/all.in" -o requirements-new.lock
+lock --universal --python-version 3.11 "$work/all.in" -o locks/requirements.lock "$@"
+lock --universal --python-version 3.11 --upgrade "$work/all.in" -o locks/requirements-new.lock
 uv pip compile --quiet --python-version 3.11 --resolution lowest-direct --no-deps --no-header --no-annotate "$work/core.in" -o "$work/floors.txt"
-lock --python-version 3.11 --upgrade -c "$work/floors.txt" "$work/all.in" -o requirements-old.lock
-lock --universal --python-version 3.11 --no-deps "$work/rpy2-old.in" -o requirements-r.lock
-lock --universal --python-version 3.11 --no-deps --upgrade "$work/rpy2.in" -o requirements-r-new.lock
-echo "torch==2.13.0" | lock --universal --python-version 3.11 -c requirements.lock - -o requirements-torch-cuda.lock
+lock --python-version 3.11 --upgrade -c "$work/floors.txt" "$work/all.in" -o locks/requirements-old.lock
+lock --universal --python-version 3.11 --no-deps "$work/rpy2-old.in" -o locks/requirements-r.lock
+lock --universal --python-version 3.11 --no-deps --upgrade "$work/rpy2.in" -o locks/requirements-r-new.lock
+echo "torch==2.13.0" | lock --universal --python-version 3.11 -c locks/requirements.lock - -o locks/requirements-torch-cuda.lock
 python3 scripts/pins.py
-echo "requirements-torch.lock (the CPU build) is kept by hand: its index has no plain name."
+echo "locks/requirements-torch.lock (the CPU build) is kept by hand: its index has no plain name."

@@ -69,20 +69,20 @@ pip_install() { "$venv/bin/python" -m pip install --no-input --require-hashes "$
 
 python_packages() {
   local now
-  now="$("$venv/bin/python" --version) $(key requirements.lock)"
+  now="$("$venv/bin/python" --version) $(key locks/requirements.lock)"
   fresh python "$now" && return
-  step python "Python packages (requirements.lock)" pip_install -r requirements.lock && echo "$now" >"$stamps/python"
+  step python "Python packages (locks/requirements.lock)" pip_install -r locks/requirements.lock && echo "$now" >"$stamps/python"
 }
 
 torch_package() { # the CPU build where the user's package indexes have it, else the plain one
   local now
-  now="$("$venv/bin/python" --version) $(key requirements-torch.lock requirements-torch-cuda.lock)"
+  now="$("$venv/bin/python" --version) $(key locks/requirements-torch.lock locks/requirements-torch-cuda.lock)"
   fresh torch "$now" && return
   if ! "$venv/bin/python" -c 'import importlib.metadata as m, sys; sys.exit(m.version("torch").split("+")[0] != "2.13.0")' 2>/dev/null; then
-    step torch "torch, CPU build (requirements-torch.lock)" pip_install --no-deps -r requirements-torch.lock || {
+    step torch "torch, CPU build (locks/requirements-torch.lock)" pip_install --no-deps -r locks/requirements-torch.lock || {
       say "The CPU build of torch is in none of your package indexes. The plain build follows; on Linux it brings gigabytes of CUDA."
       say "To have the small one instead, stop now, set PIP_EXTRA_INDEX_URL to the index of CPU builds that torch's own installation page names, and run make again."
-      step torch "torch, plain build (requirements-torch-cuda.lock)" pip_install -r requirements-torch-cuda.lock || return 1
+      step torch "torch, plain build (locks/requirements-torch-cuda.lock)" pip_install -r locks/requirements-torch-cuda.lock || return 1
     }
   fi
   echo "$now" >"$stamps/torch"
@@ -144,8 +144,8 @@ r_packages() { # r_packages LOCK
 }
 
 rpy2_packages() { # after R, so that its compiled mode is R's; newer ones call what R 4.5 brought
-  local now lock=requirements-r-new.lock
-  case "$(r_version)" in 4.[0-4].*) lock=requirements-r.lock ;; esac
+  local now lock=locks/requirements-r-new.lock
+  case "$(r_version)" in 4.[0-4].*) lock=locks/requirements-r.lock ;; esac
   now="$("$venv/bin/python" --version) $(r_version) $(key $lock)"
   fresh rpy2 "$now" && return
   # no cache: a wheel built for another R must not come back
@@ -174,13 +174,13 @@ browser() { # the tests of the report open it in one
 
 site() { # what builds the site, in an environment of its own: the package is read there and not imported
   local now
-  now="$("$venv/bin/python" --version) $(key requirements-docs.lock)"
+  now="$("$venv/bin/python" --version) $(key locks/requirements-docs.lock)"
   fresh site "$now" && return
-  step site "mkdocs and its plugins (requirements-docs.lock)" site_packages && echo "$now" >"$stamps/site"
+  step site "mkdocs and its plugins (locks/requirements-docs.lock)" site_packages && echo "$now" >"$stamps/site"
 }
 
 site_packages() {
-  "$venv/bin/python" -m venv "$venv/site" && "$venv/site/bin/python" -m pip install --no-input --require-hashes -r requirements-docs.lock
+  "$venv/bin/python" -m venv "$venv/site" && "$venv/site/bin/python" -m pip install --no-input --require-hashes -r locks/requirements-docs.lock
 }
 
 # ---------------------------------------------------------------------------------------------- all
@@ -199,7 +199,7 @@ case "${1:-all}" in
     ;;
   browser) browser ;;
   site) site || exit 1 ;;
-  parity) r_packages renv-parity.lock || exit 1 ;;
+  parity) r_packages locks/renv-parity.lock || exit 1 ;;
   *) say "unknown argument: $1" && exit 2 ;;
 esac
 exit 0
