@@ -88,15 +88,18 @@ def of_a_walk():
 def of_features():
     z = RNG(1).normal(size=(9_000, 3))
     (wide,) = blocks.smooth_blocks("all", (0, 1, 2), 110, (2.0,), seed=1)
-    thin = features.condensed(wide, z)
-    return thin.arrays, features.Basis.fit([wide], z, z.mean(0), z.std(0)).feature_scale
+    (narrow,) = blocks.smooth_blocks("one", (0,), 5, (3.0,), seed=1)
+    ramp = features.Block("ramp", "ramp", (0,), {"knots": features.knots(z[:, 0], 250)})
+    some = (wide, z), (wide, z[:1_500]), (wide, np.resize(z, (400_000, 3))), (narrow, z), (ramp, z)
+    thin = [features.condensed(*each).arrays for each in some]
+    return thin, features.Basis.fit([wide], z, z.mean(0), z.std(0)).feature_scale
 
 
 def of_coarser_problems():
     rng = RNG(1)
     x = rng.normal(size=(900, 100)) * np.exp(-np.arange(100) / 25.0)
     problem = Problem(x.T @ x, x.T @ rng.normal(size=900), 900.0, 900, np.zeros(100, dtype=np.int64))
-    return [coarse.directions(problem, np.arange(k))[1] for k in (50, 100)]
+    return [coarse.directions(problem, np.arange(k))[1] for k in (5, 12, 100)]
 
 
 def of_accounts():
@@ -196,7 +199,7 @@ ACTS: dict[Callable[[], object], str] = {
     of_layout: "basis.layout: fold_pairs most_leading network_bins points_per_leading unheard_pairs wider",
     of_layouts_blocks: "basis.blocks: clique_scales points_per_feature product_scale rows_per_feature wide",
     of_a_walk: "basis.blocks: closest points_per_step walked_values",
-    of_features: "basis.features: mass normalising_points tail_df",
+    of_features: "basis.features: dropped_points least_dropped many many_waves most_dropped normalising_points tail_df",
     of_coarser_problems: "basis.coarse: block mass",
     of_accounts: "accounts: kernel_rows least_share most_ahead most_rows power",
     of_room: "basis.room: fewest_frequencies row side_by_side squares tables",

@@ -18,7 +18,7 @@ class CoarseRule:
     # columns from which on it pays
     columns: int = 600
     # of a block, below which it stays as it is
-    block: int = 64
+    block: int = 8
     # of the columns, at most, that are left
     share: float = 0.8
     # of a block's variance that the directions kept hold

@@ -45,8 +45,14 @@ class FeatureRule:
     normalising_points: int = 4_000
     # of a block, from which on those that others nearly repeat are left out
     many: int = 200
-    # of a block's variance that the directions kept hold
-    mass: float = 0.9999
+    # and of one of waves, most of whose variance is in few directions
+    many_waves: int = 8
+    # of a block's variance that is left out, at least
+    least_dropped: float = 1e-4
+    # and at most: the tail that so many rows say nothing of
+    most_dropped: float = 1e-3
+    # over the points, between the two
+    dropped_points: float = 10.0
 
 
 FEATURES = FeatureRule()
@@ -202,14 +208,16 @@ class Basis:
 def condensed(block: Block, z: Array) -> Block:
     """A block of many features in the directions that hold nearly all of its variance at points (m, c): a step costs the cube of their number.
 
-    The prior is the same in all directions, so that the function is the same but for a ten-thousandth of its variance, of the kind that turns over
-    fastest and of which data say least.
+    The prior is the same in all directions, so that the function is the same but for a thousandth of its variance, with many points a
+    ten-thousandth, of the kind that turns over fastest and of which data say least.
     """
-    if block.size < FEATURES.many:
+    waves = block.kind in ("fourier", "product fourier")
+    if block.size < (FEATURES.many_waves if waves else FEATURES.many):
         return block
+    dropped = np.clip(FEATURES.dropped_points / len(z), FEATURES.least_dropped, FEATURES.most_dropped)
     raw = block.raw(z[:: max(1, len(z) // FEATURES.normalising_points)].astype(np.float32)).astype(np.float64)
     raw -= raw.mean(axis=0)
-    turn = leading(raw.T @ raw, FEATURES.mass)
+    turn = leading(raw.T @ raw, 1.0 - float(dropped))
     return block if turn.shape[1] == block.size else replace(block, arrays={**block.arrays, "turn": turn})
 
 

@@ -32,8 +32,12 @@ class InducingRule:
 
     # of a surface, at most
     points: int = 1_200
-    # up to which there are as many; with more there are fewer, so that the work stays that of so many
+    # up to which there are as many
     rows: int = 3_000
+    # power of the rows with which they become fewer from there: the work falls, and what each surface is becomes clearer
+    fewer: float = 0.8
+    # but no fewer than this
+    fewest: int = 300
     # times as many distinct rows, among which they are chosen, at most
     pool: float = 2.0
     # chosen at once
@@ -57,9 +61,10 @@ def n_points(n: int) -> int:
     Examples
     --------
     >>> n_points(3_000), n_points(12_000)
-    (1200, 600)
+    (1200, 396)
     """
-    return min(n, round(INDUCING.points * min(1.0, INDUCING.rows / n) ** 0.5))
+    wanted = INDUCING.points * min(1.0, INDUCING.rows / n) ** INDUCING.fewer
+    return min(n, max(round(wanted), INDUCING.fewest))
 
 
 @dataclass(frozen=True, eq=False)
