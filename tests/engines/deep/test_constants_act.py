@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from bench.constants import FACTORS, constants
 from hte_bridge.digest import fingerprint
@@ -15,8 +17,10 @@ from hte_bridge.engines.deep.basis import blocks, coarse, features, interactions
 from hte_bridge.engines.deep.basis.networks import TauNetOptions
 from hte_bridge.engines.deep.basis.problem import Problem
 from hte_bridge.engines.deep.basis.variance_components import variance_components
+from hte_bridge.engines.deep.gp import heteroskedastic, hmc, laplace, modes
 from hte_bridge.engines.deep.gp.kinds.additive import Additive
 from hte_bridge.engines.deep.gp.kinds.smooth import Smooth
+from hte_bridge.engines.deep.gp.model_average import n_draws
 from hte_bridge.engines.deep.gp.outcome_models import outcome_models, outcome_models_at_levels
 from hte_bridge.engines.deep.gp.outliers import usual_sd
 from hte_bridge.engines.deep.nuisance.logistic import logistic_ridge
@@ -148,6 +152,68 @@ def of_variances():
     return variance_components(Problem(x.T @ x, x.T @ y, float(y @ y), 300, owner)).mean
 
 
+@dataclass(frozen=True)
+class Quartic:
+    """A log posterior of two scales, of so many rows, that curves far less at its mode than away from it."""
+
+    n: int
+    steep: float = 1.0
+
+    def __call__(self, theta):
+        return -self.steep * float(np.sum(theta**4)), -4.0 * self.steep * theta**3
+
+
+def of_climbs():
+    return [
+        (found.theta, found.evaluations)
+        for n in (600, 1_500)
+        for start in (1.0, 6.0)
+        for found in [laplace.climb(np.full(2, start), np.eye(2), Quartic(n, 0.2))]
+    ]
+
+
+def of_starts_of_chains():
+    around = SimpleNamespace(mode=SimpleNamespace(value=0.0), root=np.eye(2), at_normal=lambda z: z)
+    return [hmc.begun(around, Quartic(10, steep), RNG(3)).z for steep in np.geomspace(0.01, 10.0, 20)]
+
+
+def of_rows_of_chains():
+    return [hmc.few_rows(SimpleNamespace(n=n, take=len), seed=1) for n in (700, 5_000, 9_000)]
+
+
+def of_models_left_out():
+    return [each.value for each in modes.ranked([SimpleNamespace(value=-float(k)) for k in range(40)])]
+
+
+def of_numbers_of_draws():
+    return [n_draws(n, share, 20) for n in (700, 1_500, 4_000) for share in (0.1, 0.5)]
+
+
+def of_squares_that_vary():
+    arm = np.arange(200.0) % 2
+    sample = SimpleNamespace(
+        bare=SimpleNamespace(x=torch.zeros(200, 1)), treatment=arm, propensity=arm, events=False
+    )
+    squares = RNG(1).exponential(size=200)
+    return [
+        heteroskedastic.heard(sample, squares + more * arm, False, 0.0) is None
+        for more in np.linspace(0.0, 1.0, 80)
+    ]
+
+
+def of_evidence_for_variances():
+    of = lambda value, noise: SimpleNamespace(
+        value=value,
+        mode=SimpleNamespace(theta=np.zeros(1)),
+        model=SimpleNamespace(rows=SimpleNamespace(noise=np.full(3, noise))),
+    )
+    found = SimpleNamespace(applied=lambda few: few, slopes=[1.0])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(heteroskedastic, "search", lambda *given: [of(5.0, 2.0)])
+        few = SimpleNamespace(rows=None)
+        return [heteroskedastic.evidence_for(found, few, (), of(0.0, was)) for was in (2.0, 1.5, 1.0, 0.5)]
+
+
 def of_residuals():
     return usual_sd(RNG(1).standard_t(3, size=500))
 
@@ -207,6 +273,13 @@ ACTS: dict[Callable[[], object], str] = {
     of_networks_schedules: "basis.networks: fewest_epochs most_epochs rows_seen",
     of_priors: "gp.priors: faint_sd length_sd long_sd strong_sd",
     of_outcome_models: "gp.outcome_models: effect_shape outcome_rate",
+    of_climbs: "gp.laplace: close few_steps longest_step many_rows most_steps",
+    of_starts_of_chains: "gp.hmc: furthest_start",
+    of_rows_of_chains: "gp.hmc: rows share_of_rows",
+    of_models_left_out: "gp.modes: hopeless",
+    of_numbers_of_draws: "gp.model_average: fewest_draws fewest_draws_of_many full_draws_rows",
+    of_squares_that_vary: "gp.heteroskedastic: screen",
+    of_evidence_for_variances: "gp.heteroskedastic: least_gain most_loss taken_over",
     of_residuals: "gp.outliers: central_sd central_share",
     of_parts: "nuisance.propensity: most_parts",
     of_failed_networks: "nuisance.training: restarts",

@@ -46,7 +46,7 @@ def test_modes_found_on_all_rows_but_few_are_those_of_all(study, usual):
 
 
 def test_draws_of_a_chain_and_of_the_normal_approximation_agree(study, usual, monkeypatch):
-    monkeypatch.setattr(model_average, "AVERAGE", replace(model_average.AVERAGE, chain_rows=0))
+    monkeypatch.setattr(model_average, "AVERAGE", replace(model_average.AVERAGE, chain_share=2.0))
     approximated = posterior_alone(QUICK, study).cate(study.frame)
     assert apart(usual, approximated) < 0.5
     assert 0.7 < ratio(usual, approximated) < 1.4

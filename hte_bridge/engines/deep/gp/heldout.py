@@ -10,11 +10,11 @@ import numpy as np
 from hte_bridge.arrays import Array, Codes
 from hte_bridge.engine import HeldOut
 from hte_bridge.engines.deep.gp.leave_part_out import mean_without_part
-from hte_bridge.engines.deep.gp.modes import Candidate, search
+from hte_bridge.engines.deep.gp.modes import MODES, Candidate, search
 from hte_bridge.engines.deep.gp.outliers import far_out
 from hte_bridge.engines.deep.gp.posterior import Component, KernelPosterior, component
 from hte_bridge.engines.deep.gp.sample import Sample
-from hte_bridge.engines.deep.gp.search import SEARCH, ModelSearch, model_search
+from hte_bridge.engines.deep.gp.search import ModelSearch, model_search
 from hte_bridge.engines.deep.gp.starts import Start
 from hte_bridge.engines.deep.nuisance.crossfit import CrossFitted, plain_learners, squared_error
 from hte_bridge.engines.deep.nuisance.propensity import Treatment, splits_of
@@ -142,6 +142,6 @@ def most_probable(
     if start is not None and mode.n == first.small.bare.n:  # followed to all of these rows already
         best = Candidate(first.small.model(form), mode)
     else:
-        best = search(first.small.rows, list(first.begin), SEARCH.tolerance, first.begin)[0]
+        best = search(first.small.rows, list(first.begin), MODES.tolerance, first.begin)[0]
     model = replace(best.model, rows=first.sample.rows(best.model.form))
     return first, best, component(1.0, best.mode.theta + first.shift(best), model)

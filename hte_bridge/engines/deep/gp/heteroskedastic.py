@@ -16,7 +16,7 @@ from scipy import special, stats
 
 from hte_bridge.arrays import Array
 from hte_bridge.engines.deep.gp.laplace import Mode
-from hte_bridge.engines.deep.gp.modes import Candidate, search
+from hte_bridge.engines.deep.gp.modes import MODES, Candidate, search
 from hte_bridge.engines.deep.gp.outcome_models import OutcomeModel
 from hte_bridge.engines.deep.gp.outliers import leave_one_out
 from hte_bridge.engines.deep.gp.posterior import Model, component
@@ -39,8 +39,6 @@ class ErrorVarianceRule:
     taken_over: float = 1.5
     # log of a variance over the mean one, either way
     largest: float = 6.0
-    # of the search for the evidence, in shares of the log posterior
-    tolerance: float = 1e-4
     # on which the evidence is asked
     most_rows: int = 500
 
@@ -168,7 +166,7 @@ def error_variance(
     offered = [each for wide in (False, True) if (each := heard(sample, square, wide, step)) is not None]
     if not offered:
         return None
-    before = search(few.rows, list(begin), RULE.tolerance, begin)[0]
+    before = search(few.rows, list(begin), MODES.tolerance, begin)[0]
     choices = [each.of_kinds(form.mean_kind, form.effect_kind) for each in choices]
     best: tuple[float, ErrorVariance | None] = (-np.inf, None)
     for found in offered:
@@ -193,7 +191,7 @@ def evidence_for(
     found: ErrorVariance, few: Sample, choices: Sequence[OutcomeModel], before: Candidate
 ) -> tuple[float, float]:
     """Nats that the evidence gains beyond one for each slope, and how many it must: it may lose some where errors take over what was an effect."""
-    after = search(found.applied(few).rows, choices, RULE.tolerance)[0]
+    after = search(found.applied(few).rows, choices, MODES.tolerance)[0]
     taken_over = mean_variance(after) > RULE.taken_over * mean_variance(before)
     return after.value - before.value - len(found.slopes), -RULE.most_loss if taken_over else RULE.least_gain
 

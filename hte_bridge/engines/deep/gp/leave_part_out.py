@@ -9,10 +9,10 @@ import torch
 
 from hte_bridge.arrays import Array, Codes
 from hte_bridge.engines.deep.gp.laplace import find_mode
-from hte_bridge.engines.deep.gp.modes import Candidate
+from hte_bridge.engines.deep.gp.modes import MODES, Candidate
 from hte_bridge.engines.deep.gp.posterior import Component, Model, component, cross
 from hte_bridge.engines.deep.gp.sample import even_subset
-from hte_bridge.engines.deep.gp.search import SEARCH, ModelSearch
+from hte_bridge.engines.deep.gp.search import ModelSearch
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,6 @@ def without(
 ) -> Component:
     """The model of some units at scales found on some of the few rows, from those found on all of them."""
     form, sought = best.model.form, best.model.rows.take(few)
-    mode = find_mode(sought, best.model.scales, best.mode.theta, PARTS.most_steps, SEARCH.tolerance)
+    mode = find_mode(sought, best.model.scales, best.mode.theta, PARTS.most_steps, MODES.tolerance)
     theta = mode.theta if mode.converged or np.isfinite(mode.value) else best.mode.theta
     return component(1.0, theta + first.shift(best), Model.of(form, at.model.rows.take(rest)))

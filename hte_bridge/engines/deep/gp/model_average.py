@@ -40,8 +40,6 @@ class AverageOptions:
     fewest_draws: int = 4
     # and with more
     fewest_draws_of_many: int = 3
-    # up to which the scales are drawn by a chain; beyond, where it takes many minutes, from the normal approximation
-    chain_rows: int = 3_000
     # rows from which draws are fewer: each is dearer, and the scales are better known
     full_draws_rows: int = 1_000
     # of additive effects, as a share of the rows
@@ -233,7 +231,7 @@ def mixture_of(
 ) -> list[Component]:
     """Draws of a form's scales, with weights that sum to the form's share.
 
-    By Hamiltonian Monte Carlo; of a form with a small share, or where a chain takes minutes, from the normal approximation with importance
+    By Hamiltonian Monte Carlo; of a form with a small share, from the normal approximation with importance
     weights. Where all of its surfaces have edges, each with a draw of jumps.
     """
     with threads(1):
@@ -246,7 +244,7 @@ def parts_of_mixture(
     """The draws of the scales alone, with as many threads as there are."""
     model = candidate.model
     number = n_draws(model.rows.n, share, options.draws)
-    if model.rows.n > AVERAGE.chain_rows or share < AVERAGE.chain_share:
+    if share < AVERAGE.chain_share:
         thetas, density = laplace.draw(number, options.seed)
         parts = [component(share, theta, model) for theta in thetas]
         weights = importance_weights(np.array([each.log_posterior for each in parts]), density)

@@ -29,6 +29,8 @@ class ModeRule:
     hopeless: float = 15.0
     # at least, of the part along an index where its search begins
     index_sd: float = 0.2
+    # of a search that only begins another, tells two accounts apart or serves a point prediction, in shares of the log posterior
+    tolerance: float = 1e-4
 
 
 MODES = ModeRule()
@@ -72,9 +74,7 @@ def search(
     return ranked(found)
 
 
-def search_kinds(
-    rows_of: Callable[[OutcomeModel], Data], choices: Sequence[OutcomeModel], tolerance: float
-) -> list[Candidate]:
+def search_kinds(rows_of: Callable[[OutcomeModel], Data], choices: Sequence[OutcomeModel]) -> list[Candidate]:
     """Most probable scales of each outcome model by the kinds of surface that suit it, the best first; for few rows.
 
     Of the first outcome model, whether the mean has edges, then whether the effect has: the two hardly depend on one another, as the mean decides
@@ -92,7 +92,7 @@ def search_kinds(
         if near is not None and near.model.scales == model.scales:
             return Candidate(model, on_more_rows(near.mode, model.rows, model.scales))
         start = None if near is None else borrowed(model.scales, near)
-        return Candidate(model, find_mode(model.rows, model.scales, start, tolerance=tolerance))
+        return Candidate(model, find_mode(model.rows, model.scales, start, tolerance=MODES.tolerance))
 
     smooth = at_mode(first)
     rough = at_mode(first.of_kinds("edged", "smooth"), smooth)

@@ -15,6 +15,7 @@ from hte_bridge.engines.deep.gp.categories import Categories, groups_of
 from hte_bridge.engines.deep.gp.covariance import Data
 from hte_bridge.engines.deep.gp.laplace import Mode, find_mode, on_more_rows
 from hte_bridge.engines.deep.gp.leave_part_out import without_own_part
+from hte_bridge.engines.deep.gp.modes import MODES
 from hte_bridge.engines.deep.gp.outcome_models import ALONE
 from hte_bridge.engines.deep.gp.posterior import Component, KernelPosterior, Model, component
 from hte_bridge.engines.deep.gp.sample import even_subset
@@ -37,8 +38,6 @@ class RegressionRule:
     first_rows: int = 200
     # and ends, a few steps later
     rows: int = 400
-    # of the search, in shares of the log posterior
-    tolerance: float = 1e-4
 
 
 REGRESSION = RegressionRule()
@@ -131,5 +130,5 @@ def found_scales(model: Model, seed: int, near: Mode | None = None) -> Mode:
         model.rows.take(torch.as_tensor(even_subset(model.rows.n, most, seed)))
         for most in (REGRESSION.first_rows, REGRESSION.rows)
     )
-    found = near or find_mode(first, model.scales, max_steps=60, tolerance=REGRESSION.tolerance)
+    found = near or find_mode(first, model.scales, max_steps=60, tolerance=MODES.tolerance)
     return found if found.n == more.n and near is None else on_more_rows(found, more, model.scales)

@@ -28,8 +28,6 @@ class SearchOptions:
     variance_rounds: int = 2
     # share of the distance at which a model is hopeless that chance alone may make on few rows
     chance: float = 0.25
-    # of a search that only begins another, or serves a point prediction
-    tolerance: float = 1e-4
     # log posterior by which a model may trail, at scales that are nearly those of its mode, and still lead at that
     contending: float = 2.0
 
@@ -163,11 +161,11 @@ def searched(sample: Sample, options: Options, binary: bool) -> tuple[float, dic
 
 def followed(sample: Sample, near: Mapping[OutcomeModel, Mode]) -> tuple[float, dict[OutcomeModel, Mode]]:
     """The same of the models that some scales are of, from these; one that trails far on all of the sample's rows is left out."""
-    found = search(sample.rows, list(near), SEARCH.tolerance, near)
+    found = search(sample.rows, list(near), MODES.tolerance, near)
     kept = {each.model.form: each.mode for each in found if each.value > found[0].value - SEARCH.contending}
     return found[0].value, kept
 
 
 def sought(few: Sample, options: Options, binary: bool) -> list[Candidate]:
     """Each outcome model at its most probable hyperparameters on these rows, by the kinds of surface that suit it, the best first."""
-    return search_kinds(few.rows, few.choices(options, binary), SEARCH.tolerance)
+    return search_kinds(few.rows, few.choices(options, binary))
