@@ -51,6 +51,10 @@ class HeldOutLines:
             found.append(np.asarray(np.linalg.pinv(rest, rcond=SINGULAR, hermitian=True), dtype=np.float64))
         return found
 
+    def fitted(self, target: Array) -> Array:
+        """The line (n,) of a target (n,), itself less its effects, fitted to all rows, less its effects."""
+        return np.asarray(self.left @ (self.left.T @ (self.weight * target) / self.weight.sum()))
+
     def predict(self, target: Array) -> Array:
         """Value (n,) at each row of the line of a target (n,), itself less its effects, in the other folds."""
         weighted = self.weight * target
@@ -69,8 +73,8 @@ class HeldOutLines:
         return columns - self.columns @ slope, rest
 
 
-def confirmed(columns: Array, outcome: Array, weight: Array, block: Codes) -> float:
-    """Slope of the outcome (n,) on the second of two columns (n, 2), less what its error by blocks allows; never negative.
+def confirmed(columns: Array, outcome: Array, weight: Array, block: Codes, doubt: float = DOUBT) -> float:
+    """Slope of the outcome (n,) on the second of two columns (n, 2), less what ``doubt`` errors of it by blocks allow; never negative.
 
     The nonnegative garrote: Breiman (1995), Technometrics 37(4).
 
@@ -88,14 +92,17 @@ def confirmed(columns: Array, outcome: Array, weight: Array, block: Codes) -> fl
         return 0.0
     influence = weight * (outcome - columns @ slope) * (columns @ inverse[1])
     variance = (np.bincount(block, weights=influence) ** 2).sum()
-    return float(slope[1] / unit[1] * max(0.0, 1 - DOUBT**2 * variance / slope[1] ** 2))
+    return float(slope[1] / unit[1] * max(0.0, 1 - doubt**2 * variance / slope[1] ** 2))
 
 
-def shares(columns: Array, outcome: Array, weight: Array, block: Codes, folds: Folds) -> Array:
+def shares(
+    columns: Array, outcome: Array, weight: Array, block: Codes, folds: Folds, doubt: float = DOUBT
+) -> Array:
     """How much (n,) of the second of two columns (n, 2) the outcome confirms, at most all of it: each fold's found on the others."""
     share = np.ones(len(outcome))
     if folds.n_folds < 2:
         return share
     for train, test in folds:
-        share[test] = min(1.0, confirmed(columns[train], outcome[train], weight[train], block[train]))
+        found = confirmed(columns[train], outcome[train], weight[train], block[train], doubt)
+        share[test] = min(1.0, found)
     return share

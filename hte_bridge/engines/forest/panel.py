@@ -15,7 +15,7 @@ import numpy as np
 
 from hte_bridge.arrays import Array, Codes
 from hte_bridge.engine import HeldOut
-from hte_bridge.engines.forest.lines import HeldOutLines, shares
+from hte_bridge.engines.forest.lines import DOUBT, HeldOutLines, shares
 from hte_bridge.engines.forest.units import spread
 from hte_bridge.errors import NotIdentified
 from hte_bridge.keys import deal_clusters, seeded
@@ -27,7 +27,12 @@ from hte_bridge.sweeping import ABSORBED, within
 Learn = Callable[[Array], Array]  # target (n,) -> its out-of-bag forest on the covariates (n,)
 Effect = Callable[[Array, Array], Array]  # m and e (n,) -> out-of-bag effect (n,)
 FEWEST_BLOCKS = 20  # levels of an effect below which half of them are too few to grow a tree on
-LINE_FOLDS = 20  # of a line in few columns: the fewer rows it is fitted without, the nearer it is to that of a regression
+LINE_FOLDS = 20  # of a line: the fewer rows it is fitted without, the nearer it is to that of a regression
+PER_COLUMN = (
+    10,
+    40,
+)  # blocks and rows for each column, from which on a line is fitted to all rows, as effects are and a regression's is
+OF_SQUARES = 2.58  # errors within which squares say nothing: they are asked of outcome and dose, and found in the rows that confirm them
 LEAST_VARIANCE = 0.05  # of the mean of (T - e)^2, which a unit's fitted one is not taken below
 
 
@@ -114,12 +119,22 @@ class Swept:
         plain = HeldOutLines.of(x, left[:, :p], weight, self.folds)
         return plain, HeldOutLines.of(*plain.beside(x**2, left[:, p:]), weight, self.folds)
 
+    @cached_property
+    def few_columns(self) -> bool:
+        """Whether lines are fitted to all rows: their columns are few, and take some 1 % at most from errors.
+
+        Fitted without its fold, a line in p columns moves the average effect by p / sqrt(n) of its error from a regression's.
+        """
+        blocks, rows = (each * self.lines[0].left.shape[1] for each in PER_COLUMN)
+        return blocks <= int(self.block.max()) + 1 and rows <= self.study.n
+
     def sweep(self, columns: Array) -> Array:
         """Residual of columns on the effects, over all rows: out of bag every row is held out."""
         return within(columns, self.study.fixed_effects, self.study.weight)
 
     def rest(self, column: Array) -> Array:
-        """``(column - line(X))~`` (n,): each row's line is fitted to the other folds; squares enter as far as these confirm them.
+        """``(column - line(X))~`` (n,): squares, each row's fitted to the other folds, enter as far as these confirm them; so does a line
+        in many columns.
 
         What is not there would be noise in the score, by which it would part from a regression on the covariates.
         """
@@ -127,16 +142,16 @@ class Swept:
         if self.folds.n_folds < 2:
             return left
         plain, squares = self.lines
-        left = left - self.sweep(plain.predict(left))
+        left = left - (plain.fitted(left) if self.few_columns else self.sweep(plain.predict(left)))
         if not squares.left.shape[1]:
             return left
         bent = self.sweep(squares.predict(left))
-        return left - self.sweep(self.share(bent, left) * bent)
+        return left - self.sweep(self.share(bent, left, OF_SQUARES) * bent)
 
-    def share(self, said: Array, target: Array) -> Array:
+    def share(self, said: Array, target: Array, doubt: float = DOUBT) -> Array:
         """How much (n,) of a prediction (n,) the target confirms, beside a mean."""
         both = np.column_stack([np.ones(len(said)), said])
-        return shares(both, target, self.study.weight, self.block, self.folds)
+        return shares(both, target, self.study.weight, self.block, self.folds, doubt)
 
     def learned(self, target: Array, learn: Learn) -> Array:
         """The forest's part (n,) of a target: its out-of-bag prediction, drawn to its mean by as much as the target confirms of it."""
