@@ -69,7 +69,11 @@ __all__ = [
 ]
 
 
-_ROOMS = ("plot", "simulate")  # modules that are there without an import of their own, loaded when first used
+_ROOMS = (
+    "errors",
+    "plot",
+    "simulate",
+)  # modules that are there without an import of their own, loaded when first used
 
 
 def __getattr__(name: str) -> Any:
@@ -87,6 +91,7 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
+    from hte_bridge import errors as errors
     from hte_bridge import plot as plot
     from hte_bridge import simulate as simulate
     from hte_bridge.adoption import Adoption

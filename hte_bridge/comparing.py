@@ -22,13 +22,14 @@ from hte_bridge.fitting import NoFit, chosen_engines, fitted, versions_of
 from hte_bridge.folds import folds_by
 from hte_bridge.progress import steps
 from hte_bridge.recipe import recipe
-from hte_bridge.rows import distinct, engine_rows, engine_scores, too_few, under
-from hte_bridge.scores import Scores, by_lot, overlap_warning
+from hte_bridge.rows import distinct, engine_rows, engine_scores, under
+from hte_bridge.scores import Scores
 from hte_bridge.several_arms import ArmsStudy
 from hte_bridge.stream import employed
 from hte_bridge.stream.sample import in_memory
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate, check_level
+from hte_bridge.warned import warned
 
 CHAIN_ROWS = 1_000  # of a Gaussian process whose posterior takes about as long as its fit
 
@@ -209,12 +210,6 @@ def _meta(
     names = study.names
     held = {name: fit.heldout for name, fit in fits.items() if fit.heldout is not None}
     discrete = study.binary and not study.fixed_effects.shape[1]
-    warnings = {
-        name: "; ".join(filter(None, (overlap_warning(each, discrete), by_lot(study, each))))
-        for name, each in held.items()
-    }
-    if not study.undefended:
-        warnings = {"all engines": too_few(study)} | warnings
     return {
         "n": study.n,
         "n_clusters": study.n_clusters if study.clustered else None,
@@ -244,10 +239,7 @@ def _meta(
         },
         "spread": _spread(study),
         "dropped": dict(study.dropped),
-        "warnings": [
-            *(f"data: {each}" for each in study.notes),
-            *(f"{name}: {sentence}" for name, sentence in warnings.items() if sentence),
-        ],
+        **warned(study, held),
         "notes": {name: list(fit.notes) for name, fit in fits.items()},
         "seconds": dict(seconds),
         "later": later(fits, folds, seconds),

@@ -31,6 +31,7 @@ from hte_bridge.rows import distinct
 from hte_bridge.several_arms import ArmsStudy
 from hte_bridge.study import Folds, Study
 from hte_bridge.table import Estimate, Table, check_level
+from hte_bridge.warned import of_several
 
 Verb = Callable[..., Table]
 
@@ -340,11 +341,7 @@ def _meta(study: ArmsStudy, tables: Mapping[str, Comparison]) -> dict[str, Any]:
     whole: Study = study.whole
     first = next(iter(tables.values()))
     meta = {key: value for key, value in first.meta.items() if key != "later"}  # of one contrast
-    by_arm = lambda text: BY_LOT.sub(f"such as {_shares(study)}", text)
-    said = {
-        study.contrast(arm): [by_arm(each) for each in table.meta["warnings"]]
-        for arm, table in tables.items()
-    }
+    warnings = of_several({study.contrast(arm): table.meta for arm, table in tables.items()})
     meta |= {
         "n": whole.n,
         "n_clusters": whole.n_clusters if whole.clustered else None,
@@ -356,14 +353,16 @@ def _meta(study: ArmsStudy, tables: Mapping[str, Comparison]) -> dict[str, Any]:
         "dropped": dict(whole.dropped),
         "warnings": [
             *(f"data: {each}" for each in study.notes),
-            *(each for each in next(iter(said.values())) if all(each in found for found in said.values())),
-            *(
-                f"{name}, {each}"
-                for name, found in said.items()
-                for each in found
-                if not all(each in other for other in said.values())
-            ),
+            *(BY_LOT.sub(f"such as {_shares(study)}", each) for each in warnings),
         ],
+        "notes": {
+            engine: list(
+                dict.fromkeys(
+                    each for table in tables.values() for each in table.meta["notes"].get(engine, ())
+                )
+            )
+            for engine in first.meta["notes"]
+        },
         "seconds": {
             engine: round(sum(table.meta["seconds"].get(engine, 0.0) for table in tables.values()), 2)
             for engine in first.meta["seconds"]

@@ -21,6 +21,7 @@ from hte_bridge.keys import lots
 from hte_bridge.rows import distinct
 from hte_bridge.study import Study
 from hte_bridge.table import Estimate, Table
+from hte_bridge.warned import of_several
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -129,7 +130,7 @@ def compare_outcomes(
         rows += [(name, placed(row, kept)) for row in made.rows]
     meta = {key: value for key, value in tables[names[0]].meta.items() if key != "later"}  # of one outcome
     meta["names"] = dict(meta["names"]) | {"outcome": ", ".join(names)}
-    meta["warnings"] = [f"{name}: {said}" for name in names for said in tables[name].meta["warnings"]]
+    meta["warnings"] = of_several({name: table.meta for name, table in tables.items()})
     options: dict[str, Any] = {"method": method, "draws": draws, "seed": seed}
     return OutcomesTable(distinct(_families(rows, study, options)), meta, tables, study)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -176,8 +177,8 @@ def by_lot(study: Study, heldout: HeldOut) -> str:
 
     Then a treatment by lot is likely, whose known propensity leaves no estimated one to come near 0 or 1; else empty.
     """
-    weak = overlap_warning(heldout, study.binary and not study.fixed_effects.shape[1])
-    if not weak or study.propensity is not None:
+    weak = weak_overlap(heldout, study.binary and not study.fixed_effects.shape[1])
+    if weak is None or study.propensity is not None:
         return ""
     share = float(np.average(study.treatment, weights=study.weight))
     loss = float(np.average((study.treatment - heldout.propensity) ** 2, weights=study.weight))
@@ -189,15 +190,42 @@ def by_lot(study: Study, heldout: HeldOut) -> str:
     )
 
 
-def overlap_warning(heldout: HeldOut, binary: bool) -> str:
-    """A sentence where the propensity comes near 0 or 1, naming the row that stays valid; else empty."""
+Weak = tuple[float, float, float]  # lowest and highest propensity, share of units beyond EXTREME
+
+
+def weak_overlap(heldout: HeldOut, binary: bool) -> Weak | None:
+    """The range of a propensity that comes near 0 or 1, and the share of units beyond ``EXTREME``; else ``None``."""
     if not binary:
-        return ""
+        return None
     low, high = float(heldout.propensity.min()), float(heldout.propensity.max())
     if low > EXTREME and high < 1 - EXTREME:
+        return None
+    return low, high, float(np.mean((heldout.propensity < EXTREME) | (heldout.propensity > 1 - EXTREME)))
+
+
+def overlap_warning(weak: Mapping[str, Weak]) -> str:
+    """One sentence about all propensities that come near 0 or 1, naming the row that stays valid; empty where there is none.
+
+    Examples
+    --------
+    >>> overlap_warning({"grf": (0.012, 0.9, 0.1)})
+    'grf: overlap is weak: propensities from 0.012 to 0.900, 10% of units beyond 0.05 or 0.95; `ato` (overlap weights) stays valid, `ate` leans on few units'
+    >>> overlap_warning({"grf": (0.012, 0.9, 0.1), "deep": (0.04, 0.9, 0.001)}).partition(";")[0]
+    'overlap is weak: propensities from 0.012 to 0.900, 10% of units beyond 0.05 or 0.95 (grf), from 0.040 to 0.900, fewer than 1% (deep)'
+    """
+    beyond = f" of units beyond {EXTREME:g} or {1 - EXTREME:g}"
+    said: dict[str, list[str]] = {}
+    for name, (low, high, far) in weak.items():
+        share = "fewer than 1%" if far < 0.01 else f"{far:.0%}"
+        said.setdefault(f"from {low:.3f} to {high:.3f}, {share}", []).append(name)
+    if not said:
         return ""
-    far = float(np.mean((heldout.propensity < EXTREME) | (heldout.propensity > 1 - EXTREME)))
-    return (
-        f"overlap is weak: propensities from {low:.3f} to {high:.3f}, {'fewer than 1%' if far < 0.01 else f'{far:.0%}'} of units beyond {EXTREME:g} or "
-        f"{1 - EXTREME:g}; `ato` (overlap weights) stays valid, `ate` leans on few units"
-    )
+    valid = "`ato` (overlap weights) stays valid, `ate` leans on few units"
+    first, *others = said
+    if not others:
+        return f"{', '.join(said[first])}: overlap is weak: propensities {first}{beyond}; {valid}"
+    ranges = [
+        f"{first}{beyond} ({'; '.join(said[first])})",
+        *(f"{each} ({'; '.join(said[each])})" for each in others),
+    ]
+    return f"overlap is weak: propensities {', '.join(ranges)}; {valid}"

@@ -165,9 +165,12 @@ def test_latex_has_stars_only_when_asked_and_says_what_they_mean():
 
 
 def test_latex_escapes_and_balances():
-    odd = Estimate("ate", 1.0, 0.1, term="50% of $x_1 & {y}~\\z^2 #", engine="[mine]")
-    text = to_latex(Table((odd,), {"notes": {}}))
-    assert r"50\% of \$x\_1 \& \{y\}\textasciitilde{}\textbackslash{}z\textasciicircum{}2 \#" in text
+    terms = ("50% of $x_1 &", "{y}~\\z^2 #")
+    text = to_latex(
+        Table(tuple(Estimate("ate", 1.0, 0.1, term=each, engine="[mine]") for each in terms), {"notes": {}})
+    )
+    assert r"50\% of \$x\_1 \&" in text
+    assert r"\{y\}\textasciitilde{}\textbackslash{}z\textasciicircum{}2 \#" in text
     assert re.search(
         r"^\{\}\[mine\]", text, re.MULTILINE
     )  # not the optional argument of the line end before it

@@ -44,6 +44,50 @@ def test_engines_are_columns_and_an_error_stands_under_its_estimate():
     assert text.count("did not beat") == 1  # said of every row of an engine: at its head
 
 
+def test_an_engine_without_an_answer_has_a_dash_at_each_term_of_the_others():
+    rows = [
+        Estimate("projection", 1.0, 0.1, term=term, engine="feols")
+        for term in ("a: age", "a: size", "b: age")
+    ]
+    made = Table((*rows, Estimate.missing("projection", "no overlap", engine="grf", term="a")))
+    lines = to_text(made, long=False).splitlines()
+    terms = [line.split()[-1] for line in lines if ": age" in line or ": size" in line]
+    assert terms == ["—", "—", "1.000"]
+    assert lines[0].endswith("grf [1]")
+    assert sum("—" in line for line in lines) == 2  # no line of its own
+    (row,) = (line for line in to_text(made, long=True).splitlines() if line.startswith("grf"))
+    assert row.split()[2] == "a"
+
+
+def test_a_note_that_two_rows_share_is_one_footnote_of_both():
+    ranked = "each fold ranked by earlier folds; 80 units"  # one note, though it has a semicolon
+    rows = [
+        Estimate("gates", 1.0, 0.1, term=term, engine=each, note=ranked)
+        for each in ENGINES
+        for term in ("G1", "G2")
+    ]
+    rows += [
+        Estimate.missing("gates", f"F test; {ranked}", term="equal", engine=each, test=(1.0, 0.3))
+        for each in ENGINES
+    ]
+    rows += [Estimate("ate", 1.0, 0.1, engine=each, note="few trees; 9 outcomes lie far") for each in ENGINES]
+    said = to_text(Table(tuple(rows)))
+    assert said.count("ranked by earlier folds") == 1
+    assert next(line for line in said.splitlines() if line.split()[:1] == ["equal"]).endswith("[1,2]")
+    assert "Few trees; 9 outcomes lie far." in said
+
+
+def test_laws_of_one_question_are_told_apart_by_terms():
+    law = {"G1": "HC3, joint over 2", "G2": "HC3, joint over 2", "highest - lowest": "HC3"}
+    rows = [
+        Estimate("gates", 1.0, 0.1, df=9, term=term, engine=each, vcov=vcov)
+        for each in ENGINES
+        for term, vcov in law.items()
+    ]
+    said = " ".join(to_text(Table(tuple(rows))).split())
+    assert "HC3, joint over 2, t with 9 df (gates); HC3, t with 9 df (gates highest - lowest)." in said
+
+
 def test_long_form_is_an_option_in_every_format():
     for write in (to_text, to_markdown, to_latex, to_html):
         wide, long = write(table()), write(table(), long=True)
@@ -144,16 +188,41 @@ def odd():
     return Table((*rows, Estimate("ate", -1e12, 1e11, engine="[c]", term="* starred")), {"notes": {}})
 
 
+def broad():
+    """Long labels, long figures and more engines than a page holds."""
+    terms = [f"(most - free) - (some - free): district_of_residence_{k}" for k in range(3)]
+    rows = [
+        Estimate(
+            "projection",
+            -1234567.8 * (k + 1),
+            98765.4,
+            term=term,
+            engine=f"forest number {k}",
+            note="few trees",
+        )
+        for k in range(7)
+        for term in terms
+    ]
+    return Table(tuple(rows))
+
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs LaTeX")
 @pytest.mark.parametrize(
-    "made", [table(), odd(), table(terms=[f"x_{k}" for k in range(90)])], ids=["usual", "odd", "long"]
+    ("made", "size"),
+    [
+        (table(), "10pt"),
+        (odd(), "10pt"),
+        (table(terms=[f"x_{k}" for k in range(90)]), "12pt"),
+        (broad(), "11pt"),
+    ],
+    ids=["usual", "odd", "long", "broad"],
 )
 @pytest.mark.parametrize("long", [False, True])
-def test_plain_latex_compiles_every_table(made, long, tmp_path):
+def test_plain_latex_compiles_every_table_within_the_lines_of_a_page(made, size, long, tmp_path):
     text = made.to_latex(long=long)
     packages = re.findall(r"\\usepackage\{([^}]*)\}", text.splitlines()[0])
     page = [
-        "\\documentclass{article}",
+        f"\\documentclass[{size}]{{article}}",
         *(rf"\usepackage{{{each}}}" for each in packages),
         r"\begin{document}",
         text,
@@ -164,3 +233,13 @@ def test_plain_latex_compiles_every_table(made, long, tmp_path):
         run, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False, timeout=60
     )
     assert done.returncode == 0, done.stdout[-2000:]
+    assert "Overfull" not in done.stdout
+
+
+def test_labels_that_are_wrapped_in_latex_lose_nothing():
+    made = Table(tuple(sorted(broad().rows, key=lambda row: row.term)))
+    body = to_latex(made, long=True).replace("{}", "").replace(r"\_", "_").splitlines()
+    cells = [line.split("&") for line in body if "&" in line and not line.startswith("engine")]
+    assert len(cells) > 2 * len(made.rows)
+    said = "".join(line[2] for line in cells)
+    assert said.replace(" ", "") == "".join(row.term for row in made.rows).replace(" ", "")

@@ -32,6 +32,12 @@ def test_no_name_but_deep_starts_torch_or_r(name):
     assert modules_after(f"import hte_bridge; hte_bridge.{name}").isdisjoint({"torch", "rpy2"})
 
 
+def test_rooms_are_there_without_an_import_of_their_own():
+    assert modules_after("import hte_bridge as hb; hb.errors.InvalidOption; hb.simulate; hb.plot") >= {
+        "hte_bridge"
+    }
+
+
 FEOLS = """
 import numpy as np, pandas as pd, hte_bridge as hb
 frame = pd.DataFrame({'y': np.arange(40.0) ** .5, 't': np.arange(40) % 2, 'x': np.arange(40) % 7})

@@ -303,3 +303,22 @@ def test_a_grid_of_several_arms_is_of_one_contrast(df: pd.DataFrame, table: Any)
     with pytest.raises(errors.InvalidOption, match="a study of two arms or of a dose"):
         hb.datagrid(arms_of(df), age=[20, 40])
     assert len(hb.datagrid(table["b"].study, age=[20, 40])) == 2
+
+
+def test_weak_overlap_of_all_contrasts_is_one_warning_and_notes_of_engines_are_known_by_contrast(
+    df: pd.DataFrame,
+) -> None:
+    rng = np.random.default_rng(5)
+    old = (df["age"] > 40).to_numpy()
+    by_age = np.where(
+        old, rng.choice(["placebo", "a", "b"], N, p=[0.9, 0.07, 0.03]), rng.choice(["a", "b", "placebo"], N)
+    )
+    made = hb.compare(arms_of(df.assign(arm=by_age)), ["feols"], estimands=["ate"], seed=1)
+    weak = [each for each in made.meta["warnings"] if "overlap is weak" in each]
+    assert len(weak) == 1
+    assert "(a - placebo, feols), from" in weak[0]
+    holed = df.assign(age=df["age"].where((df["arm"] != "b") | (df.index % 7 > 0)))
+    made = hb.compare(arms_of(holed), ["feols"], estimands=["ate"], seed=1)
+    (note,) = made.meta["notes"]["feols"]  # of the second contrast alone
+    assert note in made["b"].meta["notes"]["feols"]
+    assert made["a"].meta["notes"]["feols"] == []

@@ -95,6 +95,25 @@ class Layout:
         """Footnotes of each block as a whole."""
         return tuple(block.marks for block in self.blocks)
 
+    def part(self, start: int, end: int) -> Layout:
+        """Some of the columns of figures, and the blocks that have figures in them."""
+        blocks = [
+            replace(
+                block,
+                lines=tuple(line[start:end] for line in block.lines if any(line[start:end])),
+                cell_marks=block.cell_marks[start:end],
+            )
+            for block in self.blocks
+        ]
+        kept = [k for k, block in enumerate(blocks) if block.lines]
+        return replace(
+            self,
+            figure_heads=self.figure_heads[start:end],
+            head_marks=self.head_marks[start:end],
+            blocks=tuple(blocks[k] for k in kept),
+            breaks=tuple(kept.index(k) for k in self.breaks if k in kept),
+        )
+
 
 def layout(table: HasRows, stars: bool = False, long: bool | None = True) -> Layout:
     """Labels, cells, notes and footnotes of a table; engines that answer the same question stand together.
@@ -146,6 +165,7 @@ def _rows(rows: Sequence[Estimate], of_engines: Mapping[str, Sequence[str]], sta
 
 def _columns(rows: Sequence[Estimate], of_engines: Mapping[str, Sequence[str]], starred: bool) -> Layout:
     """A column for each engine; under an estimate its error, and what the error does not tell."""
+    rows = _beside_others(rows)
     said = remarks(rows, of_engines)
     engines = tuple(dict.fromkeys(row.engine for row in rows))
     found: dict[Key, dict[str, Estimate]] = {}
@@ -167,6 +187,26 @@ def _columns(rows: Sequence[Estimate], of_engines: Mapping[str, Sequence[str]], 
         said.common,
         _breaks([estimand for estimand, _ in found]),
     )
+
+
+def _beside_others(rows: Sequence[Estimate]) -> list[Estimate]:
+    """A row that stands for a whole question without an answer, at each term to which other engines have one: no line of its own."""
+    terms = dict.fromkeys((row.estimand, row.term) for row in rows if math.isfinite(row.estimate) or row.test)
+    known = {(row.estimand, row.term, row.engine) for row in rows}
+    out: list[Estimate] = []
+    for row in rows:
+        whole = not math.isfinite(row.estimate) and not row.test and (row.estimand, row.term) not in terms
+        start = f"{row.term}: " if row.term else ""
+        own = [
+            term
+            for estimand, term in terms
+            if whole
+            and estimand == row.estimand
+            and term.startswith(start)
+            and (estimand, term, row.engine) not in known
+        ]
+        out += [row.with_(term=term) for term in own] or [row]
+    return together(out)
 
 
 def _block(

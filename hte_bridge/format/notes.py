@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -87,13 +88,25 @@ def _errors(rows: Sequence[Estimate], where: str) -> str:
     said = []
     for vcov, members in laws.items():
         users = dict.fromkeys(row.estimand for row in members)
-        shared = any(row.estimand in users and row.vcov != vcov for row in used)
-        if shared:  # the same estimand by another law too: the engine tells them apart
-            users = dict.fromkeys(f"{row.engine} {row.estimand}" for row in members)
+        if any(row.estimand in users for row in used if row.vcov != vcov):
+            users = _told_apart(members, used)
         of = f" ({', '.join(users)})" if len(laws) > 1 else ""
         said.append(f"{vcov}, {_law(members)}{of}")
     head = f"Standard errors {where}".strip()
     return f"{head}: {'; '.join(said)}" if said else head * bool(where)
+
+
+def _told_apart(members: Sequence[Estimate], used: Sequence[Estimate]) -> dict[str, None]:
+    """Names of the rows of one law where another has rows of the same estimand: by engine, or else the fewer by their terms."""
+    law = members[0].vcov
+    engines = dict.fromkeys((row.engine, row.estimand) for row in members)
+    if not any((row.engine, row.estimand) in engines for row in used if row.vcov != law):
+        return dict.fromkeys(f"{engine} {estimand}" for engine, estimand in engines)
+    estimands = dict.fromkeys(row.estimand for row in members)
+    count = Counter(row.vcov for row in used if row.estimand in estimands)  # in order of first appearance
+    if count.most_common(1)[0][0] == law:
+        return estimands
+    return dict.fromkeys(f"{row.estimand} {row.term}".strip() for row in members)
 
 
 def _joint(rows: Sequence[Estimate]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -47,7 +47,12 @@ class Remarks:
 
 def remarks(rows: Sequence[Estimate], of_engines: Mapping[str, Sequence[str]]) -> Remarks:
     """Footnotes of rows in the order in which they matter."""
-    said = [row_notes(row, of_engines.get(row.engine, ())) for row in rows]
+    made = [_parts(row, of_engines.get(row.engine, ())) for row in rows]
+    alone = _alone({tuple(own) for own, _ in made if own})
+    said = [
+        _sentences(own, alone) | {sentence(each): kind for each, kind in others.items()}
+        for own, others in made
+    ]
     weight: dict[str, int] = {}
     for row, sentences in zip(rows, said, strict=True):
         for text, kind in sentences.items():
@@ -67,8 +72,8 @@ def lacks(row: Estimate) -> bool:
     return row.test is None and (bare or not math.isfinite(row.estimate))
 
 
-def row_notes(row: Estimate, of_engine: Sequence[str]) -> dict[str, int]:
-    """A row's notes as sentences, and what each is: its own, or one that its engine says of every row."""
+def _parts(row: Estimate, of_engine: Sequence[str]) -> tuple[list[str], dict[str, int]]:
+    """A row's own note in the parts between its semicolons; and what else it says, such as what its engine says of every row."""
     from hte_bridge.estimate import UNSAID
 
     own = row.note
@@ -76,11 +81,36 @@ def row_notes(row: Estimate, of_engine: Sequence[str]) -> dict[str, int]:
     for note in said:
         own = own.replace(note, "")
     parts = [part.strip() for part in own.split("; ") if part.strip(" ;")]
-    plain = UNSAID in parts
-    own = "; ".join(part for part in parts if part != UNSAID)
-    found = {sentence(own): OWN} if own else {}
-    found |= {sentence(UNSAID): PLAIN} if plain else {}
-    return found | {sentence(each): ENGINE for each in said if each}
+    plain = {UNSAID: PLAIN} if UNSAID in parts else {}
+    return [part for part in parts if part != UNSAID], plain | dict.fromkeys(filter(None, said), ENGINE)
+
+
+def _alone(notes: Set[tuple[str, ...]]) -> Set[tuple[str, ...]]:
+    """The notes of rows, in parts, that hold no other row's whole note."""
+    return {
+        note
+        for note in notes
+        if not any(
+            note[at:end] in notes
+            for at in range(len(note))
+            for end in range(at + 1, len(note) + 1)
+            if end - at < len(note)
+        )
+    }
+
+
+def _sentences(parts: Sequence[str], alone: Set[tuple[str, ...]]) -> dict[str, int]:
+    """A row's own note as sentences: what is ``alone`` another row's note stands by itself, so that it is one footnote of both."""
+    found: list[list[str]] = []
+    at, open_ = 0, False
+    while at < len(parts):
+        end = next((end for end in range(at + 1, len(parts) + 1) if tuple(parts[at:end]) in alone), at)
+        if end == at and open_:
+            found[-1].append(parts[at])
+        else:
+            found.append(list(parts[at : max(end, at + 1)]))
+        at, open_ = max(end, at + 1), end == at
+    return {sentence("; ".join(each)): OWN for each in found}
 
 
 def _one_line(text: str) -> str:

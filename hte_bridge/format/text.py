@@ -97,28 +97,8 @@ def panels(made: Layout, width: int) -> Iterator[Layout]:
         end = start + 1
         while end < len(sizes) and sum(sizes[start : end + 1]) <= room:
             end += 1
-        yield _part(made, start, end)
+        yield made.part(start, end)
         start = end
-
-
-def _part(made: Layout, start: int, end: int) -> Layout:
-    """Some of the columns, and the blocks that have figures in them."""
-    blocks = [
-        replace(
-            block,
-            lines=tuple(line[start:end] for line in block.lines if any(line[start:end])),
-            cell_marks=block.cell_marks[start:end],
-        )
-        for block in made.blocks
-    ]
-    kept = [k for k, block in enumerate(blocks) if block.lines]
-    return replace(
-        made,
-        figure_heads=made.figure_heads[start:end],
-        head_marks=made.head_marks[start:end],
-        blocks=tuple(blocks[k] for k in kept),
-        breaks=tuple(kept.index(k) for k in made.breaks if k in kept),
-    )
 
 
 def _figures(made: Layout) -> list[list[str]]:
