@@ -19,7 +19,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -110,13 +110,20 @@ def times(value: Any, factor: float) -> Any:
     return max(1, round(value * factor)) if isinstance(value, int) else value * factor
 
 
+def is_rule(thing: Any) -> bool:
+    """Whether this is a record of numbers that decide: each of its fields says what it is unless told otherwise."""
+    return is_dataclass(thing) and all(
+        each.default is not MISSING or each.default_factory is not MISSING for each in fields(thing)
+    )
+
+
 def constants() -> list[Constant]:
     """Every field of every record of the deep engine, by the module in which it stands."""
     found = []
     for module in pkgutil.walk_packages(engine.__path__, f"{engine.__name__}."):
         there = importlib.import_module(module.name)
         for name, thing in vars(there).items():
-            if name.isupper() and is_dataclass(thing) and type(thing).__module__ == module.name:
+            if name.isupper() and is_rule(thing) and type(thing).__module__ == module.name:
                 numbers = [
                     each.name
                     for each in fields(thing)

@@ -32,18 +32,8 @@ from hte_bridge.frames import from_arrow
 from hte_bridge.progress import steps
 from hte_bridge.study import Folds, Study
 
-
-@dataclass(frozen=True)
-class FileOptions:
-    """How a file larger than memory is read."""
-
-    # seconds between checkpoints of the sums
-    stored_every: float = 120.0
-
-
-FILES = FileOptions()
-
 BATCH = 100_000  # rows in memory at once
+STORED_EVERY = 120.0  # seconds between checkpoints of the sums
 
 
 @dataclass(frozen=True, eq=False)
@@ -272,7 +262,7 @@ def stream_sums(
         frame = frame.dropna(subset=needed)
         part = normal_equations(rows_of_batch(frame, roles, levels, study, made), made.basis, made.drift)
         running = Running(running.total.take(part), running.batches + 1) if running else Running(part, 1)
-        if time.monotonic() - stored >= FILES.stored_every:
+        if time.monotonic() - stored >= STORED_EVERY:
             kept.say(kept.write("sums", RUNNING, running))
             stored = time.monotonic()
     assert running is not None

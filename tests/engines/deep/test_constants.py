@@ -14,7 +14,7 @@ ENGINE = Path(__file__).parents[3] / "hte_bridge" / "engines" / "deep"
 NO_DECISION = {  # memory, formats, arithmetic: what they are moves no estimate but by rounding
     "GB", "IN_CACHE", "NUMBER", "ABSORBED", "BAND_DRAWS", "BATCH", "CHUNK", "CHUNK_POINTS", "FORMAT_VERSION", "GAP", "GRID", "JITTER", "LARGEST", "LOG_2PI", "OLDEST",
     "PER_COVARIATE", "ROOT3", "ROUNDS", "SHIFTS", "SHOWN", "SMALL", "SOLVED_COLUMNS", "FLOOR", "TILE",
-    "SEED_OF_EDGES", "SEED_OF_EVERYTHING", "SEED_OF_MORE", "SEED_OF_PAIRS", "EFFECT", "MEAN", "PAIR",
+    "BLOCKS_OF_ROWS", "CUDA_ROWS", "FEWEST_ROWS", "FEW_POINTS", "MANY_PAIRS", "MOST_LEVELS", "MOST_ROWS", "STORED_EVERY", "STRIP_ROWS", "SEED_OF_EDGES", "SEED_OF_EVERYTHING", "SEED_OF_MORE", "SEED_OF_PAIRS", "EFFECT", "MEAN", "PAIR",
 }  # fmt: skip
 
 

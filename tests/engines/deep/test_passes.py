@@ -16,7 +16,7 @@ from hte_bridge.engines.deep.basis.data import Rows, unique_rows
 from hte_bridge.engines.deep.basis.features import Basis, Block
 from hte_bridge.engines.deep.basis.normal_equations import eliminate, normal_equations, total
 from hte_bridge.engines.deep.passes import models, ordered
-from hte_bridge.engines.deep.passes.swept_sums import GROUPS, swept_sums
+from hte_bridge.engines.deep.passes.swept_sums import swept_sums
 from hte_bridge.errors import InvalidOption, NotEnoughMemory, NotIdentified, UnreadableFile, WorkersLost
 from hte_bridge.simulate.panel import panel
 from hte_bridge.stream import Processes
@@ -52,7 +52,7 @@ def some_rows(effects: int, n: int = 600) -> Rows:
 @pytest.mark.parametrize("effects", [1, 2, 3])
 @pytest.mark.parametrize("most", [3, 512])
 def test_sums_net_of_an_effect_are_those_that_eliminate_it(effects, most, monkeypatch):
-    monkeypatch.setattr("hte_bridge.engines.deep.passes.swept_sums.GROUPS", type(GROUPS)(most))
+    monkeypatch.setattr("hte_bridge.engines.deep.passes.swept_sums.MOST_LEVELS", most)
     rows = some_rows(effects)
     blocks = [Block("constant", "constant", ()), Block("linear", "linear", (0, 1, 2), drift=True)]
     basis = Basis.fit(blocks, rows.points, np.zeros(3), np.ones(3))
@@ -123,7 +123,7 @@ def folder(frame, tmp_path_factory):
 def small_blocks():
     """Several blocks in each fold, of studies that count as many rows."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ordered, "SIZES", ordered.BlockSizes(least=150))
+        patch.setattr(ordered, "FEWEST_ROWS", 150)
         patch.setattr(route_stream, "SAMPLE", replace(route_stream.SAMPLE, in_memory=0))
         yield
 

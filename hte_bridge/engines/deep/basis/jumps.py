@@ -38,13 +38,12 @@ class BreakRule:
     few_rows: int = 100_000
     # rows that are asked, about
     rows: int = 300_000
-    # and those looked at together
-    chunk: int = 65_536
     # share of a step's sum of squares that a line with a bend must leave
     collinear: float = 1e-6
 
 
 BREAKS = BreakRule()
+CHUNK = 65_536  # rows looked at together
 EFFECT, MEAN = -1, -2  # what a step scales, where that is no covariate
 
 
@@ -156,7 +155,7 @@ def cell_sums(
     """Sums (6, cells, multiples) of u^2, u^2 p, u^2 p^2, u r, u r p and (u r)^2: u what a step scales, p the place along the covariate."""
     number = len(cuts) - 1
     total = np.zeros((number, 6 * len(multiples)))
-    for here in slices(len(place), BREAKS.chunk):
+    for here in slices(len(place), CHUNK):
         x, t, r = z[place[here]], treatment[here], residual[here]
         p, w = x[:, along], weight[here]
         columns = [t * x[:, k] if k >= 0 else t if k == EFFECT else np.ones(len(t)) for k in multiples]

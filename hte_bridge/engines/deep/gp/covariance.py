@@ -22,13 +22,12 @@ class CovarianceRule:
 
     # of a surface's constant, in squared units of sd(Y): as good as no prior
     constant_variance: float = 1e3
-    # below, the CPU evaluates the log posterior as quickly as a CUDA device
-    cuda_rows: int = 400
-    # of a strip of the covariance, on the CPU: what is done to it stays in the processor's own cache
-    strip_rows: int = 128
 
 
 COVARIANCE = CovarianceRule()
+
+CUDA_ROWS = 400  # below, the CPU evaluates the log posterior as quickly as a CUDA device
+STRIP_ROWS = 128  # of the covariance, on the CPU: what is done to a strip stays in the processor's own cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +73,7 @@ class Data:
 
     def moved(self) -> Data:
         """The same with its tensors on ``device``, or as they are where so few rows are as quick on the CPU."""
-        if self.device == "cpu" or self.n < COVARIANCE.cuda_rows:
+        if self.device == "cpu" or self.n < CUDA_ROWS:
             return self
         x, y, noise, loads = (each.to(self.device) for each in (self.x, self.y, self.noise, self.loads))
         cluster = None if self.cluster is None else self.cluster.to(self.device)
@@ -144,7 +143,7 @@ class Space:
     def of(cls, rows: Data, surfaces: Sequence[SurfaceLayout]) -> Space:
         """Space for the covariance of ``rows`` with one surface per load."""
         n = rows.n
-        most = COVARIANCE.strip_rows if rows.x.device.type == "cpu" else max(n, 1)
+        most = STRIP_ROWS if rows.x.device.type == "cpu" else max(n, 1)
         own = (slice(start, min(start + most, n)) for start in range(0, max(n, 1), most))
         strips = tuple(Strip.of(rows, surfaces, each) for each in own)
         first, second = (rows.x.new_empty(min(most, n) * n) for _ in range(2))

@@ -15,20 +15,9 @@ from hte_bridge.lost import nested
 from hte_bridge.stream import Store
 from hte_bridge.study import Folds, Study
 
-
-@dataclass(frozen=True)
-class BlockSizes:
-    """How large a block is: of the rows alone, so that sums are the same however many workers there are."""
-
-    # in how many the rows are cut, about
-    number: int = 40
-    # rows, at least: no crumbs
-    least: int = 2_000
-    # and at most: what a worker holds
-    most: int = 400_000
-
-
-SIZES = BlockSizes()
+# rows are cut into blocks by their number alone, so that sums are the same however many workers there are
+BLOCKS_OF_ROWS = 40  # about so many
+FEWEST_ROWS, MOST_ROWS = 2_000, 400_000  # of a block: no crumbs, and what a worker holds
 CHUNK = 131_072  # rows written at once
 
 
@@ -169,7 +158,7 @@ def blocks_of(fold: Codes, unit: Codes, whole: bool) -> tuple[RowBlock, ...]:
     (RowBlock(fold=0, start=0, stop=2), RowBlock(fold=1, start=2, stop=3))
     """
     n = len(fold)
-    most = int(np.clip(n // SIZES.number, SIZES.least, SIZES.most))
+    most = int(np.clip(n // BLOCKS_OF_ROWS, FEWEST_ROWS, MOST_ROWS))
     ends = np.append(np.flatnonzero(np.diff(fold)) + 1, n)
     cuts = np.append(np.flatnonzero(np.diff(unit)) + 1, n) if whole else np.arange(1, n + 1)
     found, start = [], 0

@@ -22,20 +22,9 @@ from hte_bridge.engines.deep.basis.normal_equations import (
 )
 from hte_bridge.engines.deep.store.linear_algebra import with_room
 
-
-@dataclass(frozen=True)
-class GroupRule:
-    """How many levels of the swept effect are taken at once."""
-
-    # levels, at most: each has a row of sums as wide as the basis
-    levels: int = 512
-    # distinct points of all rows, up to which they are few: groups are then bounded by levels alone
-    few_points: int = 4_096
-    # pairs of levels of other effects, from which on they are added up
-    pairs: int = 1_000_000
-
-
-GROUPS = GroupRule()
+MOST_LEVELS = 512  # of the swept effect at once: each has a row of sums as wide as the basis
+FEW_POINTS = 4_096  # distinct points of all rows, up to which groups are bounded by levels alone
+MANY_PAIRS = 1_000_000  # of levels of other effects, from which on they are added up
 
 
 def swept_sums(
@@ -76,7 +65,7 @@ def swept_sums(
         0,
         np.zeros(edge),
     )
-    raw, pairs = np.zeros(width + narrow), Pairs(edge)
+    raw, pairs = np.zeros(width + narrow), LevelPairs(edge)
     for some in groups(rows.point, swept):
         before = products.diagonal()
         here, met = of_levels_met(rows.at(some))
@@ -114,13 +103,13 @@ def put(found: NormalEquations, part: NormalEquations, met: Codes) -> NormalEqua
 
 
 @dataclass(eq=False)
-class Pairs:
+class LevelPairs:
     """Weight that pairs of levels (L, L) share, added up group by group: what is there is not copied for each."""
 
     levels: int
     held: list[sparse.coo_array] = field(default_factory=list)
     count: int = 0
-    merge_at: int = GROUPS.pairs
+    merge_at: int = MANY_PAIRS
 
     def add(self, part: sparse.csr_array, met: Codes) -> None:
         """Those of some levels."""
@@ -131,7 +120,7 @@ class Pairs:
         if self.count > self.merge_at:
             whole = self.whole()
             self.held, self.count = [sparse.coo_array(whole)], whole.nnz
-            self.merge_at = max(GROUPS.pairs, 2 * whole.nnz)
+            self.merge_at = max(MANY_PAIRS, 2 * whole.nnz)
 
     def whole(self) -> sparse.csr_array:
         """All of them."""
@@ -183,11 +172,11 @@ def groups(point: Codes, swept: Codes) -> Iterator[Codes]:
     """
     first = np.flatnonzero(np.diff(swept, prepend=swept[0] - 1))
     pairs = np.cumsum((np.diff(point, prepend=-1) != 0) | (np.diff(swept, prepend=swept[0] - 1) != 0))
-    most = np.inf if point.max(initial=0) < GROUPS.few_points else CHUNK_POINTS
+    most = np.inf if point.max(initial=0) < FEW_POINTS else CHUNK_POINTS
     cuts, begun = [0], 0
     for number, stop in enumerate([*first[1:].tolist(), len(swept)], start=1):
         met = pairs[stop - 1] - (pairs[cuts[-1] - 1] if cuts[-1] else 0)
-        if number - begun >= GROUPS.levels or met >= most or stop == len(swept):
+        if number - begun >= MOST_LEVELS or met >= most or stop == len(swept):
             begun = number
             cuts.append(stop)
     return (np.arange(a, b) for a, b in pairwise(cuts))

@@ -41,7 +41,7 @@ def test_marginal_likelihood_is_the_normal_density():
 def test_strips_make_no_difference(form, monkeypatch):
     model, theta = example(form, clustered=True)
     whole = LogPosterior(model.rows, model.scales)(theta)
-    monkeypatch.setattr(covariance_room, "COVARIANCE", replace(COVARIANCE, strip_rows=7))
+    monkeypatch.setattr(covariance_room, "STRIP_ROWS", 7)
     value, gradient = LogPosterior(model.rows, model.scales)(theta)
     assert value == pytest.approx(whole[0], abs=1e-9)
     np.testing.assert_allclose(gradient, whole[1], atol=1e-8)

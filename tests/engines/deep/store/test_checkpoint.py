@@ -284,7 +284,7 @@ def test_the_work_travels_to_another_process(tmp_path):
 @pytest.fixture
 def file(tmp_path, monkeypatch):
     monkeypatch.setattr(route_files, "BATCH", 100)
-    monkeypatch.setattr(route_files, "FILES", replace(route_files.FILES, stored_every=0.0))
+    monkeypatch.setattr(route_files, "STORED_EVERY", 0.0)
     path = tmp_path / "panel.parquet"
     small_panel().to_parquet(path)
     return path

@@ -10,7 +10,7 @@ from hte_bridge.engines.deep.basis.data import Rows
 from hte_bridge.engines.deep.basis.features import Basis, Block, frequencies
 from hte_bridge.engines.deep.basis.networks import by_level
 from hte_bridge.engines.deep.basis.normal_equations import eliminate, normal_equations
-from hte_bridge.engines.deep.gp.covariance import COVARIANCE
+from hte_bridge.engines.deep.gp.covariance import CUDA_ROWS
 from hte_bridge.engines.deep.gp.likelihood import LogPosterior
 from hte_bridge.engines.deep.gp.outcome_models import outcome_models
 from hte_bridge.engines.deep.gp.sample import Sample
@@ -44,7 +44,7 @@ def draw():
 def test_log_posterior_of_the_scales_and_its_slopes(draw, form, clustered):
     found = []
     for device in ("cpu", "cuda"):
-        data = sim.clustered(COVARIANCE.cuda_rows * 2, seed=1) if clustered else draw
+        data = sim.clustered(CUDA_ROWS * 2, seed=1) if clustered else draw
         study = study_of(data, cluster="cluster") if clustered else study_of(data)
         rows = Sample.of(study, data.propensity, device=device).rows(form)
         scales = form.scales(rows.x.shape[1], rows.cluster is not None)
