@@ -26,8 +26,8 @@ from hte_bridge.sealed import read_arrays, write_arrays
 from hte_bridge.study import Folds, Names, Study
 
 # since 4 with a checksum, and a posterior that speaks of sorted, standardised covariates; since 5 what the posterior says of itself stands apart; since 6
-# a posterior may be by points, or a mixture of two; since 7 its surfaces may jump
-FORMAT_VERSION, OLDEST = 7, 4
+# a posterior may be by points, or a mixture of two; since 7 its surfaces may jump; since 8 their slopes are tied to lengths
+FORMAT_VERSION, OLDEST = 8, 4
 STUDY = ("outcome", "treatment", "covariates", "fixed_effects", "cluster", "weight", "propensity", "controls")
 HELDOUT = ("cate", "outcome_mean", "propensity", "treatment_variance", "lost")
 

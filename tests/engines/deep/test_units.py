@@ -12,7 +12,7 @@ from hte_bridge.errors import InvalidData, NotIdentified
 from hte_bridge.study import Folds
 
 N = 60
-RNG = np.random.default_rng(1)
+RNG = np.random.default_rng(2)
 X = RNG.normal(size=(N, 3))
 BINARY, DOSE = (RNG.random(N) < 0.5).astype(float), X[:, 0] + RNG.normal(size=N)
 NOISE, UNIT, YEAR = RNG.normal(size=N), np.arange(N) % 12, np.arange(N) // 12

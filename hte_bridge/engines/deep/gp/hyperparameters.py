@@ -39,6 +39,8 @@ class Hyperparameters:
         Whether the rates are, also those of an effect.
     boxes : tuple of tuple of Box
         Of each surface: where it jumps; nowhere by default.
+    tied : bool
+        Whether slopes are tied to lengths, as in all but files of before.
 
     Examples
     --------
@@ -55,6 +57,7 @@ class Hyperparameters:
     groups: tuple[int, ...] = ()
     known: bool = False
     boxes: tuple[tuple[Box, ...], ...] = ()
+    tied: bool = True
 
     @cached_property
     def surfaces(self) -> tuple[SurfaceLayout, ...]:
@@ -67,7 +70,8 @@ class Hyperparameters:
         boxes = self.boxes or ((),) * count
         for kind, rate, shape, few, own in zip(kinds, self.rates, shapes, sparse, boxes, strict=True):
             start = found[-1].metric.stop if found else 1
-            found.append(SurfaceLayout(start, self.p, KINDS[kind], rate, shape, few, self.groups, own))
+            layout = SurfaceLayout(start, self.p, KINDS[kind], rate, shape, few, self.groups, own, self.tied)
+            found.append(layout)
         return tuple(found)
 
     @property

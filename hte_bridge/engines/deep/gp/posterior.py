@@ -382,6 +382,7 @@ def restored_models(values: dict[str, Any], rows: Callable[[int], Data]) -> list
     models = []
     for k, each in enumerate(values["models"]):
         form, scales = (tuples(part) for part in by_kinds(each["form"], each["scales"]))
+        scales = {"tied": False, **scales}  # files of before have no such word
         made = Hyperparameters(**scales)
         models.append(Model(OutcomeModel(**form), replace(rows(k), groups=made.groups), made))
     return models

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -21,10 +23,11 @@ def test_an_edged_surface_is_the_mondrian_process_in_closed_form():
     surface, rows, rng = model.scales.surfaces[0], model.rows, np.random.default_rng(1)
     line, curved = np.exp(2 * theta[surface.deviations])
     lengths, new = np.exp(theta[surface.metric]), rng.normal(size=(20, P))
+    share = (1 / lengths) / (1 / lengths).sum()
 
     def kernel(a, b):
         cuts = (np.abs(a[:, None] - b[None]) / lengths).sum(-1)
-        return COVARIANCE.constant_variance + line / P * a @ b.T + curved * np.exp(-cuts)
+        return COVARIANCE.constant_variance + line * a * share @ b.T + curved * np.exp(-cuts)
 
     x, noise = rows.x.numpy(), np.exp(2 * theta[0]) * rows.noise.numpy()
     weights = np.linalg.solve(kernel(x, x) + np.diag(noise), kernel(x, new))
@@ -139,6 +142,9 @@ def test_a_posterior_of_edged_surfaces_is_restored_to_the_bit_and_so_is_one_of_f
                 del part["kinds"]
             said["form"] |= {"index": False, "additive": True}
             said["scales"] |= {"index": [False, False], "additive": flags}
+            del said["scales"]["tied"]
+            model = replace(model, scales=replace(model.scales, tied=False))
+            fit = posterior(model, [theta])
         again = restore(arrays, values)
         assert all(
             (ours == theirs).all() for ours, theirs in zip(fit.moments(new), again.moments(new), strict=True)
@@ -153,6 +159,18 @@ def test_an_edged_effect_may_move_by_more_and_its_mean_as_any_other():
     assert rates(CENTRED.of_kinds("edged", "smooth")) == (mean, effect)
     assert rates(CENTRED.of_kinds("edged", "edged")) == (mean, MODEL_PRIORS.edged_rate * effect)
     assert rates(ARMS.of_kinds("edged", "edged")) == ARMS.rates
+
+
+@pytest.mark.parametrize("kind", ["smooth", "edged"])
+def test_a_covariate_that_bends_a_surface_little_tilts_it_little(kind):
+    scales = ALONE.of_kinds(kind, kind).scales(P, clustered=False)
+    theta, (surface,) = torch.as_tensor(scales.start()), scales.surfaces
+    even = surface.kind.columns(torch.eye(P).double(), theta, surface, None).diagonal()
+    np.testing.assert_allclose(even, torch.exp(theta[surface.linear]) / P**0.5)
+    theta[surface.metric.start] += 6.0  # a length four hundred times as long
+    found = surface.kind.columns(torch.eye(P).double(), theta, surface, None).diagonal()
+    assert found[0] < 0.1 * found[1]
+    np.testing.assert_allclose(found.square().sum(), even.square().sum())
 
 
 def test_a_large_effect_is_thought_rarer_by_a_power_and_a_large_outcome_by_an_exponential():

@@ -10,7 +10,7 @@ import torch
 from scipy import stats
 from scipy.special import softmax
 from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import ConstantKernel, DotProduct, Matern
+from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 
 from hte_bridge.engines.deep.gp import covariance as covariance_room
 from hte_bridge.engines.deep.gp import hmc
@@ -117,12 +117,10 @@ def test_prior_of_an_effects_log_length_is_a_density_with_most_of_it_on_long_one
 def test_one_surface_equals_scikit_learns_gaussian_process():
     model, theta = example(ALONE)
     rows, mu = model.rows, model.scales.surfaces[0]
-    linear, matern = np.exp(2 * theta[mu.deviations])
-    kernel = (
-        ConstantKernel(COVARIANCE.constant_variance, "fixed")
-        + ConstantKernel(linear / P, "fixed") * DotProduct(0.0, "fixed")
-        + ConstantKernel(matern, "fixed") * Matern(np.exp(theta[mu.metric]), "fixed", nu=1.5)
-    )
+    theta[mu.linear] = -40.0  # as its line has no weights
+    kernel = ConstantKernel(COVARIANCE.constant_variance, "fixed") + ConstantKernel(
+        np.exp(2 * theta[mu.bent]), "fixed"
+    ) * Matern(np.exp(theta[mu.metric]), "fixed", nu=1.5)
     noise = np.exp(2 * theta[0]) * rows.noise.numpy()
     twin = GaussianProcessRegressor(kernel, alpha=noise, optimizer=None).fit(rows.x.numpy(), rows.y.numpy())
     new = np.random.default_rng(1).normal(size=(20, P))
@@ -157,8 +155,11 @@ def test_without_matern_parts_it_is_ridge_regression(form):
     x, y = model.rows.x.numpy(), model.rows.y.numpy()
     ones = np.column_stack([np.ones(N), x])
     design = np.hstack([load[:, None] * ones for load in model.rows.loads.numpy()])
-    slopes = [np.exp(2 * theta[surface.linear]) / P for surface in model.scales.surfaces]
-    prior = np.concatenate([[COVARIANCE.constant_variance, *np.full(P, each)] for each in slopes])
+    slopes = [
+        np.exp(2 * theta[surface.linear]) * softmax(-theta[surface.metric])
+        for surface in model.scales.surfaces
+    ]
+    prior = np.concatenate([[COVARIANCE.constant_variance, *each] for each in slopes])
     precision = 1 / (np.exp(2 * theta[0]) * model.rows.noise.numpy())
     spread = np.linalg.inv((design * precision[:, None]).T @ design + np.diag(1 / prior))
     beta = spread @ (design.T @ (precision * y))

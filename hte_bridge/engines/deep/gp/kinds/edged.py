@@ -24,6 +24,7 @@ class Edged(Curved):
     """
 
     name = "edged"
+    has_lengths = True
 
     def prior(self, p: int, sparse: bool) -> MetricPrior:
         """Centred where half a cut or so parts two units drawn at random: their distances along p covariates add up."""
@@ -62,8 +63,8 @@ class Edged(Curved):
 
     def add_gradient(self, gradient: Tensor, sums: Tensor, theta: Tensor, surface: SurfaceLayout) -> None:
         """The sums times v / length_j."""
-        variance = self.add_gradient_of_deviations(gradient, sums, theta, surface)
-        gradient[surface.metric] += variance * torch.exp(-theta[surface.metric]) * sums[2:]
+        variance, rest = self.add_gradient_of_deviations(gradient, sums, theta, surface)
+        gradient[surface.metric] += variance * torch.exp(-theta[surface.metric]) * rest
 
     def rise(self, x: Tensor, seen: Tensor, weight: Tensor, theta: Tensor, surface: SurfaceLayout) -> Tensor:
         """d correlation / d x_j = correlation sign(x_j' - x_j) / length_j, but at the units themselves, where it has a kink.

@@ -41,9 +41,9 @@ class Index(Matern):
 
     def add_gradient(self, gradient: Tensor, sums: Tensor, theta: Tensor, surface: SurfaceLayout) -> None:
         """The products times -3 v w."""
-        variance = self.add_gradient_of_deviations(gradient, sums, theta, surface)
+        variance, rest = self.add_gradient_of_deviations(gradient, sums, theta, surface)
         metric = theta[surface.metric]
-        gradient[surface.metric] -= 3.0 * variance * (sums[2:].view(len(metric), -1) @ metric)
+        gradient[surface.metric] -= 3.0 * variance * (rest.view(len(metric), -1) @ metric)
 
     def rise(self, x: Tensor, seen: Tensor, weight: Tensor, theta: Tensor, surface: SurfaceLayout) -> Tensor:
         """d correlation / d x_j = 3 decay (u' - u) weight_j."""

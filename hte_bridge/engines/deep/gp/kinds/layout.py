@@ -122,7 +122,8 @@ class SurfaceLayout:
     ``groups`` says of each column which of the p covariates it belongs to, where some have several (``categories.py``): such columns share
     their number in the metric. An index has a weight for each column.
 
-    ``boxes`` are where it jumps (``jumps.py``), by about as much as its curved part varies.
+    ``boxes`` are where it jumps (``jumps.py``), by about as much as its curved part varies. The line's slopes are ``tied`` to the lengths, but in
+    files of before.
     """
 
     start: int
@@ -133,6 +134,7 @@ class SurfaceLayout:
     sparse: bool = False
     groups: tuple[int, ...] = ()
     boxes: tuple[Box, ...] = ()
+    tied: bool = True
 
     @property
     def columns(self) -> int:
@@ -171,8 +173,11 @@ class SurfaceLayout:
 
     def spread_out(self, theta: Tensor) -> Tensor:
         """The covariates' numbers, one for each column."""
-        metric = theta[self.metric]
-        return metric[list(self.groups)] if self.groups else metric
+        return self.spread(theta[self.metric])
+
+    def spread(self, each: Tensor) -> Tensor:
+        """Numbers (p,) of the covariates, one for each column."""
+        return each[list(self.groups)] if self.groups else each
 
     def gathered(self, each: Tensor) -> Tensor:
         """Sums over the columns of each covariate: what ``spread_out`` did, transposed."""

@@ -16,6 +16,7 @@ class Smooth(Matern):
     """Matern-3/2 with a length per covariate (Rasmussen and Williams, 2006, eqs. 4.17 and 5.9); the metric is their logarithms."""
 
     name = "smooth"
+    has_lengths = True
 
     def prior(self, p: int, sparse: bool) -> MetricPrior:
         """Centred where two units are .7 lengths apart, in the root of the mean of squares."""
@@ -42,8 +43,8 @@ class Smooth(Matern):
 
     def add_gradient(self, gradient: Tensor, sums: Tensor, theta: Tensor, surface: SurfaceLayout) -> None:
         """The sums times 3 v / length_j^2."""
-        variance = self.add_gradient_of_deviations(gradient, sums, theta, surface)
-        each = 3.0 * variance * sums[2:] * torch.exp(-2.0 * surface.spread_out(theta))
+        variance, rest = self.add_gradient_of_deviations(gradient, sums, theta, surface)
+        each = 3.0 * variance * rest * torch.exp(-2.0 * surface.spread_out(theta))
         gradient[surface.metric] += surface.gathered(each)
 
     def rise(self, x: Tensor, seen: Tensor, weight: Tensor, theta: Tensor, surface: SurfaceLayout) -> Tensor:
