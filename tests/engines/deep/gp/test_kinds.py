@@ -76,7 +76,7 @@ def bend(x):
     ids=["both jump", "none", "the effect", "the mean"],
 )
 def test_evidence_finds_which_surface_has_edges(effect, mean, wanted):
-    found = search_kinds(rows_where(effect, mean), [CENTRED], 1e-4)
+    found = search_kinds(rows_where(effect, mean), [CENTRED])
     best = max(found, key=lambda each: each.mode.value).model.form  # by the data alone
     assert best.label == wanted
     # both kinds of mean and of effect may be there; an effect with edges beside the better mean alone
