@@ -17,10 +17,18 @@ from hte_bridge.engines.deep.basis import blocks, coarse, features, interactions
 from hte_bridge.engines.deep.basis.networks import TauNetOptions
 from hte_bridge.engines.deep.basis.problem import Problem
 from hte_bridge.engines.deep.basis.variance_components import variance_components
-from hte_bridge.engines.deep.gp import heteroskedastic, hmc, laplace, modes
+from hte_bridge.engines.deep.gp import (
+    heteroskedastic,
+    hmc,
+    laplace,
+    model_average,
+    modes,
+    regression,
+    search,
+    starts,
+)
 from hte_bridge.engines.deep.gp.kinds.additive import Additive
 from hte_bridge.engines.deep.gp.kinds.smooth import Smooth
-from hte_bridge.engines.deep.gp.model_average import n_draws
 from hte_bridge.engines.deep.gp.outcome_models import outcome_models, outcome_models_at_levels
 from hte_bridge.engines.deep.gp.outliers import usual_sd
 from hte_bridge.engines.deep.nuisance.logistic import logistic_ridge
@@ -186,7 +194,7 @@ def of_models_left_out():
 
 
 def of_numbers_of_draws():
-    return [n_draws(n, share, 20) for n in (700, 1_500, 4_000) for share in (0.1, 0.5)]
+    return [model_average.n_draws(n, share, 20) for n in (700, 1_500, 4_000) for share in (0.1, 0.5)]
 
 
 def of_squares_that_vary():
@@ -212,6 +220,89 @@ def of_evidence_for_variances():
         patch.setattr(heteroskedastic, "search", lambda *given: [of(5.0, 2.0)])
         few = SimpleNamespace(rows=None)
         return [heteroskedastic.evidence_for(found, few, (), of(0.0, was)) for was in (2.0, 1.5, 1.0, 0.5)]
+
+
+@dataclass(frozen=True)
+class Form:
+    """An outcome model by its number."""
+
+    number: int
+    log_odds: float = 0.0
+
+
+def candidates(n):
+    """Models that trail one another by a third of a nat, on so many rows."""
+    return [
+        SimpleNamespace(
+            value=-k / 3.0,
+            mode=SimpleNamespace(value=-k / 3.0),
+            model=SimpleNamespace(rows=SimpleNamespace(n=n), form=Form(k)),
+        )
+        for k in range(60)
+    ]
+
+
+@dataclass(frozen=True)
+class Some:
+    """As much of a sample as says how many rows it has."""
+
+    n: int
+
+    @property
+    def bare(self):
+        return self
+
+    def thinned(self, most, seed):
+        return Some(min(self.n, most))
+
+    def rows(self, form):
+        return None
+
+
+def of_models_on_more_rows():
+    pairs, on = [(each, each) for each in candidates(250)], []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model_average, "height", lambda pair: pair[1].value)
+        patch.setattr(
+            model_average, "on_more", lambda candidate, laplace, sample: (on.append(sample.n), laplace)
+        )
+        shares = [model_average.chosen_of(pairs, Some(n), 1, 1)[1] for n in (250, 300, 600, 3_000)]
+    return shares, on
+
+
+def of_models_that_trail():
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("sought", "search"):
+            patch.setattr(search, name, lambda *given: candidates(250))
+        kept = [search.searched(Some(n), Options(), True)[1] for n in (300, 2_000)]
+        return [len(each) for each in (*kept, search.followed(Some(300), {})[1])]
+
+
+def of_starts_of_folds():
+    options = Options(n_jobs=1)
+    found = []
+    for n, n_folds in ((120, 4), (120, 7), (220, 4), (500, 4), (500, 3), (500, 7)):
+        study = SimpleNamespace(treatment=np.arange(n) % 2, propensity=np.full(n, 0.5))
+        folds = Folds(np.arange(n) % n_folds, n_folds, 1)
+        found.append(
+            [None if each is None else len(each.rows) for each in starts.rests(study, folds, options)]
+        )
+    return found
+
+
+def of_models_that_trail_at_a_start():
+    of = SimpleNamespace(units=SimpleNamespace(columns=None))
+    modes_of = {each.model.form: each.mode for each in candidates(250)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(starts, "best_columns", lambda *given: (of, None, modes_of))
+        patch.setattr(starts.Sample, "either", lambda *given: [])
+        rest = SimpleNamespace(rows=None, treatment_mean=lambda study, folds: None)
+        return len(starts.start_of(SimpleNamespace(binary=True), None, rest, Options()).begin)
+
+
+def of_kernels_or_curves():
+    study = lambda n: SimpleNamespace(n=n, encoder=SimpleNamespace(columns=()), covariate_of=())
+    return [list(regression.smooth_learners(study(n))) for n in (2_000, 5_000)]
 
 
 def of_residuals():
@@ -280,6 +371,11 @@ ACTS: dict[Callable[[], object], str] = {
     of_numbers_of_draws: "gp.model_average: fewest_draws fewest_draws_of_many full_draws_rows",
     of_squares_that_vary: "gp.heteroskedastic: screen",
     of_evidence_for_variances: "gp.heteroskedastic: least_gain most_loss taken_over",
+    of_models_on_more_rows: "gp.model_average: coarsening least_share least_share_on_fewer rows_between",
+    of_models_that_trail: "gp.search: chance contending",
+    of_starts_of_folds: "gp.starts: fewest_folds fewest_rows",
+    of_models_that_trail_at_a_start: "gp.starts: trailing",
+    of_kernels_or_curves: "gp.regression: most_rows",
     of_residuals: "gp.outliers: central_sd central_share",
     of_parts: "nuisance.propensity: most_parts",
     of_failed_networks: "nuisance.training: restarts",
