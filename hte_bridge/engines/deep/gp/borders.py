@@ -92,8 +92,8 @@ def with_boxes(part: Induced, by: ByPoints, model: Model, seed: int) -> Induced:
     """
     rows, theta = by.model.rows, by.theta
     points, takes, places = list(by.points), list(by.takes), by.places
-    columns, start = [], by.wide.shape[1]
-    for k, (surface, load) in enumerate(zip(model.scales.surfaces, rows.loads, strict=True)):
+    start = by.wide.shape[1]
+    for k, surface in enumerate(model.scales.surfaces):
         if not surface.boxes:
             continue
         pairs, sd = Pairs.across(rows.x, surface.boxes, seed), float(torch.exp(theta[surface.bent]))
@@ -103,11 +103,42 @@ def with_boxes(part: Induced, by: ByPoints, model: Model, seed: int) -> Induced:
             )
         takes[k] = pairs.take(by.takes[k], inside(points[k], surface.boxes), sd)
         points[k] = torch.cat([points[k], pairs.above, pairs.below])
-        columns.append(inside(rows.x, surface.boxes) * (sd * load)[:, None])
         places[k] = np.append(places[k], start + np.arange(len(surface.boxes)))
         start += len(surface.boxes)
-    factor, mean = bordered(by, torch.cat(columns, 1))
+    factor, mean = bordered(by, torch.cat(columns_of_boxes(model, theta), 1))
     return at_points(replace(part, root=factor, solved=mean, model=model), points, takes, places)
+
+
+def heights_of(by: ByPoints, model: Model, rng: np.random.Generator) -> torch.Tensor:
+    """A draw of the heights (k,) of a model's boxes, over their standard deviation, one surface's after the other's; all else is integrated out."""
+    beside = torch.cat(columns_of_boxes(model, by.theta), 1)
+    factor, mean = bordered(by, beside)
+    count = beside.shape[1]
+    normal = torch.as_tensor(rng.normal(size=(count, 1)))
+    own = torch.linalg.solve_triangular(factor[-count:, -count:].T, normal, upper=True)[:, 0]
+    return (mean[-count:] + own) * torch.cat(sds_of_boxes(model, by.theta))
+
+
+def net_of_boxes(model: Model, jumping: Model, heights: torch.Tensor) -> Model:
+    """A model of some rows whose outcomes are net of the boxes of another of the same form, given their heights (k,)."""
+    there = replace(jumping, rows=model.rows)
+    taken = torch.cat(columns_of_boxes(there, None), 1) @ heights
+    return replace(model, rows=replace(model.rows, y=model.rows.y - taken))
+
+
+def sds_of_boxes(model: Model, theta: torch.Tensor) -> list[torch.Tensor]:
+    """Of each surface that has boxes their standard deviations (k,) before the data."""
+    own = [surface for surface in model.scales.surfaces if surface.boxes]
+    return [torch.exp(theta[each.bent]).expand(len(each.boxes)) for each in own]
+
+
+def columns_of_boxes(model: Model, theta: torch.Tensor | None) -> list[torch.Tensor]:
+    """Of each surface that has boxes what they add to the outcomes of the rows (n, k), for heights of one, or of their standard deviation."""
+    pairs = zip(model.scales.surfaces, model.rows.loads, strict=True)
+    own = [inside(model.rows.x, each.boxes) * load[:, None] for each, load in pairs if each.boxes]
+    if theta is None:
+        return own
+    return [each * sd for each, sd in zip(own, sds_of_boxes(model, theta), strict=True)]
 
 
 def bordered(by: ByPoints, beside: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

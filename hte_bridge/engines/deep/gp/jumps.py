@@ -74,6 +74,15 @@ class Told(NamedTuple):
         found = np.einsum("ij,ij->j", self.left, self.right)
         return found if self.taken is None else found - np.einsum("ij,ij->j", self.taken, self.taken)
 
+    def beside(self, other: Told) -> Told:
+        """Of these columns, then those of another."""
+        mine, its = self, other
+        taken = None
+        if mine.taken is not None and its.taken is not None:
+            taken = np.hstack([mine.taken, its.taken])
+        left, right = np.hstack([mine.left, its.left]), np.hstack([mine.right, its.right])
+        return Told(left, right, np.append(mine.target, its.target), taken)
+
     def with_one(self, each: int) -> Array:
         """A column (k,) of it."""
         found = self.left.T @ self.right[:, each]
@@ -114,6 +123,11 @@ def repeated(parts: Sequence[Part]) -> list[Part]:
     """Draws of a model's scales, each as many times as jumps are drawn beside it, with its weight in equal shares."""
     if not parts or not may_jump(parts[0].model):
         return list(parts)
+    return shared_out(parts)
+
+
+def shared_out(parts: Sequence[Part]) -> list[Part]:
+    """Each as many times as jumps are drawn beside it."""
     shared = (replace(each, weight=each.weight / JUMPS.draws) for each in parts)
     return [each for each in shared for _ in range(JUMPS.draws)]
 
@@ -142,13 +156,16 @@ def with_jumps(
     among = candidates(model, theta, rng)
     if not among.boxes:
         return model
-    columns = inside(model.rows.x, among.boxes)
-    columns *= model.rows.loads[torch.as_tensor(among.surface)].T
-    chosen = drawn(told(columns), among, rng)
+    chosen = drawn(told(columns_of(model, among)), among, rng)
     if not chosen:
         return model
     boxes = among.by_surface(chosen, len(model.scales.rates))
     return replace(model, scales=replace(model.scales, boxes=boxes))
+
+
+def columns_of(model: Model, among: Candidates) -> torch.Tensor:
+    """What each box (n, k) adds to the outcomes of the rows, for each unit of its height."""
+    return inside(model.rows.x, among.boxes) * model.rows.loads[torch.as_tensor(among.surface)].T
 
 
 def candidates(model: Model, theta: torch.Tensor, rng: np.random.Generator) -> Candidates:
@@ -202,8 +219,18 @@ def cuts_along(column: Array, number: int, rng: np.random.Generator) -> list[flo
     >>> cuts_along(np.array([0.0, 0.0, 1.0, 1.0]), 5, np.random.default_rng(1))
     [0.5]
     """
-    at = (np.arange(number) + rng.random(number)) / number * len(column)
-    below, values = np.sort(column)[at.astype(int)], np.unique(column)
+    return cuts_at(column, (np.arange(number) + rng.random(number)) / number)
+
+
+def cuts_at(column: Array, shares: Array) -> list[float]:
+    """Cuts between values of a column (n,), with these shares of the rows below.
+
+    Examples
+    --------
+    >>> cuts_at(np.array([0.0, 1.0, 2.0, 3.0]), np.array([0.3, 0.9]))
+    [1.5]
+    """
+    below, values = np.sort(column)[(shares * len(column)).astype(int)], np.unique(column)
     above = np.searchsorted(values, below) + 1
     inner = above < len(values)
     return np.unique((below[inner] + values[above[inner]]) / 2.0).tolist()

@@ -12,10 +12,11 @@ import torch
 from joblib import Parallel, delayed
 
 from hte_bridge.arrays import Array
-from hte_bridge.engines.deep.gp.borders import with_boxes
+from hte_bridge.engines.deep.gp.borders import heights_of, net_of_boxes, with_boxes
+from hte_bridge.engines.deep.gp.finer_jumps import effect_jumps, with_finer_jumps
 from hte_bridge.engines.deep.gp.hmc import hamiltonian
 from hte_bridge.engines.deep.gp.inducing import INDUCING, ByPoints, Induced, induced, n_points, points_of
-from hte_bridge.engines.deep.gp.jumps import Told, repeated, with_jumps
+from hte_bridge.engines.deep.gp.jumps import Told, shared_out
 from hte_bridge.engines.deep.gp.laplace import Laplace, find_mode, importance_weights
 from hte_bridge.engines.deep.gp.model_average import (
     AVERAGE,
@@ -188,24 +189,22 @@ class Followed:
         (candidate, wide), seed = pair, self.options.seed
         model, shift = candidate.model, self.some.shift(candidate)
         whole = self.whole(model)
-        rows = whole.rows
         with threads(1):
-            points, made = (
-                self.points(whole, wide.mode.theta + shift),
-                dict[bytes, tuple[Induced, ByPoints]](),
-            )
+            made = dict[bytes, tuple[Induced, ByPoints]]()
+            model, rest, wide, height = self.beside_jumps(model, whole, wide, shift)
+            points = self.points(rest, wide.mode.theta + shift)
 
             def exact(theta: Array) -> float:
-                by = ByPoints.of(theta + shift, whole, points)
+                by = ByPoints.of(theta + shift, rest, points)
                 made[theta.tobytes()] = by.told(1.0), by
                 return made[theta.tobytes()][0].log_posterior
 
-            number = n_draws(rows.n, share, self.options.draws)
+            number = n_draws(whole.rows.n, share, self.options.draws)
             if share < AVERAGE.chain_share:
                 thetas, density = wide.draw(number, seed)
                 weights = importance_weights(np.array([exact(theta) for theta in thetas]), density)
             else:
-                chain = hamiltonian(wide, model.rows, model.scales, number, seed, exact, rows.n)
+                chain = hamiltonian(wide, model.rows, model.scales, number, seed, exact, whole.rows.n)
                 thetas, count = np.unique(chain, axis=0, return_counts=True)
                 weights = count / number
             for theta in thetas:
@@ -214,21 +213,42 @@ class Followed:
             parts: list[Induced] = []
             for theta, weight in zip(thetas, weights.tolist(), strict=True):
                 part, by = made.pop(theta.tobytes())
-                own = repeated([part.weighing(share * weight)])
+                own = [part.weighing(share * weight)]
+                own = shared_out(own) if effect_jumps(whole) else own
+                by = replace(by, model=whole)  # jumps are asked of the outcomes as they are
                 parts += [self.jumped(each, by, len(parts) + k) for k, each in enumerate(own)]
-        return parts, evidence(wide, parts) + model.form.log_odds
+        if height is None:
+            height = evidence(wide, parts)
+        return parts, height + model.form.log_odds
+
+    def beside_jumps(
+        self, model: Model, whole: Model, wide: Laplace, shift: Array | float
+    ) -> tuple[Model, Model, Laplace, float | None]:
+        """The model of the rows that are followed, and of all, net of a draw of its jumps, and the mode beside them; its log evidence before.
+
+        Scales that were found without jumps take them for curvature: lengths are short and the surface varies much, everywhere. Given where it
+        jumps, and by how much, they are those of what is left (a step of a Gibbs sampler); jumps are then drawn again from the outcomes as they are.
+        """
+        if not effect_jumps(model):
+            return model, whole, wide, None
+        at, rng = wide.mode.theta + shift, np.random.default_rng([self.options.seed, whole.rows.n])
+        by = ByPoints.of(at, whole, self.points(whole, at))
+        part = by.told(1.0)
+        before = part.log_posterior + wide.log_evidence - wide.mode.value
+        jumping = with_finer_jumps(whole, part.theta, partial(told_by, by), rng)
+        if jumping is whole:
+            return model, whole, wide, before
+        heights = heights_of(by, jumping, rng)
+        model, rest = (net_of_boxes(each, jumping, heights) for each in (model, whole))
+        return model, rest, wide.on_more(model.rows, model.scales, whole.rows.n), before
 
     def jumped(self, part: Induced, by: ByPoints, number: int) -> Induced:
         """A draw of the scales with a draw of jumps beside them, from the same by points."""
-        whole = by.model
-
-        def told(columns: torch.Tensor) -> Told:
-            weighed, taken = (each.numpy() for each in by.halved(columns))
-            target = columns.T @ by.solved
-            return Told(columns.numpy(), weighed, target.numpy(), taken)
-
-        model = with_jumps(whole, part.theta, told, np.random.default_rng([self.options.seed, number]))
-        return part if model is whole else with_boxes(part, by, model, number)
+        whole, rng = by.model, np.random.default_rng([self.options.seed, number])
+        model = with_finer_jumps(whole, part.theta, partial(told_by, by), rng)
+        if model is not whole:
+            return with_boxes(part, by, model, number)
+        return by.told(part.weight) if effect_jumps(whole) else part
 
     def points(self, model: Model, theta: Array) -> list[torch.Tensor]:
         """Points of each surface, chosen at the model's most probable scales."""
@@ -236,6 +256,12 @@ class Followed:
         untold = INDUCING.untold * float(torch.exp(2.0 * at[0]) * model.rows.noise.mean())
         most = n_points(model.rows.n)
         return [points_of(self.pool, at, each, most, untold, seed) for each in model.scales.surfaces]
+
+
+def told_by(by: ByPoints, columns: torch.Tensor) -> Told:
+    """What the outcomes tell of columns (n, k) at a draw of the scales."""
+    weighed, taken = (each.numpy() for each in by.halved(columns))
+    return Told(columns.numpy(), weighed, (columns.T @ by.solved).numpy(), taken)
 
 
 def evidence(laplace: Laplace, draws: list[Induced]) -> float:
