@@ -16,7 +16,7 @@ from hte_bridge.engines.deep.gp.borders import heights_of, net_of_boxes, with_bo
 from hte_bridge.engines.deep.gp.finer_jumps import effect_jumps, with_finer_jumps
 from hte_bridge.engines.deep.gp.hmc import hamiltonian
 from hte_bridge.engines.deep.gp.inducing import INDUCING, ByPoints, Induced, induced, n_points, points_of
-from hte_bridge.engines.deep.gp.jumps import Told, shared_out
+from hte_bridge.engines.deep.gp.jumps import Told, repeated, shared_out, with_jumps
 from hte_bridge.engines.deep.gp.laplace import Laplace, find_mode, importance_weights
 from hte_bridge.engines.deep.gp.model_average import (
     AVERAGE,
@@ -211,12 +211,13 @@ class Followed:
                 if theta.tobytes() not in made:
                     exact(theta)
             parts: list[Induced] = []
-            for theta, weight in zip(thetas, weights.tolist(), strict=True):
+            for place, (theta, weight) in enumerate(zip(thetas, weights.tolist(), strict=True)):
                 part, by = made.pop(theta.tobytes())
+                finely = place + 0.5 < len(thetas) * self.finely and effect_jumps(whole)
                 own = [part.weighing(share * weight)]
-                own = shared_out(own) if effect_jumps(whole) else own
+                own = shared_out(own) if finely else repeated(own)
                 by = replace(by, model=whole)  # jumps are asked of the outcomes as they are
-                parts += [self.jumped(each, by, len(parts) + k) for k, each in enumerate(own)]
+                parts += [self.jumped(each, by, len(parts) + k, finely) for k, each in enumerate(own)]
         if height is None:
             height = evidence(wide, parts)
         return parts, height + model.form.log_odds
@@ -229,7 +230,7 @@ class Followed:
         Scales that were found without jumps take them for curvature: lengths are short and the surface varies much, everywhere. Given where it
         jumps, and by how much, they are those of what is left (a step of a Gibbs sampler); jumps are then drawn again from the outcomes as they are.
         """
-        if not effect_jumps(model):
+        if not self.finely or not effect_jumps(model):
             return model, whole, wide, None
         at, rng = wide.mode.theta + shift, np.random.default_rng([self.options.seed, whole.rows.n])
         by = ByPoints.of(at, whole, self.points(whole, at))
@@ -238,17 +239,26 @@ class Followed:
         jumping = with_finer_jumps(whole, part.theta, partial(told_by, by), rng)
         if jumping is whole:
             return model, whole, wide, before
-        heights = heights_of(by, jumping, rng)
+        heights = self.finely * heights_of(by, jumping, rng)
         model, rest = (net_of_boxes(each, jumping, heights) for each in (model, whole))
         return model, rest, wide.on_more(model.rows, model.scales, whole.rows.n), before
 
-    def jumped(self, part: Induced, by: ByPoints, number: int) -> Induced:
+    @property
+    def finely(self) -> float:
+        """Share of the draws whose jumps are sought where many rows tell them, and of their heights that scales are found net of.
+
+        None where the exact kernel ends, so that nothing jumps there but the effect; all from twice as many rows on.
+        """
+        return float(np.clip(self.first.sample.bare.n / MANY.all_rows - 1.0, 0.0, 1.0))
+
+    def jumped(self, part: Induced, by: ByPoints, number: int, finely: bool) -> Induced:
         """A draw of the scales with a draw of jumps beside them, from the same by points."""
         whole, rng = by.model, np.random.default_rng([self.options.seed, number])
-        model = with_finer_jumps(whole, part.theta, partial(told_by, by), rng)
+        seek = with_finer_jumps if finely else with_jumps
+        model = seek(whole, part.theta, partial(told_by, by), rng)
         if model is not whole:
             return with_boxes(part, by, model, number)
-        return by.told(part.weight) if effect_jumps(whole) else part
+        return by.told(part.weight) if self.finely and effect_jumps(whole) else part
 
     def points(self, model: Model, theta: Array) -> list[torch.Tensor]:
         """Points of each surface, chosen at the model's most probable scales."""
