@@ -41,6 +41,8 @@ class FoldOptions:
 
 FOLDS = FoldOptions()
 
+LEFT = ("deep", "treatment", "linear", "constant effect")  # of Y by each model, and of T by its mean
+
 
 def held_out_effects(
     made: Design,
@@ -82,37 +84,36 @@ def held_out_effects(
     fitted, seen = [found for found, _ in done], [own for _, own in done]
     if products is not None and part is not None:
         fitted = with_products(seen, part, fitted, products, n_jobs)
-    held, variance = np.empty((rows.n, 6)), np.ones(rows.n)
+    (cate, mean), left, variance = np.empty((2, rows.n)), np.empty((rows.n, len(LEFT))), np.ones(rows.n)
     for k, (found, every) in enumerate(zip(fitted, seen, strict=True)):
         here = np.flatnonzero(rows.fold == k)
         own = every.at(here)
-        held[here] = of_fold(found, own)
+        cate[here], mean[here], left[here] = of_fold(found, own)
         if rows.sizes:
             variance[here] = held_out_variance(made, k, own)
-    return as_held_out(rows, held, variance)
+    return as_held_out(rows, cate, mean, left, variance)
 
 
-def of_fold(found: Functions, own: Rows) -> Array:
-    """Of a fold's rows ``own`` (m, 6) what its models say and leave, before effects.
-
-    Effect and mu; what is left of Y and of T; of Y by the model whose effect is a line, and by the one with a constant effect.
-    """
+def of_fold(found: Functions, own: Rows) -> tuple[Array, Array, Array]:
+    """Effect and mu (m,) of a fold's rows ``own`` by its models, and what these leave (m, 4), as ``LEFT``, before effects."""
     place = np.unique(own.point, return_inverse=True)[1]
     deep, line = found.deep.at(place), found.linear.at(place)
     extra, own_line = (0.0 if own.beside is None else own.beside * each.beside for each in (deep, line))
     y, t, beta, mean = own.outcome, own.treatment, deep.beta, deep.drift + extra
     by_line = y - line.drift - own_line - line.beta * t
     by_constant = y - mean - found.constant * t
-    return np.column_stack([beta, mean, y - mean - beta * t, t - found.dose[place], by_line, by_constant])
+    return beta, mean, np.column_stack([y - mean - beta * t, t - found.dose[place], by_line, by_constant])
 
 
-def as_held_out(rows: Rows, held: Array, variance: Array) -> tuple[HeldOut, dict[str, float]]:
-    """Held-out columns and losses from what each fold's models say and leave (n, 6); effects are swept out of all rows together."""
-    cate, mean, left = held[:, 0].copy(), held[:, 1].copy(), held[:, 2:]
+def as_held_out(
+    rows: Rows, cate: Array, mean: Array, left: Array, variance: Array
+) -> tuple[HeldOut, dict[str, float]]:
+    """Held-out columns and losses from what each fold's models say (n,) and leave (n, 4); effects are swept out of all rows together."""
     if rows.sizes:
         left = sweeper(rows)(left)
-    lost = rows.weight @ left[:, [0, 2, 3]] ** 2 / rows.n
-    loss = dict(zip(("deep", "linear", "constant effect"), lost.tolist(), strict=True))
+    of_outcome = [k for k, name in enumerate(LEFT) if name != "treatment"]
+    lost = rows.weight @ left[:, of_outcome] ** 2 / rows.n
+    loss = dict(zip([LEFT[k] for k in of_outcome], lost.tolist(), strict=True))
     if rows.sizes:
         return from_left(rows, cate, left[:, :2], variance), loss
     return HeldOut(cate, mean, np.zeros(rows.n)), loss  # without effects: no outcome of the fold

@@ -17,8 +17,8 @@ from hte_bridge.engines.deep.passes.ordered import Ordered, RowBlock, net_of_lev
 from hte_bridge.engines.deep.store.threads import threads
 from hte_bridge.stream import Runner
 
-LEFT = ("deep", "dose", "linear", "constant effect", "whole")  # columns that effects are taken out of
-COLUMNS = (*LEFT, "beta", "variance")  # of a block's file
+SWEPT = ("deep", "dose", "linear", "constant effect", "whole")  # columns that effects are taken out of
+COLUMNS = (*SWEPT, "beta", "variance")  # of a block's file
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,8 +50,8 @@ class PredictionsOf:
             found = self.columns_of(rows, self.models[block.fold])
             self.ordered.store.put(f"predicted {block.start}", found)
             if not rows.sizes:
-                return np.zeros((0, len(LEFT)))
-            left = found[:, : len(LEFT)]
+                return np.zeros((0, len(SWEPT)))
+            left = found[:, : len(SWEPT)]
             if self.ordered.swept:
                 left = net_of_levels(left, rows.weight, unit)
             return np.asarray(rows.dummies().T @ (rows.weight[:, None] * left))
@@ -124,7 +124,7 @@ def predictions(
         The treatment's mean, in the study's order, where it is known.
     """
     ordered = work.ordered
-    right = np.zeros((sum(ordered.sizes), len(LEFT)))
+    right = np.zeros((sum(ordered.sizes), len(SWEPT)))
     for found in runner.map(work, ordered.blocks):
         right += found
     free = None if own is None else own.solve(right)
@@ -158,7 +158,7 @@ def _columns(ordered: Ordered, block: RowBlock) -> Array:
 def _net(ordered: Ordered, block: RowBlock, free: Array | None) -> Array:
     """A block's columns with the effects taken out of those that are left."""
     columns, weight = _columns(ordered, block), ordered.column("weight", block)
-    left = columns[:, : len(LEFT)]
+    left = columns[:, : len(SWEPT)]
     if free is not None:
         left -= dummies(ordered.column("effects", block).astype(np.int64), ordered.sizes) @ free
         if ordered.swept:
