@@ -2,6 +2,7 @@
 
     python -m bench.scale --sizes 1000000,10000000 --workers 2
     python -m bench.scale --sizes 1000000 --dask 1,2
+    python -m bench.scale --sizes 10000000 --keep build/scale   # may be killed, and begun again
     python -m bench.scale --ape 100
     python -m bench.scale --kills 10 --worker-kills 10
 
@@ -16,13 +17,15 @@ import argparse
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -201,17 +204,42 @@ def tables(asked: argparse.Namespace) -> None:
         for dask in asked.dask or [0]:
 
             def make(n: int = n, dask: int = dask) -> dict[str, Any]:
-                with tempfile.TemporaryDirectory(dir=asked.work) as folder:
-                    truth = write(Path(folder), n, asked.seed)
-                    given = {"folder": folder, "n": n, "seed": asked.seed, "dask": dask, "options": options}
+                with files_of(asked, n) as (folder, truth, kept):
+                    given = {
+                        "folder": str(folder),
+                        "n": n,
+                        "seed": asked.seed,
+                        "dask": dask,
+                        "options": options,
+                    }
                     given |= {
                         "feols": not asked.deep_only,
                         "out": str(asked.out / f"scale-{os.getpid()}.row"),
+                        "checkpoint": kept and f"{kept}-{dask}",
                     }
+                    resumed = bool(kept) and Path(given["checkpoint"]).exists()
                     row = watched(given)
-                return row | {"truth": truth, "z": (row["ape"] - truth) / row["std_error"], "dask": dask}
+                row |= {"truth": truth, "z": (row["ape"] - truth) / row["std_error"], "dask": dask}
+                return row | {"resumed": resumed}
 
             once(f"{n}{f'-dask{dask}' if dask else ''}{'-quick' if asked.quick else ''}", asked.out, make)
+
+
+@contextmanager
+def files_of(asked: argparse.Namespace, n: int) -> Iterator[tuple[Path, float, str | None]]:
+    """A panel's files, its average effect, and where a fit keeps what it has done: for this run, or with ``--keep`` until a run has come to its end."""
+    if asked.keep is None:
+        with tempfile.TemporaryDirectory(dir=asked.work) as name:
+            yield Path(name), write(Path(name), n, asked.seed), None
+        return
+    home = asked.keep / f"{n}-{asked.seed}"
+    (home / "files").mkdir(parents=True, exist_ok=True)
+    said = home / "truth.json"
+    if not said.exists():  # files are whole once it is
+        truth = write(home / "files", n, asked.seed)
+        said.write_text(json.dumps(truth), encoding="utf8")
+    yield home / "files", float(json.loads(said.read_text(encoding="utf8"))), str(home / "kept")
+    shutil.rmtree(home)
 
 
 def averages(asked: argparse.Namespace) -> None:
@@ -236,49 +264,6 @@ def averages(asked: argparse.Namespace) -> None:
         print(
             f"ape of deep at {asked.ape_rows:,} rows: {len(z)} draws, mean of z {z.mean():.2f}, sd {z.std(ddof=1):.2f}"
         )
-
-
-def kills(asked: argparse.Namespace) -> None:
-    """A client, or a worker of two, that is killed at a random moment costs time and no number."""
-    rng, same = np.random.default_rng(asked.seed), []
-    with tempfile.TemporaryDirectory(dir=asked.work) as name:
-        folder, out = Path(name), asked.out / f"scale-{os.getpid()}.row"
-        (folder / "files").mkdir()
-        write(folder / "files", asked.kill_rows, asked.seed)
-        given = {"folder": str(folder / "files"), "n": asked.kill_rows, "seed": asked.seed, "feols": False}
-        given |= {"options": QUICK, "out": str(out), "dask": 0}
-        began = time.monotonic()
-        whole = watched(given)
-        lasted = time.monotonic() - began
-        by_workers = watched(given | {"dask": 2}) if asked.worker_kills else whole
-        for k in range(asked.kills):
-            again = after_a_kill(
-                given | {"checkpoint": str(folder / f"kept{k}")}, lasted * rng.uniform(0.2, 0.95)
-            )
-            same.append(again["numbers"] == whole["numbers"])
-            say_killed("client", k + 1, asked.kills, same[-1])
-        for k in range(asked.worker_kills):
-            after = by_workers["seconds"] * rng.uniform(0.05, 0.9)
-            again = watched(given | {"dask": 2, "lose_after": after})
-            same.append(again["numbers"] == by_workers["numbers"] == whole["numbers"])
-            say_killed("worker", k + 1, asked.worker_kills, same[-1] and again["workers_lost"] == 1)
-    print(f"the same numbers in {sum(same)} of {len(same)}")
-
-
-def after_a_kill(asked: dict[str, Any], seconds: float) -> dict[str, Any]:
-    """The row of a client that was killed after some seconds and begun again."""
-    process = child(asked)
-    time.sleep(seconds)
-    every = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    psutil.wait_procs(every, timeout=60)
-    return watched(asked)
-
-
-def say_killed(who: str, k: int, of: int, same: bool) -> None:
-    """What came of it."""
-    print(f"{who} killed {k} of {of}: {'same numbers' if same else 'OTHER NUMBERS'}", flush=True)
 
 
 def forecast(one: dict[str, Any], ten: dict[str, Any], rows: int = LARGE, cores: int = 2) -> dict[str, float]:
@@ -307,13 +292,14 @@ def conclude(out: Path) -> str:
     }
     lines = []
     for name, row in rows.items():
-        if name.startswith("ape") or name.endswith("quick"):
+        if name.startswith(("ape", "kill")) or name.endswith("quick"):
             continue
         by = f", dask {row['dask']}" if row.get("dask") else ""
         lines.append(
             f"{row['n']:>11,} rows{by}: {row['seconds']:.0f} s, {row['memory_gb']:.2f} GB "
             f"({row['private_gb']:.2f} without pages of files), beta {row['beta_error']:.2f} % of sd, coverage {row['coverage']:.3f}, "
             f"z of the ape {row['z']:.2f}, {row['cpu_seconds']:.0f} s of CPU, load {row['load']:.1f}"
+            f"{', gone on after a kill' if row.get('resumed') else ''}"
         )
     one, ten = rows.get("1000000"), rows.get("10000000")
     if one and ten:
@@ -341,6 +327,9 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("bench/results"))
     parser.add_argument("--work", type=Path, default=None, help="a folder with room for the files")
+    parser.add_argument(
+        "--keep", type=Path, help="files and work done stay here until a table is made: one killed goes on"
+    )
     parser.add_argument("--child", help=argparse.SUPPRESS)
     return parser.parse_args(given)
 
@@ -358,6 +347,8 @@ def main(given: Sequence[str] | None = None) -> None:
     if asked.ape:
         averages(asked)
     if asked.kills or asked.worker_kills:
+        from bench.scale_kills import kills
+
         kills(asked)
     print(conclude(asked.out))
 

@@ -7,7 +7,7 @@ import json
 import pandas as pd
 import pytest
 
-from bench import scale, scale_page
+from bench import scale, scale_kills, scale_page
 
 PARTS = json.dumps({"deep": {"networks": 10.0, "models": 10.0}})
 ROW = {
@@ -81,3 +81,39 @@ def test_options_are_read():
     assert (asked.sizes, asked.dask) == ([10, 20], [1, 2])
     with pytest.raises(SystemExit):
         scale.arguments(["--sizes", "many"])
+
+
+def test_a_killed_run_is_held_against_one_that_was_not_and_each_is_kept(tmp_path, monkeypatch):
+    runs = []
+
+    def run(given):
+        runs.append(given)
+        return {"numbers": "[[1.0, 2.0]]", "seconds": 1.0, "workers_lost": int(given["dask"] > 0)}
+
+    monkeypatch.setattr(scale_kills, "write", lambda folder, n, seed: 0.0)
+    monkeypatch.setattr(scale_kills, "watched", run)
+    monkeypatch.setattr(scale_kills, "after_a_kill", lambda given, seconds: (run(given), True))
+    asked = scale.arguments(["--kills", "2", "--worker-kills", "3", "--out", str(tmp_path)])
+    for _ in range(2):
+        scale_kills.kills(asked)
+    assert len(runs) == 7
+    assert len({each["checkpoint"] for each in runs if each.get("checkpoint")}) == 2
+    found = [json.loads((tmp_path / f"scale-kills-{who}.json").read_text()) for who in ("client", "worker")]
+    assert [(each["same"], each["lost"], each["of"]) for each in found] == [(2, 2, 2), (3, 3, 3)]
+    assert "(worker) and begun again: the same numbers in 3 of 3" in scale_page.kills(
+        {"kills-worker": found[1]}
+    )
+
+
+def test_files_that_are_kept_are_written_once_and_go_with_the_table(tmp_path, monkeypatch):
+    monkeypatch.setattr(scale, "PIECE", 400)
+    asked = scale.arguments(["--keep", str(tmp_path)])
+    begun = scale.files_of(asked, 1_000)
+    folder, truth, _ = begun.__enter__()
+    written = {file: file.stat().st_mtime_ns for file in folder.glob("*.parquet")}
+    assert not begun.__exit__(SystemExit, SystemExit("killed"), None)
+    with scale.files_of(asked, 1_000) as (again, same, kept):
+        assert (again, same) == (folder, truth)
+        assert {file: file.stat().st_mtime_ns for file in again.glob("*.parquet")} == written
+        assert kept.startswith(str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
