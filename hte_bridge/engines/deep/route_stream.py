@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -38,7 +38,7 @@ from hte_bridge.engines.trends import doubts
 from hte_bridge.errors import NotEnoughMemory
 from hte_bridge.keys import mixed, seeded
 from hte_bridge.lost import lost_to_effects
-from hte_bridge.stream import Cluster, Left, Processes, Runner, Serial, Store
+from hte_bridge.stream import Cluster, Left, Processes, Runner, Serial, Store, parts_of
 from hte_bridge.stream.store import release
 from hte_bridge.study import Folds, Study
 
@@ -144,7 +144,7 @@ def fit_stream(study: Study, folds: Folds, options: Options) -> Branch:
     predict = PredictionsOf(ordered, light, models, whole.coefficients, whole.base)
     found = predictions(predict, runner, effects, *means_of(study, shift))
     rested(runner, study.n)
-    whole = unexplained_by(whole, made, found, treatment, study)
+    whole = unexplained_by(whole, made, found, treatment, study, seen.encode_columns)
     release(study.covariates, study.fixed_effects, study.outcome, study.treatment, study.weight)
     clock.done("held out")
     info = info_of(made, whole.solved, whole.inflation, shift.unit) | {"losses": found.loss, "rows": study.n}
@@ -189,19 +189,31 @@ def models_of(
     sums = sums_by_fold(work, places.runner)
     rested(places.runner, study.n)
     clock.done("sums with jumps")
-    whole, models = fitted_to(sums, finer, probe, weighted, places.side_by_side)
+    again, models = fitted_to(sums, finer, probe, weighted, places.side_by_side)
     clock.done("models with jumps")
-    return finer, whole, models
+    return finer, replace(again, jumps=(*whole.jumps, *again.jumps)), models
 
 
 def unexplained_by(
-    whole: WholeModel, made: Design, found: PredictedRows, treatment: Array, study: Study
+    whole: WholeModel,
+    made: Design,
+    found: PredictedRows,
+    treatment: Array,
+    study: Study,
+    encode: Callable[[Array], Array],
 ) -> WholeModel:
     """The model of all rows with the variance of the effect that its blocks leave: of all rows, as at ten million what half of them say is noise."""
     point = np.unique(points_of(study), return_inverse=True)[1].reshape(-1)
     weight = np.asarray(study.weight)
     arm = np.asarray(study.treatment).astype(np.int64) if study.binary else None
-    return whole.with_residuals(made, found.left, treatment, weight / weight.mean(), arm, point)
+
+    def standardised() -> Iterator[tuple[int, Array]]:
+        centre, scale = made.basis.centre[: made.q], made.basis.scale[: made.q]
+        for part in parts_of(study.n):
+            x = encode(np.asarray(study.covariates[part.rows]))
+            yield part.rows.start, (x - centre) / scale
+
+    return whole.with_residuals(made, found.left, treatment, weight / weight.mean(), arm, point, standardised)
 
 
 def notes_of(

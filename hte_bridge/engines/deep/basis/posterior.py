@@ -10,6 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from hte_bridge.arrays import Array, Codes, slices
+from hte_bridge.engines.deep.basis.beside import Beside
 from hte_bridge.engines.deep.basis.data import SlopeGroups, group_dummies, unique_rows
 from hte_bridge.engines.deep.basis.ensemble import Ensemble, ensemble_columns
 from hte_bridge.engines.deep.basis.features import Basis
@@ -40,6 +41,8 @@ class EffectPosterior:
         Variance of tau that no block explains.
     recovered : tuple
         For each fixed effect, estimate, standard error and component of its levels.
+    beside : tuple of Beside
+        And over the nugget, in cells beside a jump.
     level : Standardisation, optional
         Where the effect is relative to the errors' standard deviation: what says how large that is. All else is then in its multiples.
     """
@@ -53,6 +56,7 @@ class EffectPosterior:
     nugget: float
     recovered: tuple[tuple[Array, Array, Codes], ...] = ()
     level: Standardisation | None = None
+    beside: tuple[Beside, ...] = ()
 
     def per(self, unit: float) -> EffectPosterior:
         """The effect of one unit of a dose that came in multiples of ``unit``."""
@@ -62,6 +66,7 @@ class EffectPosterior:
             root=self.root / unit,
             slope_variance=self.slope_variance / unit**2,
             nugget=self.nugget / unit**2,
+            beside=tuple(each.times(1 / unit**2) for each in self.beside),
         )
 
     def mixed(self, other: EffectPosterior, share: float) -> EffectPosterior:
@@ -84,6 +89,8 @@ class EffectPosterior:
             root=root,
             slope_variance=rest * self.slope_variance,
             nugget=rest * self.nugget + share * other.nugget,
+            beside=tuple(each.times(rest) for each in self.beside)
+            + tuple(each.times(share) for each in other.beside),
         )
 
     def moments(self, covariates: Array) -> tuple[Array, Array]:
@@ -102,7 +109,17 @@ class EffectPosterior:
                 + unseen @ self.slope_variance
             )
         multiple = self._multiple(covariates)
-        return estimate * multiple, np.sqrt(variance + self.nugget) * multiple
+        return estimate * multiple, np.sqrt(variance + self.unexplained(covariates)) * multiple
+
+    def unexplained(self, covariates: Array) -> Array:
+        """Variance (m,) of tau that no block explains at covariates (m, q)."""
+        found = np.full(len(covariates), self.nugget)
+        if self.beside:
+            q = covariates.shape[1]
+            z = (covariates - self.basis.centre[:q]) / self.basis.scale[:q]
+            for each in self.beside:
+                found += each.at(z)
+        return found
 
     def draws(self, covariates: Array, n_draws: int, seed: int) -> Array:
         """Joint draws (n_draws, m); rows with the same covariates share their draw."""
@@ -113,9 +130,8 @@ class EffectPosterior:
             k = f.shape[1]
             out[:, here] = (f.astype(np.float64) @ coefficient[:k] + slope @ coefficient[k:]).T
         for variance, label in self._white(covariates):
-            if variance > 0:
-                wide = variance**0.5 * rng.normal(size=(n_draws, label.max() + 1))
-                out += np.where(label >= 0, wide[:, np.maximum(label, 0)], 0.0)
+            wide = variance**0.5 * rng.normal(size=(n_draws, label.max() + 1))
+            out += np.where(label >= 0, wide[:, np.maximum(label, 0)], 0.0)
         return out * self._multiple(covariates)
 
     def average(self, covariates: Array, weights: Array) -> tuple[Array, Array]:
@@ -134,7 +150,7 @@ class EffectPosterior:
                 (np.ones(len(seen)), (seen, label[seen])), shape=(len(label), label.max() + 1)
             )
             mass = (pick.T @ weights.T).T
-            covariance += variance * (mass @ mass.T)
+            covariance += (mass * variance) @ mass.T
         return columns @ self.mean, covariance
 
     def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -157,6 +173,9 @@ class EffectPosterior:
             own, plain = self.level.state()
             arrays |= {f"level.{name}": value for name, value in own.items()}
             values |= {"level": plain}
+        for k, each in enumerate(self.beside):
+            arrays |= {f"beside{k}.borders": each.borders, f"beside{k}.variance": each.variance}
+        values |= {"beside": [[each.along, each.scaling] for each in self.beside]}
         return arrays, values | {"nets": listed}
 
     @classmethod
@@ -188,6 +207,10 @@ class EffectPosterior:
             values["nugget"],
             recovered,
             Standardisation.restore(under("level."), values["level"]) if "level" in values else None,
+            tuple(
+                Beside(along, scaling, arrays[f"beside{k}.borders"], arrays[f"beside{k}.variance"])
+                for k, (along, scaling) in enumerate(values.get("beside", []))
+            ),
         )
 
     def _multiple(self, covariates: Array) -> Array | float:
@@ -214,13 +237,14 @@ class EffectPosterior:
             )
             yield here, self.basis.features(x), slope, unseen.astype(np.float64)
 
-    def _white(self, covariates: Array) -> Iterator[tuple[float, Codes]]:
-        """Variances that are independent between labels: of unseen groups (-1: a seen one), and the nugget."""
+    def _white(self, covariates: Array) -> Iterator[tuple[Array | float, Codes]]:
+        """Variances that are independent between labels, one for all or each its own: of unseen groups (-1: a seen one), and what no block explains."""
         for columns, group, variance in zip(
             self.slopes.columns, self.slopes.find(covariates), self.slope_variance.tolist(), strict=True
         ):
             label = unique_rows(covariates[:, columns])[1]
-            if (group < 0).any():
+            if (group < 0).any() and variance > 0:
                 yield variance, np.where(group < 0, label, -1)
-        if self.nugget > 0:
-            yield self.nugget, unique_rows(covariates)[1]
+        if self.nugget > 0 or self.beside:
+            first, label = unique_rows(covariates)
+            yield self.unexplained(covariates[first]), label

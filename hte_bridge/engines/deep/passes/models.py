@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hte_bridge.arrays import Array, Codes
+from hte_bridge.engines.deep.basis.beside import Place, beside, elsewhere, seen_at
 from hte_bridge.engines.deep.basis.coefficients import reserve, robust
 from hte_bridge.engines.deep.basis.design import Design
 from hte_bridge.engines.deep.basis.heldout import (
@@ -141,15 +143,30 @@ class WholeModel:
         weight: Array,
         arm: Codes | None,
         point: Codes,
+        effects: Codes,
+        covariates: Callable[[], Iterable[tuple[int, Array]]],
     ) -> WholeModel:
-        """The same, with the variance of the effect that no block explains from what it leaves of each row (n,) and of rows of one ``point``."""
-        events = made.rows.events
-        found = nugget(residual * self.lost**0.5, treatment, weight, arm, point)[0]
-        spare = 0.0 if events else found
-        solved = replace(self.solved, nugget=spare, doubt=spare)
-        return replace(
-            self, solved=solved, surface=replace(self.surface, nugget=spare + reserve(made, solved))
-        )
+        """The same, with the variance of the effect that no block explains: from what it leaves of each row (n,) and of rows of one ``point``.
+
+        Beside jumps that were found it has cells of its own; elsewhere it is then that of all other rows. ``covariates`` reads them standardised, in blocks (m, q) with
+        the row that each begins at.
+        """
+        if made.rows.events:
+            found, cells = 0.0, []
+        else:
+            left = residual * self.lost**0.5
+            found, noise = nugget(left, treatment, weight, arm, point)
+            places = Place.of(self.jumps)
+            cells = beside(
+                places, seen_at(places, covariates()), left, treatment, weight, effects, found, noise
+            )
+            if cells:
+                others = weight * elsewhere(cells, covariates(), len(weight))
+                found = nugget(left, treatment, others, arm, point)[0]
+        solved = replace(self.solved, nugget=found, doubt=found)
+        spare = found + reserve(made, solved)
+        surface = replace(self.surface, nugget=spare, beside=tuple(cells))
+        return replace(self, solved=solved, surface=surface)
 
 
 def whole_model(made: Design, whole: NormalEquations, probe: Probe, weighted: bool) -> WholeModel:
