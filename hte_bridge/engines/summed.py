@@ -7,7 +7,7 @@ pass gives residuals, influence values and sums by cluster.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,12 +18,13 @@ from hte_bridge.arrays import Array, Codes
 from hte_bridge.crossfit import within_effects
 from hte_bridge.engine import HeldOut
 from hte_bridge.engines.regressed import EXACT, Chosen, Design, Regression, small_sample
+from hte_bridge.engines.summed_passes import Kept, LevelSums, Triangle, stacked
 from hte_bridge.errors import NotIdentified
 from hte_bridge.lost import nested
 from hte_bridge.scaling import EPS, Standard, power, slopes, tolerance
-from hte_bridge.stream import Store, parts_of
-from hte_bridge.stream.levels import Levels, at_rows, level_sums
-from hte_bridge.stream.standard import Columns, standard_of, triangle
+from hte_bridge.stream import Runner, Store, parts_of, rows_of
+from hte_bridge.stream.levels import Levels, at_rows
+from hte_bridge.stream.standard import Columns, standard_of
 from hte_bridge.stream.store import new_name
 from hte_bridge.study import Folds, Study
 from hte_bridge.sweeping import ABSORBED
@@ -77,11 +78,19 @@ class Table:
         return store_of(self.study).read_rows(self.name, rows)
 
     def at(self, rows: slice) -> Array:
-        """Columns (m, k) less their means, over a power of two near their spreads; zeros where they have none."""
-        moved = self.raw(rows)
-        moved -= self.standard.centre
-        moved *= np.where(self.standard.scale > 0, 1 / power(self.standard.scale), 0.0)
-        return moved
+        """Columns (m, k) in standard units."""
+        return self.kept().at(rows)
+
+    def kept(self, weight: str = "") -> Kept:
+        """The columns as a pass reads them, under the study's weights or others that lie in its store."""
+        store, names = store_of(self.study), self.names
+        effects = names["fixed_effects"] if self.study.effect_levels else None
+        return Kept(store, self.name, weight or names["weight"], effects, self.effects[1], self.standard)
+
+    @cached_property
+    def names(self) -> Mapping[str, str]:
+        """Where the study's arrays lie."""
+        return rows_of(self.study).names
 
     @cached_property
     def effects(self) -> tuple[Codes, tuple[int, ...]]:
@@ -92,30 +101,34 @@ class Table:
         return np.zeros((self.study.n, 1), dtype=np.int64), (1,)
 
     def swept(self, rows: npt.NDArray[np.bool_] | None = None) -> Swept:
-        """Net of effects, on all rows or those of a mask (n,)."""
-        codes, sizes = self.effects
+        """Net of effects, on all rows or those of a mask (n,): two passes, which the study's own runner makes."""
+        (codes, sizes), store, own = self.effects, store_of(self.study), new_name()
         every = np.asarray(self.study.weight) if rows is None else np.where(rows, self.study.weight, 0.0)
         held = slice(None) if rows is None else np.flatnonzero(rows)
         system = Levels.of(codes[held], every[held], sizes)
-        k = len(self.largest)
-        sums, squares = np.zeros((sum(sizes), k)), np.zeros(k)
-        for part in parts_of(self.study.n):
-            columns, weight = self.at(part.rows), np.asarray(every[part.rows])
-            level_sums(columns, np.asarray(codes[part.rows]), weight, sizes, sums)
-            squares += weight @ columns**2
-        levels = system.solve(sums, squares)
-        del system, sums
-
-        def net(rows: slice) -> Array:
-            out = self.at(rows)
-            out -= at_rows(levels, np.asarray(codes[rows]), sizes)
-            out *= np.sqrt(every[rows])[:, None]
-            return out
-
-        factor = triangle(net, self.study.n)
+        if rows is not None:
+            store.put(own, every)
+        kept = self.kept("" if rows is None else own)
+        levels, squares = self._levels(kept, system)
+        del system
+        at_levels = new_name()
+        store.put(at_levels, levels.T)
+        runner, parts = runner_of(self.study), parts_of(self.study.n)
+        factor = runner.map_sum(Triangle(kept, at_levels), parts, stacked)
+        store.drop(at_levels)
+        store.drop(own)
         left = np.linalg.norm(factor, axis=0)
         live = left > ABSORBED * np.sqrt(squares)
         return Swept(np.where(live, factor, 0.0), live, levels, float(every.sum()))
+
+    def _levels(self, kept: Kept, system: Levels) -> tuple[Array, Array]:
+        """Coefficients (L, k) of the levels and sums of squares (k,)."""
+        k = len(self.largest)
+        sums, squares = np.zeros((sum(kept.sizes), k)), np.zeros(k)
+        for places, here, square in runner_of(self.study).map(LevelSums(kept), parts_of(self.study.n)):
+            sums[places] += here
+            squares += square
+        return system.solve(sums, squares), squares
 
     def net(self, swept: Swept, rows: slice) -> Array:
         """Columns (m, k) of some rows net of effects."""
@@ -123,6 +136,12 @@ class Table:
         return np.where(
             swept.live, self.at(rows) - at_rows(swept.levels, np.asarray(codes[rows]), sizes), 0.0
         )
+
+
+def runner_of(study: Study) -> Runner:
+    """Who makes the passes of a study of files."""
+    assert study.stored is not None
+    return study.stored.runner
 
 
 def store_of(study: Study) -> Store:
@@ -301,17 +320,19 @@ def heldout_panel(study: Study, folds: Folds) -> HeldOut:
         )
 
     table = Table.of(study, raw)
-    scale = np.where(table.standard.scale > 0, power(table.standard.scale), 0.0)
+    scale, models = np.where(table.standard.scale > 0, power(table.standard.scale), 0.0), []
     for number in range(folds.n_folds):
         r = table.swept(folds.fold != number).factor * scale
         y, d, xs, dx, ones = r[:, :1], r[:, 1:2], r[:, 2 : 2 + k], r[:, 2 + k :], np.ones(len(r))
         beta, first = slopes(np.column_stack([d, xs, dx]), y, ones), slopes(xs, d, ones)
-        for part in parts_of(study.n):
-            columns, test = table.raw(part.rows), part.start + np.flatnonzero(folds.fold[part.rows] == number)
-            here = columns[test - part.start]
-            tau = beta[0] + moves(np.asarray(along[test])) @ beta[k + 1 :]
-            own = here[:, 2 : 2 + k]
-            cate[test] = tau * unit[0] / unit[1]
-            left[test] = unit[0] * (here[:, 0] - own @ beta[1 : k + 1] - tau * here[:, 1])
-            dose[test] = unit[1] * (here[:, 1] - own @ first)
+        models.append((beta.reshape(-1), first.reshape(-1)))
+    betas, firsts = (np.column_stack(each) for each in zip(*models, strict=True))
+    for part in parts_of(study.n):
+        columns, fold = table.raw(part.rows), np.asarray(folds.fold[part.rows])
+        beta, own = betas[:, fold], columns[:, 2 : 2 + k]
+        tau = beta[0] + np.einsum("ij,ji->i", moves(np.asarray(along[part.rows])), beta[k + 1 :])
+        cate[part.rows] = tau * unit[0] / unit[1]
+        mean = np.einsum("ij,ji->i", own, beta[1 : k + 1])
+        left[part.rows] = unit[0] * (columns[:, 0] - mean - tau * columns[:, 1])
+        dose[part.rows] = unit[1] * (columns[:, 1] - np.einsum("ij,ji->i", own, firsts[:, fold]))
     return within_effects(study, cate, left, dose, np.ones(study.n))

@@ -1,13 +1,17 @@
 """feols from sums over parts and levels: pyfixest's coefficients and errors, and the held-out scores, of the same rows in memory."""
 
+import pickle
+from dataclasses import dataclass, field, replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import hte_bridge as hb
+from hte_bridge.engines import summed
 from hte_bridge.errors import HteBridgeError
 from hte_bridge.simulate.panel import panel
-from hte_bridge.stream import levels
+from hte_bridge.stream import Serial, levels, parts_of
 from hte_bridge.stream.levels import Levels, at_rows, level_sums
 from hte_bridge.sweeping import within
 
@@ -75,6 +79,33 @@ def test_coefficients_errors_and_influence_are_pyfixests(frame, file, design, vc
                 continue
             assert np.abs(getattr(held.heldout, name) - getattr(streamed.heldout, name)).max() < EXACT, name
         assert held.heldout.lost == streamed.heldout.lost
+
+
+@dataclass
+class Elsewhere(Serial):
+    """Makes passes as another process does: of what it is sent it knows the bytes alone."""
+
+    sent: list[int] = field(default_factory=list)
+
+    def map(self, function, items):
+        work = pickle.dumps(function)
+        self.sent.append(len(work))
+        return (pickle.loads(pickle.dumps(pickle.loads(work)(item))) for item in items)
+
+
+@pytest.mark.parametrize("design", ["two ways, weights", "no effect"])
+def test_passes_may_be_made_elsewhere_and_what_is_sent_there_is_small(file, design, monkeypatch):
+    monkeypatch.setattr(summed, "parts_of", lambda n: parts_of(n, 200))
+    here = hb.Study.from_parquet(file, **ROLES | DESIGNS[design])
+    there = here.with_(stored=replace(here.stored, runner=Elsewhere()))
+    one, other = (hb.Feols().fit(study) for study in (here, there))
+    assert [(row.estimate, row.std_error) for row in one.rows(0.95)] == [
+        (row.estimate, row.std_error) for row in other.rows(0.95)
+    ]
+    assert np.array_equal(one.heldout.cate, other.heldout.cate)
+    sent = there.stored.runner.sent
+    assert len(sent) >= 2
+    assert max(sent) < 5_000
 
 
 @pytest.mark.parametrize("dense", [levels.DENSE, 0], ids=["factored", "by conjugate gradients"])

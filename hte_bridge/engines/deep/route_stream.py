@@ -213,7 +213,8 @@ def unexplained_by(
             x = encode(np.asarray(study.covariates[part.rows]))
             yield part.rows.start, (x - centre) / scale
 
-    return whole.with_residuals(made, found.left, treatment, weight / weight.mean(), arm, point, standardised)
+    rest = arm, point, study.fixed_effects, standardised
+    return whole.with_residuals(made, found.left, treatment, weight / weight.mean(), *rest)
 
 
 def notes_of(

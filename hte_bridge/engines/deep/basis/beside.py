@@ -89,26 +89,26 @@ class Place:
 
     @classmethod
     def of(cls, jumps: Sequence[Jump]) -> list[Place]:
-        """The places of some jumps: those whose knots overlap are one; where the mean alone jumps is none.
+        """The places of some jumps: those whose cells overlap are one; where the mean alone jumps is none.
 
         Examples
         --------
         >>> from hte_bridge.engines.deep.basis.jumps import EFFECT
-        >>> few = [Jump(0, EFFECT, (0.0, 1.0, 2.0)), Jump(0, 3, (1.0, 2.0, 3.0)), Jump(1, MEAN, (0.0, 1.0))]
+        >>> few = [Jump(0, EFFECT, (0.0, 1.0, 2.0), (0.0, 2.0)), Jump(0, 3, (1.0, 2.0, 3.0, 9.0), (1.0, 3.0)), Jump(1, MEAN, (0.0, 1.0), (0.0, 1.0))]
         >>> [(each.along, each.borders.tolist(), each.scaling) for each in Place.of(few)]
         [(0, [0.0, 1.0, 2.0, 3.0], (-1, 3))]
         """
         found: list[list[Jump]] = []
-        for each in sorted(jumps, key=lambda jump: (jump.along, jump.knots[0], jump.knots, jump.scaling)):
+        for each in sorted(jumps, key=lambda jump: (jump.along, jump.around, jump.scaling)):
             last = found[-1] if found else []
-            if last and last[0].along == each.along and each.knots[0] < max(one.knots[-1] for one in last):
+            if last and last[0].along == each.along and each.around[0] < max(one.around[1] for one in last):
                 last.append(each)
             else:
                 found.append([each])
         made = [
             cls(
                 few[0].along,
-                np.unique(np.concatenate([one.knots for one in few])),
+                np.unique(np.concatenate([one.cells for one in few])),
                 tuple(sorted({one.scaling for one in few})),
             )
             for few in found

@@ -58,11 +58,19 @@ class Jump:
         Covariate whose part in the effect steps; ``EFFECT`` for the effect itself, ``MEAN`` for mu.
     knots : tuple of float
         Where finer knots go, standardised.
+    around : tuple of float
+        First and last of those that are a cell apart: the jump lies between them.
     """
 
     along: int
     scaling: int
     knots: tuple[float, ...]
+    around: tuple[float, float]
+
+    @property
+    def cells(self) -> tuple[float, ...]:
+        """Knots that are a cell apart."""
+        return tuple(each for each in self.knots if self.around[0] <= each <= self.around[1])
 
     def block(self, names: Sequence[str], holders: Sequence[int], main: bool, shared: bool) -> Block:
         """The finer knots as a block, for the models of all rows (``main``) and of the folds ``holders``; ``shared`` with mu."""
@@ -119,7 +127,10 @@ def jumps(
             continue
         multiples = [EFFECT, *([MEAN] if block.drift else []), *(each for each in scaling if each != along)]
         sums = cell_sums(z, place, along, cuts, multiples, treatment, residual, weight)
-        found += [(score, Jump(along, scaled, at)) for score, scaled, at in steps(sums, cuts, multiples)]
+        found += [
+            (score, Jump(along, scaled, *finer(cuts, at)))
+            for score, scaled, at in steps(sums, cuts, multiples)
+        ]
     found.sort(key=lambda pair: (-pair[0], pair[1]))
     return [each for _, each in found[: BREAKS.most]]
 
@@ -168,8 +179,8 @@ def cell_sums(
     return np.moveaxis(total.reshape(number, 6, len(multiples)), 1, 0)
 
 
-def steps(sums: Array, cuts: Array, multiples: Sequence[int]) -> list[tuple[float, int, tuple[float, ...]]]:
-    """The clearest step of each window that is clear enough: its size in standard errors, what it scales, and finer knots."""
+def steps(sums: Array, cuts: Array, multiples: Sequence[int]) -> list[tuple[float, int, int]]:
+    """The clearest step of each window that is clear enough: its size in standard errors, what it scales, and the cell about which it lies."""
     found: dict[tuple[int, int], float] = {}
     for start in range(0, len(cuts) - 2 * BREAKS.cells, BREAKS.cells):
         score = step_scores(sums[:, start : start + 2 * BREAKS.cells], cuts[start + BREAKS.cells])
@@ -182,14 +193,14 @@ def steps(sums: Array, cuts: Array, multiples: Sequence[int]) -> list[tuple[floa
     for (multiple, at), clear in sorted(found.items(), key=lambda each: -each[1]):
         if not any(other == multiple and abs(at - there) < BREAKS.around for _, other, there in kept):
             kept.append((clear, multiple, at))  # windows overlap: a step is found by two
-    return [(clear, multiple, finer(cuts, at)) for clear, multiple, at in kept]
+    return kept
 
 
-def finer(cuts: Array, at: int) -> tuple[float, ...]:
-    """Knots at the cells around one, and at the outer bins, beyond which ramps go on."""
+def finer(cuts: Array, at: int) -> tuple[tuple[float, ...], tuple[float, float]]:
+    """Knots at the cells around one, and at the outer bins, beyond which ramps go on; and the first and the last of the former."""
     inner = cuts[max(at - BREAKS.around, 0) : at + BREAKS.around + 1]
     outer = cuts[[0, BREAKS.cells, -1 - BREAKS.cells, -1]]
-    return tuple(np.unique(np.concatenate([inner, outer])).tolist())
+    return tuple(np.unique(np.concatenate([inner, outer])).tolist()), (float(inner[0]), float(inner[-1]))
 
 
 def step_scores(sums: Array, knot: float) -> Array:

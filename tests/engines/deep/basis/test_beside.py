@@ -25,7 +25,7 @@ def data():
 
 def found(data, left, scalings=(EFFECT,), treatment=None, effects=NONE):
     x, t, *_ = data
-    places = Place.of([Jump(0, each, KNOTS) for each in scalings])
+    places = Place.of([Jump(0, each, (-1.0, *KNOTS, 1.0), (KNOTS[0], KNOTS[-1])) for each in scalings])
     treatment = t if treatment is None else treatment
     return beside(places, seen_at(places, halves(x)), left, treatment, np.ones(N), effects, 0.0, 1.0)
 
