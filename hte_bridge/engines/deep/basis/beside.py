@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from scipy.ndimage import median_filter
 
 from hte_bridge.arrays import Array, Codes
+from hte_bridge.engines.deep.basis.features import Basis
 from hte_bridge.engines.deep.basis.jumps import MEAN, Jump
 
 
@@ -25,6 +27,10 @@ class BesideRule:
     clear: float = 3.0
     # cells whose middle one says what is usual there: a jump is missed in few of them, and noise that varies along the covariate hardly does so among them
     around: int = 13
+    # of the largest variance about a step: where less is left, all is as elsewhere
+    little: float = 0.01
+    # places in a cell at which a step is tried
+    places: int = 16
 
 
 BESIDE = BesideRule()
@@ -61,7 +67,7 @@ class Beside:
         [0.0, 0.0, 3.0, 0.0]
         """
         cell = cells_of(z[:, self.along], self.borders)
-        return np.append(self.variance, 0.0)[cell] * multiple(z, self.scaling) ** 2
+        return np.asarray(np.append(self.variance, 0.0)[cell] * multiple(z, self.scaling) ** 2)
 
     def times(self, factor: float) -> Beside:
         """The same with another unit of tau's square."""
@@ -117,18 +123,22 @@ class Place:
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
-    """Rows about a place: which, in which cell, at which value of the covariate that jumps, and the multiples (m, s) of what jumps scale."""
+class RowsAbout:
+    """Rows about a place: which, in which cell, at which value of the covariate that jumps, the variance there that is known, and the multiples (m, s) of
+    what jumps scale."""
 
     rows: Codes
     cell: Codes
     value: Array
+    known: Array
     multiples: Array
 
 
-def seen_at(places: Sequence[Place], blocks: Iterable[tuple[int, Array]]) -> list[Seen]:
+def seen_at(
+    places: Sequence[Place], blocks: Iterable[tuple[int, Array]], known: Sequence[Beside] = ()
+) -> list[RowsAbout]:
     """Rows about each place, from blocks of standardised covariates (m, q) with the row that each begins at."""
-    held: list[list[tuple[Array, ...]]] = [[] for _ in places]
+    held: list[list[tuple[Any, ...]]] = [[] for _ in places]
     for start, z in blocks:
         for place, own in zip(places, held, strict=True):
             cell = cells_of(z[:, place.along], place.borders)
@@ -136,13 +146,14 @@ def seen_at(places: Sequence[Place], blocks: Iterable[tuple[int, Array]]) -> lis
             columns = np.column_stack([multiple(z[here], each) for each in place.scaling])
             places_there = (start + here).astype(np.int64), cell[here].astype(np.int16)
             value = z[here, place.along].astype(np.float32)
-            own.append((*places_there, value, columns.astype(np.float32)))
-    return [Seen(*(np.concatenate(part) for part in zip(*own, strict=True))) for own in held]
+            there = sum((each.at(z[here]) for each in known), np.zeros(len(here)))
+            own.append((*places_there, value, there.astype(np.float32), columns.astype(np.float32)))
+    return [RowsAbout(*(np.concatenate(part) for part in zip(*own, strict=True))) for own in held]
 
 
 def beside(
     places: Sequence[Place],
-    seen: Sequence[Seen],
+    seen: Sequence[RowsAbout],
     residual: Array,
     treatment: Array,
     weight: Array,
@@ -186,11 +197,76 @@ def beside(
         u = own.multiples.astype(np.float64) * t[:, None]
         u[:, [scaling == MEAN for scaling in place.scaling]] = 1.0
         u = net_of_levels(u, own.value, w, np.asarray(effects[own.rows]))
-        variance = variances(u**2, r**2 - noise - nugget * t**2, noise + nugget * t**2, w, own.cell, place)
+        expected = noise + (nugget + own.known) * t**2
+        variance = variances(u**2, r**2 - expected, expected, w, own.cell, place)
         for k, scaling in enumerate(place.scaling):
             if scaling != MEAN and variance[:, k].any():
                 found.append(Beside(place.along, scaling, place.borders, variance[:, k]))
     return found
+
+
+def within_cells(basis: Basis, mean: Array, root: Array, jumps: Sequence[Jump]) -> list[Beside]:
+    """What finer knots leave of a step that lies anywhere within its cell: there, and in the cells beside it, where lines fitted to a step swing.
+
+    A cell across which the fit rises by more than chance, beside the slope of the middle cell, holds the step with a chance that goes with its rise; of one near a
+    border the cell beyond has a part, which counts with it. The step's height is what they rise together. So what is smooth, and rises alike from cell to cell, has no variance.
+
+    Parameters
+    ----------
+    basis : Basis
+    mean : array (P,)
+        Of the coefficients; ``root @ root.T`` is their covariance.
+    root : array (P, r)
+    jumps : sequence of Jump
+        Those with a block of finer knots count.
+    """
+    found = []
+    for k, block in enumerate(basis.blocks):
+        jump = next((each for each in jumps if block.name.startswith("jump ") and each.is_of(block)), None)
+        if jump is None:
+            continue
+        knots, own = np.array(jump.knots), basis.owner == k
+        z = np.zeros((len(knots), len(basis.centre)))
+        z[:, jump.along] = knots
+        if jump.scaling >= 0:
+            z[:, jump.scaling] = 1.0
+        change = np.diff(basis.features(z * basis.scale + basis.centre)[:, own].astype(np.float64), axis=0)
+        here = np.append(own, np.zeros(len(mean) - len(own), dtype=np.bool_))
+        rise, error = change @ mean[here], np.linalg.norm(change @ root[here], axis=1)
+        inside = (knots[:-1] >= jump.around[0]) & (knots[1:] <= jump.around[1])
+        rise, error, wide = rise[inside], error[inside], np.diff(knots)[inside]
+        rise = rise - wide * np.median(rise / wide)
+        sure = np.sign(rise) * (np.abs(rise) > BESIDE.clear * error)
+        around = np.pad(sure, 1)
+        rise = np.where((sure != 0) | ((around[:-2] + around[2:]) * rise > 0), rise, 0.0)
+        if rise.any():
+            borders, left = left_of_steps(np.array(jump.cells))
+            share = np.abs(rise) / np.abs(rise).sum()
+            left = left @ share
+            variance = np.where(left > BESIDE.little * left.max(), float(rise.sum()) ** 2 * left, 0.0)
+            found.append(Beside(jump.along, jump.scaling, borders, variance))
+    return found
+
+
+def left_of_steps(knots: Array) -> tuple[Array, Array]:
+    """What a line with these knots (k + 1,), fitted by least squares, leaves of steps of height one, squared: at places (k s) between knots, whose borders come first, on
+    average over the places of each cell (k s, k) at which the step may be; cells weigh alike, as each has as many rows.
+
+    Examples
+    --------
+    >>> borders, left = left_of_steps(np.arange(6.0))
+    >>> middle = left[:, 2].reshape(5, -1).mean(axis=1)
+    >>> len(borders) - 1 == len(left), middle.round(3).tolist()
+    (True, [0.001, 0.011, 0.069, 0.011, 0.001])
+    """
+    cells, each = len(knots) - 1, BESIDE.places
+    at = np.arange(cells * each)
+    middles = (at + 0.5) / each
+    hats = np.maximum(1 - np.abs(middles[:, None] - np.arange(cells + 1)), 0.0)
+    steps = (at[:, None] > at) + 0.5 * (at[:, None] == at)
+    left = steps - hats @ np.linalg.lstsq(hats, steps, rcond=None)[0]
+    borders = np.interp(np.arange(cells * each + 1) / each, np.arange(cells + 1), knots)
+    return borders, (left**2).reshape(len(at), cells, each).mean(axis=2)
 
 
 def net_of_levels(columns: Array, value: Array, weight: Array, effects: Codes) -> Array:

@@ -72,6 +72,12 @@ class Jump:
         """Knots that are a cell apart."""
         return tuple(each for each in self.knots if self.around[0] <= each <= self.around[1])
 
+    def is_of(self, block: Block) -> bool:
+        """Whether a block has the finer knots of this jump of the effect."""
+        columns = (self.along,) if self.scaling < 0 else (self.scaling, self.along)
+        same = block.effect and block.columns == columns and self.scaling != MEAN
+        return same and np.array_equal(block.arrays["knots"], self.knots)
+
     def block(self, names: Sequence[str], holders: Sequence[int], main: bool, shared: bool) -> Block:
         """The finer knots as a block, for the models of all rows (``main``) and of the folds ``holders``; ``shared`` with mu."""
         label = names[self.along] if self.scaling < 0 else f"{names[self.scaling]} {names[self.along]}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hte_bridge.arrays import Array, Codes
-from hte_bridge.engines.deep.basis.beside import Place, beside, elsewhere, seen_at
+from hte_bridge.engines.deep.basis.beside import Place, beside, elsewhere, seen_at, within_cells
 from hte_bridge.engines.deep.basis.coefficients import reserve, robust
 from hte_bridge.engines.deep.basis.design import Design
 from hte_bridge.engines.deep.basis.heldout import (
@@ -156,13 +156,13 @@ class WholeModel:
         else:
             left = residual * self.lost**0.5
             found, noise = nugget(left, treatment, weight, arm, point)
-            places = Place.of(self.jumps)
-            cells = beside(
-                places, seen_at(places, covariates()), left, treatment, weight, effects, found, noise
-            )
+            surface, places = self.surface, Place.of(self.jumps)
+            known = within_cells(surface.basis, surface.mean, surface.root, self.jumps)
+            seen = seen_at(places, covariates(), known)
+            cells = known + beside(places, seen, left, treatment, weight, effects, found, noise)
             if cells:
                 others = weight * elsewhere(cells, covariates(), len(weight))
-                found = nugget(left, treatment, others, arm, point)[0]
+                found = nugget(left, treatment, others, arm, point)[0] if others.any() else found
         solved = replace(self.solved, nugget=found, doubt=found)
         spare = found + reserve(made, solved)
         surface = replace(self.surface, nugget=spare, beside=tuple(cells))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hte_bridge.engines.deep.basis.beside import Place, beside, elsewhere, seen_at
+from hte_bridge.engines.deep.basis.beside import Beside, Place, beside, elsewhere, seen_at, within_cells
+from hte_bridge.engines.deep.basis.data import SlopeGroups
+from hte_bridge.engines.deep.basis.features import Basis, Block
 from hte_bridge.engines.deep.basis.jumps import EFFECT, MEAN, Jump
 from hte_bridge.engines.deep.basis.posterior import EffectPosterior
 
@@ -91,12 +93,37 @@ def test_what_an_effect_takes_of_it_is_added_again(data):
     assert one.variance[NEAR] == pytest.approx(MISSED**2, abs=0.04)
 
 
+@pytest.mark.parametrize("scaling", [EFFECT, 1])
+def test_a_step_within_a_cell_leaves_a_variance_there_that_covers_it(data, scaling):
+    x, height = data[0], 0.7
+    names, knots = ["x0", "x1", "x2"], (-1.0, *KNOTS, 1.0)
+    jump = Jump(0, scaling, knots, (KNOTS[0], KNOTS[-1]))
+    basis = Basis.fit([jump.block(names, (0,), True, False)], x, np.zeros(3), np.ones(3))
+    features, step = basis.features(x).astype(float), height * (x[:, 0] > 0.03)
+    scale = np.ones(N) if scaling == EFFECT else x[:, scaling]
+    held = np.column_stack([features, np.ones(N), scale])
+    fitted, line = np.linalg.lstsq(held, np.column_stack([step, x[:, 0]]) * scale[:, None], rcond=None)[0].T
+    missed, mean = step * scale - held @ fitted, fitted[: features.shape[1]]
+    unsure = 0.02 * np.eye(len(mean))
+    (one,) = within_cells(basis, mean, unsure, [jump])
+    said = one.at(x)
+    for near in (np.abs(x[:, 0] - 0.03) < 0.02, said > 0):
+        assert 0.5 < (missed[near] ** 2).mean() / said[near].mean() < 2
+    assert (missed[said > 0] ** 2).sum() > 0.95 * (missed[np.abs(x[:, 0]) < 0.4] ** 2).sum()
+    assert within_cells(basis, line[: len(mean)], unsure, [jump]) == []
+
+
+def test_variance_that_is_known_is_not_found_again(data):
+    x, t, near, sign, noise = data
+    known = Beside(0, EFFECT, np.array(KNOTS), np.where(np.arange(CELLS) == NEAR, MISSED**2, 0.0))
+    places = Place.of([Jump(0, EFFECT, KNOTS, (KNOTS[0], KNOTS[-1]))])
+    seen = seen_at(places, halves(x), [known])
+    assert beside(places, seen, noise + MISSED * near * sign * t, t, np.ones(N), NONE, 0.0, 1.0) == []
+
+
 def test_an_interval_beside_the_jump_is_longer_and_every_answer_agrees(data):
     x, t, near, sign, noise = data
     some, (one,) = np.vstack([x[near][:2], x[~near][:2]]), found(data, noise + MISSED * near * sign * t)
-    from hte_bridge.engines.deep.basis.data import SlopeGroups
-    from hte_bridge.engines.deep.basis.features import Basis, Block
-
     basis = Basis.fit([Block("linear", "linear", (0, 1, 2), {})], x, np.zeros(3), np.ones(3))
     surface = EffectPosterior(
         basis, [], SlopeGroups((), ()), np.zeros(3), np.zeros((3, 1)), np.zeros(0), 0.01, beside=(one,)
