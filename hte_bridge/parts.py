@@ -1,4 +1,4 @@
-"""Other studies made of one: with its controls among its covariates, less a column, or of some of its rows."""
+"""Other studies made of one: with its controls or normal scores among its covariates, less a column, or of some of its rows; and whose columns are."""
 
 from __future__ import annotations
 
@@ -40,6 +40,38 @@ def with_controls(study: Study, columns: Array) -> Study:
         controls=None,
         control_encoder=Encoder(()),
     )
+
+
+def scored(study: Study) -> Study:
+    """A study with the normal score of each number that has long tails behind it; itself where none has."""
+    encoder, covariates = study.encoder.scored(study.covariates)
+    if all(code.score is None for code in encoder.columns):
+        return study
+    names = replace(study.names, covariates=encoder.names)
+    return study.with_(covariates=covariates, encoder=encoder, names=names)
+
+
+def covariate_of(study: Study) -> tuple[int, ...]:
+    """Of each column of ``filled`` the place of its covariate: indicators of one category share theirs, as do a number and its normal score.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from hte_bridge import Study
+    >>> frame = pd.DataFrame({"y": [1.0, 2, 4, 3], "d": [0, 1, 1, 0], "town": list("abca"), "x": [1.0, 2, 3, 5]})
+    >>> Study.from_frame(frame, outcome="y", treatment="d", covariates=["town", "x"]).covariate_of
+    (0, 0, 1)
+    """
+    own = [place for place, code in enumerate(study.encoder.columns) for _ in code.names]
+    flags = len(study.encoder.columns) + np.arange(len(study.filler.flagged))
+    return (*own, *flags.tolist())
+
+
+def score_columns(study: Study) -> tuple[tuple[int, int], ...]:
+    """Places among the columns of ``filled`` of each number that has a normal score beside it, and of that score."""
+    owner = covariate_of(study)
+    own = [place for place, code in enumerate(study.encoder.columns) if code.score is not None]
+    return tuple((owner.index(place), owner.index(place) + 1) for place in own)
 
 
 def without(study: Study, name: str) -> Study:

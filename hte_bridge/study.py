@@ -325,36 +325,18 @@ class Study:
 
     @property
     def covariate_of(self) -> tuple[int, ...]:
-        """Of each column of ``filled`` the place of the covariate that it belongs to: indicators of one category share theirs, as do a
-        number and its normal score.
-
-        Examples
-        --------
-        >>> import pandas as pd
-        >>> from hte_bridge import Study
-        >>> frame = pd.DataFrame({"y": [1.0, 2, 4, 3], "d": [0, 1, 1, 0], "town": list("abca"), "x": [1.0, 2, 3, 5]})
-        >>> Study.from_frame(frame, outcome="y", treatment="d", covariates=["town", "x"]).covariate_of
-        (0, 0, 1)
-        """
-        own = [place for place, code in enumerate(self.encoder.columns) for _ in code.names]
-        flags = len(self.encoder.columns) + np.arange(len(self.filler.flagged))
-        return (*own, *flags.tolist())
+        """Of each column of ``filled`` the place of the covariate that it belongs to."""
+        return parts.covariate_of(self)
 
     @property
     def score_columns(self) -> tuple[tuple[int, int], ...]:
         """Places among the columns of ``filled`` of each number that has a normal score beside it, and of that score."""
-        owner = self.covariate_of
-        own = [place for place, code in enumerate(self.encoder.columns) if code.score is not None]
-        return tuple((owner.index(place), owner.index(place) + 1) for place in own)
+        return parts.score_columns(self)
 
     @property
     def scored(self) -> Study:
         """The study with the normal score of each number that has long tails behind it; itself where none has."""
-        encoder, covariates = self.encoder.scored(self.covariates)
-        if all(code.score is None for code in encoder.columns):
-            return self
-        names = replace(self.names, covariates=encoder.names)
-        return self.with_(covariates=covariates, encoder=encoder, names=names)
+        return parts.scored(self)
 
     @cached_property
     def adjusted(self) -> Study:
