@@ -32,6 +32,21 @@ get_varcov.hte_table <- function(x, vcov = NULL, ...) get_vcov.hte_table(x, vcov
 #' @exportS3Method insight::get_varcov
 get_varcov.hte_model <- get_varcov.hte_table
 
+# Of easystats: it asks a list of classes of its own whether an object is a model, so that get_parameters() alone is not enough.
+#' @exportS3Method parameters::model_parameters
+model_parameters.hte_table <- function(model, ci = 0.95, vcov = NULL, ...) {
+  if (!is.null(vcov)) get_vcov.hte_table(model, vcov = vcov)
+  rows <- tidy(model, conf.level = ci)
+  known <- is.finite(rows$estimate)
+  found <- data.frame(Parameter = names(coef(model)), Coefficient = rows$estimate[known], SE = rows$std.error[known], CI = ci,
+    CI_low = rows$conf.low[known], CI_high = rows$conf.high[known], t = rows$statistic[known], df_error = rows$df[known], p = rows$p.value[known])
+  structure(found, class = c("parameters_model", "see_parameters_model", "data.frame"), ci = ci, coefficient_name = "Coefficient",
+    digits = 2, ci_digits = 2, p_digits = 3)
+}
+
+#' @exportS3Method parameters::model_parameters
+model_parameters.hte_model <- model_parameters.hte_table
+
 #' @exportS3Method marginaleffects::get_coef
 get_coef.hte_table <- function(model, ...) coef(model)
 

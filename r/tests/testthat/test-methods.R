@@ -159,3 +159,16 @@ test_that("other packages read estimates and joint covariance by their own gener
   rows <- tidy(table, engine = "grf")
   expect_identical(get_statistic.hte_model(model)$Statistic, rows$statistic[is.finite(rows$estimate)])
 })
+
+test_that("parameters prints a table's rows with our intervals, without another error under our name", {
+  skip_without_python()
+  found <- model_parameters.hte_table(shared(), ci = 0.9)
+  rows <- tidy(shared(), conf.level = 0.9)
+  rows <- rows[is.finite(rows$estimate), ]
+  expect_s3_class(found, "parameters_model")
+  expect_identical(found$Parameter, names(coef(shared())))
+  expect_identical(found$Coefficient, unname(coef(shared())))
+  expect_identical(found$CI_low, rows$conf.low)
+  expect_identical(found$p, rows$p.value)
+  expect_sentence(model_parameters.hte_table(shared(), vcov = "HC3"), "InvalidOption", "`vcov` must be left out")
+})
