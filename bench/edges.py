@@ -26,6 +26,8 @@ from bench.cross_section import TEST_POINTS, TEST_SEED, designs, edged, merge, s
 from bench.metrics import judge, summarise
 from hte_bridge.engines.deep.canonical import Seen
 from hte_bridge.engines.deep.gp import modes, search
+from hte_bridge.engines.deep.gp.kinds.edged import Edged
+from hte_bridge.engines.deep.gp.kinds.smooth import Smooth
 from hte_bridge.engines.deep.gp.model_average import mixed_posterior
 from hte_bridge.engines.deep.gp.outcome_models import MODEL_PRIORS
 from hte_bridge.engines.deep.route_gp import centred
@@ -65,17 +67,21 @@ def every() -> dict[str, tuple[Callable[..., CrossSection], int]]:
 
 @contextmanager
 def variant(name: str) -> Iterator[None]:
-    """Run the body with the engine as the variant has it: ``both`` as it is, ``smooth`` without edges; ``,odds=0`` or ``,rate=1`` behind it
-    set the odds of a smooth effect beside an edged mean, or an edged effect's rate."""
+    """Run the body with the engine as the variant has it: ``both`` as it is, ``smooth`` without edges, ``even`` with slopes as large beforehand
+    along each covariate, whatever its length; ``,odds=0`` or ``,rate=1`` behind it set the odds of a smooth effect beside an edged mean, or an edged
+    effect's rate."""
     asked, was = search.search_kinds, (MODEL_PRIORS.unlike_log_odds, MODEL_PRIORS.edged_rate)
     if name.startswith("smooth"):
         search.search_kinds = modes.search
+    for kind in (Smooth, Edged):
+        kind.has_lengths = not name.startswith("even")
     object.__setattr__(MODEL_PRIORS, "unlike_log_odds", number(name, "odds", was[0]))
     object.__setattr__(MODEL_PRIORS, "edged_rate", number(name, "rate", was[1]))
     try:
         yield
     finally:
         search.search_kinds = asked
+        Smooth.has_lengths = Edged.has_lengths = True
         object.__setattr__(MODEL_PRIORS, "unlike_log_odds", was[0])
         object.__setattr__(MODEL_PRIORS, "edged_rate", was[1])
 
