@@ -65,14 +65,13 @@ def write(folder: Path, n: int, seed: int) -> float:
     return total / n
 
 
-def study_of(folder: Path) -> Any:
+def study_of(folder: Path, covariates: Sequence[str]) -> Any:
     """The files as a study."""
     import hte_bridge as hb
-    from hte_bridge.simulate.panel import COVARIATES
 
     effects = ["user", "vendor", "period"]
     return hb.Study.from_parquet(
-        folder, outcome="y", treatment="t", covariates=list(COVARIATES), fixed_effects=effects
+        folder, outcome="y", treatment="t", covariates=list(covariates), fixed_effects=effects
     )
 
 
@@ -82,7 +81,8 @@ def measure(asked: dict[str, Any]) -> dict[str, Any]:
     from hte_bridge.simulate.panel import COVARIATES, panel
 
     began = time.perf_counter()
-    study = study_of(Path(asked["folder"]))
+    covariates = list(asked.get("covariates", COVARIATES))
+    study = study_of(Path(asked["folder"]), covariates)
     scanned = time.perf_counter()
     engines = [hb.Deep(seed=asked["seed"], checkpoint=asked.get("checkpoint"), **asked["options"])]
     if asked["feols"]:
@@ -95,7 +95,7 @@ def measure(asked: dict[str, Any]) -> dict[str, Any]:
     fit = table.fits["deep"]
     made = panel("nonlinear", n_rows=min(asked["n"], PIECE), seed=asked["seed"], **levels(asked["n"]))
     rows = np.random.default_rng(1).permutation(made.n)[:SCORED]
-    found = fit.cate(made.frame().iloc[rows][list(COVARIATES)])
+    found = fit.cate(made.frame().iloc[rows][covariates])
     truth = made.beta[rows]
     miss = found["estimate"].to_numpy() - truth
     inside = (found["conf_low"] <= truth) & (truth <= found["conf_high"])

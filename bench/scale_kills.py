@@ -21,6 +21,7 @@ import psutil
 from bench.cross_section import machine
 from bench.scale import QUICK, child, once, watched, write
 
+FEW = ["a", "b"]  # covariates: a table is made in seconds, by the same steps
 STARTS = 4.0  # seconds in which a process imports what it needs, before its clock begins
 
 
@@ -31,7 +32,7 @@ def kills(asked: argparse.Namespace) -> None:
         (folder / "files").mkdir()
         write(folder / "files", asked.kill_rows, asked.seed)
         given = {"folder": str(folder / "files"), "n": asked.kill_rows, "seed": asked.seed, "feols": False}
-        given |= {"options": QUICK, "out": str(out), "dask": 0}
+        given |= {"options": QUICK, "out": str(out), "dask": 0, "covariates": FEW}
         code = machine()["code"][:8]  # numbers of other code are other numbers
         of_one = partial(once, out=asked.out)
         whole = of_one(f"killed-{code}-none", make=lambda: watched(given))
