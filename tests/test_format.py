@@ -210,6 +210,7 @@ def test_levels_are_said():
     assert "conf. interval" in to_text(mixed)
 
 
+@pytest.mark.filterwarnings("ignore:The inplace keyword")  # of maketables itself, where pandas is 3.1
 def test_maketables_prints_our_rows_beside_a_regression():
     import pyfixest
 
