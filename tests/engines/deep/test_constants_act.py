@@ -20,6 +20,7 @@ from hte_bridge.engines.deep.basis.variance_components import variance_component
 from hte_bridge.engines.deep.gp import (
     heteroskedastic,
     hmc,
+    jumps,
     laplace,
     model_average,
     modes,
@@ -31,6 +32,7 @@ from hte_bridge.engines.deep.gp.kinds.additive import Additive
 from hte_bridge.engines.deep.gp.kinds.smooth import Smooth
 from hte_bridge.engines.deep.gp.outcome_models import outcome_models, outcome_models_at_levels
 from hte_bridge.engines.deep.gp.outliers import usual_sd
+from hte_bridge.engines.deep.nuisance import gam, quadratic_ridge
 from hte_bridge.engines.deep.nuisance.logistic import logistic_ridge
 from hte_bridge.engines.deep.nuisance.propensity import parts_of
 from hte_bridge.engines.deep.nuisance.training import from_some_seed
@@ -39,6 +41,7 @@ from hte_bridge.engines.deep.passes.probe import thinned
 from hte_bridge.engines.deep.store import memory
 from hte_bridge.errors import DidNotConverge
 from hte_bridge.study import Folds
+from tests.helpers.gaussian_process import CENTRED, example, posterior
 
 CONSTANTS = {each.name: each for each in constants()}
 RNG = np.random.default_rng
@@ -305,6 +308,30 @@ def of_kernels_or_curves():
     return [list(regression.smooth_learners(study(n))) for n in (2_000, 5_000)]
 
 
+def of_boxes():
+    model, theta = example(CENTRED.of_kinds("edged", "edged"), n=100)
+    with CONSTANTS["gp.jumps.numbers"].at(0.005):  # as with many rows
+        some = jumps.candidates(model, torch.as_tensor(theta), RNG(2))
+    among = jumps.candidates(model, torch.as_tensor(theta), RNG(3))
+    heard = jumps.columns_of(model, among).numpy()
+    told = jumps.Told(heard, heard, heard.T @ model.rows.y.numpy())
+    parts = [posterior(model, [theta]).components[0]]
+    drawn = [jumps.drawn(told, among, RNG(seed)) for seed in range(4)]
+    return some.boxes, among.log_chance, drawn, [each.weight for each in jumps.shared_out(parts)]
+
+
+def of_curves():
+    return [gam.bins(n, p) for n, p in ((5_000, 10), (1_000_000, 60))]
+
+
+def of_ridges():
+    x = RNG(1).normal(size=(60, 2))
+    ridge = quadratic_ridge.QuadraticRidge.of(x, np.ones(60))
+    with CONSTANTS["nuisance.quadratic_ridge.most_work"].at(0.004):  # as with many covariates
+        large = quadratic_ridge.QuadraticRidge.of(RNG(2).normal(size=(60, 40)), np.ones(60)) is None
+    return ridge.predict(np.arange(20), x[:, 0] ** 2 + x[:, 1]), large
+
+
 def of_residuals():
     return usual_sd(RNG(1).standard_t(3, size=500))
 
@@ -376,6 +403,9 @@ ACTS: dict[Callable[[], object], str] = {
     of_starts_of_folds: "gp.starts: fewest_folds fewest_rows",
     of_models_that_trail_at_a_start: "gp.starts: trailing",
     of_kernels_or_curves: "gp.regression: most_rows",
+    of_boxes: "gp.jumps: chance corners cuts draws least_share numbers places rounds step",
+    of_curves: "nuisance.gam: bins most_work",
+    of_ridges: "nuisance.quadratic_ridge: linear_penalty most_work noise_to_signal",
     of_residuals: "gp.outliers: central_sd central_share",
     of_parts: "nuisance.propensity: most_parts",
     of_failed_networks: "nuisance.training: restarts",
