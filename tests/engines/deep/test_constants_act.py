@@ -332,6 +332,20 @@ def of_ridges():
     return ridge.predict(np.arange(20), x[:, 0] ** 2 + x[:, 1]), large
 
 
+def of_propensities_near_an_end():
+    own = np.linspace(0.0, 0.1, 50)
+    rest = starts.Rest(np.arange(50), SimpleNamespace(without_own_part=lambda part: own))
+    return rest.treatment_mean(SimpleNamespace(n=50, binary=True), Folds(np.arange(50) % 2, 2, 1))
+
+
+def of_rows_of_a_regression():
+    rows = SimpleNamespace(n=1_000, take=lambda chosen: SimpleNamespace(n=len(chosen)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(regression, "find_mode", lambda few, scales, **options: few)
+        patch.setattr(regression, "on_more_rows", lambda found, more, scales: (found.n, more.n))
+        return regression.found_scales(SimpleNamespace(rows=rows, scales=None), seed=1)
+
+
 def of_residuals():
     return usual_sd(RNG(1).standard_t(3, size=500))
 
@@ -406,6 +420,8 @@ ACTS: dict[Callable[[], object], str] = {
     of_boxes: "gp.jumps: chance corners cuts draws least_share numbers places rounds step",
     of_curves: "nuisance.gam: bins most_work",
     of_ridges: "nuisance.quadratic_ridge: linear_penalty most_work noise_to_signal",
+    of_propensities_near_an_end: "nuisance.propensity: lowest",
+    of_rows_of_a_regression: "gp.regression: first_rows rows",
     of_residuals: "gp.outliers: central_sd central_share",
     of_parts: "nuisance.propensity: most_parts",
     of_failed_networks: "nuisance.training: restarts",

@@ -32,13 +32,13 @@ class LogisticRule:
     one_penalty_rows: int = 20_000
     # the inverse penalty then
     with_many: float = 1.0
-    # Newton steps at most
-    most_steps: int = 50
     # largest change of a coefficient at which they end
     close: float = 1e-7
 
 
 LOGISTIC = LogisticRule()
+
+NEWTON_STEPS = 50  # at most: the penalised likelihood is concave, and a dozen are enough
 
 
 def logistic_ridge(x: Array, y: Array, weight: Array) -> tuple[Array, float]:
@@ -119,7 +119,7 @@ def newton(columns: Array, y: Array, weight: Array, inverse: float, start: Array
     penalty = penalties(columns, inverse)
     at = np.zeros(columns.shape[1]) if start is None else start
     value = objective(columns, y, weight, penalty, at)
-    for _ in range(LOGISTIC.most_steps):
+    for _ in range(NEWTON_STEPS):
         mean = special.expit(columns @ at)
         gradient = columns.T @ (weight * (y - mean)) - penalty * at
         curved, _ = curvature(columns, weight, penalty, mean)
