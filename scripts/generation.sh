@@ -34,7 +34,7 @@ suite() { # suite NAME [PYTEST ARGUMENT ...]
   shift
   venv="$PWD/.venv/$name"
   [ -x "$venv/bin/python" ] || "${PYTHON:-python3}" -m venv "$venv"
-  pip_install -r "requirements-$name.lock"
+  pip_install -r "locks/requirements-$name.lock"
   torch_package
   if command -v Rscript >/dev/null; then
     pip_install --no-deps --no-cache-dir -r "$(rpy2_lock)" || echo "rpy2 could not be built: R is reached through Rscript"

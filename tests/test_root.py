@@ -90,3 +90,20 @@ def test_the_floors_are_those_that_are_tried():
     assert {
         name for name, floor in floors.items() if name not in apart and parts(tried[name]) != parts(floor)
     } == set()
+
+
+def test_what_installs_names_locks_where_they_are():
+    readers = [
+        ROOT / "Makefile",
+        ROOT / "Dockerfile",
+        *(ROOT / "scripts").glob("*.sh"),
+        *(ROOT / ".github").rglob("*.yml"),
+    ]
+    named = [
+        each
+        for path in readers
+        for each in re.findall(r"[\w./$-]*requirements[\w$-]*\.lock", path.read_text(encoding="utf8"))
+    ]
+    assert "locks/requirements-$name.lock" in named
+    assert [each for each in named if not each.startswith("locks/")] == []
+    assert [each for each in named if "$" not in each and not (ROOT / each).exists()] == []
