@@ -105,8 +105,9 @@ PAGE = """### grf within fixed effects
 {units} units of 5, 20 or 100 rows with effects of unit and period. `none`: errors by row; `cluster`: dose and errors go on from period to period
 and units are the clusters; `constant`: one effect for all and no covariate in the outcome. The Monte-Carlo error of a standard deviation of z is
 its value over the root of twice the draws. Gaps are `ape` of grf less feols' coefficient, in errors of the latter: where the effect differs the two are different averages, where it
-does not the gap is to stay below .1. Draws of 20 and 100 rows of a unit with an effect that differs are from before squares
-and nuisances of forests had to be confirmed by the other units: on 86 draws asked again mean errors moved by .2 % and the spread of z by at most .07.
+does not the gap is to stay below .1: of 299 draws of `5_none_constant` without forests (lines and squares alone) it does in 98.7 %, of 99 of
+`20_none_constant` in all. Draws 1 to 40 of 20 and 100 rows, those of `20_none` from 121 on, of `100_none` from 121 on and all of `constant` are of lines in few
+covariates fitted to all rows, the others from before: on 159 draws asked both ways the spread of z is the same to .01.
 Of `5_none` 320 further draws have a spread of .957 (820 together: 1.02), which with the true nuisances and effect is .95 on 2,000.
 """
 
