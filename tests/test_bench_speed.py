@@ -37,3 +37,18 @@ def test_rows_of_other_sizes_stay(tmp_path):
     pd.DataFrame({"n": [500, 1_000], "ratio": [2.0, 3.0]}).to_parquet(file)
     found = speed.with_other_sizes([{"n": 1_000, "ratio": 1.0}], file)
     assert found.to_dict("list") == {"n": [500, 1_000], "ratio": [2.0, 1.0]}
+
+
+def test_a_panel_says_seconds_and_memory():
+    quick = {"n_folds": 2, "epochs": 1, "hidden": (4,), "n_jobs": 1}
+    row = speed.of_panel("threshold_700", 1, **quick)
+    assert row["n"] == 700
+    assert min(row["seconds"], row["processor"], row["memory_gb"]) > 0.0
+
+
+def test_what_waves_say_is_the_effect():
+    made = speed.waves(300, seed=1)
+    assert made.beta == pytest.approx(made.beta_at(made.covariates))
+    assert made.beta.std() > 0.3
+    other = speed.panel("constant", n_rows=300, seed=1)
+    assert made.outcome - made.beta * made.treatment == pytest.approx(other.outcome - 2.0 * other.treatment)
