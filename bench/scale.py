@@ -1,6 +1,6 @@
 """A table of a study of files, from 1,000,000 rows to 10,000,000: memory of all processes, seconds, growth, errors of effects.
 
-    python -m bench.scale --sizes 1000000,10000000 --workers 2
+    python -m bench.scale --sizes 1000000,10000000
     python -m bench.scale --sizes 1000000 --dask 1,2
     python -m bench.scale --sizes 10000000 --keep build/scale   # may be killed, and begun again
     python -m bench.scale --ape 100

@@ -248,8 +248,9 @@ BROKEN = re.compile(r"(?<!\\)(?:\\\\)*[%#_]")
 def test_latex_prints_the_name_and_keeps_rows_columns_and_groups(name):
     text, other = table(name).to_latex(), table("harmless").to_latex()
     rows = [line for line in text.splitlines() if line.endswith(r"\\")]
-    assert len(rows) == 3
-    assert len(text.splitlines()) == len(other.splitlines())
+    figures = [row for row in rows if re.split(r"(?<!\\)&", row)[3].strip()]
+    assert len(figures) == 3  # labels wider than the page go on in lines without figures
+    assert len(text.splitlines()) - len(rows) == len(other.splitlines()) - other.count("\\\\\n")
     for row in rows:
         assert len(re.findall(r"(?<!\\)&", row)) == 6
         assert not row.startswith(("[", "*"))
@@ -259,6 +260,7 @@ def test_latex_prints_the_name_and_keeps_rows_columns_and_groups(name):
         "Umathchar",
         "else",
         "fi",
+        "scriptsize",
     }
     left = re.sub(r"\\[&%$#_{}]|\$[-<>]\$", "", text.split("\n", 1)[1])  # the first line is a comment of ours
     assert not re.search(r"[%#$~^]", left)
