@@ -105,7 +105,16 @@ def of_features():
     (wide,) = blocks.smooth_blocks("all", (0, 1, 2), 110, (2.0,), seed=1)
     (narrow,) = blocks.smooth_blocks("one", (0,), 5, (3.0,), seed=1)
     ramp = features.Block("ramp", "ramp", (0,), {"knots": features.knots(z[:, 0], 250)})
-    some = (wide, z), (wide, z[:1_500]), (wide, np.resize(z, (400_000, 3))), (narrow, z), (ramp, z)
+    many = [np.resize(z, (n, 3)) for n in (40_000, 60_000, 400_000)]
+    some = (
+        (wide, z),
+        (wide, z[:1_500]),
+        (wide, many[2]),
+        (narrow, z),
+        (narrow, many[0]),
+        (narrow, many[1]),
+        (ramp, z),
+    )
     thin = [features.condensed(*each).arrays for each in some]
     return thin, features.Basis.fit([wide], z, z.mean(0), z.std(0)).feature_scale
 
@@ -397,7 +406,7 @@ ACTS: dict[Callable[[], object], str] = {
     of_layout: "basis.layout: fold_pairs most_leading network_bins points_per_leading unheard_pairs wider",
     of_layouts_blocks: "basis.blocks: clique_scales points_per_feature product_scale rows_per_feature wide",
     of_a_walk: "basis.blocks: closest points_per_step walked_values",
-    of_features: "basis.features: dropped_points least_dropped many many_waves most_dropped normalising_points tail_df",
+    of_features: "basis.features: dropped_points least_dropped many many_waves most_dropped normalising_points tail_df waves_points",
     of_coarser_problems: "basis.coarse: block mass",
     of_accounts: "accounts: kernel_rows least_share most_ahead most_rows power",
     of_room: "basis.room: fewest_frequencies row side_by_side squares tables",

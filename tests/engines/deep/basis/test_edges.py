@@ -100,5 +100,8 @@ def test_a_condensed_block_is_the_same_function_but_for_what_rows_say_nothing_of
 def test_a_block_of_few_features_stays_as_it_is(points):
     waves = Block("waves", "fourier", (0, 1, 2), {"omega": frequencies(3, 3, np.ones(3), 1)})
     ramp = Block("ramp", "ramp", (0,), {"knots": np.linspace(-2, 2, 25)})
+    pair = Block("waves of a pair", "fourier", (0, 1), {"omega": frequencies(2, 40, np.ones(2), 1)})
     assert condensed(waves, points) is waves
+    assert condensed(pair, points) is not pair
+    assert condensed(pair, np.resize(points, (60_000, points.shape[1]))) is pair  # so many rows tell its tail
     assert condensed(ramp, points) is ramp  # which follows jumps by its roughest directions
