@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -123,7 +123,8 @@ def of_coarser_problems():
     rng = RNG(1)
     x = rng.normal(size=(900, 100)) * np.exp(-np.arange(100) / 25.0)
     problem = Problem(x.T @ x, x.T @ rng.normal(size=900), 900.0, 900, np.zeros(100, dtype=np.int64))
-    return [coarse.directions(problem, np.arange(k))[1] for k in (5, 12, 100)]
+    many = [replace(problem, freedom=rows) for rows in (900, 40_000, 60_000)]
+    return [coarse.directions(each, np.arange(k))[1] for each in many for k in (5, 12, 40, 100)]
 
 
 def of_accounts():
@@ -407,7 +408,7 @@ ACTS: dict[Callable[[], object], str] = {
     of_layouts_blocks: "basis.blocks: clique_scales points_per_feature product_scale rows_per_feature wide",
     of_a_walk: "basis.blocks: closest points_per_step walked_values",
     of_features: "basis.features: dropped_points least_dropped many many_waves most_dropped normalising_points tail_df waves_points",
-    of_coarser_problems: "basis.coarse: block mass",
+    of_coarser_problems: "basis.coarse: block block_of_many mass rows",
     of_accounts: "accounts: kernel_rows least_share most_ahead most_rows power",
     of_room: "basis.room: fewest_frequencies row side_by_side squares tables",
     of_logistic_regressions: "nuisance.logistic: fewest one_penalty_rows with_few with_many",

@@ -19,6 +19,9 @@ class CoarseRule:
     columns: int = 600
     # of a block, below which it stays as it is
     block: int = 8
+    # from which on many rows tell the rest of smaller blocks, knots around a jump among them, and which are small then
+    rows: int = 50_000
+    block_of_many: int = 64
     # of the columns, at most, that are left
     share: float = 0.8
     # of a block's variance that the directions kept hold
@@ -55,6 +58,6 @@ def coarse(problem: Problem, device: str = "cpu") -> Problem | None:
 
 def directions(problem: Problem, own: Codes) -> tuple[Codes, Array]:
     """Columns of a block, and orthonormal directions (K, r) of theirs that hold ``COARSE.mass`` of their sum of squares."""
-    if len(own) < COARSE.block:
+    if len(own) < (COARSE.block if problem.freedom < COARSE.rows else COARSE.block_of_many):
         return own, np.eye(len(own))
     return own, leading(problem.gram[np.ix_(own, own)], COARSE.mass)
