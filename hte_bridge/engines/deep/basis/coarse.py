@@ -19,8 +19,9 @@ class CoarseRule:
     columns: int = 600
     # of a block, below which it stays as it is
     block: int = 8
-    # from which on many rows tell the rest of smaller blocks, knots around a jump among them, and which are small then
+    # rows from which on the rest of smaller blocks is told too, knots around a jump among them
     rows: int = 50_000
+    # of a block of so many rows, below which it stays as it is
     block_of_many: int = 64
     # of the columns, at most, that are left
     share: float = 0.8

@@ -45,8 +45,9 @@ class FeatureRule:
     normalising_points: int = 4_000
     # of a block, from which on those that others nearly repeat are left out
     many: int = 200
-    # and of one of waves, most of whose variance is in few directions, up to so many points: many rows tell these apart
+    # and of one of waves, most of whose variance is in few directions
     many_waves: int = 8
+    # up to which waves are: more tell these directions apart
     waves_points: int = 50_000
     # of a block's variance that is left out, at least
     least_dropped: float = 1e-4
