@@ -222,7 +222,7 @@ def within_cells(basis: Basis, mean: Array, root: Array, jumps: Sequence[Jump]) 
     """
     found = []
     for k, block in enumerate(basis.blocks):
-        jump = next((each for each in jumps if block.name.startswith("jump ") and each.is_of(block)), None)
+        jump = next((each for each in jumps if each.is_of(block)), None)
         if jump is None:
             continue
         knots, own = np.array(jump.knots), basis.owner == k

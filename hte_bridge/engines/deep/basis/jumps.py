@@ -76,7 +76,7 @@ class Jump:
         """Whether a block has the finer knots of this jump of the effect."""
         columns = (self.along,) if self.scaling < 0 else (self.scaling, self.along)
         same = block.effect and block.columns == columns and self.scaling != MEAN
-        return same and np.array_equal(block.arrays["knots"], self.knots)
+        return same and np.array_equal(block.arrays.get("knots", ()), self.knots)
 
     def block(self, names: Sequence[str], holders: Sequence[int], main: bool, shared: bool) -> Block:
         """The finer knots as a block, for the models of all rows (``main``) and of the folds ``holders``; ``shared`` with mu."""
